@@ -1,0 +1,51 @@
+"""Authentication: who makes a call, from the credentials of its Authorization header."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from polytope_server.user import User
+
+
+class AuthenticationUnavailableError(RuntimeError):
+    """The service that knows the credentials cannot be reached: neither right nor wrong (503)."""
+
+
+class AuthenticatorSettings(BaseModel):
+    """The keys of an authenticator besides `type`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Authenticator(ABC):
+    """Checks the credentials of one scheme for one realm."""
+
+    Settings: ClassVar[type[AuthenticatorSettings]] = AuthenticatorSettings
+    #: The scheme of the Authorization header, for example `Basic`.
+    scheme: ClassVar[str]
+    #: How a challenge tells a person what to send.
+    hint: ClassVar[str] = ""
+
+    def __init__(self, realm: str, settings: Any, data: Path) -> None:
+        """`settings` is an instance of this class's `Settings`; `data` the folder of embedded back-ends."""
+        self.realm = realm
+        self.settings = settings
+        self.data = data
+
+    async def open(self) -> None:
+        """Connect."""
+
+    async def close(self) -> None:
+        """Let go of all resources."""
+
+    @abstractmethod
+    async def authenticate(self, credentials: str) -> User | None:
+        """The user of these credentials (what follows the scheme), None if they are wrong.
+
+        Raises :class:`AuthenticationUnavailableError` if that cannot be found out now. Must take the same
+        time for a wrong user as for a wrong password.
+        """

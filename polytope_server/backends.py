@@ -1,0 +1,100 @@
+"""Finds back-ends and data sources by the name that the configuration gives them.
+
+Built-in ones are listed here; further ones come from other packages through entry points of the group
+`polytope_server.<concern>s` (for example `polytope_server.datasources`). A back-end is a class with an
+attribute `Settings`, a pydantic model of its configuration keys.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import entry_points
+from typing import Any
+
+#: concern -> name in the configuration -> "module:class", below polytope_server.
+BUILT_IN: dict[str, dict[str, str]] = {
+    "request_store": {
+        "sql": "request_store.sql:SQLRequestStore",
+        "memory": "request_store.memory:MemoryRequestStore",
+    },
+    "queue": {"local": "queue.local:LocalQueue"},
+    "notices": {"local": "notices.local:LocalNotices"},
+    "staging": {"local": "staging.local:LocalStaging"},
+    "caching": {"memory": "caching.memory:MemoryCache"},
+    "metric_store": {"sql": "metric_store.sql:SQLMetricStore"},
+    "identity": {"sql": "identity.sql:SQLIdentity"},
+    "api_key": {"sql": "api_keys.sql:SQLAPIKeys"},
+    "authenticator": {
+        "plain": "authentication.plain:PlainAuthenticator",
+        "sql": "authentication.sql:SQLAuthenticator",
+        "anonymous": "authentication.anonymous:AnonymousAuthenticator",
+        "ecmwfapi": "authentication.ecmwfapi:ECMWFAPIAuthenticator",
+    },
+    "authorizer": {
+        "plain": "authorization.plain:PlainAuthorizer",
+        "sql": "authorization.sql:SQLAuthorizer",
+    },
+    "datasource": {
+        "echo": "datasource.echo:EchoDataSource",
+        "dummy": "datasource.dummy:DummyDataSource",
+        "raise": "datasource.raising:RaiseDataSource",
+        "http": "datasource.http:HTTPDataSource",
+        "fdb": "datasource.fdb:FDBDataSource",
+    },
+}
+
+#: Other spellings of earlier servers' configurations.
+ALIASES = {("caching", "globalvar"): "memory"}
+
+#: What earlier servers had and this version has not: named in the answer, so that nobody looks for a typo.
+NOT_BUILT: dict[str, frozenset[str]] = {
+    "request_store": frozenset({"mongodb", "dynamodb"}),
+    "queue": frozenset({"rabbitmq", "sqs"}),
+    "notices": frozenset({"rabbitmq", "mongodb", "postgresql"}),
+    "staging": frozenset({"s3", "s3_boto3", "polytope"}),
+    "caching": frozenset({"mongodb", "redis", "memcached"}),
+    "metric_store": frozenset({"mongodb", "dynamodb"}),
+    "identity": frozenset({"mongodb"}),
+    "api_key": frozenset({"mongodb", "mongoapikey"}),
+    "authenticator": frozenset(
+        {"mongodb", "mongoapikey", "jwt", "openid_offline_access", "keycloak", "auth-o-tron"}
+    ),
+    "authorizer": frozenset({"mongodb", "ldap"}),
+    "datasource": frozenset({"mars", "webmars", "polytope", "ionbeam", "federated"}),
+}
+
+
+class UnknownBackendError(LookupError):
+    """No back-end of that name can be had; the message says what can."""
+
+
+def names(concern: str) -> list[str]:
+    """The names of the back-ends of a concern that are installed, sorted."""
+    return sorted({*BUILT_IN[concern], *(point.name for point in _plug_ins(concern))})
+
+
+def load(concern: str, name: str) -> Any:
+    """The class of a back-end. Raises :class:`UnknownBackendError` with a message for the operator."""
+    name = ALIASES.get((concern, name), name)
+    for point in _plug_ins(concern):
+        if point.name == name:
+            return point.load()
+    target = BUILT_IN[concern].get(name)
+    if target is None:
+        known = ", ".join(names(concern))
+        reason = (
+            "is not part of this version" if name in NOT_BUILT[concern] else "is not known and not installed"
+        )
+        raise UnknownBackendError(f"{concern} {name!r} {reason}; available: {known}")
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(importlib.import_module(f"polytope_server.{module}"), attribute)
+    except ModuleNotFoundError as error:
+        raise UnknownBackendError(
+            f"{concern} {name!r} needs the Python package {error.name!r}: "
+            f"install it with `pip install 'polytope-server[{name}]'`"
+        ) from error
+
+
+def _plug_ins(concern: str) -> Any:
+    return entry_points(group=f"polytope_server.{concern}s")

@@ -1,0 +1,1 @@
+"""The broker process: decides which waiting request runs next."""

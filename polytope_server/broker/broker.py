@@ -1,0 +1,227 @@
+"""The broker: promotes waiting requests, hands them to the queue, and repairs what went wrong.
+
+It is told of changes by notices; a sweep at intervals finds those whose notice was lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import time
+from pathlib import Path
+from uuid import uuid4
+
+from polytope_server.broker.schedule import Schedule
+from polytope_server.config import Configuration, create_backend
+from polytope_server.notices import Notice, Notices, Topic
+from polytope_server.queue import Message, Queue, QueueUnavailableError
+from polytope_server.request import Request, Status
+from polytope_server.request_store import RequestStore, Sketch, StoreUnavailableError
+from polytope_server.retry import after_failure
+
+logger = logging.getLogger(__name__)
+
+_LIVE = (Status.WAITING, Status.QUEUED, Status.PROCESSING)
+_PAUSE = 0.5
+
+
+class Broker:
+    """One broker process. Of several, one leads; the others wait to take over."""
+
+    def __init__(self, configuration: Configuration, data: Path) -> None:
+        settings = configuration.settings
+        self._settings = settings.broker
+        self._worker_settings = settings.worker
+        self._most_queued = settings.deployment.worker.replicas
+        self._collections = configuration.collections
+        self._name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+        self._store: RequestStore = create_backend("request_store", settings.request_store, data)
+        self._queue: Queue = create_backend("queue", settings.queue, data)
+        self._notices: Notices = create_backend("notices", settings.notices, data)
+        self._schedule = Schedule(self._collections)
+        self._term: int | None = None
+        self._lead_until = 0.0
+        self._next_sweep = 0.0
+        self._wake = asyncio.Event()
+        self._pausing: set[str] = set()
+        #: What notices told since the last turn.
+        self._news: dict[Topic, set[str]] = {topic: set() for topic in Topic}
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Lead, or wait to, until `stop` is set."""
+        await self._store.open()
+        await self._notices.open()
+        await self._notices.subscribe(set(Topic), self._on_notice)
+        renewing = asyncio.create_task(self._keep_lead())
+        working = asyncio.create_task(self._work())
+        await stop.wait()
+        for task in (renewing, working):
+            task.cancel()
+        await asyncio.gather(renewing, working, return_exceptions=True)
+        await self._queue.close()
+        if self._term is not None:
+            await self._store.resign("broker", self._name)
+        await self._notices.close()
+        await self._store.close()
+
+    def _on_notice(self, notice: Notice) -> None:
+        if self._term is not None:
+            self._news[notice.topic].add(notice.request_id)
+            self._wake.set()
+
+    # -- leading ---------------------------------------------------------------------------------------
+
+    async def _keep_lead(self) -> None:
+        """Take the lead when it is free, and renew it three times within its time."""
+        while True:
+            asked = time.monotonic()
+            try:
+                term = await self._store.lead("broker", self._name, self._settings.lease)
+                if term is not None:
+                    self._lead_until = asked + self._settings.lease
+                if term != self._term:
+                    await self._change_lead(term)
+            except (StoreUnavailableError, OSError) as error:
+                logger.warning("cannot renew the lead: %s", error)
+                if self._term is not None and time.monotonic() > self._lead_until:
+                    await self._change_lead(None)
+            await asyncio.sleep(self._settings.lease / 3)
+
+    async def _change_lead(self, term: int | None) -> None:
+        await self._queue.close()
+        self._term = None
+        if term is not None:
+            logger.info("this broker leads, term %d", term)
+            await self._queue.open_publisher()
+            self._schedule = Schedule(self._collections)
+            self._next_sweep = 0.0
+        else:
+            logger.warning("this broker has lost its lead")
+        self._term = term
+        self._wake.set()
+
+    # -- working ---------------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                await asyncio.wait_for(self._wake.wait(), self._settings.lease / 3)
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            if self._term is None:
+                continue
+            try:
+                await self._turn(self._term)
+            except (StoreUnavailableError, QueueUnavailableError) as error:
+                logger.warning("%s; trying again", error)
+                self._next_sweep = 0.0
+                await asyncio.sleep(_PAUSE)
+
+    async def _turn(self, term: int) -> None:
+        """Take note of what happened, repair what is due, and promote what may run."""
+        await self._read_news()
+        if time.monotonic() >= self._next_sweep:
+            await self._sweep()
+            self._next_sweep = time.monotonic() + self._settings.interval
+        await self._expire_leases()
+        # The queue is filled up when it is half empty: one transaction promotes many under load, while a
+        # lone request is promoted at once.
+        if (queued := self._schedule.count(Status.QUEUED)) <= self._most_queued // 2:
+            if chosen := self._schedule.choose(self._most_queued - queued):
+                await self._promote(chosen, term)
+
+    async def _promote(self, chosen: list[str], term: int) -> None:
+        promoted = await self._store.promote(chosen, self._name, term)
+        for request_id in chosen:
+            if request_id not in promoted:  # revoked meanwhile, or this broker no longer leads
+                self._schedule.remove(request_id)
+        await self._publish([request_id for request_id in chosen if request_id in promoted])
+
+    async def _publish(self, request_ids: list[str]) -> None:
+        if request_ids:
+            await self._queue.publish([Message(request_id) for request_id in request_ids])
+
+    async def _read_news(self) -> None:
+        news, self._news = self._news, {topic: set() for topic in Topic}
+        for request_id in news[Topic.CLAIMED]:
+            self._schedule.claimed(request_id)
+        for request_id in news[Topic.ENDED] | news[Topic.REMOVED]:
+            self._schedule.remove(request_id)
+        # What a notice says may be overtaken by a later change: the store tells how things are.
+        if submitted := news[Topic.WAITING] - news[Topic.REMOVED]:
+            await self._admit(await self._store.sketches([Status.WAITING], sorted(submitted)))
+        if requeued := news[Topic.REQUEUED]:
+            sketches = await self._store.sketches([Status.QUEUED], sorted(requeued))
+            self._schedule.update(sketches)
+            await self._publish_when_due(sketches)
+
+    async def _admit(self, sketches: list[Sketch]) -> None:
+        """Take note of waiting requests; those whose collection is gone fail, and harm nobody else."""
+        self._schedule.update(sketches)
+        for sketch in sketches:
+            if not self._schedule.knows_collection(sketch.collection):
+                message = f"The collection {sketch.collection} is no longer available."
+                await self._store.transition(
+                    sketch.id, sketch.status, sketch.attempt, Status.FAILED, user_message=message
+                )
+                self._notices.publish(Topic.ENDED, sketch.id)
+
+    async def _publish_when_due(self, sketches: list[Sketch]) -> None:
+        """Publish queued requests; those that pause before a further attempt, after the pause."""
+        now = time.time()
+        await self._publish([sketch.id for sketch in sketches if sketch.not_before <= now])
+        for sketch in sketches:
+            if sketch.not_before > now and sketch.id not in self._pausing:
+                self._pausing.add(sketch.id)
+                asyncio.get_running_loop().call_later(sketch.not_before - now, self._due, sketch.id)
+
+    def _due(self, request_id: str) -> None:
+        self._pausing.discard(request_id)
+        self._news[Topic.REQUEUED].add(request_id)
+        self._wake.set()
+
+    # -- repairing -------------------------------------------------------------------------------------
+
+    async def _sweep(self) -> None:
+        """Bring the schedule up to date with the store, and publish again what the queue has lost."""
+        active = await self._store.sketches([Status.QUEUED, Status.PROCESSING])
+        for status in (Status.QUEUED, Status.PROCESSING):
+            self._schedule.retain({sketch.id for sketch in active if sketch.status is status}, status)
+        self._schedule.update(active)
+        stored = await self._store.count(statuses=[Status.WAITING])
+        if stored != self._schedule.count(Status.WAITING):
+            waiting = await self._store.sketches([Status.WAITING])
+            self._schedule.retain({sketch.id for sketch in waiting}, Status.WAITING)
+            await self._admit(waiting)
+        queued = [sketch for sketch in active if sketch.status is Status.QUEUED]
+        due = {sketch.id for sketch in queued if sketch.not_before <= time.time()}
+        lost = await self._queue.count() < len(due)
+        await self._publish_when_due([sketch for sketch in queued if lost or sketch.id not in due])
+
+    async def _expire_leases(self) -> None:
+        """Requests whose worker fell silent are tried again, or fail if that happened too often."""
+        for request in await self._store.expired(time.time()):
+            collection = self._collections.get(request.collection)
+            source = collection.datasource(request.datasource) if collection else None
+            max_attempts = source.keys.get("max_attempts") if source else None
+            to, changes = after_failure(
+                request, "The worker ended unexpectedly.", self._worker_settings, max_attempts
+            )
+            await self._expire(request, to, changes)
+
+    async def _expire(self, request: Request, to: Status, changes: dict[str, object]) -> None:
+        logger.warning("request %s: the lease of worker %s ended", request.id, request.worker)
+        changed = await self._store.transition(
+            request.id, Status.PROCESSING, request.attempt, to, **{**changes, "not_before": 0.0}
+        )
+        if changed is None:
+            return
+        if to is Status.QUEUED:
+            self._news[Topic.REQUEUED].add(request.id)
+            self._wake.set()
+        else:
+            self._schedule.remove(request.id)
+            self._notices.publish(Topic.ENDED, request.id)

@@ -1,0 +1,61 @@
+"""Caching: values that are dear to get and may be lost at any time."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
+
+#: What a cache holds: JSON values, so that no back-end has to unpickle anything.
+JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
+
+
+class Cache(ABC):
+    """Keeps JSON values under string keys for a limited time. Never raises: a cache that is down is empty."""
+
+    def __init__(self) -> None:
+        self._flights: dict[str, asyncio.Future[JSON]] = {}
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of all resources."""
+
+    @abstractmethod
+    async def get(self, key: str) -> JSON:
+        """The value of the key; None if there is none, or no more."""
+
+    @abstractmethod
+    async def set(self, key: str, value: JSON, seconds: float) -> None:
+        """Keep a value for so many seconds."""
+
+    @abstractmethod
+    async def delete(self, key: str) -> None:
+        """Forget a key."""
+
+    async def get_or_make(self, key: str, seconds: float, make: Callable[[], Awaitable[JSON]]) -> JSON:
+        """The value of the key, made by `make` if there is none.
+
+        Of several callers in this process that miss the same key at the same time, one makes the value
+        and the others wait for it (single flight). An exception of `make` reaches all of them and is not
+        kept. A None that `make` returns is not kept either.
+        """
+        value = await self.get(key)
+        if value is not None:
+            return value
+        flight = self._flights.get(key)
+        if flight is None:
+            # A task of its own: that one caller goes away must not cancel the others' value.
+            flight = asyncio.ensure_future(self._make(key, seconds, make))
+            self._flights[key] = flight
+            flight.add_done_callback(lambda _: self._flights.pop(key, None))
+        return await asyncio.shield(flight)
+
+    async def _make(self, key: str, seconds: float, make: Callable[[], Awaitable[JSON]]) -> JSON:
+        value = await make()
+        if value is not None:
+            await self.set(key, value, seconds)
+        return value

@@ -1,0 +1,103 @@
+"""The `polytope-server` command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from polytope_server import __version__, data_folder, log, process
+from polytope_server.config import Configuration, ConfigurationError, commands, load
+
+_HELP = {
+    "frontend": "serve the REST API",
+    "broker": "decide which waiting request runs next",
+    "worker": "fetch data and put them into staging",
+    "garbage-collector": "remove what is old, too much, or orphaned",
+    "standalone": "run all of these on this machine",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("polytope-server", description="REST access to hypercubes of data.")
+    parser.add_argument("--version", action="version", version=f"polytope-server {__version__}")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, text in _HELP.items():
+        command = subparsers.add_parser(name, help=text, description=text)
+        command.add_argument(
+            *("-f", "--config"), metavar="FILE", type=Path, action="append", default=[], dest="files",
+            help="configuration file; may be given several times, later files win",
+        )  # fmt: skip
+        command.add_argument(
+            "--data", metavar="DIR", type=Path, default=data_folder.default(),
+            help="folder of the embedded back-ends (default: %(default)s)",
+        )  # fmt: skip
+        command.add_argument("--parent", type=int, default=None, help=argparse.SUPPRESS)
+        command.set_defaults(run=_run, process=name)
+    commands.add_parser(subparsers)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.parent is not None:
+        process.die_with_parent(options.parent)
+    configuration = load(options.files)
+    log.configure(configuration.settings.logging, options.process)
+    try:
+        data = data_folder.prepare(options.data)
+    except OSError as error:
+        print(f"cannot use the data folder {options.data}: {error.strerror}", file=sys.stderr)
+        return 1
+    if options.process == "standalone":
+        return _standalone(options.files, configuration, data)
+    _serve(options.process, configuration, data)
+    return 0
+
+
+def _serve(name: str, configuration: Configuration, data: Path) -> None:
+    # Each process imports its own part only: a worker needs no web server.
+    if name == "frontend":
+        from polytope_server.frontend.server import Server
+
+        Server(configuration, data).run()
+    elif name == "broker":
+        from polytope_server.broker.broker import Broker
+
+        process.run(lambda stop: Broker(configuration, data).serve(stop))
+    elif name == "worker":
+        from polytope_server.worker.worker import Worker
+
+        process.run(lambda stop: Worker(configuration, data).serve(stop))
+    else:
+        from polytope_server.garbage_collector.collector import GarbageCollector
+
+        process.run(lambda stop: GarbageCollector(configuration, data).serve(stop))
+
+
+def _standalone(files: list[Path], configuration: Configuration, data: Path) -> int:
+    from polytope_server.standalone import FolderInUseError, Supervisor
+
+    settings = configuration.settings
+    for warning in configuration.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(f"polytope-server {__version__}: http://{settings.frontend.bind_to}:{settings.frontend.port}")
+    print(f"data folder: {data}", flush=True)
+    supervisor = Supervisor(files, data, settings.worker.grace)
+    try:
+        process.run(supervisor.serve)
+    except FolderInUseError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,76 @@
+"""Collections: what a user may ask for, from which data sources, and how much at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection as Container
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from polytope_server.user import User
+
+#: `roles` as written in the configuration: by realm, or for every realm.
+Roles = Mapping[str, str | list[str]] | list[str] | str | None
+
+
+def has_access(roles: Roles, realm: str, user_roles: Container[str]) -> bool:
+    """Whether somebody of `realm` with `user_roles` holds one of `roles`.
+
+    By realm (`{realm: role | [roles]}`) or, as a plain list or string, for every realm. `any` stands for
+    every role of a realm. Empty or missing roles let nobody in.
+    """
+    wanted = roles.get(realm) if isinstance(roles, Mapping) else roles
+    if not wanted:
+        return False
+    names = [wanted] if isinstance(wanted, str) else list(wanted)
+    return "any" in names or any(role in names for role in user_roles)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many requests of a collection may be active (queued or processing) at a time.
+
+    None stands for no limit; `total` 0 holds everything. `per_role` is `{realm: {role: n}}`.
+    """
+
+    total: int | None = None
+    per_user: int | None = None
+    per_role: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    def of_user(self, user: User) -> int | None:
+        """The limit for one user: the largest of the user's roles, else `per_user` (0: none)."""
+        by_role = self.per_role.get(user.realm, {})
+        limit = max((by_role.get(role, 0) for role in user.roles), default=0)
+        return limit or self.per_user or None
+
+
+@dataclass(frozen=True, slots=True)
+class DataSourceConfig:
+    """One data source of a collection: its name and its effective keys (parents and overrides merged)."""
+
+    name: str
+    type: str
+    keys: Mapping[str, Any]
+
+    @property
+    def label(self) -> str:
+        """What users see of it: its `repr`, else its name."""
+        return str(self.keys.get("repr") or self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """A named set of data, served by its data sources in order."""
+
+    name: str
+    datasources: tuple[DataSourceConfig, ...]
+    roles: Roles = None
+    limits: Limits = field(default_factory=Limits)
+
+    def admits(self, user: User) -> bool:
+        """Whether `user` may use this collection."""
+        return has_access(self.roles, user.realm, user.roles)
+
+    def datasource(self, name: str) -> DataSourceConfig | None:
+        """The data source of that name, None where this collection has none."""
+        return next((source for source in self.datasources if source.name == name), None)

@@ -1,0 +1,85 @@
+"""Data sources: where data comes from, and where archived data goes.
+
+A data source runs in a child process of the worker, one request at a time, and may block. It never
+touches the stores. Modules must be cheap to import, because the frontend imports them to match requests:
+a native library is imported in :meth:`DataSource.prepare`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+GRIB = "application/x-grib"
+COVERAGE_JSON = "application/prs.coverage+json"
+OCTET_STREAM = "application/octet-stream"
+
+
+class DataSourceError(Exception):
+    """The request cannot be fulfilled, however often it is tried. The message is for the user."""
+
+
+class TemporaryError(Exception):
+    """This attempt failed, another one may succeed. The message is for the user, should all of them fail."""
+
+
+class DataSourceSettings(BaseModel):
+    """The keys of a data source of its own; the generic ones (match, defaults ...) are taken out before."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a data source is told of a request: the text as submitted, and its coerced form."""
+
+    request_id: str
+    verb: str
+    user_request: str
+    coerced_request: Mapping[str, Any]
+    username: str = ""
+    realm: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The data of a request: their media type, and chunks of them (each best of 1 MiB or less)."""
+
+    content_type: str
+    chunks: Iterable[bytes | bytearray | memoryview]
+
+
+class DataSource(ABC):
+    """Fetches data, and archives them if it can."""
+
+    Settings: ClassVar[type[DataSourceSettings]] = DataSourceSettings
+    #: Whether it serves requests with a key `feature`, and only those.
+    accepts_feature: ClassVar[bool] = False
+
+    def __init__(self, name: str, settings: Any) -> None:
+        """`settings` is an instance of this class's `Settings`."""
+        self.name = name
+        self.settings = settings
+
+    @classmethod
+    def archives(cls, settings: Any) -> bool:
+        """Whether a data source with these settings takes archive requests."""
+        return False
+
+    def prepare(self) -> None:
+        """Import and open what is dear, once, before the first request."""
+
+    @abstractmethod
+    def retrieve(self, job: Job) -> Result:
+        """Fetch the data. Raises :class:`DataSourceError`, or :class:`TemporaryError` to be tried again.
+
+        Both may come from the chunks, too. A chunk must not change after the next one was asked for.
+        """
+
+    def archive(self, job: Job, data: Iterable[bytes]) -> None:
+        """Store the data, all or nothing where that is possible. Raises as :meth:`retrieve` does."""
+        raise DataSourceError(f"data source {self.name} does not archive")

@@ -1,0 +1,31 @@
+"""From the configuration of a data source to its class and settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from polytope_server import backends
+from polytope_server.collection import DataSourceConfig
+from polytope_server.datasource import DataSource, DataSourceSettings
+
+#: Keys that every data source may have; the server handles them, the data source does not see them.
+GENERIC_KEYS = frozenset(
+    {"type", "name", "parents", "roles", "match", "defaults", "patch", "repr", "max_attempts", "queue"}
+)
+
+
+def kind_of(config: DataSourceConfig) -> type[DataSource]:
+    """The class of a data source. Raises :class:`~polytope_server.backends.UnknownBackendError`."""
+    found: type[DataSource] = backends.load("datasource", config.type)
+    return found
+
+
+def settings_of(config: DataSourceConfig) -> DataSourceSettings:
+    """The checked keys of its own. Raises pydantic's ValidationError."""
+    own: dict[str, Any] = {key: value for key, value in config.keys.items() if key not in GENERIC_KEYS}
+    return kind_of(config).Settings.model_validate(own)
+
+
+def archives(config: DataSourceConfig) -> bool:
+    """Whether it takes archive requests."""
+    return kind_of(config).archives(settings_of(config))

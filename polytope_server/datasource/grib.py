@@ -1,0 +1,153 @@
+"""GRIB messages in a stream of bytes: where each one ends, and which field it holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from decimal import Decimal
+
+from polytope_server.datasource import DataSourceError
+
+MAX_MESSAGE = 2 << 30
+"""The longest message that is accepted, in bytes: one at a time is held in memory."""
+
+_START, _END = b"GRIB", b"7777"
+#: Bytes of a GRIB edition 1 indicator section, and of the edition 2 one.
+_INDICATOR_1, _INDICATOR_2 = 8, 16
+
+
+class _Input:
+    """A stream of which the first bytes can be looked at before they are taken."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._held = bytearray()
+        self.offset = 0
+
+    def peek(self, size: int) -> bytes:
+        """The first `size` bytes, fewer only at the end of the stream."""
+        while len(self._held) < size and (chunk := next(self._chunks, None)) is not None:
+            self._held += chunk
+        with memoryview(self._held) as view:
+            return bytes(view[:size])
+
+    def take(self, size: int) -> bytes:
+        """The same, and go on after them."""
+        taken = self.peek(size)
+        del self._held[: len(taken)]
+        self.offset += len(taken)
+        return taken
+
+
+def split(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Each GRIB message (edition 1 or 2) of a stream, whole.
+
+    DataSourceError for anything between the messages, for one that is cut short, and for one that is longer
+    than MAX_MESSAGE.
+    """
+    stream = _Input(chunks)
+    while start := stream.peek(_INDICATOR_2):
+        where = f"the upload at byte {stream.offset}"
+        if not start.startswith(_START):
+            raise DataSourceError(f"{where} is not the start of a GRIB message")
+        length = _length(stream, where)
+        if length > MAX_MESSAGE:
+            raise DataSourceError(
+                f"{where}: the message has {length} bytes; at most {MAX_MESSAGE} are accepted"
+            )
+        message = stream.take(length)
+        if len(message) < length or length < _INDICATOR_2 or not message.endswith(_END):
+            raise DataSourceError(f"{where}: the GRIB message is cut short or damaged")
+        yield message
+
+
+def _length(stream: _Input, where: str) -> int:
+    """The length of the message that the stream is at (WMO Manual on Codes I.2, FM 92, section 0)."""
+    start = stream.peek(_INDICATOR_2)
+    edition = start[7] if len(start) == _INDICATOR_2 else None
+    if edition == 2:
+        return int.from_bytes(start[8:16], "big")
+    if edition == 1:
+        length = int.from_bytes(start[4:7], "big")
+        return _long_length_1(stream, length) if length & 0x800000 else length
+    raise DataSourceError(f"{where}: only GRIB editions 1 and 2 are accepted")
+
+
+def _long_length_1(stream: _Input, length: int) -> int:
+    """The length of an edition 1 message of 8 MiB or more, which three octets cannot hold.
+
+    ECMWF's convention, as eccodes reads it: the top bit is set, the rest counts units of 120 bytes, and the
+    length of section 4 says by how much (less than 120, and 4 for the end section) that is too much.
+    """
+    position = _INDICATOR_1
+    flags = stream.peek(position + 8)[-1]
+    # Section 1 is always there; its octet 8 says whether the grid (2) and bitmap (3) sections are, too.
+    for present in (True, bool(flags & 0x80), bool(flags & 0x40)):
+        if present:
+            position += _three_octets(stream, position)
+    units, excess = (length & 0x7FFFFF) * 120, _three_octets(stream, position)
+    return units - excess + 4 if excess < 120 else length
+
+
+def _three_octets(stream: _Input, position: int) -> int:
+    return int.from_bytes(stream.peek(position + 3)[position:], "big")
+
+
+def identity(message: bytes) -> dict[str, str]:
+    """The MARS keys of a message. For `param` the number; its short name is in `shortName`."""
+    import eccodes
+
+    try:
+        handle = eccodes.codes_new_from_message(message)
+    except eccodes.CodesInternalError as error:
+        raise DataSourceError(f"a GRIB message cannot be read: {error}") from error
+    try:
+        keys = _mars_keys(handle)
+        keys["shortName"] = eccodes.codes_get_string(handle, "shortName")
+        return keys
+    except eccodes.CodesInternalError as error:
+        raise DataSourceError(f"a GRIB message cannot be read: {error}") from error
+    finally:
+        eccodes.codes_release(handle)
+
+
+def _mars_keys(handle: int) -> dict[str, str]:
+    import eccodes
+
+    keys = {}
+    iterator = eccodes.codes_keys_iterator_new(handle, "mars")
+    try:
+        while eccodes.codes_keys_iterator_next(iterator):
+            name = eccodes.codes_keys_iterator_get_name(iterator)
+            keys[name] = eccodes.codes_get_string(handle, name)
+    finally:
+        eccodes.codes_keys_iterator_delete(iterator)
+    return keys
+
+
+def check_identity(keys: Mapping[str, str], allowed: Mapping[str, Collection[str]]) -> None:
+    """Refuse a message with MARS keys outside of a request. DataSourceError names the key and the value.
+
+    `allowed` are the request's values by key, as made by :func:`canonical`. A key of the request that the
+    message does not have is refused as well, but for `levelist`, which only some fields have; keys that
+    the request does not name are not looked at.
+    """
+    for key, values in allowed.items():
+        names = {keys[name] for name in ((key, "shortName") if key == "param" else (key,)) if name in keys}
+        if not names and key != "levelist":
+            raise DataSourceError(f"the request names '{key}', but a message has no such key")
+        if names and not any(canonical(key, name) in values for name in names):
+            shown = "/".join(sorted(names))
+            raise DataSourceError(f"a message has {key}={shown}, which is not in the request")
+
+
+def canonical(key: str, value: str) -> str:
+    """One spelling for values that differ only in case, leading zeros or, for `param`, the table 128."""
+    text = value.strip().lower()
+    if key == "param":
+        text = text.removesuffix(".128")
+    if re.fullmatch("[0-9]+", text):
+        return str(int(text))
+    if re.fullmatch(r"[0-9]+\.[0-9]+", text):
+        return f"{Decimal(text).normalize():f}"
+    return text

@@ -1,0 +1,154 @@
+"""Requests for fields as every single value of every key, and the search for those that are missing.
+
+Pure functions: what a store holds is asked through a callable.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice, product
+from typing import Any
+
+from polytope_server.datasource import DataSourceError
+from polytope_server.language.ranges import Range, is_range, read_range, split
+from polytope_server.language.values import utc_today
+
+Selection = dict[str, list[str]]
+
+MAX_NAMED = 10
+"""How many missing fields an answer names."""
+
+_MAX_LOOKS = 1000
+"""How often the store is asked in order to name them."""
+
+_HOUR = 3600
+#: The pitch that a store gives to a range without `by` (metkit: 12 hours of step, 6 of time).
+_PITCHES = {"step": 12 * _HOUR, "time": 6}
+
+
+def expand(request: Mapping[str, Any], max_values: int) -> Selection:
+    """Every single value of each key, in order and once. DataSourceError for what cannot be expanded.
+
+    A range of more than `max_values` values is refused before any of them exists.
+    """
+    return {key: _values(key, value, max_values) for key, value in request.items()}
+
+
+def _values(key: str, value: Any, max_values: int) -> list[str]:
+    items = value if isinstance(value, list | tuple) else [value]
+    if not items or not all(isinstance(item, str | int | float) for item in items):
+        raise DataSourceError(f"key '{key}': expected a text, a number, or a list of them")
+    text = "/".join(str(item) for item in items)
+    values = _range_values(key, text, max_values) if is_range(text) else split(text)
+    if len(values) > max_values:
+        raise _too_many(key, len(values), max_values)
+    if not all(values):
+        raise DataSourceError(f"key '{key}': a value is empty")
+    return list(dict.fromkeys(values))
+
+
+def _range_values(key: str, text: str, max_values: int) -> list[str]:
+    found = read_range(key, text, utc_today())
+    pitch = _pitch(key, found) if found else 0
+    if found is None or pitch == 0:
+        raise DataSourceError(f"key '{key}': {text[:100]!r} is not a range; expected a/to/b or a/to/b/by/n")
+    # As stores read it: downwards where the end is below the start.
+    step = pitch if found.end >= found.start else -pitch
+    positions = range(found.start, found.end + (1 if step > 0 else -1), step)
+    if len(positions) > max_values:
+        raise _too_many(key, len(positions), max_values)
+    return [found.axis.text(position) for position in positions]
+
+
+def _pitch(key: str, found: Range) -> int:
+    return abs(found.pitch if found.explicit else _PITCHES.get(key, found.pitch))
+
+
+def _too_many(key: str, count: int, most: int) -> DataSourceError:
+    return DataSourceError(f"key '{key}' has {count} values; at most {most} can be asked for at once")
+
+
+def count(selection: Selection) -> int:
+    """How many fields a selection describes."""
+    return math.prod(len(values) for values in selection.values())
+
+
+@dataclass
+class Found:
+    """What a store holds of a selection."""
+
+    count: int = 0
+    size: int = 0
+    #: The values that occur, by key.
+    values: dict[str, set[str]] = field(default_factory=dict)
+
+    def add(self, keys: Mapping[str, str], size: int) -> None:
+        """Count one more field, with its keys and its length in bytes."""
+        self.count += 1
+        self.size += size
+        for key, value in keys.items():
+            self.values.setdefault(key, set()).add(value)
+
+
+Look = Callable[[Selection], Found]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Fields that a store does not hold: how many, and the first of them."""
+
+    count: int
+    named: list[dict[str, str]]
+
+    def __str__(self) -> str:
+        names = "; ".join(", ".join(f"{key}={value}" for key, value in name.items()) for name in self.named)
+        rest = self.count - len(self.named)
+        return names + (f"; and {rest} more" if rest and names else "")
+
+
+def missing(look: Look, selection: Selection, found: Found) -> Missing:
+    """Which fields of `selection` the store that `look` asks does not hold; `found` is what it does.
+
+    A part of which the store has as many fields as there should be is complete; one of which it has none
+    is missing whole; any other is halved, and its halves looked at. Two spellings of one value
+    (`2t/167`) make a selection look too large: its halves show that nothing is missing.
+    """
+    named: list[dict[str, str]] = []
+    parts = [(selection, found)]
+    total, looks = 0, 0
+    while parts:
+        part, there = parts.pop()
+        if there.count >= count(part):
+            continue
+        if there.count == 0:
+            total += count(part)
+            named += islice(_names(part, selection), MAX_NAMED - len(named))
+            continue
+        if len(named) == MAX_NAMED or looks >= _MAX_LOOKS:
+            # How many is known without a further look, unless two of the values mean the same.
+            total += count(part) - there.count
+            continue
+        looks += 2
+        halves = _halves(part, there)
+        parts += [(half, look(half)) for half in reversed(halves)]
+    return Missing(total, named)
+
+
+def _names(part: Selection, selection: Selection) -> Iterator[dict[str, str]]:
+    """The fields of a part, each by the keys that tell it from others (by all if there is only one)."""
+    several = [key for key, values in selection.items() if len(values) > 1] or list(selection)
+    return (dict(zip(several, values, strict=True)) for values in product(*(part[key] for key in several)))
+
+
+def _halves(part: Selection, found: Found) -> tuple[Selection, Selection]:
+    """Cut along the key that lacks most values, so that a value that is missing everywhere stands alone."""
+
+    def promise(key: str) -> tuple[int, int]:
+        values = len(part[key])
+        return (values - len(found.values.get(key, ())) if values > 1 else -1), values
+
+    key = max(part, key=promise)
+    middle = len(part[key]) // 2
+    return {**part, key: part[key][:middle]}, {**part, key: part[key][middle:]}

@@ -1,0 +1,1 @@
+"""The frontend process: REST API v1, Falcon under gunicorn."""

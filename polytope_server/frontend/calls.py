@@ -1,0 +1,91 @@
+"""What the resources share: who calls, what the body says, how an answer looks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, NoReturn
+
+import falcon
+import falcon.asgi
+
+from polytope_server.authentication import AuthenticationUnavailableError
+from polytope_server.authentication.manager import Identification, UnauthenticatedError
+from polytope_server.collection import has_access
+from polytope_server.frontend.services import Services
+
+PREFIX = "/api/v1"
+#: A body must be complete after so many seconds.
+_BODY_TIME = 30.0
+_MALFORMED = "The browser (or proxy) sent a request that this server could not understand."
+#: An id or a name of the caller is repeated in a message up to this length.
+_SHOWN = 100
+
+
+def shown(text: str) -> str:
+    """A word of the caller for use in a message: bounded, and fit to be encoded."""
+    return text[:_SHOWN].encode(errors="replace").decode()
+
+
+def refuse(status: str, message: str, **headers: str) -> NoReturn:
+    """End the call with an error."""
+    raise falcon.HTTPError(
+        status, description=message, headers={k.replace("_", "-"): v for k, v in headers.items()}
+    )
+
+
+def answer(resp: falcon.asgi.Response, body: dict[str, Any], status: str = falcon.HTTP_200) -> None:
+    """Answer with a JSON object."""
+    resp.status = status
+    resp.data = json.dumps(body).encode()
+
+
+async def identify(services: Services, req: falcon.asgi.Request) -> Identification:
+    """Who calls. Ends the call with 401 if the credentials are missing or wrong, 503 if nobody can tell."""
+    try:
+        return await services.authentication.authenticate(req.get_header("authorization"))
+    except UnauthenticatedError as error:
+        raise falcon.HTTPUnauthorized(description=str(error), challenges=error.challenges) from None
+    except AuthenticationUnavailableError as error:
+        refuse(falcon.HTTP_503, str(error), Retry_After="5")
+
+
+async def read_json(req: falcon.asgi.Request, limit: int) -> Any:
+    """The JSON value of the body. Ends the call with 400, or 413 if it has more than `limit` bytes."""
+    if (req.content_length or 0) > limit:
+        refuse(falcon.HTTP_413, f"The body is larger than {limit} bytes")
+    try:
+        async with asyncio.timeout(_BODY_TIME):
+            body = await req.stream.read(limit + 1)
+    except TimeoutError:
+        refuse(falcon.HTTP_400, f"The body was not complete after {_BODY_TIME:g} seconds")
+    if len(body) > limit:
+        refuse(falcon.HTTP_413, f"The body is larger than {limit} bytes")
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        refuse(falcon.HTTP_400, _MALFORMED)
+
+
+async def require_admin(services: Services, req: falcon.asgi.Request) -> Identification:
+    """Who calls; ends the call with 403 unless that is somebody who may manage users."""
+    caller = await identify(services, req)
+    if not has_access(services.admin_roles, caller.user.realm, caller.user.roles):
+        refuse(falcon.HTTP_403, "Not authorized to access this resource.")
+    return caller
+
+
+def absolute(services: Services, req: falcon.asgi.Request, caller: Identification, location: str) -> str:
+    """The Location to send: relative as it is, or absolute where that is needed.
+
+    A peer server (scheme Federation) uses the address as it is; a `public_url` is used for everybody.
+    `location` is relative to `/api/v1/requests/`, and begins with `./` or `../`.
+    """
+    base = services.settings.public_url
+    if base is None and caller.scheme.lower() != "federation":
+        return location
+    base = (base or req.prefix).rstrip("/")
+    path = f"{PREFIX}/{location.removeprefix('../')}"
+    if location.startswith("./"):
+        path = f"{PREFIX}/requests/{location.removeprefix('./')}"
+    return base + path

@@ -1,0 +1,191 @@
+"""`/api/v1/requests`: submit, poll, list, revoke (REST v1, sections 3.4 to 3.6)."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+import falcon
+import falcon.asgi
+
+from polytope_server import log
+from polytope_server.authentication.manager import Identification
+from polytope_server.frontend.calls import absolute, answer, identify, read_json, refuse, shown
+from polytope_server.frontend.services import Services
+from polytope_server.frontend.submission import make_request
+from polytope_server.frontend.waiters import wait
+from polytope_server.notices import Topic
+from polytope_server.request import LIVE, TERMINAL, Request, Status, Verb
+
+logger = logging.getLogger(__name__)
+
+#: What `polytope-client` is told to wait; it ignores that, and peer servers do not.
+_RETRY_AFTER = "5"
+_PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])", re.IGNORECASE)
+#: The states as clients see them: which of the two a request waits in is no concern of theirs.
+_SHOWN_STATUS = {Status.WAITING: "queued"}
+
+
+class RequestsResource:
+    """`GET /requests`: the caller's requests."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        caller = await identify(self._services, req)
+        found = await self._services.store.find(user_id=caller.user.id)
+        answer(resp, {"message": [request.to_document() for request in found]})
+
+
+class RequestResource:
+    """`/requests/<collection>` and `/requests/<id>`, which share one segment of the path."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
+        """Submit a request to the collection `name`."""
+        services = self._services
+        caller = await identify(services, req)
+        collection = services.collections.get(name)
+        if collection is None:
+            refuse(falcon.HTTP_404, f"Unsupported collection type: {shown(name)}")
+        if not collection.admits(caller.user):
+            username = shown(caller.user.username)
+            refuse(falcon.HTTP_403, f"User {username} cannot access collection {name}")
+        body = await read_json(req, services.settings.max_body)
+        request = make_request(services, collection, caller.user, body)
+        log.request_id.set(request.id)
+        with services.waiters.watch(request.id) as ended:
+            await services.store.add(request)
+            if request.status is Status.WAITING:
+                services.notices.publish(Topic.WAITING, request.id)
+            logger.info("%s %s by %s", request.verb, name, caller.user.username)
+            if services.settings.submit_wait > 0 and request.status is Status.WAITING:
+                await wait(ended, services.settings.submit_wait)
+                now = await services.store.get(request.id)
+                if now is not None and now.status is Status.FAILED:
+                    refuse_failed(now)
+        answer_pending(services, req, resp, caller, request)
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
+        """List the caller's requests of the collection `name`, or poll the request of that id."""
+        caller = await identify(self._services, req)
+        if name in self._services.collections:
+            found = await self._services.store.find(user_id=caller.user.id, collection=name)
+            answer(resp, {"message": [request.to_document() for request in found]})
+            return
+        request = await poll(self._services, req, caller, name)
+        if request is None:
+            refuse(falcon.HTTP_404, f"Request {shown(name)} not found")
+        answer_state(self._services, req, resp, caller, request)
+
+    async def on_delete(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
+        """Revoke the request of that id, or `all` of the caller's that have not ended."""
+        services = self._services
+        caller = await identify(services, req)
+        if name in services.collections:
+            refuse(falcon.HTTP_400, "Collections do not support DELETE")
+        if name.lower() == "all":
+            removed = await services.store.remove_all(caller.user.id, LIVE)
+        else:
+            found = await services.store.remove(name, user_id=caller.user.id)
+            removed = [found] if found else []
+        services.notices.publish(Topic.REMOVED, *(request.id for request in removed))
+        for request in removed:
+            if request.url or request.status is Status.PROCESSING:
+                await services.staging.delete_request(request.id)
+        logger.info("%s revoked %d requests", caller.user.username, len(removed))
+        answer(resp, {"message": f"Successfully revoked {len(removed)} requests"})
+
+
+async def poll(
+    services: Services, req: falcon.asgi.Request, caller: Identification, request_id: str
+) -> Request | None:
+    """The caller's request of that id, once it has ended or the poll was held for its longest time.
+
+    None if there is none, or if it is another user's: the two look the same from outside.
+    """
+    with services.waiters.watch(request_id) as ended:
+        request = await _own(services, caller, request_id)
+        if request is None or request.status in TERMINAL or request.status is Status.UPLOADING:
+            return request
+        seconds = _hold(services, req)
+        if seconds <= 0:
+            return request
+        await wait(ended, seconds)
+    return await _own(services, caller, request_id)
+
+
+async def _own(services: Services, caller: Identification, request_id: str) -> Request | None:
+    request = await services.store.get(request_id)
+    return request if request is not None and request.user.id == caller.user.id else None
+
+
+def _hold(services: Services, req: falcon.asgi.Request) -> float:
+    """How long this poll may be held: as configured, or less if the client prefers that (RFC 7240)."""
+    longest: float = services.settings.poll_wait
+    preference = req.get_header("prefer")
+    found = _PREFER_WAIT.search(preference) if preference else None
+    return min(longest, float(found[1])) if found else longest
+
+
+def answer_pending(
+    services: Services,
+    req: falcon.asgi.Request,
+    resp: falcon.asgi.Response,
+    caller: Identification,
+    request: Request,
+) -> None:
+    """202: the request has not ended."""
+    status = _SHOWN_STATUS.get(request.status, str(request.status))
+    place = f"../uploads/{request.id}" if request.status is Status.UPLOADING else f"./{request.id}"
+    resp.set_header("Location", absolute(services, req, caller, place))
+    resp.set_header("Retry-After", _RETRY_AFTER)
+    message = request.user_message or f"Request {status}"
+    answer(resp, {"message": message, "status": status}, falcon.HTTP_202)
+
+
+def answer_state(
+    services: Services,
+    req: falcon.asgi.Request,
+    resp: falcon.asgi.Response,
+    caller: Identification,
+    request: Request,
+) -> None:
+    """What a poll is told of a request, whatever its state."""
+    if request.status is Status.FAILED:
+        refuse_failed(request)
+    if request.status is not Status.PROCESSED:
+        answer_pending(services, req, resp, caller, request)
+    elif request.verb is Verb.ARCHIVE:
+        answer(resp, {"location": f"./{request.id}", "message": "Success", "status": "processed"})
+    else:
+        location = result_location(services, request)
+        resp.set_header("Location", absolute_result(services, req, caller, location))
+        body: dict[str, Any] = {
+            "contentLength": request.content_length,
+            "contentType": request.content_type,
+            "location": location,
+        }
+        answer(resp, body, falcon.HTTP_303)
+
+
+def refuse_failed(request: Request) -> None:
+    """400: the request failed."""
+    refuse(falcon.HTTP_400, f"Request failed with error:\n{request.user_message}")
+
+
+def result_location(services: Services, request: Request) -> str:
+    """Where the result is: at the staging, or relative to `/api/v1/requests/` where this server serves it."""
+    name = request.url.removeprefix("./downloads/")
+    return services.staging.public_url(name) or f"../downloads/{name}"
+
+
+def absolute_result(
+    services: Services, req: falcon.asgi.Request, caller: Identification, location: str
+) -> str:
+    """The same, made absolute where that is needed."""
+    return location if "://" in location else absolute(services, req, caller, location)

@@ -1,0 +1,82 @@
+"""Everything that the resources of the REST API use, opened and closed together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from polytope_server.api_keys import APIKeys
+from polytope_server.authentication.manager import Authentication
+from polytope_server.caching import Cache
+from polytope_server.collection import Collection, DataSourceConfig
+from polytope_server.config import Configuration, coercion_rules, create_backend, source_rules
+from polytope_server.datasource import factory
+from polytope_server.frontend.waiters import Waiters
+from polytope_server.identity import Identity
+from polytope_server.language import CoercionRules, SourceRules
+from polytope_server.notices import Notices, Topic
+from polytope_server.request_store import RequestStore
+from polytope_server.staging import Staging
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data source as the frontend sees it: what it accepts, and whether it archives."""
+
+    config: DataSourceConfig
+    rules: SourceRules
+    archives: bool
+
+
+class Services:
+    """The back-ends and derived tables of one frontend process."""
+
+    def __init__(self, configuration: Configuration, data: Path) -> None:
+        settings = configuration.settings
+        self.settings = settings.frontend
+        self.input_hosts = frozenset(settings.worker.input_hosts)
+        self.admin_roles = settings.admin.roles
+        self.collections: Mapping[str, Collection] = configuration.collections
+        self.coercion: CoercionRules = coercion_rules(settings)
+        self.sources: dict[str, list[Source]] = {
+            name: [
+                Source(config, source_rules(config), factory.archives(config))
+                for config in collection.datasources
+            ]
+            for name, collection in configuration.collections.items()
+        }
+        self.store: RequestStore = create_backend("request_store", settings.request_store, data)
+        self.notices: Notices = create_backend("notices", settings.notices, data)
+        self.staging: Staging = create_backend("staging", settings.staging, data)
+        self.cache: Cache = create_backend("caching", settings.caching, data)
+        self.authentication = Authentication(settings, data, self.cache)
+        self.identity: Identity | None = (
+            create_backend("identity", settings.identity, data) if settings.identity else None
+        )
+        generator = settings.api_keys.get("generator")
+        self.api_keys: APIKeys | None = (
+            create_backend("api_key", {generator["type"]: _without_type(generator)}, data) if generator else None
+        )
+        self.waiters = Waiters()
+
+    def _parts(self) -> list[Any]:
+        parts = [self.store, self.notices, self.staging, self.cache, self.authentication]
+        return parts + [part for part in (self.identity, self.api_keys) if part is not None]
+
+    async def open(self) -> None:
+        """Connect all back-ends, and listen to what ends."""
+        for part in self._parts():
+            await part.open()
+        await self.notices.subscribe({Topic.ENDED, Topic.REMOVED}, self.waiters.on_notice)
+
+    async def close(self) -> None:
+        """Disconnect all back-ends."""
+        self.waiters.release()
+        for part in reversed(self._parts()):
+            await part.close()
+
+
+def _without_type(keys: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in keys.items() if key != "type"}

@@ -1,0 +1,100 @@
+"""From the body of a POST to a request: everything that can be decided is decided here (invariant 8)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import falcon
+
+from polytope_server.collection import Collection
+from polytope_server.frontend.calls import refuse, shown
+from polytope_server.frontend.services import Services, Source
+from polytope_server.language import RequestError, coerce, match, parse
+from polytope_server.request import Request, Status, Verb
+from polytope_server.user import User
+from polytope_server.worker.inputs import refusal
+
+
+def make_request(services: Services, collection: Collection, user: User, body: Any) -> Request:
+    """The request that the body of a submission describes. Ends the call with the reason if it is bad."""
+    if not isinstance(body, dict) or "verb" not in body:
+        refuse(falcon.HTTP_400, "HTTP request content is missing 'verb' (e.g. retrieve)")
+    if "request" not in body:
+        refuse(falcon.HTTP_400, "HTTP request content is missing 'request'")
+    verb = _verb(body["verb"])
+    sources = _able(services.sources[collection.name], verb)
+    url = _input_url(services, verb, body.get("url"))
+    text = _text(body["request"])
+    source, coerced = _match(services, sources, user, text)
+    status = Status.UPLOADING if verb is Verb.ARCHIVE and not url else Status.WAITING
+    return Request(
+        user=user,
+        collection=collection.name,
+        verb=verb,
+        user_request=text,
+        coerced_request=coerced,
+        datasource=source.config.name,
+        url=url,
+        status=status,
+    )
+
+
+def _verb(value: Any) -> Verb:
+    try:
+        return Verb(value)
+    except ValueError:
+        refuse(falcon.HTTP_400, f"Transfer type {shown(str(value))} not supported")
+
+
+def _able(sources: list[Source], verb: Verb) -> list[Source]:
+    """The data sources that can do what the verb says."""
+    able = [source for source in sources if source.archives] if verb is Verb.ARCHIVE else sources
+    if not able:
+        refuse(falcon.HTTP_400, f"Transfer type {verb} not supported")
+    return able
+
+
+def _input_url(services: Services, verb: Verb, url: Any) -> str:
+    if verb is not Verb.ARCHIVE or url in (None, ""):
+        return ""
+    if not isinstance(url, str):
+        refuse(falcon.HTTP_400, "The value of 'url' is not a string")
+    if reason := refusal(shown(url) if len(url) > 4096 else url, services.input_hosts):
+        refuse(falcon.HTTP_400, shown_lines(reason))
+    return url
+
+
+def _text(value: Any) -> str:
+    """The request as text: a string as it was sent, anything else as JSON."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        refuse(falcon.HTTP_400, "The request holds characters that are not valid Unicode")
+    return text
+
+
+def _match(
+    services: Services, sources: list[Source], user: User, text: str
+) -> tuple[Source, dict[str, Any]]:
+    """The first data source that takes the request, and the request as that source gets it."""
+    try:
+        coerced = coerce(parse(text), services.coercion)
+    except RequestError as error:
+        refuse(falcon.HTTP_400, shown_lines(str(error)))
+    reasons = []
+    for source in sources:
+        result = match(
+            coerced, source.rules, realm=user.realm, user_roles=user.roles, coercion=services.coercion
+        )
+        if result.request is not None:
+            return source, result.request
+        reasons.append(f"Skipping datasource {source.config.label}: {result.reason}")
+    lines = "\n".join(reasons)
+    refuse(falcon.HTTP_400, shown_lines(f"No matching datasource found for request:\n{lines}"))
+
+
+def shown_lines(text: str) -> str:
+    """A longer message for the caller, fit to be encoded."""
+    return text.encode(errors="replace").decode()

@@ -1,0 +1,133 @@
+"""`/api/v1/uploads`: the data of archive requests (REST v1, sections 3.8 and 3.9)."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import re
+from collections.abc import AsyncIterator
+
+import falcon
+import falcon.asgi
+
+from polytope_server import log
+from polytope_server.frontend.calls import answer, identify, refuse, shown
+from polytope_server.frontend.requests import answer_pending, answer_state, poll, refuse_failed
+from polytope_server.frontend.services import Services
+from polytope_server.notices import Topic
+from polytope_server.request import Request, Status, Verb
+from polytope_server.staging import StagedObject, new_object_name
+from polytope_server.worker.inputs import STAGED
+
+#: The next bytes of an upload must come within so many seconds.
+_CHUNK_TIME = 60.0
+_MD5 = re.compile(r"[0-9a-f]{32}")
+#: States in which data may still be (re)placed, and the state after it.
+_OPEN = {
+    Status.UPLOADING: Status.WAITING,
+    Status.WAITING: Status.WAITING,
+    Status.QUEUED: Status.QUEUED,
+}
+
+
+class UploadResource:
+    """`/uploads/<id>`."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, request_id: str) -> None:
+        """As a poll; an unknown id (or another user's) is 410 here."""
+        caller = await identify(self._services, req)
+        request = await poll(self._services, req, caller, request_id)
+        if request is None:
+            refuse(falcon.HTTP_410, f"Request {shown(request_id)} not found", Deprecation="true")
+        answer_state(self._services, req, resp, caller, request)
+
+    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, request_id: str) -> None:
+        """Take the data of an archive request, check them, and let the request wait for a worker."""
+        caller = await identify(self._services, req)
+        log.request_id.set(request_id)
+        request = await self._open_request(caller.user.id, request_id)
+        if request is None:
+            answer(resp, {"message": "Data has already been uploaded"})
+            return
+        expected = _checksum(req)
+        staged = await self._stage(req, request)
+        if staged.md5 != expected:
+            await self._services.staging.delete(staged.name)
+            refuse(falcon.HTTP_400, "Uploaded data checksum does not agree with header X-Checksum")
+        changed = await self._attach(request, staged)
+        self._services.notices.publish(Topic.WAITING, request.id)
+        answer_pending(self._services, req, resp, caller, changed)
+
+    async def _open_request(self, user_id: str, request_id: str) -> Request | None:
+        """The request, if it may get data; None if they are not needed any more. Else ends the call."""
+        request = await self._services.store.get(request_id)
+        if request is None or request.user.id != user_id:
+            refuse(falcon.HTTP_400, f"Request {shown(request_id)} does not exist")
+        uploaded = request.status is Status.UPLOADING or request.url.startswith(STAGED)
+        if request.verb is not Verb.ARCHIVE or not uploaded:
+            refuse(falcon.HTTP_400, f"Request {request_id} is not an upload")
+        if request.status is Status.PROCESSED:
+            return None
+        if request.status is Status.FAILED:
+            refuse_failed(request)
+        if request.status not in _OPEN:
+            refuse(falcon.HTTP_400, f"Request {request_id} is being processed, its data cannot be replaced")
+        return request
+
+    async def _stage(self, req: falcon.asgi.Request, request: Request) -> StagedObject:
+        limit = self._services.settings.max_upload
+        if (req.content_length or 0) > limit:
+            refuse(falcon.HTTP_413, f"The upload is larger than {limit} bytes")
+        name = new_object_name(request.id, "application/octet-stream")
+        return await self._services.staging.create(name, _body(req, limit), "application/octet-stream")
+
+    async def _attach(self, request: Request, staged: StagedObject) -> Request:
+        """Give the data to the request, whose state may have changed while they came in."""
+        current: Request | None = request
+        while current is not None and current.status in _OPEN:
+            changed = await self._services.store.transition(
+                current.id, current.status, current.attempt, _OPEN[current.status], url=f"{STAGED}{staged.name}"
+            )
+            if changed is not None:
+                if current.url.startswith(STAGED):
+                    await self._services.staging.delete(current.url.removeprefix(STAGED))
+                return changed
+            current = await self._services.store.get(request.id)
+        await self._services.staging.delete(staged.name)
+        refuse(falcon.HTTP_400, f"Request {request.id} is no longer waiting for data")
+
+
+def _checksum(req: falcon.asgi.Request) -> str:
+    """The MD5 sum that the client computed, in hex: header X-Checksum, or Content-MD5 (hex or base64)."""
+    given = (req.get_header("x-checksum") or req.get_header("content-md5") or "").strip()
+    if _MD5.fullmatch(given.lower()):
+        return given.lower()
+    try:
+        digest = base64.b64decode(given, validate=True)
+    except (binascii.Error, ValueError):
+        digest = b""
+    if len(digest) != 16:
+        refuse(falcon.HTTP_400, "The header X-Checksum must hold the MD5 sum of the data in hex")
+    return digest.hex()
+
+
+async def _body(req: falcon.asgi.Request, limit: int) -> AsyncIterator[bytes]:
+    """The body in chunks, at most `limit` bytes. Ends the call if it is larger, or stalls."""
+    size = 0
+    chunks = aiter(req.stream)
+    while True:
+        try:
+            async with asyncio.timeout(_CHUNK_TIME):
+                chunk = await anext(chunks, b"")
+        except TimeoutError:
+            refuse(falcon.HTTP_400, f"No data came for {_CHUNK_TIME:g} seconds")
+        if not chunk:
+            break
+        size += len(chunk)
+        if size > limit:
+            refuse(falcon.HTTP_413, f"The upload is larger than {limit} bytes")
+        yield chunk

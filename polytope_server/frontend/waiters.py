@@ -1,0 +1,56 @@
+"""Polls that are held until their request ends. A held poll costs one future, and no look into the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from polytope_server.notices import Notice
+
+Ended = asyncio.Future[None]
+
+
+class Waiters:
+    """Who waits for which request, in this process."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, set[Ended]] = {}
+        self._released = False
+
+    @contextmanager
+    def watch(self, request_id: str) -> Iterator[Ended]:
+        """A future that is done when the request ends or is removed.
+
+        Begin to watch before reading the request's state: then no end in between is missed.
+        """
+        ended: Ended = asyncio.get_running_loop().create_future()
+        if self._released:
+            ended.set_result(None)
+        waiting = self._waiting.setdefault(request_id, set())
+        waiting.add(ended)
+        try:
+            yield ended
+        finally:
+            waiting.discard(ended)
+            if not waiting:
+                self._waiting.pop(request_id, None)
+
+    def on_notice(self, notice: Notice) -> None:
+        """A request ended or was removed."""
+        for ended in self._waiting.get(notice.request_id, ()):
+            if not ended.done():
+                ended.set_result(None)
+
+    def release(self) -> None:
+        """Let all go, now and from now on: this process is about to stop."""
+        self._released = True
+        for waiting in self._waiting.values():
+            for ended in waiting:
+                if not ended.done():
+                    ended.set_result(None)
+
+
+async def wait(ended: Ended, seconds: float) -> None:
+    """Wait until the request has ended, at most so many seconds."""
+    await asyncio.wait([ended], timeout=seconds)

@@ -1,0 +1,1 @@
+"""The garbage collector process: removes what is old, too much, or orphaned."""

@@ -1,0 +1,117 @@
+"""The garbage collector: old requests, old metrics, orphaned and surplus results."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Collection
+from itertools import islice
+from pathlib import Path
+
+from polytope_server.config import Configuration, create_backend
+from polytope_server.metric_store import MetricStore
+from polytope_server.request import TERMINAL, Request, Status
+from polytope_server.request_store import RequestStore
+from polytope_server.staging import StagedObject, Staging, request_of
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 500
+
+
+class GarbageCollector:
+    """Runs a pass every `garbage-collector.interval`. Several may run: each step is harmless when repeated."""
+
+    def __init__(self, configuration: Configuration, data: Path) -> None:
+        settings = configuration.settings
+        self._settings = settings.garbage_collector
+        self._write_time = settings.worker.timeout
+        self._store: RequestStore = create_backend("request_store", settings.request_store, data)
+        self._staging: Staging = create_backend("staging", settings.staging, data)
+        self._metrics: MetricStore = create_backend("metric_store", settings.metric_store, data)
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Collect until `stop` is set."""
+        parts = (self._store, self._staging, self._metrics)
+        for part in parts:
+            await part.open()
+        while not stop.is_set():
+            await self.collect()
+            try:
+                await asyncio.wait_for(stop.wait(), self._settings.interval)
+            except TimeoutError:
+                continue
+        for part in parts:
+            await part.close()
+
+    async def collect(self) -> None:
+        """One pass; a step that fails is logged, the others are done, and the next pass tries again."""
+        for step in (self._remove_old, self._remove_unfinished, self._remove_metrics, self._clean_staging):
+            try:
+                await step()
+            except Exception:
+                logger.exception("%s failed; it is repeated in the next pass", step.__name__)
+
+    async def _remove_old(self) -> None:
+        now = time.time()
+        await self._remove_stale(TERMINAL, now - self._settings.age)
+        await self._remove_stale({Status.UPLOADING}, now - self._settings.upload_age)
+
+    async def _remove_stale(self, statuses: Collection[Status], before: float) -> None:
+        while found := await self._store.stale(statuses, before, _BATCH):
+            for request in found:
+                await self._remove(request)
+
+    async def _remove(self, request: Request) -> None:
+        # The request goes first: should this process end in between, its objects are orphans.
+        await self._store.remove(request.id, statuses={request.status})
+        await self._staging.delete_request(request.id)
+
+    async def _remove_unfinished(self) -> None:
+        await self._staging.abandoned(time.time() - self._write_time)
+
+    async def _remove_metrics(self) -> None:
+        await self._metrics.remove_old(time.time() - self._settings.metric_age)
+
+    async def _clean_staging(self) -> None:
+        objects = [found async for found in self._staging.list()]
+        by_request: dict[str, list[StagedObject]] = {}
+        for found in objects:
+            by_request.setdefault(request_of(found.name), []).append(found)
+        kept: dict[str, list[StagedObject]] = {}
+        remaining = iter(by_request.items())
+        while batch := dict(islice(remaining, _BATCH)):
+            existing = await self._store.existing(batch)
+            for request_id, owned in batch.items():
+                if request_id in existing:
+                    kept[request_id] = await self._without_leftovers(request_id, owned)
+                else:
+                    await self._staging.delete_request(request_id)
+        await self._shrink(kept)
+
+    async def _without_leftovers(self, request_id: str, owned: list[StagedObject]) -> list[StagedObject]:
+        """Remove what attempts that were overtaken left behind; returns what stays."""
+        if len(owned) == 1:
+            return owned
+        request = await self._store.get(request_id)
+        if request is None or request.status not in TERMINAL:
+            return owned
+        for found in owned:
+            if not request.url.endswith(found.name):
+                await self._staging.delete(found.name)
+        return [found for found in owned if request.url.endswith(found.name)]
+
+    async def _shrink(self, kept: dict[str, list[StagedObject]]) -> None:
+        """Remove the oldest results until the staging is smaller than the threshold."""
+        total = sum(found.size for owned in kept.values() for found in owned)
+        if total < self._settings.threshold:
+            return
+        oldest = sorted(kept, key=lambda key: max((found.modified for found in kept[key]), default=0.0))
+        for request_id in oldest:
+            if total < self._settings.threshold:
+                return
+            removed = await self._store.remove(request_id, statuses={Status.PROCESSED, Status.FAILED})
+            if removed is not None:
+                await self._staging.delete_request(request_id)
+                total -= sum(found.size for found in kept[request_id])

@@ -1,0 +1,30 @@
+"""The language of requests: text -> value -> canonical request -> the data source that serves it.
+
+`parse` reads the user's text, `coerce` brings it to one spelling or says all that is wrong, `match` judges it
+against one data source. Pure functions: no I/O, and nothing of the package outside of this folder.
+"""
+
+from .coercion import CoercionRules, coerce
+from .date_rules import check_dates
+from .errors import RequestError, RuleError
+from .matching import MatchResult, SourceRules, match
+from .parsing import parse
+from .ranges import MAX_VALUES, as_values, expand_count
+from .validation import validate_rules, validate_source
+
+__all__ = [
+    "MAX_VALUES",
+    "CoercionRules",
+    "MatchResult",
+    "RequestError",
+    "RuleError",
+    "SourceRules",
+    "as_values",
+    "check_dates",
+    "coerce",
+    "expand_count",
+    "match",
+    "parse",
+    "validate_rules",
+    "validate_source",
+]

@@ -1,0 +1,213 @@
+"""A request of any shape -> a mapping of canonical values, or all that is wrong with it (spec 13.3).
+
+Every back-end and every match rule reads the result, so what is ambiguous or could smuggle a second key into
+a MARS request (spec 22.3 S2) ends here: keys in two cases, separators and quotes inside values.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from .errors import RequestError, shown
+from .ranges import MAX_VALUES, is_range, parse_range, read_range, split, too_many
+from .values import KINDS, MEMBER, NAME, Kind, scalar_text, utc_today
+
+RANGE_KEYS = frozenset({"number", "step", "date", "time"})
+LIST_KEYS = frozenset({"class", "stream", "type", "expver", "param", "number", "date", "step", "time"})
+OPAQUE_KEYS = frozenset({"data", "feature"})
+"""Keys whose value is not looked into: the data source that understands them checks them."""
+
+
+@dataclass(frozen=True)
+class CoercionRules:
+    """`coercion` of the configuration, already joined to the defaults of section 13.3."""
+
+    allow_ranges: frozenset[str] = RANGE_KEYS
+    allow_lists: frozenset[str] = LIST_KEYS
+    number_allow_zero: bool = False
+
+    def kind(self, key: str) -> Kind | None:
+        """How the key's values are read; None for a key that is not coerced."""
+        if key == "number" and not self.number_allow_zero:
+            return MEMBER
+        known = key in self.allow_lists or key in self.allow_ranges
+        return KINDS.get(key, NAME if known else None)
+
+
+DEFAULT_RULES = CoercionRules()
+
+
+def coerce(
+    request: object, rules: CoercionRules = DEFAULT_RULES, *, today: date | None = None
+) -> dict[str, Any]:
+    """The request with lower-case keys and canonical values; anything but a mapping becomes `{"data": it}`.
+
+    Values of coerced keys become text, lists of them lists of text, ranges one canonical text; values of
+    other keys stay as they are, their lists become lists of text. Relative dates count from `today`
+    (default: today, UTC). Coercing the result again changes nothing. RequestError holds every problem.
+    """
+    if not isinstance(request, Mapping):
+        return {"data": request}
+    day = today or utc_today()
+    result: dict[str, Any] = {}
+    seen: set[str] = set()
+    problems: list[str] = []
+    for name, value in request.items():
+        try:
+            key = _key(name, seen)
+            result[key] = _value(key, value, rules, day)
+        except RequestError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise RequestError(*problems)
+    return result
+
+
+def _key(name: object, seen: set[str]) -> str:
+    text = str(name)
+    key = text.lower()
+    if not re.fullmatch("[a-z0-9_][a-z0-9_.:-]{0,99}", key):
+        raise RequestError(f"key {shown(text)} is not accepted; expected letters, digits and any of _ - . :")
+    if key in seen:
+        raise RequestError(
+            f"key '{key}' is given twice; upper and lower case of a key are the same, give it once"
+        )
+    seen.add(key)
+    return key
+
+
+def _value(key: str, value: object, rules: CoercionRules, today: date) -> object:
+    if key in OPAQUE_KEYS:
+        return value
+    if key == "timespan" and value is None:
+        return "none"
+    kind = rules.kind(key)
+    return _other(key, value, today) if kind is None else _coerced(key, kind, value, rules, today)
+
+
+def _coerced(key: str, kind: Kind, value: object, rules: CoercionRules, today: date) -> str | list[str]:
+    """A value of a key that section 13.3 names: one text, a list of texts, or one text for a range."""
+    if isinstance(value, list | tuple):
+        return _list(key, kind, value, rules, today)
+    text = _text(key, value, kind.expected)
+    if is_range(text):
+        return _range(key, kind, text, rules, today)
+    if "/" in text:
+        return _list(key, kind, split(text), rules, today)
+    return _single(key, kind, value, today)
+
+
+def _single(key: str, kind: Kind, value: object, today: date) -> str:
+    # YAML's true and false are words to a person, and numbers to Python: neither is meant by any key.
+    text = _text(key, value, kind.expected)
+    canonical = None if isinstance(value, bool) or "/" in text else kind.canonical(text, today)
+    if canonical is None:
+        raise RequestError(f"key '{key}': {shown(value)} is not accepted; expected {kind.expected}")
+    return canonical
+
+
+def _list(key: str, kind: Kind, items: Sequence[object], rules: CoercionRules, today: date) -> list[str]:
+    if key not in rules.allow_lists:
+        raise RequestError(f"key '{key}': a list {shown(items)} is not accepted; expected {kind.expected}")
+    if not items or len(items) > MAX_VALUES:
+        raise RequestError(
+            f"key '{key}': a list of {len(items)} values is not accepted; expected 1 to {MAX_VALUES}"
+        )
+    values: dict[str, None] = {}
+    problems: list[str] = []
+    for item in items:
+        try:
+            text = _single(key, kind, item, today)
+        except RequestError as error:
+            problems.extend(error.problems)
+            continue
+        if text.lower() in ("to", "by"):
+            problems.append(
+                f"key '{key}': {shown(text)} inside a list is not accepted; write a range a/to/b as one text"
+            )
+        if text in values:
+            problems.append(f"key '{key}': {shown(item)} is in the list twice; give each value once")
+        values[text] = None
+    if problems:
+        raise RequestError(*problems)
+    return list(values)
+
+
+def _range(key: str, kind: Kind, text: str, rules: CoercionRules, today: date) -> str:
+    if key not in rules.allow_ranges:
+        instead = "a list or a single value" if key in rules.allow_lists else "a single value"
+        raise RequestError(f"key '{key}': a range {shown(text)} is not accepted; expected {instead}")
+    found = parse_range(key, text, today)
+    for end in split(text)[0:3:2]:
+        _single(key, kind, end, today)
+    return str(found)
+
+
+def _other(key: str, value: object, today: date) -> object:
+    """A value of a key that section 13.3 does not name: as it is, once it is known to be harmless."""
+    expected = "a text, a number or a list of them"
+    if isinstance(value, list | tuple):
+        if not value:
+            raise RequestError(f"key '{key}': an empty list is not accepted; expected {expected}")
+        texts = [_text(key, item, expected) for item in value]
+        _bounded(key, "/".join(texts), today)
+        return texts
+    if value is None:
+        return value
+    text = _text(key, value, expected)
+    _bounded(key, text, today)
+    return text if isinstance(value, date) else value
+
+
+def _text(key: str, value: object, expected: str) -> str:
+    """The text of a scalar that may stand in a MARS request as it is."""
+    text = scalar_text(value)
+    if text is None:
+        raise RequestError(f"key '{key}': {shown(value)} is not accepted; expected {expected}")
+    # The value as written counts, not its stripped text: keys that are not coerced keep it.
+    for character in value if isinstance(value, str) else text:
+        if character in _SEPARATORS or (character > "~" and unicodedata.category(character) in _UNPRINTABLE):
+            raise RequestError(
+                f"key '{key}': {shown(value)} contains {character!r}; "
+                "expected no commas, equals signs, quotes, # ! \\ or control characters"
+            )
+    return text
+
+
+# What separates, quotes or comments in a MARS request. Beyond ASCII: control and format characters,
+# surrogates (which no back-end can encode), private and unassigned ones, and the two line separators.
+_SEPARATORS = frozenset(",=\"'#!\\\x7f") | frozenset(map(chr, range(32)))
+_UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+
+
+def _numeric(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _bounded(key: str, text: str, today: date) -> None:
+    """Refuse what a back-end would expand without end (10 million steps took metkit 73 s).
+
+    Levels may run downwards, and words or quantiles (1:10) may stand at the ends; ends that are numbers to
+    a back-end (1e9) and are not counted here are refused.
+    """
+    if not is_range(text):
+        return
+    found = read_range(key, text, today)
+    if found is None and any(map(_numeric, split(text))):
+        raise RequestError(f"key '{key}': {shown(text)} is not a range; expected a/to/b or a/to/b/by/n")
+    if found is None:
+        return
+    if found.pitch == 0:
+        raise RequestError(f"key '{key}': {shown(text)}: the number after 'by' must not be 0")
+    count = abs(found.end - found.start) // abs(found.pitch) + 1
+    if count > MAX_VALUES:
+        raise RequestError(too_many(key, text, count))

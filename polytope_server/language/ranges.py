@@ -1,0 +1,191 @@
+"""Ranges `a/to/b[/by/n]` and lists `a/b/c`: how many values they describe, and which.
+
+A range is arithmetic on an axis of whole numbers (days, seconds, hours, millionths), so that it is counted
+without being walked: `0/to/1000000000/by/1` is refused before any of its values exists.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from .errors import RequestError, shown
+from .values import (
+    KINDS,
+    NAME,
+    date_text,
+    hour_text,
+    read_date,
+    read_hour,
+    read_step,
+    scalar_text,
+    step_text,
+    utc_today,
+)
+
+MAX_VALUES = 100_000
+"""The most values that one key of a request may describe."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Positions on one key's axis. The readers answer None for a text that names no position or pitch."""
+
+    position: Callable[[str, date], int | None]
+    text: Callable[[int], str]
+    pitch: Callable[[str], int | None]
+    pitch_text: Callable[[int], str]
+    default_pitch: int
+
+
+@dataclass(frozen=True)
+class Range:
+    """`start/to/end[/by/pitch]` as positions on an axis; `explicit` says whether `by` was written."""
+
+    axis: Axis
+    start: int
+    end: int
+    pitch: int
+    explicit: bool
+
+    @property
+    def count(self) -> int:
+        """How many values it describes."""
+        return (self.end - self.start) // self.pitch + 1
+
+    def values(self) -> list[str]:
+        """Every value, in order."""
+        return [self.axis.text(n) for n in range(self.start, self.end + 1, self.pitch)]
+
+    def __str__(self) -> str:
+        by = f"/by/{self.axis.pitch_text(self.pitch)}" if self.explicit else ""
+        return f"{self.axis.text(self.start)}/to/{self.axis.text(self.end)}{by}"
+
+
+_MICRO = 10**6
+
+
+def _day(text: str, today: date) -> int | None:
+    day = read_date(text, today)
+    return day.toordinal() if day else None
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if re.fullmatch("-?[0-9]{1,12}", text) else None
+
+
+def _hours(text: str) -> int | None:
+    # Never HHMM: a back-end would read 0600 as six hours where the judgement counted six hundred.
+    hours = re.fullmatch("([0-9]{1,2})h?", text, re.IGNORECASE)
+    return int(hours[1]) if hours and int(hours[1]) < 24 else None
+
+
+def _decimal(text: str) -> int | None:
+    number = re.fullmatch(r"[-+]?[0-9]{1,12}(\.[0-9]{1,6})?", text)
+    return int(Decimal(text) * _MICRO) if number else None
+
+
+def _decimal_text(position: int) -> str:
+    whole = position % _MICRO == 0
+    return str(position // _MICRO) if whole else f"{(Decimal(position) / _MICRO).normalize():f}"
+
+
+_DAYS = Axis(_day, lambda n: date_text(date.fromordinal(n)), _whole, str, 1)
+_STEPS = Axis(lambda text, _: read_step(text), step_text, read_step, step_text, 3600)
+_HOURS = Axis(lambda text, _: read_hour(text), hour_text, _hours, str, 1)
+_WHOLES = Axis(lambda text, _: _whole(text), str, _whole, str, 1)
+_DECIMALS = Axis(lambda text, _: _decimal(text), _decimal_text, _decimal, _decimal_text, _MICRO)
+
+# A range without `by` is judged by the finest pitch that any back-end gives it (metkit: 12 for step, 6 for
+# time): the values judged then include those delivered, whichever of them the back-end takes.
+_AXES = {"date": _DAYS, "hdate": _DAYS, "step": _STEPS, "time": _HOURS, "number": _WHOLES}
+
+
+def split(text: str) -> list[str]:
+    """The items of `a/b/c`, without the spaces around them."""
+    return [part.strip() for part in text.split("/")]
+
+
+def is_range(text: str) -> bool:
+    """Whether the text has the words of a range, rightly placed or not."""
+    return any(word.lower() in ("to", "by") for word in split(text))
+
+
+def read_range(key: str, text: str, today: date) -> Range | None:
+    """The range that the text describes, in any direction and of any length; None if it describes none."""
+    parts = split(text)
+    if [word.lower() for word in parts[1::2]] not in (["to"], ["to", "by"]) or len(parts) not in (3, 5):
+        return None
+    axis = _AXES.get(key, _DECIMALS)
+    start, end = axis.position(parts[0], today), axis.position(parts[2], today)
+    pitch = axis.pitch(parts[4]) if len(parts) == 5 else axis.default_pitch
+    if start is None or end is None or pitch is None:
+        return None
+    return Range(axis, start, end, pitch, len(parts) == 5)
+
+
+def parse_range(key: str, text: str, today: date) -> Range:
+    """The same for a text with `is_range`, refused with a RequestError unless it is ascending and bounded."""
+    found = read_range(key, text, today)
+    where = f"key '{key}': {shown(text)}"
+    if found is None:
+        ends = f", where a and b are {KINDS[key].expected}" if key in KINDS else ""
+        raise RequestError(f"{where} is not a range; expected a/to/b or a/to/b/by/n{ends}")
+    if found.pitch <= 0:
+        raise RequestError(f"{where}: the number after 'by' must be greater than 0")
+    if found.end < found.start:
+        raise RequestError(f"{where}: the range ends before it starts; expected the smaller end first")
+    if found.count > MAX_VALUES:
+        raise RequestError(too_many(key, text, found.count))
+    return found
+
+
+def too_many(key: str, value: object, count: int) -> str:
+    """The message for a value that describes more values than MAX_VALUES."""
+    return f"key '{key}': {shown(value)} describes {count} values; at most {MAX_VALUES} are accepted"
+
+
+def as_values(key: str, value: object, *, today: date | None = None) -> list[str]:
+    """Every single value, in canonical text, that a value of a request or of a rule describes.
+
+    A list counts as its items joined with `/`, which is what reaches the back-end: what is judged is what
+    is delivered. `value` may be coerced or not; relative dates count from `today` (default: today, UTC).
+    RequestError for what has no single values (a mapping, null), what the key does not accept, and for
+    more than MAX_VALUES values.
+    """
+    today = today or utc_today()
+    text = joined(key, value)
+    if is_range(text):
+        return parse_range(key, text, today).values()
+    items = split(text)
+    if len(items) > MAX_VALUES:
+        raise RequestError(too_many(key, text, len(items)))
+    kind = KINDS.get(key, NAME)
+    values = [kind.canonical(item, today) for item in items]
+    wrong = [item for item, found in zip(items, values, strict=True) if found is None]
+    if wrong:
+        raise RequestError(
+            *(f"key '{key}': {shown(item)} is not accepted; expected {kind.expected}" for item in wrong)
+        )
+    return [found for found in values if found is not None]
+
+
+def expand_count(key: str, value: object, *, today: date | None = None) -> int:
+    """How many single values a value describes, without walking a range; errors as in `as_values`."""
+    text = joined(key, value)
+    if is_range(text):
+        return parse_range(key, text, today or utc_today()).count
+    return len(as_values(key, text, today=today))
+
+
+def joined(key: str, value: object) -> str:
+    """The text of a scalar or of a list's items joined with `/`; RequestError for anything else."""
+    items = value if isinstance(value, list | tuple) else [value]
+    texts = [scalar_text(item) for item in items]
+    known = [text for text in texts if text is not None]
+    if not items or len(known) < len(items) or isinstance(value, Mapping):
+        raise RequestError(f"key '{key}': {shown(value)} is neither a text, a number nor a list of them")
+    return "/".join(known)

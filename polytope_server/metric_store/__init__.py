@@ -1,0 +1,49 @@
+"""Metric store: what happened when, for usage statistics, after the requests themselves are gone."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStatusChange:
+    """A request reached a state. Time in seconds since the epoch."""
+
+    request_id: str
+    user_id: str
+    status: str
+    timestamp: float
+    host: str = ""
+    type: str = "request_status_change"
+    uuid: str = field(default_factory=lambda: str(uuid4()))
+
+
+class MetricStore(ABC):
+    """Keeps metrics until they are too old."""
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect, and create what the store needs (idempotent)."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of all resources; pending writes are finished first."""
+
+    @abstractmethod
+    async def add(self, *metrics: RequestStatusChange) -> None:
+        """Store metrics."""
+
+    @abstractmethod
+    async def find(self, *, since: float = 0.0, statuses: Collection[str] | None = None) -> list[RequestStatusChange]:
+        """Metrics from that time on (in those states), the oldest first."""
+
+    @abstractmethod
+    async def remove_old(self, before: float) -> int:
+        """Delete metrics older than that time; returns how many."""
+
+    @abstractmethod
+    async def wipe(self) -> None:
+        """Delete everything. For tests and operators."""

@@ -1,0 +1,72 @@
+"""The queue: hands the requests that the broker chose to the workers. A hint; the store is the truth."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+#: The queue of everything that names no other.
+DEFAULT_QUEUE = "default"
+
+
+class QueueUnavailableError(RuntimeError):
+    """The queue cannot be reached at the moment; the caller may try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A request to work on: its id and the queue it belongs to."""
+
+    request_id: str
+    queue: str = DEFAULT_QUEUE
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message in a consumer's hands. It must be acknowledged or given back, once."""
+
+    message: Message
+    ack: Callable[[], None]
+    nack: Callable[[], None]
+
+
+class Queue(ABC):
+    """At-least-once delivery of messages from publishers to consumers.
+
+    A message that a consumer holds comes back to the queue when the consumer dies or calls `nack`. A
+    queue may lose messages when its server ends; the broker publishes again what the store says is
+    queued. Both sides reconnect by themselves.
+    """
+
+    @abstractmethod
+    async def open_publisher(self) -> None:
+        """Get ready to publish. Called by the leading broker only."""
+
+    @abstractmethod
+    async def publish(self, messages: list[Message]) -> None:
+        """Put messages into the queue. Raises :class:`QueueUnavailableError` if that is not certain."""
+
+    @abstractmethod
+    async def open_consumer(self, queues: list[str], deliver: Callable[[Delivery], None]) -> None:
+        """Get ready to receive messages of the named queues; none come before :meth:`grant`.
+
+        `deliver` is called in the event loop for each delivery, in order.
+        """
+
+    @abstractmethod
+    def grant(self, count: int) -> None:
+        """Let so many more messages be delivered.
+
+        A consumer grants what it can start on at once, so that no message waits in the hands of a busy
+        worker while another worker is idle.
+        """
+
+    @abstractmethod
+    async def count(self) -> int:
+        """How many messages are in the queue, those in consumers' hands not counted."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Stop to publish and to consume; unacknowledged messages go back."""

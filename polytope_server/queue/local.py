@@ -1,0 +1,241 @@
+"""A queue for the processes of one machine: the broker keeps it in memory and serves it on a Unix socket.
+
+Messages are pushed to the workers, which cost nothing while they wait. What a worker holds comes back the
+moment its connection ends. What is lost with the broker, the next broker publishes again from the store.
+
+On the wire are lines of text: `H <queue>,<queue>` opens a consumer, `C <n>` grants it n more messages,
+`D <tag> <queue> <id>` delivers one, `A <tag>` acknowledges it, `N <tag>` gives it back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from polytope_server import local_sockets
+from polytope_server.queue import Delivery, Message, Queue, QueueUnavailableError
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
+
+
+class LocalQueueSettings(BaseModel):
+    """This back-end has no keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _Lines(asyncio.Protocol):
+    """Either end of a connection: splits what comes in into lines, and each line into words."""
+
+    transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101 -- for the type checker
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self.words(line.decode().split(" "))
+
+    def words(self, words: list[str]) -> None:
+        """Handle one line."""
+
+    def send(self, *words: object) -> None:
+        """Send one line."""
+        self.transport.write((" ".join(map(str, words)) + "\n").encode())
+
+
+class _Consumer(_Lines):
+    """The broker's end: one consumer, and the messages in its hands."""
+
+    def __init__(self, server: _Server) -> None:
+        super().__init__()
+        self._server = server
+        self.queues: list[str] = []
+        self.credit = 0
+        self._tag = 0
+        self._held: dict[str, Message] = {}
+
+    def words(self, words: list[str]) -> None:
+        match words:
+            case ["H", queues]:
+                self.queues = queues.split(",")
+                self._server.consumers.append(self)
+            case ["C", count]:
+                self.credit += int(count)
+            case ["A", tag]:
+                self._server.done(self._held.pop(tag))
+            case ["N", tag]:
+                self._server.give_back(self._held.pop(tag))
+        self._server.dispatch()
+
+    def deliver(self, message: Message) -> None:
+        self.credit -= 1
+        self._tag += 1
+        self._held[str(self._tag)] = message
+        self.send("D", self._tag, message.queue, message.request_id)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if self in self._server.consumers:
+            self._server.consumers.remove(self)
+        for message in self._held.values():
+            self._server.give_back(message)
+        self._held.clear()
+        self._server.dispatch()
+
+
+class _Server:
+    """The queue itself: what is ready, and who takes it."""
+
+    def __init__(self) -> None:
+        self.consumers: deque[_Consumer] = deque()
+        self.ready: dict[str, deque[Message]] = {}
+        self._known: set[str] = set()
+        self._listener: asyncio.Server | None = None
+
+    async def listen(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_unix_server(lambda: _Consumer(self), local_sockets.address(path))
+
+    def put(self, message: Message) -> None:
+        """Add a message, unless it is here already: publishing again is how losses are repaired."""
+        if message.request_id not in self._known:
+            self._known.add(message.request_id)
+            self.ready.setdefault(message.queue, deque()).append(message)
+
+    def done(self, message: Message) -> None:
+        self._known.discard(message.request_id)
+
+    def give_back(self, message: Message) -> None:
+        self.ready.setdefault(message.queue, deque()).appendleft(message)
+
+    def dispatch(self) -> None:
+        """Hand out what is ready to the consumers that are free, in turn."""
+        for _ in range(len(self.consumers)):
+            consumer = self.consumers[0]
+            self.consumers.rotate(-1)
+            for name in consumer.queues:
+                messages = self.ready.get(name)
+                while messages and consumer.credit > 0:
+                    consumer.deliver(messages.popleft())
+
+    def close(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        for consumer in list(self.consumers):
+            consumer.transport.close()
+
+
+class _Client(_Lines):
+    """The worker's end of the connection."""
+
+    def __init__(self, queues: list[str], credit: int, deliver: Callable[[Delivery], None]) -> None:
+        super().__init__()
+        self._queues = queues
+        self._credit = credit
+        self._deliver = deliver
+        self.ended = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.send("H", ",".join(self._queues))
+        self.send("C", self._credit)
+
+    def words(self, words: list[str]) -> None:
+        _, tag, queue, request_id = words
+        # After the connection has ended the message is another's: to answer does nothing then.
+        self._deliver(
+            Delivery(
+                Message(request_id, queue), ack=lambda: self.send("A", tag), nack=lambda: self.send("N", tag)
+            )
+        )
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+
+class LocalQueue(Queue):
+    """Serves the queue on `DIR/run/queue.sock` for the publisher, connects to it for a consumer."""
+
+    Settings = LocalQueueSettings
+
+    def __init__(self, settings: LocalQueueSettings, data: Path) -> None:
+        self._path = data / "run" / "queue.sock"
+        self._server: _Server | None = None
+        self._consumer: asyncio.Task[None] | None = None
+        self._client: _Client | None = None
+        self._credit = 0
+
+    async def open_publisher(self) -> None:
+        local_sockets.folder(self._path.parent)
+        self._server = _Server()
+        await self._server.listen(self._path)
+
+    async def publish(self, messages: list[Message]) -> None:
+        if self._server is None:
+            raise QueueUnavailableError("the queue is not open for publishing")
+        for message in messages:
+            self._server.put(message)
+        self._server.dispatch()
+
+    async def open_consumer(self, queues: list[str], deliver: Callable[[Delivery], None]) -> None:
+        local_sockets.folder(self._path.parent)
+
+        def count_and_deliver(delivery: Delivery) -> None:
+            self._credit -= 1
+            deliver(delivery)
+
+        self._consumer = asyncio.create_task(self._consume(queues, count_and_deliver))
+
+    def grant(self, count: int) -> None:
+        self._credit += count
+        if self._client is not None:
+            self._client.send("C", count)
+
+    async def _consume(self, queues: list[str], deliver: Callable[[Delivery], None]) -> None:
+        """Stay connected for as long as there is a broker, and come back when there is one again."""
+        loop = asyncio.get_running_loop()
+        pause = _FIRST_PAUSE
+        while True:
+            try:
+                transport, self._client = await loop.create_unix_connection(
+                    lambda: _Client(queues, self._credit, deliver), local_sockets.address(self._path)
+                )
+            except OSError:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                continue
+            pause = _FIRST_PAUSE
+            try:
+                await self._client.ended
+            finally:
+                self._client = None
+                transport.close()
+            logger.info("the connection to the queue ended; connecting again")
+
+    async def count(self) -> int:
+        return sum(map(len, self._server.ready.values())) if self._server else 0
+
+    async def close(self) -> None:
+        if self._consumer is not None:
+            self._consumer.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._consumer
+            self._consumer = None
+        if self._server is not None:
+            self._server.close()
+            self._server = None

@@ -1,0 +1,107 @@
+"""The request: its fields, its states, and which state may follow which.
+
+Every store, process and test takes the states and their transitions from the table in this module.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from polytope_server.user import User
+
+
+class Status(StrEnum):
+    """Where a request stands in its life."""
+
+    UPLOADING = "uploading"  #: an archive that waits for its data
+    WAITING = "waiting"  #: accepted; the broker has not yet chosen it
+    QUEUED = "queued"  #: chosen by the broker; waits for a free worker
+    PROCESSING = "processing"  #: claimed by a worker, under a lease
+    PROCESSED = "processed"  #: done, its result is in staging
+    FAILED = "failed"  #: ended with a message for the user
+
+
+class Verb(StrEnum):
+    """What a request does."""
+
+    RETRIEVE = "retrieve"
+    ARCHIVE = "archive"
+
+
+#: The legal transitions. A removal (revoke, garbage collection) is possible from every state.
+TRANSITIONS: dict[Status, frozenset[Status]] = {
+    Status.UPLOADING: frozenset({Status.WAITING}),
+    # waiting -> waiting and queued -> queued: an upload is replaced before it is processed
+    Status.WAITING: frozenset({Status.WAITING, Status.QUEUED, Status.FAILED}),
+    Status.QUEUED: frozenset({Status.QUEUED, Status.PROCESSING, Status.FAILED}),
+    Status.PROCESSING: frozenset({Status.QUEUED, Status.PROCESSED, Status.FAILED}),
+    Status.PROCESSED: frozenset(),
+    Status.FAILED: frozenset(),
+}
+
+#: States in which a request takes a place in the limits of its collection.
+ACTIVE = frozenset({Status.QUEUED, Status.PROCESSING})
+#: States that a request never leaves, but by removal.
+TERMINAL = frozenset({Status.PROCESSED, Status.FAILED})
+#: States that count as live for `GET /api/v1/user`.
+LIVE = frozenset(Status) - TERMINAL
+
+
+class IllegalTransitionError(ValueError):
+    """A transition that :data:`TRANSITIONS` does not hold; always a fault of the caller."""
+
+
+def check_transition(current: Status, to: Status) -> None:
+    """Raise :class:`IllegalTransitionError` unless `to` may follow `current`."""
+    if to not in TRANSITIONS[current]:
+        raise IllegalTransitionError(f"a request cannot go from {current} to {to}")
+
+
+@dataclass(slots=True)
+class Request:
+    """A user's request, as the request store keeps it.
+
+    Times are seconds since the epoch. `attempt` is the number of the current (or last) claim and the
+    fencing token of invariant 4; `failures` counts the attempts that failed or lost their lease;
+    `not_before` is when a retried request may run again; `worker` and `lease_until` are the lease.
+    `url` is the address of the input of an archive, then of the result. Sizes are in bytes.
+    """
+
+    user: User
+    collection: str
+    verb: Verb = Verb.RETRIEVE
+    user_request: str = ""
+    coerced_request: dict[str, Any] = field(default_factory=dict)
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    timestamp: float = field(default_factory=time.time)
+    last_modified: float = 0.0
+    status: Status = Status.WAITING
+    user_message: str = ""
+    url: str = ""
+    md5: str | None = None
+    content_length: int | None = None
+    content_type: str = "application/octet-stream"
+    datasource: str = ""
+    status_history: dict[str, float] = field(default_factory=dict)
+    attempt: int = 0
+    failures: int = 0
+    not_before: float = 0.0
+    worker: str = ""
+    lease_until: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.last_modified = self.last_modified or self.timestamp
+        if not self.status_history:
+            self.status_history = {self.status: self.timestamp}
+
+    def to_document(self) -> dict[str, Any]:
+        """The document of the list routes (REST v1, 4.2): without lease, attempt and secrets."""
+        document = asdict(self)
+        for internal in ("attempt", "failures", "not_before", "worker", "lease_until"):
+            del document[internal]
+        document["user"] = self.user.to_document()
+        return document

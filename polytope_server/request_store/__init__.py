@@ -1,0 +1,146 @@
+"""The request store: where the truth about requests lives (invariants 1 to 4 of docs/architecture.md)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from polytope_server.request import Request, Status
+
+
+class DuplicateRequestError(ValueError):
+    """A request of that id is stored already."""
+
+
+class StoreUnavailableError(RuntimeError):
+    """The store cannot be reached at the moment; the caller may try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """What the broker needs to know of a request, and no more."""
+
+    id: str
+    collection: str
+    user_id: str
+    realm: str
+    roles: tuple[str, ...]
+    status: Status
+    attempt: int
+    not_before: float
+    timestamp: float
+
+
+class RequestStore(ABC):
+    """Keeps requests; every change of state is one atomic compare-and-set.
+
+    Every method may raise :class:`StoreUnavailableError`. What a method has returned is durable. Several
+    processes, each with its own instance, work on one store.
+    """
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect, and create what the store needs (idempotent)."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of all resources; pending writes are finished first."""
+
+    @abstractmethod
+    async def add(self, request: Request) -> None:
+        """Store a new request. Raises :class:`DuplicateRequestError` if its id is taken."""
+
+    @abstractmethod
+    async def get(self, request_id: str) -> Request | None:
+        """The request of that id, None if there is none."""
+
+    @abstractmethod
+    async def find(
+        self,
+        *,
+        user_id: str | None = None,
+        collection: str | None = None,
+        statuses: Collection[Status] | None = None,
+        limit: int | None = None,
+    ) -> list[Request]:
+        """Requests that fulfil all the conditions given, in the order of submission."""
+
+    @abstractmethod
+    async def count(self, *, user_id: str | None = None, statuses: Collection[Status] | None = None) -> int:
+        """How many requests fulfil all the conditions given."""
+
+    @abstractmethod
+    async def existing(self, request_ids: Iterable[str]) -> set[str]:
+        """Those of the given ids that are stored."""
+
+    @abstractmethod
+    async def transition(
+        self, request_id: str, expect: Status, attempt: int, to: Status, **changes: Any
+    ) -> Request | None:
+        """Compare-and-set: take the request to state `to` if it is in state `expect` at that `attempt`.
+
+        `changes` are further fields of :class:`Request` to set in the same step. `last_modified` is set,
+        and `status_history` for the first entry into a state. Returns the changed request, None if the
+        request is gone or stands elsewhere (nothing is changed then). Raises
+        :class:`~polytope_server.request.IllegalTransitionError` for a step outside the table.
+        """
+
+    @abstractmethod
+    async def promote(self, request_ids: Sequence[str], leader: str, term: int) -> set[str]:
+        """Take those of the requests that are waiting to queued; returns their ids.
+
+        Does nothing, and returns an empty set, unless `leader` holds the lease `broker` in that `term`: a
+        broker that lost its lead cannot exceed a limit.
+        """
+
+    @abstractmethod
+    async def claim(self, request_ids: Sequence[str], worker: str, lease: float) -> list[Request]:
+        """Take those of the requests that are queued to processing, for `worker`, for `lease` seconds.
+
+        Adds 1 to `attempt`. Returns the claimed requests.
+        """
+
+    @abstractmethod
+    async def renew(self, claims: Collection[tuple[str, int]], worker: str, lease: float) -> set[str]:
+        """Extend the leases of the (id, attempt) pairs that `worker` holds; returns the ids still held."""
+
+    @abstractmethod
+    async def expired(self, now: float) -> list[Request]:
+        """The requests in processing whose lease ended before `now`."""
+
+    @abstractmethod
+    async def sketches(
+        self, statuses: Collection[Status], request_ids: Sequence[str] | None = None
+    ) -> list[Sketch]:
+        """Sketches of the requests in those states (of those ids only, if given), in order of submission."""
+
+    @abstractmethod
+    async def remove(
+        self, request_id: str, *, user_id: str | None = None, statuses: Collection[Status] | None = None
+    ) -> Request | None:
+        """Delete a request if it fulfils the conditions, atomically; returns it, None if nothing matched."""
+
+    @abstractmethod
+    async def remove_all(self, user_id: str, statuses: Collection[Status]) -> list[Request]:
+        """Delete all requests of a user that are in those states, atomically; returns them."""
+
+    @abstractmethod
+    async def stale(self, statuses: Collection[Status], before: float, limit: int) -> list[Request]:
+        """Requests in those states last modified before that time, the oldest first."""
+
+    @abstractmethod
+    async def lead(self, name: str, holder: str, seconds: float) -> int | None:
+        """Take or renew the named lease for `holder`.
+
+        Returns the term (a number that grows with each change of holder), None while another holds it.
+        """
+
+    @abstractmethod
+    async def resign(self, name: str, holder: str) -> None:
+        """Give the named lease back, if `holder` has it."""
+
+    @abstractmethod
+    async def wipe(self) -> None:
+        """Delete everything. For tests and operators."""

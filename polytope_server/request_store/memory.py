@@ -1,0 +1,177 @@
+"""Requests in the memory of one process: for tests and for trying things out."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from polytope_server.request import Request, Status, check_transition
+from polytope_server.request_store import DuplicateRequestError, RequestStore, Sketch
+
+
+class MemoryRequestStoreSettings(BaseModel):
+    """This store has no keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class MemoryRequestStore(RequestStore):
+    """A dictionary. Atomic because nothing in a method awaits; copies go in and out, as with a real store."""
+
+    Settings = MemoryRequestStoreSettings
+
+    def __init__(self, settings: MemoryRequestStoreSettings, data: Path) -> None:
+        self._requests: dict[str, Request] = {}
+        self._leases: dict[str, tuple[str, float, int]] = {}
+
+    async def open(self) -> None:
+        """Nothing to do."""
+
+    async def close(self) -> None:
+        """Nothing to do; the requests stay for as long as the object."""
+
+    async def add(self, request: Request) -> None:
+        if request.id in self._requests:
+            raise DuplicateRequestError(f"request {request.id} is stored already")
+        self._requests[request.id] = copy.deepcopy(request)
+
+    async def get(self, request_id: str) -> Request | None:
+        return copy.deepcopy(self._requests.get(request_id))
+
+    def _select(self, condition: Callable[[Request], bool]) -> list[Request]:
+        return [copy.deepcopy(request) for request in self._requests.values() if condition(request)]
+
+    async def find(
+        self,
+        *,
+        user_id: str | None = None,
+        collection: str | None = None,
+        statuses: Collection[Status] | None = None,
+        limit: int | None = None,
+    ) -> list[Request]:
+        found = self._select(
+            lambda request: _fits(request, user_id, statuses) and collection in (None, request.collection)
+        )
+        return found[:limit]
+
+    async def count(self, *, user_id: str | None = None, statuses: Collection[Status] | None = None) -> int:
+        return sum(_fits(request, user_id, statuses) for request in self._requests.values())
+
+    async def existing(self, request_ids: Iterable[str]) -> set[str]:
+        return {request_id for request_id in request_ids if request_id in self._requests}
+
+    async def transition(
+        self, request_id: str, expect: Status, attempt: int, to: Status, **changes: Any
+    ) -> Request | None:
+        check_transition(expect, to)
+        request = self._requests.get(request_id)
+        if request is None or request.status is not expect or request.attempt != attempt:
+            return None
+        return self._set(request, to, **changes)
+
+    def _set(self, request: Request, to: Status, **changes: Any) -> Request:
+        request.last_modified = time.time()
+        request.status = to
+        request.status_history.setdefault(to, request.last_modified)
+        for name, value in changes.items():
+            setattr(request, name, value)
+        return copy.deepcopy(request)
+
+    async def promote(self, request_ids: Sequence[str], leader: str, term: int) -> set[str]:
+        holder, _, current = self._leases.get("broker", ("", 0.0, 0))
+        if (holder, current) != (leader, term):
+            return set()
+        return {request.id for request in self._take(request_ids, Status.WAITING, Status.QUEUED)}
+
+    def _take(self, request_ids: Sequence[str], expect: Status, to: Status) -> list[Request]:
+        found = (self._requests.get(request_id) for request_id in request_ids)
+        return [self._set(request, to) for request in found if request and request.status is expect]
+
+    async def claim(self, request_ids: Sequence[str], worker: str, lease: float) -> list[Request]:
+        claimed = []
+        for request in self._take(request_ids, Status.QUEUED, Status.PROCESSING):
+            until = time.time() + lease
+            stored = self._requests[request.id]
+            claimed.append(
+                self._set(
+                    stored, Status.PROCESSING, attempt=request.attempt + 1, worker=worker, lease_until=until
+                )
+            )
+        return claimed
+
+    async def renew(self, claims: Collection[tuple[str, int]], worker: str, lease: float) -> set[str]:
+        held = set()
+        for request_id, attempt in claims:
+            request = self._requests.get(request_id)
+            if request is None or request.status is not Status.PROCESSING:
+                continue
+            if (request.attempt, request.worker) == (attempt, worker):
+                request.lease_until = time.time() + lease
+                held.add(request_id)
+        return held
+
+    async def expired(self, now: float) -> list[Request]:
+        return self._select(lambda request: request.status is Status.PROCESSING and request.lease_until < now)
+
+    async def sketches(
+        self, statuses: Collection[Status], request_ids: Sequence[str] | None = None
+    ) -> list[Sketch]:
+        wanted = None if request_ids is None else set(request_ids)
+        return [
+            Sketch(
+                id=request.id,
+                collection=request.collection,
+                user_id=request.user.id,
+                realm=request.user.realm,
+                roles=request.user.roles,
+                status=request.status,
+                attempt=request.attempt,
+                not_before=request.not_before,
+                timestamp=request.timestamp,
+            )
+            for request in self._requests.values()
+            if request.status in statuses and (wanted is None or request.id in wanted)
+        ]
+
+    async def remove(
+        self, request_id: str, *, user_id: str | None = None, statuses: Collection[Status] | None = None
+    ) -> Request | None:
+        request = self._requests.get(request_id)
+        if request is None or not _fits(request, user_id, statuses):
+            return None
+        return self._requests.pop(request_id)
+
+    async def remove_all(self, user_id: str, statuses: Collection[Status]) -> list[Request]:
+        chosen = [request.id for request in self._requests.values() if _fits(request, user_id, statuses)]
+        return [self._requests.pop(request_id) for request_id in chosen]
+
+    async def stale(self, statuses: Collection[Status], before: float, limit: int) -> list[Request]:
+        found = self._select(lambda request: request.status in statuses and request.last_modified < before)
+        return sorted(found, key=lambda request: request.last_modified)[:limit]
+
+    async def lead(self, name: str, holder: str, seconds: float) -> int | None:
+        now = time.time()
+        current, until, term = self._leases.get(name, ("", 0.0, 0))
+        if current != holder and until >= now:
+            return None
+        term += current != holder
+        self._leases[name] = (holder, now + seconds, term)
+        return term
+
+    async def resign(self, name: str, holder: str) -> None:
+        current, _, term = self._leases.get(name, ("", 0.0, 0))
+        if current == holder:
+            self._leases[name] = ("", 0.0, term)
+
+    async def wipe(self) -> None:
+        self._requests.clear()
+        self._leases.clear()
+
+
+def _fits(request: Request, user_id: str | None, statuses: Collection[Status] | None) -> bool:
+    return (user_id is None or request.user.id == user_id) and (statuses is None or request.status in statuses)

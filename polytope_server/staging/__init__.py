@@ -1,0 +1,83 @@
+"""Staging: where results wait for their download, and uploads for their worker."""
+
+from __future__ import annotations
+
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+EXTENSIONS = {"application/x-grib": "grib", "application/prs.coverage+json": "covjson"}
+
+
+class StagingUnavailableError(RuntimeError):
+    """The staging cannot be reached, or is full; the caller may try again."""
+
+
+class ObjectNotFoundError(KeyError):
+    """There is no object of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class StagedObject:
+    """What staging knows of an object. Size in bytes, modification time in seconds since the epoch."""
+
+    name: str
+    size: int
+    content_type: str
+    md5: str
+    modified: float
+
+
+def new_object_name(request_id: str, content_type: str) -> str:
+    """A fresh, unguessable name `<request id>/<128-bit token>.<extension>` (invariant 4)."""
+    return f"{request_id}/{secrets.token_hex(16)}.{EXTENSIONS.get(content_type, 'bin')}"
+
+
+def request_of(name: str) -> str:
+    """The id of the request that an object belongs to."""
+    return name.partition("/")[0]
+
+
+class Staging(ABC):
+    """Stores objects, written once and read many times, without ever holding one in memory whole."""
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect, and create what the staging needs (idempotent)."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of all resources."""
+
+    @abstractmethod
+    async def create(self, name: str, chunks: AsyncIterator[bytes], content_type: str) -> StagedObject:
+        """Store the chunks as one object. It appears complete or not at all; an empty one is legal."""
+
+    @abstractmethod
+    async def stat(self, name: str) -> StagedObject:
+        """What is known of an object. Raises :class:`ObjectNotFoundError`."""
+
+    @abstractmethod
+    def read(self, name: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes from `start` on, `length` of them or all. Raises :class:`ObjectNotFoundError`."""
+
+    @abstractmethod
+    async def delete(self, name: str) -> bool:
+        """Remove an object; False if there was none."""
+
+    @abstractmethod
+    async def delete_request(self, request_id: str) -> int:
+        """Remove all objects of a request; returns how many there were."""
+
+    @abstractmethod
+    def list(self) -> AsyncIterator[StagedObject]:
+        """All objects, in no certain order. `content_type` and `md5` may be empty here."""
+
+    @abstractmethod
+    async def abandoned(self, before: float) -> int:
+        """Remove what unfinished writes left behind before that time; returns how many."""
+
+    @abstractmethod
+    def public_url(self, name: str) -> str | None:
+        """The absolute address of an object for clients, None where the frontend serves it."""

@@ -1,0 +1,108 @@
+"""All processes on one machine, started and supervised from one configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+logger = logging.getLogger(__name__)
+
+#: In the order of their start. Nobody needs another to be there first: each waits for what it needs.
+PROCESSES = ("broker", "worker", "garbage-collector", "frontend")
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
+#: A process that has run for so many seconds has started well: the next pause is the first again.
+_RUNS_WELL = 30.0
+#: Beyond what the processes themselves take to end.
+_STOP_MARGIN = 15.0
+
+
+class FolderInUseError(RuntimeError):
+    """Another server runs on this data folder."""
+
+
+class Supervisor:
+    """Starts the processes, starts one anew that ended, and stops them all in the end."""
+
+    def __init__(self, files: list[Path], data: Path, grace: float) -> None:
+        """`files` are the configuration; a process gets `grace` seconds to end, and some more."""
+        self._arguments = [argument for file in files for argument in ("--config", str(file))]
+        self._data = data
+        self._grace = grace + _STOP_MARGIN
+        self._children: dict[str, asyncio.subprocess.Process] = {}
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Run everything until `stop` is set. Raises :class:`FolderInUseError`."""
+        with _locked(self._data):
+            keepers = [asyncio.create_task(self._keep(name, stop)) for name in PROCESSES]
+            await stop.wait()
+            logger.info("stopping")
+            await self._stop()
+            await asyncio.gather(*keepers)
+
+    async def _keep(self, name: str, stop: asyncio.Event) -> None:
+        pause = _FIRST_PAUSE
+        while not stop.is_set():
+            started = time.monotonic()
+            child = await self._start(name)
+            status = await child.wait()
+            if stop.is_set():
+                return
+            if time.monotonic() - started > _RUNS_WELL:
+                pause = _FIRST_PAUSE
+            logger.error("the %s ended with status %d; starting it again in %.1f s", name, status, pause)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _start(self, name: str) -> asyncio.subprocess.Process:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "polytope_server", name, "--data", str(self._data)),
+            *("--parent", str(os.getpid()), *self._arguments),
+            # Ctrl-C at a terminal reaches the supervisor alone, which stops the others in good order.
+            start_new_session=True,
+            stdin=asyncio.subprocess.DEVNULL,
+        )
+        self._children[name] = child
+        return child
+
+    async def _stop(self) -> None:
+        for child in self._children.values():
+            with suppress(ProcessLookupError):
+                child.send_signal(signal.SIGTERM)
+        waiting = [asyncio.create_task(child.wait()) for child in self._children.values()]
+        _, late = await asyncio.wait(waiting, timeout=self._grace)
+        if late:
+            logger.warning("%d processes did not end in time and are killed", len(late))
+            for child in self._children.values():
+                with suppress(ProcessLookupError):
+                    child.kill()
+            await asyncio.wait(late)
+
+
+class _locked:
+    """Holds the data folder for this server; the lock ends with the process, however it ends."""
+
+    def __init__(self, data: Path) -> None:
+        self._path = data / "standalone.lock"
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> None:
+        self._file = self._path.open("a")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise FolderInUseError(f"another server runs on the data folder {self._path.parent}") from None
+
+    def __exit__(self, *_: object) -> None:
+        assert self._file is not None  # noqa: S101 -- __enter__ opened it
+        self._file.close()

@@ -1,0 +1,251 @@
+"""What every request store promises. Inherit, and give the fixture `store` an open, empty store."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from polytope_server.request import LIVE, TERMINAL, IllegalTransitionError, Request, Status, Verb
+from polytope_server.request_store import DuplicateRequestError, RequestStore
+from polytope_server.user import User
+
+ALICE = User("alice", "testrealm", ("default", "member"), {"ecmwf-apikey": "secret"})
+BOB = User("bob", "testrealm")
+
+
+def make(user: User = ALICE, collection: str = "c", status: Status = Status.WAITING, **fields: object) -> Request:
+    """A request for a test."""
+    return Request(user, collection, status=status, **fields)  # type: ignore[arg-type]
+
+
+async def queue(store: RequestStore, *requests: Request) -> None:
+    """Take waiting requests to queued, as the leading broker does."""
+    term = await store.lead("broker", "b", 60)
+    assert term is not None
+    ids = [request.id for request in requests]
+    assert await store.promote(ids, "b", term) == set(ids)
+
+
+async def claimed(store: RequestStore, lease: float = 60, **fields: object) -> Request:
+    """A new request that worker `w` has claimed."""
+    request = make(**fields)  # type: ignore[arg-type]
+    await store.add(request)
+    await queue(store, request)
+    (found,) = await store.claim([request.id], "w", lease)
+    return found
+
+
+class RequestStoreContract:
+    """The contract tests."""
+
+    async def test_a_stored_request_comes_back_as_it_was(self, store: RequestStore) -> None:
+        request = make(
+            verb=Verb.ARCHIVE,
+            user_request="a: 'b\\n\"ü'\n",
+            coerced_request={"step": ["0", "6"], "number": 1, "nothing": None},
+            datasource="d",
+            url="http://x/y",
+        )
+        await store.add(request)
+        assert await store.get(request.id) == request
+
+    async def test_secret_attributes_of_the_user_are_not_stored(self, store: RequestStore) -> None:
+        request = make()
+        await store.add(request)
+        (found,) = await store.find()
+        assert "secret" not in str(found.to_document())
+
+    async def test_an_unknown_id_gives_none(self, store: RequestStore) -> None:
+        assert await store.get("unknown") is None
+        assert await store.remove("unknown") is None
+        assert await store.transition("unknown", Status.WAITING, 0, Status.FAILED) is None
+
+    async def test_an_id_is_stored_once(self, store: RequestStore) -> None:
+        request = make()
+        await store.add(request)
+        with pytest.raises(DuplicateRequestError):
+            await store.add(make(id=request.id, collection="other"))
+        found = await store.get(request.id)
+        assert found is not None
+        assert found.collection == "c"
+
+    async def test_find_combines_conditions_in_order_of_submission(self, store: RequestStore) -> None:
+        mine = [make(timestamp=1e9 - number) for number in range(3)]
+        others = [make(BOB), make(collection="d"), make(status=Status.UPLOADING)]
+        for request in mine + others:
+            await store.add(request)
+        found = await store.find(user_id=ALICE.id, collection="c", statuses={Status.WAITING})
+        assert [request.id for request in found] == [request.id for request in mine]
+        limited = await store.find(user_id=ALICE.id, collection="c", limit=2)
+        assert [request.id for request in limited] == [request.id for request in mine[:2]]
+
+    async def test_count_and_existing(self, store: RequestStore) -> None:
+        requests = [make(), make(), make(BOB), make(status=Status.UPLOADING)]
+        for request in requests:
+            await store.add(request)
+        assert await store.count() == 4
+        assert await store.count(user_id=ALICE.id, statuses=LIVE) == 3
+        assert await store.count(statuses=TERMINAL) == 0
+        assert await store.existing([requests[0].id, "x", requests[2].id]) == {requests[0].id, requests[2].id}
+        assert await store.existing([]) == set()
+
+    async def test_a_transition_sets_state_fields_and_history(self, store: RequestStore) -> None:
+        request = make(timestamp=1000.0)
+        await store.add(request)
+        before = time.time()
+        changed = await store.transition(request.id, Status.WAITING, 0, Status.FAILED, user_message="no")
+        assert changed == await store.get(request.id)
+        assert changed is not None
+        assert (changed.status, changed.user_message) == (Status.FAILED, "no")
+        assert changed.last_modified >= before
+        assert changed.status_history["waiting"] == 1000.0
+        assert changed.status_history["failed"] == changed.last_modified
+
+    async def test_a_transition_from_another_state_or_attempt_is_refused(self, store: RequestStore) -> None:
+        request = await claimed(store)
+        assert await store.transition(request.id, Status.QUEUED, 1, Status.FAILED) is None
+        assert await store.transition(request.id, Status.PROCESSING, 0, Status.PROCESSED) is None
+        assert await store.get(request.id) == request
+
+    async def test_an_illegal_transition_is_an_error(self, store: RequestStore) -> None:
+        request = make()
+        await store.add(request)
+        with pytest.raises(IllegalTransitionError):
+            await store.transition(request.id, Status.WAITING, 0, Status.PROCESSED)
+
+    async def test_history_keeps_the_first_time_of_a_state(self, store: RequestStore) -> None:
+        request = await claimed(store)
+        first = request.status_history["queued"]
+        changed = await store.transition(request.id, Status.PROCESSING, 1, Status.QUEUED)
+        assert changed is not None
+        assert changed.status_history["queued"] == first
+
+    async def test_only_the_leader_of_the_term_promotes(self, store: RequestStore) -> None:
+        request = make()
+        await store.add(request)
+        term = await store.lead("broker", "b", 60)
+        assert term is not None
+        assert await store.promote([request.id], "other", term) == set()
+        assert await store.promote([request.id], "b", term + 1) == set()
+        assert await store.promote([request.id, "unknown"], "b", term) == {request.id}
+        assert await store.promote([request.id], "b", term) == set()
+
+    async def test_a_claim_is_a_lease_of_the_next_attempt(self, store: RequestStore) -> None:
+        before = time.time()
+        request = await claimed(store, lease=30)
+        assert (request.status, request.attempt, request.worker) == (Status.PROCESSING, 1, "w")
+        assert before + 30 <= request.lease_until <= time.time() + 30
+
+    async def test_of_many_claims_one_succeeds(self, store: RequestStore) -> None:
+        requests = [make() for _ in range(5)]
+        for request in requests:
+            await store.add(request)
+        await queue(store, *requests)
+        ids = [request.id for request in requests]
+        claims = await asyncio.gather(*(store.claim(ids, f"w{number}", 60) for number in range(8)))
+        assert sorted(request.id for claim in claims for request in claim) == sorted(ids)
+
+    async def test_a_waiting_request_cannot_be_claimed(self, store: RequestStore) -> None:
+        request = make()
+        await store.add(request)
+        assert await store.claim([request.id], "w", 60) == []
+
+    async def test_renewal_extends_the_leases_held(self, store: RequestStore) -> None:
+        request = await claimed(store, lease=-1)
+        assert await store.renew({(request.id, 1), ("unknown", 1)}, "w", 60) == {request.id}
+        assert await store.expired(time.time()) == []
+
+    async def test_renewal_needs_the_worker_and_the_attempt(self, store: RequestStore) -> None:
+        request = await claimed(store, lease=-1)
+        assert await store.renew({(request.id, 1)}, "other", 60) == set()
+        assert await store.renew({(request.id, 2)}, "w", 60) == set()
+        await store.transition(request.id, Status.PROCESSING, 1, Status.PROCESSED)
+        assert await store.renew({(request.id, 1)}, "w", 60) == set()
+
+    async def test_expired_gives_processing_requests_whose_lease_ended(self, store: RequestStore) -> None:
+        late = await claimed(store, lease=-1)
+        await claimed(store, lease=60)
+        assert [request.id for request in await store.expired(time.time())] == [late.id]
+        await store.transition(late.id, Status.PROCESSING, 1, Status.QUEUED)
+        assert await store.expired(time.time()) == []
+
+    async def test_sketches_hold_what_the_broker_needs(self, store: RequestStore) -> None:
+        request, other = make(not_before=5.0), make(BOB, status=Status.UPLOADING)
+        for stored in (request, other):
+            await store.add(stored)
+        (sketch,) = await store.sketches({Status.WAITING})
+        assert (sketch.id, sketch.collection, sketch.user_id) == (request.id, "c", ALICE.id)
+        assert (sketch.realm, sketch.roles) == ("testrealm", ("default", "member"))
+        assert (sketch.status, sketch.attempt, sketch.not_before) == (Status.WAITING, 0, 5.0)
+        both = await store.sketches(LIVE, [other.id, "unknown"])
+        assert [found.id for found in both] == [other.id]
+
+    async def test_remove_takes_what_fulfils_the_conditions(self, store: RequestStore) -> None:
+        request = make()
+        await store.add(request)
+        assert await store.remove(request.id, user_id=BOB.id) is None
+        assert await store.remove(request.id, statuses={Status.FAILED}) is None
+        removed = await store.remove(request.id, user_id=ALICE.id, statuses={Status.WAITING})
+        assert removed == request
+        assert await store.get(request.id) is None
+
+    async def test_remove_all_takes_one_users_requests(self, store: RequestStore) -> None:
+        mine, done, bobs = make(), make(status=Status.FAILED), make(BOB)
+        for request in (mine, done, bobs):
+            await store.add(request)
+        assert [request.id for request in await store.remove_all(ALICE.id, LIVE)] == [mine.id]
+        assert await store.existing([mine.id, done.id, bobs.id]) == {done.id, bobs.id}
+
+    async def test_a_removed_request_cannot_be_changed(self, store: RequestStore) -> None:
+        request = await claimed(store)
+        await store.remove(request.id)
+        assert await store.transition(request.id, Status.PROCESSING, 1, Status.PROCESSED) is None
+        assert await store.renew({(request.id, 1)}, "w", 60) == set()
+        assert await store.get(request.id) is None
+
+    async def test_stale_gives_the_oldest_first(self, store: RequestStore) -> None:
+        ages = [30.0, 10.0, 20.0, 40.0]
+        requests = [make(status=Status.FAILED, timestamp=age) for age in ages]
+        for request in [*requests, make(timestamp=5.0)]:
+            await store.add(request)
+        found = await store.stale(TERMINAL, before=35.0, limit=2)
+        assert [request.timestamp for request in found] == [10.0, 20.0]
+
+    async def test_one_holder_leads_at_a_time(self, store: RequestStore) -> None:
+        first = await store.lead("broker", "a", 60)
+        assert first is not None
+        assert await store.lead("broker", "b", 60) is None
+        assert await store.lead("broker", "a", 60) == first
+        assert await store.lead("other", "b", 60) is not None
+
+    async def test_a_lead_that_ended_goes_to_another_in_a_new_term(self, store: RequestStore) -> None:
+        first = await store.lead("broker", "a", -1)
+        second = await store.lead("broker", "b", 60)
+        assert first is not None
+        assert second == first + 1
+        assert await store.lead("broker", "a", 60) is None
+
+    async def test_who_resigns_makes_room(self, store: RequestStore) -> None:
+        first = await store.lead("broker", "a", 60)
+        await store.resign("broker", "b")
+        assert await store.lead("broker", "b", 60) is None
+        await store.resign("broker", "a")
+        second = await store.lead("broker", "b", 60)
+        assert first is not None
+        assert second is not None
+        assert second > first
+
+    async def test_wipe_leaves_nothing(self, store: RequestStore) -> None:
+        await store.add(make())
+        await store.wipe()
+        assert await store.find() == []
+
+    async def test_concurrent_transitions_have_one_winner(self, store: RequestStore) -> None:
+        request = await claimed(store)
+        ends = [Status.PROCESSED, Status.FAILED, Status.QUEUED] * 5
+        changes = [store.transition(request.id, Status.PROCESSING, 1, end) for end in ends]
+        outcomes = [found for found in await asyncio.gather(*changes) if found is not None]
+        assert len(outcomes) == 1
+        assert await store.get(request.id) == outcomes[0]

@@ -1,0 +1,1 @@
+"""The worker process: fetches data and streams them into staging."""

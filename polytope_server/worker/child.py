@@ -1,0 +1,133 @@
+"""The child process of a worker: runs data sources, one request at a time, for as long as it lives.
+
+Native libraries are imported and configured once, here; should one crash, only this process dies. The
+bytes go to the worker through a socket, which holds the data source back when the worker is slower.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from polytope_server import backends, log
+from polytope_server.config.settings import LoggingSettings
+from polytope_server.datasource import DataSource, DataSourceError, Job, TemporaryError
+from polytope_server.process import die_with_parent
+from polytope_server.worker.frames import HEADER, MAX_DATA, Frame, header
+
+logger = logging.getLogger(__name__)
+
+
+class Connection:
+    """The child's end of the socket to its worker."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._stream = connection.makefile("rb")
+
+    def receive(self) -> tuple[Frame, bytes]:
+        """The next frame. Raises EOFError when the worker is gone."""
+        head = self._stream.read(HEADER.size)
+        if len(head) < HEADER.size:
+            raise EOFError
+        kind, size = HEADER.unpack(head)
+        body = self._stream.read(size)
+        if len(body) < size:
+            raise EOFError
+        return Frame(kind), body
+
+    def send(self, frame: Frame, body: bytes | memoryview = b"") -> None:
+        """Send a frame; blocks while the worker does not take it."""
+        head = header(frame, len(body))
+        if len(body) <= 1 << 14:
+            self._socket.sendall(head + body)
+        else:
+            self._socket.sendall(head)
+            self._socket.sendall(body)
+
+    def input(self) -> Iterator[bytes]:
+        """The input of the current request, up to its END."""
+        while (received := self.receive())[0] is Frame.DATA:
+            yield received[1]
+
+
+class Server:
+    """Answers the worker's jobs with the data sources of its configuration."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._sources: dict[tuple[str, str], DataSource] = {}
+
+    def configure(self, sources: list[dict[str, Any]]) -> None:
+        """Make and prepare all data sources; one that cannot be had fails its requests, not the others'."""
+        for entry in sources:
+            where = entry["collection"], entry["name"]
+            try:
+                kind = backends.load("datasource", entry["type"])
+                source = kind(entry["name"], kind.Settings.model_validate(entry["settings"]))
+                source.prepare()
+            except Exception:
+                logger.exception("data source %s of collection %s cannot be used", where[1], where[0])
+                continue
+            self._sources[where] = source
+
+    def run(self, job: dict[str, Any]) -> None:
+        """Do one job and send its outcome."""
+        try:
+            self._work(job)
+        except DataSourceError as error:
+            self._connection.send(Frame.FAILED, str(error).encode())
+        except TemporaryError as error:
+            self._connection.send(Frame.RETRY, str(error).encode())
+        except (BrokenPipeError, EOFError):
+            raise
+        except Exception:
+            # What went wrong inside is for the operator's log; it may hold paths and addresses.
+            logger.exception("request %s: the data source failed", job["request_id"])
+            self._connection.send(Frame.RETRY, b"The data source failed unexpectedly.")
+
+    def _work(self, job: dict[str, Any]) -> None:
+        source = self._sources.get((job.pop("collection"), job.pop("datasource")))
+        if source is None:
+            raise TemporaryError("The data source is not available at the moment.")
+        task = Job(**job)
+        if task.verb == "archive":
+            source.archive(task, self._connection.input())
+            self._connection.send(Frame.START, b"application/octet-stream")
+        else:
+            result = source.retrieve(task)
+            self._connection.send(Frame.START, result.content_type.encode())
+            for chunk in result.chunks:
+                self._send_data(memoryview(chunk))
+        self._connection.send(Frame.END)
+
+    def _send_data(self, chunk: memoryview) -> None:
+        for start in range(0, len(chunk), MAX_DATA):
+            self._connection.send(Frame.DATA, chunk[start : start + MAX_DATA])
+
+
+def main(arguments: list[str]) -> None:
+    """Serve the socket whose file descriptor is the first argument; the second is the worker's pid."""
+    die_with_parent(int(arguments[1]))
+    connection = Connection(socket.socket(fileno=int(arguments[0])))
+    server = Server(connection)
+    try:
+        while True:
+            frame, body = connection.receive()
+            if frame is Frame.CONFIG:
+                config = json.loads(body)
+                log.configure(LoggingSettings.model_validate(config["logging"]), "data source")
+                server.configure(config["sources"])
+                connection.send(Frame.READY)
+            elif frame is Frame.JOB:
+                server.run(json.loads(body))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass  # the worker ended, or stopped to listen: so does its child
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,190 @@
+"""The worker's side of its child processes: start them, keep them warm, talk to them, end them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Any
+
+from polytope_server.datasource import DataSourceError, TemporaryError
+from polytope_server.worker.frames import HEADER, Frame, header
+
+logger = logging.getLogger(__name__)
+
+_CRASHED = "The data source ended unexpectedly."
+_PAUSE = 0.2
+
+
+class Child:
+    """One child process; does one job at a time."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self._idle = True
+
+    @classmethod
+    async def start(cls, config: dict[str, Any]) -> Child:
+        """Start a process and wait until its data sources are prepared. Raises TemporaryError."""
+        ours, theirs = socket.socketpair()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "polytope_server.worker.child", str(theirs.fileno()), str(os.getpid())),
+            pass_fds=[theirs.fileno()],
+            stdin=asyncio.subprocess.DEVNULL,
+            # Native libraries print; nobody reads a data source's standard output.
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        theirs.close()
+        reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 21)
+        child = cls(process, reader, writer)
+        try:
+            child._send(Frame.CONFIG, json.dumps(config).encode())
+            await child._receive()
+        except BaseException:
+            await child.kill()
+            raise
+        return child
+
+    @property
+    def usable(self) -> bool:
+        """Whether it can take another job: alive, and done with the last one."""
+        return self._idle and self._process.returncode is None and not self._reader.at_eof()
+
+    def _send(self, frame: Frame, body: bytes = b"") -> None:
+        self._writer.write(header(frame, len(body)) + body)
+
+    async def _receive(self) -> tuple[Frame, bytes]:
+        try:
+            kind, size = HEADER.unpack(await self._reader.readexactly(HEADER.size))
+            return Frame(kind), await self._reader.readexactly(size)
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            raise TemporaryError(_CRASHED) from error
+
+    async def run(
+        self, job: dict[str, Any], data: AsyncIterator[bytes] | None = None
+    ) -> tuple[str, AsyncIterator[bytes]]:
+        """Do a job with `data` as its input: the media type of the result, and its bytes.
+
+        The child is free again when the bytes were read to the end. Raises DataSourceError and
+        TemporaryError as the data source did, TemporaryError too when the process died; so may the bytes.
+        """
+        self._idle = False
+        self._send(Frame.JOB, json.dumps(job).encode())
+        answer = asyncio.create_task(self._receive())
+        try:
+            if data is not None:
+                await self._feed(data, answer)
+            frame, body = await answer
+        finally:
+            answer.cancel()
+        self._check(frame, body)
+        return body.decode(), self._data()
+
+    async def _feed(self, data: AsyncIterator[bytes], answer: asyncio.Task[tuple[Frame, bytes]]) -> None:
+        """Send the input, until its end or until the child has answered (and ignores the rest)."""
+        with suppress(ConnectionError):  # the child died, which the missing answer tells
+            async for chunk in data:
+                if answer.done():
+                    break
+                self._send(Frame.DATA, chunk)
+                await self._writer.drain()
+            self._send(Frame.END)
+
+    async def _data(self) -> AsyncIterator[bytes]:
+        while True:
+            frame, body = await self._receive()
+            if frame is Frame.END:
+                self._idle = True
+                return
+            self._check(frame, body)
+            yield body
+
+    def _check(self, frame: Frame, body: bytes) -> None:
+        if frame is Frame.FAILED:
+            self._idle = True
+            raise DataSourceError(body.decode(errors="replace"))
+        if frame is Frame.RETRY:
+            self._idle = True
+            raise TemporaryError(body.decode(errors="replace"))
+
+    async def kill(self) -> None:
+        """End the process at once, whatever it does."""
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+        self._writer.close()
+
+
+class Children:
+    """A fixed number of warm children; one that died or had to be ended is replaced."""
+
+    def __init__(self, count: int, config: dict[str, Any]) -> None:
+        self._count = count
+        self._config = config
+        self._all: set[Child] = set()
+        self._free: asyncio.Queue[Child] = asyncio.Queue()
+        self._starting: set[asyncio.Task[None]] = set()
+
+    def start(self, ready: Callable[[], None]) -> None:
+        """Start all of them; `ready` is called each time that one has become free for a further job."""
+        self._ready = ready
+        for _ in range(self._count):
+            self._replace(ready)
+
+    def _replace(self, ready: Callable[[], None]) -> None:
+        task = asyncio.create_task(self._start_one(ready))
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
+
+    async def _start_one(self, ready: Callable[[], None]) -> None:
+        while True:
+            try:
+                child = await Child.start(self._config)
+            except (TemporaryError, OSError):
+                logger.warning("a child process did not start; trying again")
+                await asyncio.sleep(_PAUSE)
+                continue
+            self._all.add(child)
+            self._free.put_nowait(child)
+            ready()
+            return
+
+    async def take(self) -> Child:
+        """A free child; waits for one."""
+        while True:
+            child = await self._free.get()
+            if child.usable:
+                return child
+            # It died while it was idle. Its place is taken by this call: nothing becomes free anew.
+            await self._discard(child, ready=lambda: None)
+
+    async def give_back(self, child: Child) -> None:
+        """Return a child, in whatever state it is."""
+        if child.usable:
+            self._free.put_nowait(child)
+            self._ready()
+        else:
+            await self._discard(child, self._ready)
+
+    async def _discard(self, child: Child, ready: Callable[[], None]) -> None:
+        self._all.discard(child)
+        self._replace(ready)
+        await child.kill()
+
+    async def close(self) -> None:
+        """End all of them."""
+        for task in list(self._starting):
+            task.cancel()
+        await asyncio.gather(*self._starting, return_exceptions=True)
+        await asyncio.gather(*(child.kill() for child in self._all))
+

@@ -1,0 +1,33 @@
+"""The frames that a worker and its child processes exchange: a type, a length, and so many bytes.
+
+The worker sends CONFIG once, then for each request a JOB and, for an archive, its input as DATA and END.
+The child answers CONFIG with READY, and each JOB with START (media type), DATA and END, or with FAILED
+(the user's message) or RETRY (a message, the attempt may be repeated) at any point.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+
+HEADER = struct.Struct("!BI")
+#: The most data in one frame: larger chunks are split.
+MAX_DATA = 1 << 20
+
+
+class Frame(IntEnum):
+    """What a frame holds."""
+
+    CONFIG = 1  #: JSON: the data sources
+    READY = 2
+    JOB = 3  #: JSON: the request
+    START = 4  #: the media type, UTF-8
+    DATA = 5
+    END = 6
+    FAILED = 7  #: a message, UTF-8
+    RETRY = 8  #: a message, UTF-8
+
+
+def header(frame: Frame, size: int) -> bytes:
+    """The bytes that announce a frame of so many bytes."""
+    return HEADER.pack(frame, size)

@@ -1,0 +1,69 @@
+"""Where the input of an archive request comes from: an upload in staging, or an allowed host."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from urllib.parse import urlsplit
+
+import requests
+
+from polytope_server.datasource import DataSourceError, TemporaryError
+from polytope_server.staging import Staging
+
+#: Marks the `url` of a request whose input was uploaded; the name of the staged object follows.
+STAGED = "staging:"
+_CHUNK = 1 << 20
+_TIMEOUT = (10, 60)
+
+
+def refusal(url: str, hosts: Collection[str]) -> str | None:
+    """Why an input address is not allowed, None if it is.
+
+    Only http(s) addresses of the listed hosts are: the worker must not be led to other hosts.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return f"The input URL {url[:200]!r} is not a valid address"
+    if parts.scheme not in ("http", "https") or not host or parts.username is not None:
+        return f"The input URL {url[:200]!r} is not an http or https address without credentials"
+    if host not in hosts:
+        return f"The input host {host!r} is not allowed on this server"
+    return None
+
+
+async def open_input(url: str, staging: Staging, hosts: Collection[str], limit: int) -> AsyncIterator[bytes]:
+    """The bytes of the input at `url`, at most `limit`. Raises DataSourceError and TemporaryError."""
+    if url.startswith(STAGED):
+        async for chunk in staging.read(url.removeprefix(STAGED)):
+            yield chunk
+        return
+    if reason := refusal(url, hosts):
+        raise DataSourceError(reason)
+    size = 0
+    session = requests.Session()
+    session.trust_env = False
+    try:
+        response = await asyncio.to_thread(_get, session, url)
+        chunks = response.iter_content(_CHUNK)
+        while chunk := await asyncio.to_thread(next, chunks, b""):
+            size += len(chunk)
+            if size > limit:
+                raise DataSourceError(f"The input is larger than {limit} bytes")
+            yield chunk
+    except requests.RequestException as error:
+        raise TemporaryError("The input URL could not be read.") from error
+    finally:
+        session.close()
+
+
+def _get(session: requests.Session, url: str) -> requests.Response:
+    # No redirects: they could lead to a host that is not allowed.
+    response = session.get(url, stream=True, timeout=_TIMEOUT, allow_redirects=False)
+    if response.status_code >= 500:
+        raise TemporaryError(f"The input URL answered with status {response.status_code}.")
+    if response.status_code != 200:
+        raise DataSourceError(f"The input URL answered with status {response.status_code}")
+    return response

@@ -1,0 +1,269 @@
+"""The worker: claims requests, has them done by its child processes, and puts the results into staging."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from polytope_server import log
+from polytope_server.collection import DataSourceConfig
+from polytope_server.config import Configuration, create_backend
+from polytope_server.datasource import DataSourceError, TemporaryError, factory
+from polytope_server.metric_store import MetricStore, RequestStatusChange
+from polytope_server.notices import Notice, Notices, Topic
+from polytope_server.queue import DEFAULT_QUEUE, Delivery, Queue
+from polytope_server.request import Request, Status, Verb
+from polytope_server.request_store import RequestStore, StoreUnavailableError
+from polytope_server.retry import after_failure
+from polytope_server.staging import (
+    ObjectNotFoundError,
+    StagedObject,
+    Staging,
+    StagingUnavailableError,
+    new_object_name,
+)
+from polytope_server.worker.children import Child, Children
+from polytope_server.worker.inputs import STAGED, open_input
+
+logger = logging.getLogger(__name__)
+
+_PAUSE = 0.2
+
+
+class Worker:
+    """One worker process: `worker.concurrency` requests at a time, each in a warm child process."""
+
+    def __init__(self, configuration: Configuration, data: Path) -> None:
+        settings = configuration.settings
+        self._settings = settings.worker
+        self._collections = configuration.collections
+        self._name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+        self._store: RequestStore = create_backend("request_store", settings.request_store, data)
+        self._queue: Queue = create_backend("queue", settings.queue, data)
+        self._notices: Notices = create_backend("notices", settings.notices, data)
+        self._staging: Staging = create_backend("staging", settings.staging, data)
+        self._metrics: MetricStore = create_backend("metric_store", settings.metric_store, data)
+        self._children = Children(settings.worker.concurrency, _child_config(configuration))
+        self._running: dict[str, tuple[int, asyncio.Task[None]]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set; then finish, or give back, what is running."""
+        for part in (self._store, self._notices, self._staging, self._metrics):
+            await part.open()
+        await self._notices.subscribe({Topic.REMOVED}, self._on_removed)
+        await self._queue.open_consumer([DEFAULT_QUEUE], self._on_delivery)
+        self._children.start(ready=lambda: self._queue.grant(1))
+        renewing = asyncio.create_task(self._renew_leases())
+        logger.info("worker %s is ready", self._name)
+        await stop.wait()
+        await self._queue.close()
+        await self._drain()
+        renewing.cancel()
+        await self._children.close()
+        for part in (self._metrics, self._staging, self._notices, self._store):
+            await part.close()
+
+    async def _drain(self) -> None:
+        """Let requests end for `worker.grace` seconds, then give them back to the queue."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._settings.grace)
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # -- claims and leases -----------------------------------------------------------------------------
+
+    def _on_delivery(self, delivery: Delivery) -> None:
+        self._spawn(self._take(delivery))
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _take(self, delivery: Delivery) -> None:
+        """Claim a delivered request and work on it. One that is gone or taken is let go of."""
+        request_id = delivery.message.request_id
+        try:
+            claimed = await self._store.claim([request_id], self._name, self._settings.lease)
+        except StoreUnavailableError as error:
+            logger.warning("cannot claim: %s", error)
+            await asyncio.sleep(_PAUSE)
+            delivery.nack()
+            self._queue.grant(1)
+            return
+        # The claim is durable: from now on the lease, not the queue, guards the request.
+        delivery.ack()
+        if not claimed:
+            self._queue.grant(1)
+            return
+        self._notices.publish(Topic.CLAIMED, request_id)
+        log.request_id.set(request_id)
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 -- a coroutine runs in a task
+        self._running[request_id] = (claimed[0].attempt, task)
+        try:
+            await self._work(claimed[0])
+        finally:
+            del self._running[request_id]
+
+    def _on_removed(self, notice: Notice) -> None:
+        self._abort(notice.request_id)
+
+    def _abort(self, request_id: str) -> None:
+        if request_id in self._running:
+            logger.info("request %s is no longer this worker's; stopping", request_id)
+            self._running[request_id][1].cancel("lost")
+
+    async def _renew_leases(self) -> None:
+        """Renew all leases three times within each; stop the work on requests that were lost."""
+        while True:
+            await asyncio.sleep(self._settings.lease / 3)
+            claims = {(request_id, attempt) for request_id, (attempt, _) in self._running.items()}
+            if not claims:
+                continue
+            try:
+                held = await self._store.renew(claims, self._name, self._settings.lease)
+            except StoreUnavailableError as error:
+                logger.warning("cannot renew leases: %s", error)
+                continue
+            for request_id, attempt in claims:
+                current = self._running.get(request_id)
+                if request_id not in held and current is not None and current[0] == attempt:
+                    self._abort(request_id)
+
+    # -- one attempt -----------------------------------------------------------------------------------
+
+    async def _work(self, request: Request) -> None:
+        """Try a request once, and record the outcome, if it is still this worker's to record."""
+        child = await self._children.take()
+        max_attempts = None
+        try:
+            source = self._source(request)
+            max_attempts = source.keys.get("max_attempts")
+            async with asyncio.timeout(self._settings.timeout):
+                result = await self._attempt(request, source, child)
+            await self._succeed(request, result)
+        except DataSourceError as error:
+            await self._record(request, Status.FAILED, user_message=str(error), worker="")
+        except TimeoutError:
+            seconds = f"{self._settings.timeout:g}"
+            await self._retry(request, f"It took longer than {seconds} seconds.", max_attempts)
+        except (TemporaryError, StagingUnavailableError) as error:
+            await self._retry(request, str(error), max_attempts)
+        except asyncio.CancelledError as error:
+            if error.args != ("lost",):
+                await self._hand_back(request)
+        except Exception:
+            logger.exception("an attempt failed unexpectedly")
+            await self._retry(request, "An internal error occurred.", max_attempts)
+        finally:
+            await self._children.give_back(child)
+
+    def _source(self, request: Request) -> DataSourceConfig:
+        collection = self._collections.get(request.collection)
+        source = collection.datasource(request.datasource) if collection else None
+        if source is None:
+            raise DataSourceError("The data source of this request is no longer available.")
+        return source
+
+    async def _attempt(self, request: Request, source: DataSourceConfig, child: Child) -> StagedObject | None:
+        """Fetch (or archive) the data; returns the staged result, None for an archive."""
+        job = {
+            "collection": request.collection,
+            "datasource": source.name,
+            "request_id": request.id,
+            "verb": request.verb,
+            "user_request": request.user_request,
+            "coerced_request": request.coerced_request,
+            "username": request.user.username,
+            "realm": request.user.realm,
+        }
+        if request.verb is Verb.ARCHIVE:
+            settings = self._settings
+            data = open_input(request.url, self._staging, settings.input_hosts, settings.max_input)
+            try:
+                _, answer = await child.run(job, data)
+            except ObjectNotFoundError as error:
+                raise DataSourceError("The uploaded data are no longer there.") from error
+            async for _ in answer:
+                pass
+            return None
+        content_type, chunks = await child.run(job)
+        return await self._staging.create(new_object_name(request.id, content_type), chunks, content_type)
+
+    async def _succeed(self, request: Request, result: StagedObject | None) -> None:
+        changes: dict[str, Any] = {"user_message": "Success", "worker": ""}
+        if result is not None:
+            changes |= {
+                "url": f"./downloads/{result.name}",
+                "content_type": result.content_type,
+                "content_length": result.size,
+                "md5": result.md5,
+            }
+        recorded = await self._record(request, Status.PROCESSED, **changes)
+        if result is not None and not recorded:
+            await self._staging.delete(result.name)
+        if result is None and recorded and request.url.startswith(STAGED):
+            await self._staging.delete(request.url.removeprefix(STAGED))
+
+    async def _retry(self, request: Request, reason: str, max_attempts: int | None) -> None:
+        logger.warning("attempt %d failed: %s", request.attempt, reason)
+        to, changes = after_failure(request, reason, self._settings, max_attempts)
+        await self._record(request, to, **changes)
+
+    async def _hand_back(self, request: Request) -> None:
+        """Give a request back because this worker ends; that does not count as a failure."""
+        await self._record(request, Status.QUEUED, worker="", lease_until=0.0)
+
+    async def _record(self, request: Request, to: Status, **changes: Any) -> bool:
+        """Set the outcome of this attempt, unless the request was lost; tell who waits for it."""
+        while True:
+            try:
+                recorded = await self._store.transition(
+                    request.id, Status.PROCESSING, request.attempt, to, **changes
+                )
+                break
+            except StoreUnavailableError as error:
+                # The lease ends if this takes too long; then the transition is refused, as it must be.
+                logger.warning("cannot record the outcome: %s", error)
+                await asyncio.sleep(_PAUSE)
+        if recorded is None:
+            logger.info("attempt %d was overtaken; its outcome is dropped", request.attempt)
+            return False
+        self._notices.publish(Topic.REQUEUED if to is Status.QUEUED else Topic.ENDED, request.id)
+        logger.info("%s", to)
+        if to is not Status.QUEUED:
+            self._spawn(self._count(recorded))
+        return True
+
+    async def _count(self, request: Request) -> None:
+        change = RequestStatusChange(
+            request.id, request.user.id, request.status, request.last_modified, socket.gethostname()
+        )
+        try:
+            await self._metrics.add(change)
+        except Exception:
+            # Statistics must never stand in the way of a request.
+            logger.exception("a metric could not be stored")
+
+
+def _child_config(configuration: Configuration) -> dict[str, Any]:
+    """What the child processes are told: the data sources with their own keys, and how to log."""
+    sources = [
+        {
+            "collection": collection.name,
+            "name": source.name,
+            "type": source.type,
+            "settings": factory.settings_of(source).model_dump(mode="json"),
+        }
+        for collection in configuration.collections.values()
+        for source in collection.datasources
+    ]
+    return {"sources": sources, "logging": configuration.settings.logging.model_dump(mode="json")}

@@ -1,0 +1,197 @@
+"""The broker's choice: order, fairness, limits, and that it does not grow with what waits."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from polytope_server.broker.schedule import Schedule
+from polytope_server.collection import Collection, Limits
+from polytope_server.request import Status
+from polytope_server.request_store import Sketch
+
+_number = iter(range(10**9))
+
+
+def sketch(user: str = "a", collection: str = "c", status: Status = Status.WAITING, **fields: Any) -> Sketch:
+    values: dict[str, Any] = {
+        "id": f"{user}{next(_number)}",
+        "realm": "r",
+        "roles": ("default",),
+        "attempt": 0,
+        "not_before": 0.0,
+        "timestamp": 0.0,
+    }
+    return Sketch(collection=collection, user_id=user, status=status, **(values | fields))
+
+
+def schedule(**limits: Limits) -> Schedule:
+    return Schedule({name: Collection(name, (), limits=limit) for name, limit in limits.items()})
+
+
+def users(ids: list[str]) -> list[str]:
+    return [identity[0] for identity in ids]
+
+
+def test_one_users_requests_keep_their_order() -> None:
+    plan = schedule(c=Limits())
+    waiting = [sketch() for _ in range(5)]
+    plan.update(waiting)
+    assert plan.choose(3) + plan.choose(9) == [found.id for found in waiting]
+
+
+def test_users_take_turns() -> None:
+    plan = schedule(c=Limits())
+    plan.update([sketch("a") for _ in range(100)] + [sketch("b") for _ in range(3)] + [sketch("c")])
+    assert users(plan.choose(8)) == ["a", "b", "c", "a", "b", "a", "b", "a"]
+
+
+def test_collections_take_turns() -> None:
+    plan = schedule(x=Limits(), y=Limits())
+    plan.update([sketch("a", "x") for _ in range(9)] + [sketch("b", "y") for _ in range(2)])
+    assert users(plan.choose(5)) == ["a", "b", "a", "b", "a"]
+
+
+def test_room_is_not_exceeded() -> None:
+    plan = schedule(c=Limits())
+    plan.update([sketch() for _ in range(5)])
+    assert len(plan.choose(2)) == 2
+    assert plan.choose(0) == []
+
+
+def test_total_limits_active_requests_of_a_collection() -> None:
+    plan = schedule(c=Limits(total=2))
+    plan.update([sketch(user) for user in "abc"])
+    chosen = plan.choose(9)
+    assert len(chosen) == 2
+    plan.claimed(chosen[0])
+    assert plan.choose(9) == []
+    plan.remove(chosen[0])
+    assert len(plan.choose(9)) == 1
+
+
+def test_total_zero_holds_everything() -> None:
+    plan = schedule(c=Limits(total=0))
+    plan.update([sketch()])
+    assert plan.choose(9) == []
+
+
+def test_per_user_limits_each_user() -> None:
+    plan = schedule(c=Limits(per_user=2))
+    plan.update([sketch("a") for _ in range(5)] + [sketch("b") for _ in range(5)])
+    chosen = plan.choose(99)
+    assert Counter(users(chosen)) == {"a": 2, "b": 2}
+    plan.remove(chosen[0])
+    assert users(plan.choose(99)) == [chosen[0][0]]
+
+
+def test_the_largest_limit_of_a_users_roles_counts() -> None:
+    limits = Limits(per_user=1, per_role={"r": {"small": 2, "large": 3}})
+    plan = schedule(c=limits)
+    plan.update([sketch("a", roles=("default", "small", "large")) for _ in range(9)])
+    plan.update([sketch("b") for _ in range(9)])
+    assert Counter(users(plan.choose(99))) == {"a": 3, "b": 1}
+
+
+def test_a_blocked_user_does_not_block_others() -> None:
+    plan = schedule(c=Limits(per_user=1))
+    plan.update([sketch("a") for _ in range(50)])
+    assert len(plan.choose(9)) == 1
+    plan.update([sketch("b")])
+    assert users(plan.choose(9)) == ["b"]
+
+
+def test_a_removed_request_is_not_chosen() -> None:
+    plan = schedule(c=Limits())
+    first, second = sketch(), sketch()
+    plan.update([first, second])
+    plan.remove(first.id)
+    assert plan.choose(9) == [second.id]
+    assert plan.count(Status.WAITING) == 0
+
+
+def test_what_is_active_at_the_start_counts() -> None:
+    plan = schedule(c=Limits(total=2))
+    plan.update([sketch(status=Status.QUEUED), sketch(status=Status.PROCESSING), sketch()])
+    assert plan.choose(9) == []
+    assert plan.count(Status.QUEUED) == 1
+
+
+def test_an_unknown_collection_is_left_out() -> None:
+    plan = schedule(c=Limits())
+    plan.update([sketch(collection="gone")])
+    assert plan.choose(9) == []
+    assert not plan.knows_collection("gone")
+
+
+def test_retain_forgets_what_is_no_longer_there() -> None:
+    plan = schedule(c=Limits(total=1))
+    lost, waiting = sketch(status=Status.PROCESSING), sketch()
+    plan.update([lost, waiting])
+    assert plan.choose(9) == []
+    plan.retain(set(), Status.PROCESSING)
+    assert plan.choose(9) == [waiting.id]
+
+
+def test_telling_it_twice_changes_nothing() -> None:
+    plan = schedule(c=Limits())
+    waiting = sketch()
+    plan.update([waiting])
+    plan.update([waiting])
+    assert plan.choose(9) == [waiting.id]
+
+
+def test_a_choice_costs_the_same_however_many_wait() -> None:
+    """Counted in steps, not in seconds: the entries of the lanes that a choice looks at."""
+    plan = schedule(c=Limits(per_user=1))
+    plan.update([sketch(f"{user:05d}") for user in range(5000) for _ in range(4)])
+    plan.choose(5000)  # every user is at the limit now, 15,000 wait
+    assert plan.choose(10) == []
+    group = plan._groups["c"]
+    assert not group.turns
+    plan.update([sketch("new")])
+    assert len(group.turns) == 1
+    assert len(plan.choose(10)) == 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), total=st.one_of(st.none(), st.integers(0, 4)), per_user=st.integers(0, 3))
+def test_limits_hold_and_nobody_starves(seed: int, total: int | None, per_user: int) -> None:
+    chance = random.Random(seed)
+    plan = schedule(c=Limits(total=total, per_user=per_user), d=Limits(per_user=per_user))
+    waiting: dict[str, Sketch] = {}
+    active: dict[str, Sketch] = {}
+    for _ in range(150):
+        step = chance.random()
+        if step < 0.4:
+            new = sketch(chance.choice("abc"), chance.choice("cd"))
+            waiting[new.id] = new
+            plan.update([new])
+        elif step < 0.5 and waiting:
+            gone = chance.choice(list(waiting))
+            del waiting[gone]
+            plan.remove(gone)
+        elif step < 0.7 and active:
+            gone = chance.choice(list(active))
+            del active[gone]
+            plan.remove(gone)
+        else:
+            for identity in plan.choose(chance.randrange(4)):
+                active[identity] = waiting.pop(identity)
+        counts = Counter((found.collection, found.user_id) for found in active.values())
+        in_c = sum(found.collection == "c" for found in active.values())
+        assert total is None or in_c <= total
+        assert not per_user or max(counts.values(), default=0) <= per_user
+        assert plan.count(Status.WAITING) == len(waiting)
+        assert plan.count(Status.QUEUED) == len(active)
+    for _ in range(500):  # everything runs in the end, unless its collection is closed
+        for identity in list(active):
+            plan.remove(identity)
+            del active[identity]
+        for identity in plan.choose(9):
+            active[identity] = waiting.pop(identity)
+    assert all(found.collection == "c" and total == 0 for found in waiting.values())

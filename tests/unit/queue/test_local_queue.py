@@ -1,0 +1,29 @@
+from pathlib import Path
+
+import pytest
+
+from polytope_server.queue import Message
+from polytope_server.queue.local import LocalQueue, LocalQueueSettings
+from polytope_server.testing.queue import Connect, Consumer, QueueContract
+from polytope_server.testing.waiting import until
+
+
+class TestLocalQueue(QueueContract):
+    @pytest.fixture
+    def connect(self, tmp_path: Path) -> Connect:
+        # A deep folder: the address of a Unix socket must not grow with it.
+        return lambda: LocalQueue(LocalQueueSettings(), tmp_path / ("deep" * 30))
+
+    async def test_a_message_that_is_there_already_is_not_added_again(self, make: Connect) -> None:
+        publisher = await self._publisher(make)
+        await publisher.publish([Message("a"), Message("a")])
+        await publisher.publish([Message("a")])
+        assert await publisher.count() == 1
+
+    async def test_a_message_in_hands_is_not_added_again(self, make: Connect) -> None:
+        publisher = await self._publisher(make)
+        consumer: Consumer = await self._consumer(make, 5)
+        await publisher.publish([Message("a")])
+        await until(lambda: consumer.ids == ["a"])
+        await publisher.publish([Message("a"), Message("b")])
+        await until(lambda: consumer.ids == ["a", "b"])

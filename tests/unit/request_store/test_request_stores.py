@@ -1,0 +1,62 @@
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from polytope_server.request_store import RequestStore, StoreUnavailableError
+from polytope_server.request_store.memory import MemoryRequestStore, MemoryRequestStoreSettings
+from polytope_server.request_store.sql import SQLRequestStore
+from polytope_server.sql import SQLSettings
+from polytope_server.testing.request_store import RequestStoreContract, make
+
+
+class TestMemoryRequestStore(RequestStoreContract):
+    @pytest.fixture
+    async def store(self, tmp_path: Path) -> AsyncIterator[RequestStore]:
+        store = MemoryRequestStore(MemoryRequestStoreSettings(), tmp_path)
+        await store.open()
+        yield store
+        await store.close()
+
+
+class TestSQLRequestStore(RequestStoreContract):
+    @pytest.fixture
+    async def store(self, tmp_path: Path) -> AsyncIterator[RequestStore]:
+        store = SQLRequestStore(SQLSettings(), tmp_path)
+        await store.open()
+        yield store
+        await store.close()
+
+    async def test_requests_outlive_the_process(self, tmp_path: Path) -> None:
+        request = make()
+        first = SQLRequestStore(SQLSettings(), tmp_path)
+        await first.open()
+        await first.add(request)
+        await first.close()
+        second = SQLRequestStore(SQLSettings(), tmp_path)
+        await second.open()
+        assert await second.get(request.id) == request
+        await second.close()
+
+    async def test_no_query_of_the_hot_path_scans_the_table(self, store: SQLRequestStore) -> None:
+        plans = {
+            "SELECT * FROM requests WHERE id = 'x'": "sqlite_autoindex_requests_1",
+            "SELECT * FROM requests WHERE user_id = 'x' AND status IN ('waiting')": "requests_user",
+            "SELECT * FROM requests WHERE status = 'processing' AND lease_until < 1": "requests_status",
+            "SELECT count(*) FROM requests WHERE status IN ('waiting')": "requests_status",
+            "SELECT * FROM requests WHERE status IN ('failed', 'processed') AND last_modified < 1": "requests_status",
+        }
+        for query, index in plans.items():
+            (row, *_) = store._read(f"EXPLAIN QUERY PLAN {query}", {})
+            assert index in row["detail"], query
+
+    async def test_a_store_that_cannot_be_opened_says_so(self, tmp_path: Path) -> None:
+        blocked = tmp_path / "file"
+        blocked.write_text("not a folder")
+        store = SQLRequestStore(SQLSettings(url=f"sqlite:///{blocked}/requests.sqlite"), tmp_path)
+        with pytest.raises(StoreUnavailableError, match="cannot open the database"):
+            await store.open()
+
+    async def test_a_closed_store_says_so(self, tmp_path: Path) -> None:
+        with pytest.raises(StoreUnavailableError, match="not open"):
+            await SQLRequestStore(SQLSettings(), tmp_path).get("x")

@@ -1,0 +1,51 @@
+import os
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from polytope_server.staging import Staging, StagingUnavailableError
+from polytope_server.staging.local import LocalStaging, LocalStagingSettings
+from polytope_server.testing.staging import StagingContract
+
+
+class TestLocalStaging(StagingContract):
+    @pytest.fixture
+    async def staging(self, tmp_path: Path) -> AsyncIterator[Staging]:
+        staging = LocalStaging(LocalStagingSettings(), tmp_path)
+        await staging.open()
+        yield staging
+        await staging.close()
+
+    async def test_without_its_meta_file_the_name_tells_the_type(self, staging: Staging, tmp_path: Path) -> None:
+        made = await self._put(staging)
+        (tmp_path / "staging" / "objects" / f"{made.name}.meta").unlink()
+        found = await staging.stat(made.name)
+        assert (found.content_type, found.md5) == ("application/x-grib", "")
+
+    async def test_what_a_killed_writer_left_is_removed(self, staging: Staging, tmp_path: Path) -> None:
+        left = tmp_path / "staging" / "unfinished" / "left"
+        left.write_bytes(b"x")
+        os.utime(left, (1000, 1000))
+        assert await staging.abandoned(time.time() - 60) == 1
+        assert not left.exists()
+
+    async def test_the_folder_is_closed_to_others(self, staging: Staging, tmp_path: Path) -> None:
+        assert (tmp_path / "staging" / "objects").stat().st_mode & 0o077 == 0
+
+    async def test_a_folder_that_cannot_be_made_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "staging").write_text("a file")
+        with pytest.raises(StagingUnavailableError, match="cannot make the staging folder"):
+            await LocalStaging(LocalStagingSettings(), tmp_path).open()
+
+    async def test_a_full_disk_is_unavailable(
+        self, staging: Staging, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(_: int) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(StagingUnavailableError, match="No space left"):
+            await self._put(staging)
+        assert await staging.abandoned(time.time() + 60) == 0
