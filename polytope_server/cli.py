@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -96,8 +97,25 @@ def _standalone(files: list[Path], configuration: Configuration, data: Path) -> 
     print(f"data folder: {data}", flush=True)
     supervisor = Supervisor(files, data, settings.worker.grace)
     try:
+        _check_free(settings.frontend.bind_to, settings.frontend.port)
         process.run(supervisor.serve)
-    except FolderInUseError as error:
+    except (FolderInUseError, _PortInUseError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+class _PortInUseError(RuntimeError):
+    """Somebody else listens there, or this user may not."""
+
+
+def _check_free(host: str, port: int) -> None:
+    """Say at once what the frontend would find out again and again."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        reason = f"cannot listen on {host}, port {port} (frontend.bind_to, frontend.port): {error.strerror}"
+        raise _PortInUseError(reason) from error

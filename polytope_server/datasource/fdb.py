@@ -45,20 +45,22 @@ _ECKIT = {
     "ECKIT_ASSERT_FAILED_IS_SILENT": "1",
 }
 #: Keys of the MARS language that choose no field. The FDB takes and ignores them.
-_NOT_DATA = frozenset(
-    "accuracy area bitmap database day duplicates expect fieldset filter format frame gaussian grid ident "
-    "interpolation intgrid optimise packing padding process repres resol rotation source style target "
-    "truncation units use".split()
-)
+_NOT_DATA_KEYS = """
+accuracy area bitmap database day duplicates expect fieldset filter format frame gaussian grid ident
+interpolation intgrid optimise packing padding process repres resol rotation source style target
+truncation units use
+"""
 #: Further keys of the MARS language (metkit 1.22, language.yaml), without their aliases.
-_DATA = frozenset(
-    "activity anoffset bcmodel channel chem class coeffindex configuration country dataset date diagnostic "
-    "direction domain experiment expver fcmonth fcperiod forcing frequency generation georef grib hdate "
-    "icmodel instrument iteration latitude leadtime levelist levtype longitude method model month number "
-    "obscutoff obsgroup obstype offsetdate offsettime opttime origin param paramtype product quantile range "
-    "realization reference reportype resolution section stattype step stream system tile tileattribute "
-    "tilescheme time timespan type wavelength year".split()
-)
+_DATA_KEYS = """
+activity anoffset bcmodel channel chem class coeffindex configuration country dataset date diagnostic
+direction domain experiment expver fcmonth fcperiod forcing frequency generation georef grib hdate
+icmodel instrument iteration latitude leadtime levelist levtype longitude method model month number
+obscutoff obsgroup obstype offsetdate offsettime opttime origin param paramtype product quantile range
+realization reference reportype resolution section stattype step stream system tile tileattribute
+tilescheme time timespan type wavelength year
+"""
+_NOT_DATA = frozenset(_NOT_DATA_KEYS.split())
+_DATA = frozenset(_DATA_KEYS.split())
 #: A failed archive leaves an FDB object behind, with two open files each (see `_abandon`).
 _MAX_ABANDONED = 100
 
@@ -201,7 +203,9 @@ class _Errors:
 
 def _user_fault(text: str) -> str | None:
     """What the user should read of an error of pyfdb; None where it is not the user's fault."""
-    found = re.match(r"(?:UserError: |Bad value: )+|(?=CodesException: |Serious bug: .*no rule)", text, re.I)
+    if absent := re.match(r"Serious bug: Could not find \[(\w+)\]", text):
+        return f"the FDB files fields under the key '{absent[1]}', which a message does not have"
+    found = re.match(r"(?:UserError: |Bad value: )+", text)
     if not found:
         return None
     # What follows is the expanded request, or every value that would do.
@@ -214,7 +218,10 @@ def _load(config: dict[str, Any] | Path) -> dict[str, Any]:
     if isinstance(config, dict):
         return config
     loaded = yaml.safe_load(config.read_text())
-    return FDBSettings(fdb_config=loaded).fdb_config  # type: ignore[return-value]
+    if not isinstance(loaded, dict):
+        raise ValueError(f"{config} does not hold the configuration of an FDB")
+    FDBSettings.model_validate({"fdb_config": loaded})
+    return loaded
 
 
 def _make_roots(config: Mapping[str, Any]) -> None:

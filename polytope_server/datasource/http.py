@@ -118,8 +118,10 @@ class HTTPDataSource(DataSource):
             return
         if status >= 500 or status in _TRY_AGAIN:
             raise TemporaryError(f"{self.name} fails at the moment, with status {status}.")
-        if 400 <= status:
-            raise DataSourceError(_message(answer) or f"{self.name} refuses the request with status {status}.")
+        if status >= 400:
+            raise DataSourceError(
+                _message(answer) or f"{self.name} refuses the request with status {status}."
+            )
         # A redirect is not followed: the credentials in the headers are for the configured URL only.
         raise DataSourceError(f"{self.name} answers with the unexpected status {status}.")
 

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import cast
 
 from pydantic import BaseModel, ConfigDict
 
@@ -41,8 +42,7 @@ class _Lines(asyncio.Protocol):
         self._rest = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 -- for the type checker
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -142,22 +142,19 @@ class _Server:
 class _Client(_Lines):
     """The worker's end of the connection."""
 
-    def __init__(self, queues: list[str], credit: int, deliver: Callable[[Delivery], None]) -> None:
+    def __init__(self, queue: LocalQueue) -> None:
         super().__init__()
-        self._queues = queues
-        self._credit = credit
-        self._deliver = deliver
+        self._queue = queue
         self.ended = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.send("H", ",".join(self._queues))
-        self.send("C", self._credit)
+        self._queue.connected(self)
 
     def words(self, words: list[str]) -> None:
         _, tag, queue, request_id = words
         # After the connection has ended the message is another's: to answer does nothing then.
-        self._deliver(
+        self._queue.deliver(
             Delivery(
                 Message(request_id, queue), ack=lambda: self.send("A", tag), nack=lambda: self.send("N", tag)
             )
@@ -178,6 +175,8 @@ class LocalQueue(Queue):
         self._server: _Server | None = None
         self._consumer: asyncio.Task[None] | None = None
         self._client: _Client | None = None
+        self._queues: list[str] = []
+        self._deliver: Callable[[Delivery], None] = lambda _: None
         self._credit = 0
 
     async def open_publisher(self) -> None:
@@ -194,26 +193,33 @@ class LocalQueue(Queue):
 
     async def open_consumer(self, queues: list[str], deliver: Callable[[Delivery], None]) -> None:
         local_sockets.folder(self._path.parent)
-
-        def count_and_deliver(delivery: Delivery) -> None:
-            self._credit -= 1
-            deliver(delivery)
-
-        self._consumer = asyncio.create_task(self._consume(queues, count_and_deliver))
+        self._queues, self._deliver = queues, deliver
+        self._consumer = asyncio.create_task(self._consume())
 
     def grant(self, count: int) -> None:
         self._credit += count
         if self._client is not None:
             self._client.send("C", count)
 
-    async def _consume(self, queues: list[str], deliver: Callable[[Delivery], None]) -> None:
+    def connected(self, client: _Client) -> None:
+        """A connection is there: tell what this consumer takes, and how much of it."""
+        self._client = client
+        client.send("H", ",".join(self._queues))
+        client.send("C", self._credit)
+
+    def deliver(self, delivery: Delivery) -> None:
+        """A message has come."""
+        self._credit -= 1
+        self._deliver(delivery)
+
+    async def _consume(self) -> None:
         """Stay connected for as long as there is a broker, and come back when there is one again."""
         loop = asyncio.get_running_loop()
         pause = _FIRST_PAUSE
         while True:
             try:
-                transport, self._client = await loop.create_unix_connection(
-                    lambda: _Client(queues, self._credit, deliver), local_sockets.address(self._path)
+                transport, client = await loop.create_unix_connection(
+                    lambda: _Client(self), local_sockets.address(self._path)
                 )
             except OSError:
                 await asyncio.sleep(pause)
@@ -221,7 +227,7 @@ class LocalQueue(Queue):
                 continue
             pause = _FIRST_PAUSE
             try:
-                await self._client.ended
+                await client.ended
             finally:
                 self._client = None
                 transport.close()

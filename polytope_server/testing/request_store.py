@@ -99,7 +99,7 @@ class RequestStoreContract:
         assert changed == await store.get(request.id)
         assert changed is not None
         assert (changed.status, changed.user_message) == (Status.FAILED, "no")
-        assert changed.last_modified >= before
+        assert changed.last_modified >= before - 0.001  # stores may round
         assert changed.status_history["waiting"] == 1000.0
         assert changed.status_history["failed"] == changed.last_modified
 

@@ -1,0 +1,155 @@
+"""Splitting a stream into GRIB messages, and comparing them with a request."""
+
+import eccodes
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from polytope_server.datasource import DataSourceError, grib
+
+
+def message_2(size=40):
+    return b"GRIB\0\0\0\x02" + size.to_bytes(8, "big") + bytes(size - 20) + b"7777"
+
+
+def message_1(size=40):
+    return b"GRIB" + size.to_bytes(3, "big") + b"\x01" + bytes(size - 12) + b"7777"
+
+
+def long_message_1(size, grid=True, bitmap=True):
+    """As ECMWF encodes edition 1 messages that are too long for three octets."""
+    flags = (0x80 if grid else 0) | (0x40 if bitmap else 0)
+    body = (28).to_bytes(3, "big") + bytes(4) + bytes([flags]) + bytes(20)
+    body += ((32).to_bytes(3, "big") + bytes(29)) * grid + ((6).to_bytes(3, "big") + bytes(3)) * bitmap
+    # The length without the end section is rounded up to units of 120; section 4 says what that added.
+    units = -(-(size - 4) // 120)
+    start = b"GRIB" + (0x800000 | units).to_bytes(3, "big") + b"\x01"
+    body = start + body + (units * 120 - (size - 4)).to_bytes(3, "big")
+    return body + bytes(size - len(body) - 4) + b"7777"
+
+
+MESSAGES = [message_2(), message_1(16), message_2(1000), long_message_1(9_000_001), message_1(300)]
+
+
+@pytest.mark.parametrize("step", [1 << 20, 12345])
+def test_messages_come_out_one_by_one_and_unchanged(step):
+    data = b"".join(MESSAGES)
+    chunks = (data[start : start + step] for start in range(0, len(data), step))
+    assert list(grib.split(chunks)) == MESSAGES
+
+
+@given(st.lists(st.integers(20, 90), max_size=5), st.integers(1, 50))
+def test_chunks_of_any_size_make_the_same_messages(sizes, step):
+    messages = [message_2(size) for size in sizes]
+    data = b"".join(messages)
+    assert list(grib.split(data[i : i + step] for i in range(0, len(data), step))) == messages
+
+
+@pytest.mark.parametrize("grid", [True, False])
+@pytest.mark.parametrize("bitmap", [True, False])
+@pytest.mark.parametrize("size", [8_400_000, 8_400_004, 8_400_119])
+def test_long_messages_of_edition_1(size, grid, bitmap):
+    message = long_message_1(size, grid, bitmap)
+    assert list(grib.split([message, message])) == [message, message]
+
+
+def test_eccodes_agrees_on_the_length_of_a_long_message(tmp_path):
+    handle = eccodes.codes_grib_new_from_samples("regular_ll_pl_grib1")
+    for key, value in {"Ni": 3000, "Nj": 1500, "bitsPerValue": 16}.items():
+        eccodes.codes_set(handle, key, value)
+    eccodes.codes_set_values(handle, [float(i % 977) for i in range(4_500_000)])
+    message = eccodes.codes_get_message(handle)
+    eccodes.codes_release(handle)
+    assert len(message) > 1 << 23
+    assert list(grib.split([message])) == [message]
+
+
+def test_only_one_message_is_held_at_a_time():
+    held = 0
+
+    def chunks():
+        nonlocal held
+        for _ in range(50):
+            held += 1
+            yield message_2(1000)
+
+    for number, _ in enumerate(grib.split(chunks()), 1):
+        assert held <= number + 1
+
+
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [
+        (b"garbage", "at byte 0 is not the start"),
+        (message_2() + b"\0\0" + message_2(), "at byte 40 is not the start"),
+        (message_2()[:-1], "cut short"),
+        (message_2()[:10], "only GRIB editions 1 and 2"),
+        (b"GRIB", "only GRIB editions"),
+        (message_2()[:-4] + b"8888", "damaged"),
+        (b"GRIB\0\0\0\x03" + bytes(8), "only GRIB editions 1 and 2"),
+        (b"GRIB\0\0\0\x02" + bytes(8) + b"7777", "damaged"),
+        (b"GRIB\0\0\0\x02" + b"\xff" * 8, "at most 2147483648"),
+        (long_message_1(8_400_000)[:20], "cut short"),
+    ],
+)
+def test_anything_else_is_refused(data, complaint):
+    with pytest.raises(DataSourceError, match=complaint):
+        list(grib.split([data]))
+
+
+def test_an_empty_stream_holds_no_message():
+    assert list(grib.split([b"", b""])) == []
+
+
+def test_the_identity_of_a_message_is_its_mars_keys():
+    handle = eccodes.codes_grib_new_from_samples("regular_ll_pl_grib2")
+    eccodes.codes_set(handle, "paramId", 130)
+    message = eccodes.codes_get_message(handle)
+    eccodes.codes_release(handle)
+    keys = grib.identity(message)
+    assert keys["param"] == "130"
+    assert keys["shortName"] == "t"
+    assert keys["levtype"] == "pl"
+
+
+def test_a_message_that_eccodes_cannot_read_has_no_identity():
+    with pytest.raises(DataSourceError, match="cannot be read"):
+        grib.identity(message_2())
+
+
+KEYS = {"param": "167", "shortName": "2t", "expver": "0001", "step": "6", "time": "0600", "class": "od"}
+
+
+def allowed(**request):
+    return {key: {grib.canonical(key, v) for v in values.split("/")} for key, values in request.items()}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {},
+        {"param": "2t"},
+        {"param": "167"},
+        {"param": "167.128"},
+        {"param": "msl/2T"},
+        {"expver": "1", "time": "0600", "class": "OD"},
+        {"step": "0/6.0"},
+        {"levelist": "500"},
+    ],
+)
+def test_a_message_within_the_request_is_accepted(request_):
+    grib.check_identity(KEYS, allowed(**request_))
+
+
+@pytest.mark.parametrize(
+    ("request_", "complaint"),
+    [
+        ({"param": "msl"}, "param=167/2t, which is not in the request"),
+        ({"expver": "0002"}, "expver=0001"),
+        ({"step": "0/12"}, "step=6"),
+        ({"number": "1"}, "names 'number'"),
+    ],
+)
+def test_one_outside_of_the_request_is_refused_by_key_and_value(request_, complaint):
+    with pytest.raises(DataSourceError, match=complaint):
+        grib.check_identity(KEYS, allowed(**request_))

@@ -1,0 +1,44 @@
+import asyncio
+
+from polytope_server.frontend.waiters import Waiters, wait
+from polytope_server.notices import Notice, Topic
+
+
+async def test_all_who_wait_for_a_request_are_told_of_its_end() -> None:
+    waiters = Waiters()
+    with waiters.watch("a") as first, waiters.watch("a") as second, waiters.watch("b") as other:
+        waiters.on_notice(Notice(Topic.ENDED, "a"))
+        assert first.done()
+        assert second.done()
+        assert not other.done()
+
+
+async def test_an_end_between_watching_and_waiting_is_not_missed() -> None:
+    waiters = Waiters()
+    with waiters.watch("a") as ended:
+        waiters.on_notice(Notice(Topic.ENDED, "a"))
+        waiters.on_notice(Notice(Topic.REMOVED, "a"))
+        await asyncio.wait_for(wait(ended, 60), 5)
+
+
+async def test_a_wait_is_bounded() -> None:
+    waiters = Waiters()
+    with waiters.watch("a") as ended:
+        await wait(ended, 0.001)
+        assert not ended.done()
+
+
+async def test_nothing_is_kept_of_those_who_have_gone() -> None:
+    waiters = Waiters()
+    with waiters.watch("a"), waiters.watch("a"):
+        pass
+    assert not waiters._waiting
+
+
+async def test_a_process_that_stops_holds_nobody() -> None:
+    waiters = Waiters()
+    with waiters.watch("a") as before:
+        waiters.release()
+        assert before.done()
+    with waiters.watch("b") as after:
+        assert after.done()

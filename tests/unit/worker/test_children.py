@@ -1,0 +1,146 @@
+"""The child processes of a worker, for real: what they answer, and what becomes of them."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polytope_server.datasource import DataSourceError, TemporaryError
+from polytope_server.testing.staging import breaking, chunked
+from polytope_server.testing.waiting import until
+from polytope_server.worker.children import Child, Children
+
+SOURCES = [
+    {"collection": "c", "name": "echo", "type": "echo", "settings": {}},
+    {"collection": "c", "name": "dummy", "type": "dummy", "settings": {}},
+    {"collection": "c", "name": "raise", "type": "raise", "settings": {"error_message": "no such thing"}},
+    {"collection": "c", "name": "broken", "type": "no-such-type", "settings": {}},
+]
+CONFIG = {"sources": SOURCES, "logging": {}}
+
+
+def job(source: str, text: str = "hello", verb: str = "retrieve", data: Any = None) -> dict[str, Any]:
+    return {
+        "collection": "c",
+        "datasource": source,
+        "request_id": "r",
+        "verb": verb,
+        "user_request": text,
+        "coerced_request": {"data": text if data is None else data},
+        "username": "u",
+        "realm": "x",
+    }
+
+
+@pytest.fixture
+async def child() -> AsyncIterator[Child]:
+    child = await Child.start(CONFIG)
+    yield child
+    await child.kill()
+
+
+async def outcome(child: Child, *arguments: Any) -> tuple[str, bytes]:
+    content_type, chunks = await child.run(*arguments)
+    return content_type, b"".join([chunk async for chunk in chunks])
+
+
+async def test_a_child_does_one_job_after_the_other(child: Child) -> None:
+    assert await outcome(child, job("echo", "a: 1\n")) == ("application/octet-stream", b"a: 1\n")
+    content_type, data = await outcome(child, job("dummy", data=3_000_000))
+    assert (content_type, data) == ("application/x-grib", b"x" * 3_000_000)
+    assert child.usable
+
+
+async def test_the_failure_of_a_data_source_is_for_the_user(child: Child) -> None:
+    with pytest.raises(DataSourceError, match="no such thing"):
+        await child.run(job("raise"))
+    assert child.usable
+
+
+async def test_a_data_source_that_cannot_be_made_fails_only_its_own_requests(child: Child) -> None:
+    with pytest.raises(TemporaryError, match="not available"):
+        await child.run(job("broken"))
+    assert (await outcome(child, job("echo")))[1] == b"hello"
+
+
+async def test_an_archive_takes_its_input(child: Child) -> None:
+    _, data = await outcome(child, job("echo", verb="archive"), chunked([b"x" * 1_000_000] * 5))
+    assert data == b""
+    assert child.usable
+
+
+async def test_input_for_a_data_source_that_refuses_is_dropped(child: Child) -> None:
+    with pytest.raises(DataSourceError):
+        await outcome(child, job("dummy", verb="archive"), chunked([b"x" * 1_000_000] * 20))
+    assert (await outcome(child, job("echo")))[1] == b"hello"
+
+
+async def test_a_child_whose_input_broke_off_is_not_used_again(child: Child) -> None:
+    with pytest.raises(RuntimeError, match="broken off"):
+        await child.run(job("echo", verb="archive"), breaking([b"x"]))
+    assert not child.usable
+
+
+async def test_a_child_whose_result_was_not_read_is_not_used_again(child: Child) -> None:
+    _, chunks = await child.run(job("dummy", data=10_000_000))
+    await anext(chunks)
+    assert not child.usable
+
+
+async def test_the_death_of_a_child_is_a_failed_attempt(child: Child) -> None:
+    _, chunks = await child.run(job("dummy", data=50_000_000))
+    os.kill(child._process.pid, signal.SIGKILL)
+    with pytest.raises(TemporaryError, match="ended unexpectedly"):
+        async for _ in chunks:
+            pass
+    assert not child.usable
+
+
+async def test_a_child_does_not_read_ahead_of_its_worker(child: Child) -> None:
+    """A gigabyte is asked for and not read: the child waits, it does not fill the memory."""
+    _, chunks = await child.run(job("dummy", data=1 << 30))
+    await anext(chunks)
+    status = Path(f"/proc/{child._process.pid}/status").read_text()
+    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+    assert peak < 200_000
+
+
+async def test_children_are_kept_and_replaced() -> None:
+    ready: list[None] = []
+    children = Children(2, CONFIG)
+    children.start(lambda: ready.append(None))
+    await until(lambda: len(ready) == 2)
+    first = await children.take()
+    await outcome(first, job("echo"))
+    await children.give_back(first)
+    assert len(ready) == 3
+    second = await children.take()
+    await second.kill()
+    await children.give_back(second)
+    await until(lambda: len(ready) == 4)
+    alive = [await children.take(), await children.take()]
+    assert all(child.usable for child in alive)
+    assert second not in alive
+    for child in alive:
+        await children.give_back(child)
+    await children.close()
+    assert not any(child.usable for child in alive)
+
+
+async def test_a_child_that_died_while_idle_is_passed_over() -> None:
+    ready: list[None] = []
+    children = Children(1, CONFIG)
+    children.start(lambda: ready.append(None))
+    await until(lambda: ready)
+    idle = await children.take()
+    await children.give_back(idle)
+    await idle.kill()
+    fresh = await children.take()
+    assert (await outcome(fresh, job("echo")))[1] == b"hello"
+    assert len(ready) == 2  # the place of the dead one was not announced as a further one
+    await children.close()

@@ -1,0 +1,107 @@
+import threading
+from collections.abc import AsyncIterator, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polytope_server.datasource import DataSourceError, TemporaryError
+from polytope_server.staging import Staging, new_object_name
+from polytope_server.staging.local import LocalStaging, LocalStagingSettings
+from polytope_server.testing.staging import chunked
+from polytope_server.worker.inputs import STAGED, open_input, refusal
+
+HOSTS = ["127.0.0.1"]
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        status = int(self.path.strip("/").partition("?")[0])
+        self.send_response(status)
+        if status == 302:
+            self.send_header("Location", "/200")
+        self.send_header("Content-Length", "3000000")
+        self.end_headers()
+        self.wfile.write(b"x" * (1000 if self.path.endswith("?short") else 3_000_000))
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+async def staging(tmp_path: Path) -> AsyncIterator[Staging]:
+    staging = LocalStaging(LocalStagingSettings(), tmp_path)
+    await staging.open()
+    yield staging
+    await staging.close()
+
+
+async def read(url: str, staging: Staging, limit: int = 1 << 30) -> bytes:
+    return b"".join([chunk async for chunk in open_input(url, staging, HOSTS, limit)])
+
+
+async def test_an_uploaded_input_comes_from_staging(staging: Staging) -> None:
+    made = await staging.create(new_object_name("r", ""), chunked([b"a", b"b"]), "x/y")
+    assert await read(f"{STAGED}{made.name}", staging) == b"ab"
+
+
+async def test_an_input_of_an_allowed_host_is_fetched(url: str, staging: Staging) -> None:
+    assert await read(f"{url}/200", staging) == b"x" * 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "message"),
+    [
+        ("/404", DataSourceError, "status 404"),
+        ("/302", DataSourceError, "status 302"),
+        ("/503", TemporaryError, "status 503"),
+        ("/200?short", TemporaryError, "could not be read"),
+    ],
+)
+async def test_another_answer_is_an_error(
+    url: str, staging: Staging, path: str, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        await read(f"{url}{path}", staging)
+
+
+async def test_an_input_that_is_too_large_is_refused(url: str, staging: Staging) -> None:
+    with pytest.raises(DataSourceError, match="larger than 1000000 bytes"):
+        await read(f"{url}/200", staging, limit=1_000_000)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "http://localhost/x",
+        "http://169.254.169.254/latest",
+        "file:///etc/passwd",
+        "ftp://127.0.0.1/x",
+        "http://user:secret@127.0.0.1/x",
+        "http://127.0.0.1:port/x",
+        "http://[::1/x",
+        "//127.0.0.1/x",
+        "staging",
+    ],
+)
+async def test_an_address_outside_of_the_list_is_refused(staging: Staging, bad: str) -> None:
+    assert refusal(bad, HOSTS) is not None
+    with pytest.raises(DataSourceError):
+        await read(bad, staging)
+
+
+def test_without_a_list_no_host_is_allowed() -> None:
+    assert refusal("http://127.0.0.1/x", []) is not None
+    assert refusal("http://127.0.0.1:8080/x", HOSTS) is None
