@@ -34,7 +34,7 @@ from polytope_server.user import User
 
 #: The result of each canned request.
 TINY = b"benchmark"
-#: As the server's staging reads: of all sizes tried the fastest one.
+#: As the server's staging reads: the fastest of the sizes that were tried, through a thread.
 _CHUNK = 4 << 20
 _START_TIME = 30.0
 

@@ -15,7 +15,8 @@ import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import partial
+from typing import NamedTuple, cast
 
 import uvloop
 
@@ -109,12 +110,12 @@ class Connection(asyncio.Protocol):
     def __init__(self, session: Session) -> None:
         self._session = session
         self._buffer = b""
-        self._transport: asyncio.WriteTransport | None = None
+        self._transport: asyncio.Transport | None = None
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        # Not checked: the transports of uvloop are no subclasses of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
 
     def begin(self) -> None:
         """Send the first request."""
@@ -158,7 +159,7 @@ async def _run(port: int, round_: Round, sessions: list[Session]) -> float:
     loop = asyncio.get_running_loop()
     connections = []
     for session in sessions:
-        made = await loop.create_connection(lambda session=session: Connection(session), HOST, port)
+        made = await loop.create_connection(partial(Connection, session), HOST, port)
         connections.append(made[1])
     round_.start()
     started = time.perf_counter()

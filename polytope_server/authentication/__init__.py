@@ -12,20 +12,28 @@ from polytope_server.user import User
 
 
 class AuthenticationUnavailableError(RuntimeError):
-    """The service that knows the credentials cannot be reached: neither right nor wrong (503)."""
+    """The service that knows the credentials cannot be reached: neither right nor wrong (503).
+
+    The message is shown to the caller: it names no address, path or secret.
+    """
 
 
 class AuthenticatorSettings(BaseModel):
     """The keys of an authenticator besides `type`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # An error must not repeat a value, which may be a password.
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True)
+
+    def warnings(self) -> list[str]:
+        """What `config check` tells the operator about these keys, which are valid."""
+        return []
 
 
 class Authenticator(ABC):
     """Checks the credentials of one scheme for one realm."""
 
     Settings: ClassVar[type[AuthenticatorSettings]] = AuthenticatorSettings
-    #: The scheme of the Authorization header, for example `Basic`.
+    #: The scheme of the Authorization header, for example `Basic`; empty for calls without credentials.
     scheme: ClassVar[str]
     #: How a challenge tells a person what to send.
     hint: ClassVar[str] = ""
@@ -36,10 +44,10 @@ class Authenticator(ABC):
         self.settings = settings
         self.data = data
 
-    async def open(self) -> None:
+    async def open(self) -> None:  # noqa: B027 -- many have nothing to open
         """Connect."""
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027
         """Let go of all resources."""
 
     @abstractmethod

@@ -1,57 +1,54 @@
 """The typed configuration: every section and key with its type, default and description.
 
 Sections that choose a back-end (`request_store: {sql: {...}}`) are kept as mappings here and checked
-against the `Settings` of that back-end by :mod:`polytope_server.config.check`.
+against the `Settings` of that back-end by :mod:`polytope_server.config.check`. A description that ends in
+"no effect." marks a key that is accepted for the sake of earlier servers' files, and named by `config check`.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
-_DURATION = re.compile(r"(?:(\d+(?:\.\d+)?)d)?(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s)?")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
-_FACTORS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+from .data_settings import CollectionSettings, FederationSettings, LimitsSettings
+from .section import Section, part
+from .values import (
+    Backend,
+    Count,
+    Duration,
+    Level,
+    Mapped,
+    Port,
+    Size,
+    chosen,
+    expected,
+    parse_duration,
+    parse_size,
+)
 
-
-def parse_duration(value: Any) -> float:
-    """Seconds of a duration such as `90`, `"60s"`, `"24h"` or `"1d12h"`. Raises ValueError."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError("a duration is a number of seconds or a text such as '60s', '24h', '1d12h'")
-    text = str(value).strip()
-    try:
-        seconds = float(text)
-    except ValueError:
-        found = _DURATION.fullmatch(text)
-        if not found or not text:
-            raise ValueError("a duration is a number of seconds or a text such as '60s', '24h', '1d12h'") from None
-        days, hours, minutes, rest = (float(part or 0) for part in found.groups())
-        seconds = ((days * 24 + hours) * 60 + minutes) * 60 + rest
-    if not 0 <= seconds < 1e12:
-        raise ValueError("a duration must be 0 or more, and finite")
-    return seconds
-
-
-def parse_size(value: Any) -> int:
-    """Bytes of a size such as `1024`, `"10G"`, `"1.5G"` or `"10GB"` (powers of 1024). Raises ValueError."""
-    found = None if isinstance(value, bool) else _SIZE.fullmatch(str(value).strip())
-    if not found:
-        raise ValueError("a size is a number of bytes or a text such as '512K', '10M', '1.5G', '1T'")
-    return int(float(found[1]) * _FACTORS[found[2].upper()])
-
-
-Duration = Annotated[float, BeforeValidator(parse_duration)]
-Size = Annotated[int, BeforeValidator(parse_size)]
-Port = Annotated[int, Field(ge=0, le=65535)]
-Backend = dict[str, dict[str, Any] | None]
-
-
-class Section(BaseModel):
-    """A section of the configuration. An unknown key is an error."""
-
-    model_config = ConfigDict(extra="forbid", populate_by_name=True, frozen=True)
+__all__ = [
+    "AdminSettings",
+    "Backend",
+    "BrokerSettings",
+    "CoercionSettings",
+    "CollectionSettings",
+    "DeploymentSettings",
+    "Duration",
+    "FederationSettings",
+    "FrontendSettings",
+    "GarbageCollectorSettings",
+    "LimitsSettings",
+    "LoggingSettings",
+    "Port",
+    "Section",
+    "Settings",
+    "Size",
+    "WorkerDeploymentSettings",
+    "WorkerSettings",
+    "parse_duration",
+    "parse_size",
+]
 
 
 class FrontendSettings(Section):
@@ -68,7 +65,9 @@ class FrontendSettings(Section):
         "Only behind a proxy that sets them.",
     )
     public_url: str | None = Field(
-        None, description="Base of absolute Locations, for example `https://polytope.example.org`."
+        None,
+        pattern="^https?://",
+        description="Base of absolute Locations, for example `https://polytope.example.org`.",
     )
     poll_wait: Duration = Field(
         10.0, le=300, description="A poll is held at most this long until the request ends; 0 for no hold."
@@ -87,6 +86,9 @@ class BrokerSettings(Section):
         10.0, gt=0, description="Longest time between two looks into the store, which repair lost notices."
     )
     lease: Duration = Field(3.0, gt=0, description="How long a broker leads without renewing its lease.")
+    user_limit: Count | None = Field(
+        None, description="Key of an earlier server, see `limits` of a collection; no effect."
+    )
 
 
 class WorkerSettings(Section):
@@ -95,7 +97,9 @@ class WorkerSettings(Section):
     concurrency: int = Field(4, ge=1, le=1024, description="Requests at a time in each worker process.")
     max_attempts: int = Field(3, ge=1, le=100, description="How often a request is tried before it fails.")
     lease: Duration = Field(
-        15.0, ge=0.5, description="How long a claim lasts without being renewed. A worker renews at a third of it."
+        15.0,
+        ge=0.5,
+        description="How long a claim lasts without being renewed. A worker renews at a third of it.",
     )
     timeout: Duration = Field(21600.0, gt=0, description="Longest time that one attempt may take.")
     grace: Duration = Field(
@@ -131,18 +135,23 @@ class LoggingSettings(Section):
     mode: Literal["json", "prettyprint", "console", "logserver"] = Field(
         "json", description="`json`: one object a line; `prettyprint` and `console`: for people."
     )
-    level: str = Field("INFO", description="Least level that is logged: DEBUG, INFO, WARNING or ERROR.")
-    primary_fields: list[str] = Field(default_factory=list, description="Key of the earlier server; no effect.")
-    defaults: dict[str, Any] = Field(
-        default_factory=lambda: {"app": "polytope-server"}, description="Fields added to each line in mode json."
+    level: Level = Field("INFO", description="Least level that is logged: DEBUG, INFO, WARNING or ERROR.")
+    primary_fields: list[str] = Field(
+        default_factory=list, description="Key of the earlier server; no effect."
     )
-    reserved_attrs: list[str] = Field(default_factory=list, description="Key of the earlier server; no effect.")
+    defaults: dict[str, Any] = Field(
+        default_factory=lambda: {"app": "polytope-server"},
+        description="Fields added to each line in mode json.",
+    )
+    reserved_attrs: list[str] = Field(
+        default_factory=list, description="Key of the earlier server; no effect."
+    )
 
 
 class AdminSettings(Section):
     """`admin`: who manages users."""
 
-    roles: dict[str, list[str]] = Field(
+    roles: Annotated[dict[str, list[str]], expected("roles by realm ({realm: [role]})")] = Field(
         default_factory=dict, description="Roles that may manage users, by realm."
     )
 
@@ -159,6 +168,7 @@ class WorkerDeploymentSettings(Section):
     """`deployment.worker`."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
+
     replicas: int = Field(40, ge=1, description="Greatest number of requests in the queue.")
 
 
@@ -166,78 +176,97 @@ class DeploymentSettings(Section):
     """`deployment`: what an earlier server's chart wrote; only `worker.replicas` has an effect."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
-    worker: WorkerDeploymentSettings = Field(default_factory=WorkerDeploymentSettings)
 
-
-class LimitsSettings(Section):
-    """`collections.<name>.limits`."""
-
-    total: int | None = Field(None, ge=0, description="Active requests of the collection; 0 holds all.")
-    per_user: int | None = Field(None, ge=0, alias="per-user", description="Active requests of a user; 0: no limit.")
-    per_role: dict[str, dict[str, int]] = Field(
-        default_factory=dict, alias="per-role", description="Active requests of a user, by realm and role."
-    )
-
-
-class CollectionSettings(Section):
-    """`collections.<name>`."""
-
-    roles: dict[str, str | list[str]] | list[str] | str | None = Field(
-        None, description="Who may use it: roles by realm. Without roles, nobody."
-    )
-    limits: LimitsSettings = Field(default_factory=LimitsSettings)
-    datasources: list[str | dict[str, Any]] = Field(
-        min_length=1, description="Names of data sources, in order, or `{name: X, ...}` with overrides."
-    )
-
-
-class FederationSettings(Section):
-    """`federation.<name>`: a server that acts for users."""
-
-    secret: str = Field(description="The secret shared with that server.")
-    allowed_realms: list[str] | str = Field(
-        "any", alias="allowed-realms", description="Realms for whose users it may act, or `any`."
-    )
+    worker: WorkerDeploymentSettings = part(WorkerDeploymentSettings, description="Of the workers.")
 
 
 class Settings(Section):
     """The whole configuration."""
 
-    version: str | int | float | None = Field(None, description="Key of the earlier server; no effect.")
-    developer: dict[str, Any] = Field(default_factory=dict, description="Key of the earlier server; no effect.")
-    timeout: float | str | None = Field(None, description="Key of the earlier server; no effect.")
-    logging: LoggingSettings = Field(default_factory=LoggingSettings)
-    frontend: FrontendSettings = Field(default_factory=FrontendSettings)
-    broker: BrokerSettings = Field(default_factory=BrokerSettings)
-    worker: WorkerSettings = Field(default_factory=WorkerSettings)
-    garbage_collector: GarbageCollectorSettings = Field(
-        default_factory=GarbageCollectorSettings, alias="garbage-collector"
+    version: Annotated[str | int | float | None, expected("a text or a number")] = Field(
+        None, description="Key of the earlier server; no effect."
     )
-    deployment: DeploymentSettings = Field(default_factory=DeploymentSettings)
-    admin: AdminSettings = Field(default_factory=AdminSettings)
-    coercion: CoercionSettings = Field(default_factory=CoercionSettings)
-    request_store: Backend = Field(default_factory=lambda: {"sql": {}}, description="`sql` or `memory`.")
-    queue: Backend = Field(default_factory=lambda: {"local": {}}, description="`local`.")
-    notices: Backend = Field(default_factory=lambda: {"local": {}}, description="`local`.")
-    staging: Backend = Field(default_factory=lambda: {"local": {}}, description="`local`.")
-    caching: Backend = Field(default_factory=lambda: {"memory": {}}, description="`memory`.")
-    metric_store: Backend = Field(default_factory=lambda: {"sql": {}}, description="`sql`.")
-    identity: Backend = Field(default_factory=dict, description="`sql`; off unless given.")
+    developer: dict[str, Any] = Field(
+        default_factory=dict, description="Key of the earlier server; no effect."
+    )
+    timeout: Annotated[float | str | None, expected("a text or a number")] = Field(
+        None, description="Key of the earlier server; no effect."
+    )
+    logging: LoggingSettings = part(LoggingSettings, description="What is logged, and how.")
+    frontend: FrontendSettings = part(FrontendSettings, description="The REST API.")
+    broker: BrokerSettings = part(BrokerSettings, description="Decides which waiting request runs next.")
+    worker: WorkerSettings = part(WorkerSettings, description="Fetches data and puts them into staging.")
+    garbage_collector: GarbageCollectorSettings = part(
+        GarbageCollectorSettings,
+        alias="garbage-collector",
+        description="Removes what is old, too much, or orphaned.",
+    )
+    deployment: DeploymentSettings = part(
+        DeploymentSettings, description="Written by an earlier server's chart."
+    )
+    admin: AdminSettings = part(AdminSettings, description="Who manages users.")
+    coercion: CoercionSettings = part(
+        CoercionSettings, description="How a request is brought into canonical form."
+    )
+    request_store: Backend = part(
+        lambda: {"sql": {}}, description="Keeps the requests: one back-end and its keys."
+    )
+    queue: Backend = part(
+        lambda: {"local": {}},
+        description="Hands requests to workers: one back-end and its keys.",
+    )
+    notices: Backend = part(
+        lambda: {"local": {}},
+        description="Tells processes that a request changed: one back-end and its keys.",
+    )
+    staging: Backend = part(
+        lambda: {"local": {}},
+        description="Keeps results and uploads: one back-end and its keys.",
+    )
+    caching: Backend = part(
+        lambda: {"memory": {}},
+        description="Remembers verified credentials: one back-end and its keys.",
+    )
+    metric_store: Backend = part(
+        lambda: {"sql": {}}, description="Keeps usage statistics: one back-end and its keys."
+    )
+    identity: Backend = Field(
+        default_factory=dict, description="Keeps users: one back-end and its keys; off unless given."
+    )
     api_keys: dict[str, Any] = Field(
-        default_factory=dict, alias="api-keys", description="`generator` and `authenticator`; off unless given."
+        default_factory=dict,
+        alias="api-keys",
+        description="Keys that users make for themselves; off unless given.",
     )
     authentication: dict[str, Any] = Field(
-        default_factory=dict, description="By realm: `authenticators` and `authorizers`."
+        default_factory=dict,
+        description="By realm: `authenticators` and `authorizers`. `cache`: so long a verified credential is "
+        "remembered (default 60 s).",
     )
     federation: dict[str, FederationSettings] = Field(
-        default_factory=dict, description="Servers that may act for users."
+        default_factory=dict, description="Servers that may act for users, by any name."
     )
-    datasources: dict[str, dict[str, Any]] = Field(
+    datasources: dict[str, Mapped] = Field(
         default_factory=dict, description="Data sources by name, for use by collections."
     )
     collections: dict[str, CollectionSettings] = Field(
         default_factory=dict, description="Collections by name, in the order in which they are listed."
     )
-    telemetry: dict[str, Any] = Field(default_factory=dict, description="Not part of this version; no effect.")
+    telemetry: dict[str, Any] = Field(
+        default_factory=dict, description="Not part of this version; no effect."
+    )
     metrics: dict[str, Any] = Field(default_factory=dict, description="Not part of this version; no effect.")
-    testrunner: dict[str, Any] = Field(default_factory=dict, description="Read by the integration tests only.")
+    testrunner: dict[str, Any] = Field(
+        default_factory=dict, description="For the integration tests of the earlier server; no effect."
+    )
+
+    @field_validator(
+        *("request_store", "queue", "notices", "staging", "caching", "metric_store", "identity"),
+        mode="before",
+    )
+    @classmethod
+    def _embedded_unless_named(cls, section: Any, info: ValidationInfo) -> Any:
+        if not isinstance(section, dict):
+            return section
+        default = cls.model_fields[str(info.field_name)].get_default(call_default_factory=True)
+        return chosen(section) or default

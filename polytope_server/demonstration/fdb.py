@@ -32,7 +32,7 @@ def days(now: datetime | None = None) -> tuple[date, date]:
 
 
 def fill(root: Path, wanted: Iterable[date]) -> list[date]:
-    """Make the FDB below `root`, and add the fields of the days that it does not have yet: those are returned.
+    """Make the FDB below `root`, add the fields of the days that it lacks, and return these days.
 
     A day is added in one piece, and marked as done afterwards: a run that broke off leaves nothing visible,
     or a day that the next run writes once more over itself.

@@ -63,9 +63,12 @@ def running(setup: Setup, log: Path | None = None) -> Iterator[subprocess.Popen[
 
 def _wait_until_ready(server: subprocess.Popen[bytes], setup: Setup, log: Path | None) -> None:
     deadline = time.monotonic() + _START_TIMEOUT
-    while not _answers(f"{setup.url}/api/v1/test"):
+    while True:
+        # First whether it lives: another server may answer in its place.
         if (status := server.poll()) is not None:
             raise DemonstrationError(f"the server ended with status {status}{_tail(log)}")
+        if _answers(f"{setup.url}/api/v1/test"):
+            return
         if time.monotonic() > deadline:
             raise DemonstrationError(f"the server was not ready in {_START_TIMEOUT:.0f} s{_tail(log)}")
         time.sleep(_PAUSE)
@@ -91,9 +94,11 @@ def stop(server: subprocess.Popen[bytes]) -> None:
         server.terminate()
         try:
             server.wait(_STOP_TIMEOUT)
-        except subprocess.TimeoutExpired:
+        except BaseException as error:  # a second Ctrl-C, too
             server.kill()
             server.wait()
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
 
 
 def end_on_signals() -> None:

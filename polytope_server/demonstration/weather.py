@@ -141,10 +141,10 @@ class Atmosphere:
         """Temperature at 2 m, K: from the latitude, the wind that brings it, and the time of day."""
         hours = 24 * days + self._lambda / _DEGREE / 15
         daily = 1.5 * self._cos * np.cos((hours - 14) * 15 * _DEGREE)
-        return self._mean_temperature() + 0.75 * northward * self._sin + daily
+        return np.asarray(self._mean_temperature() + 0.75 * northward * self._sin + daily)
 
     def _mean_temperature(self) -> Array:
-        return 301 - 22 * self._sin**2 - 24 * self._sin**4 - 3 * self._sin
+        return np.asarray(301 - 22 * self._sin**2 - 24 * self._sin**4 - 3 * self._sin)
 
     def temperature(self, level: float, northward: Array) -> Array:
         """Temperature at a pressure `level` in hPa, K: falls with height at a constant rate."""

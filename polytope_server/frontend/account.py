@@ -13,6 +13,7 @@ from polytope_server.frontend.calls import answer, identify, read_json, refuse, 
 from polytope_server.frontend.services import Services
 from polytope_server.identity import Identity, InvalidUserError, UnknownUserError, UserExistsError
 from polytope_server.request import LIVE
+from polytope_server.user import User
 
 _NO_IDENTITY = "This Polytope server is not configured with identity management."
 
@@ -84,6 +85,8 @@ class UsersResource:
             refuse(falcon.HTTP_409, "Username already registered")
         except InvalidUserError as error:
             refuse(falcon.HTTP_400, str(error))
+        # Who was refused a moment ago is let in at once.
+        await self._services.authentication.forget_user(username, identity.realm)
         answer(resp, {"message": "Successfully added user"})
 
     async def on_delete(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
@@ -93,6 +96,9 @@ class UsersResource:
             await identity.remove_user(username)
         except UnknownUserError:
             refuse(falcon.HTTP_404, f"User {shown(username)} does not exist")
+        if self._services.api_keys is not None:
+            await self._services.api_keys.revoke_all(User(username, identity.realm))
+        await self._services.authentication.forget_user(username, identity.realm)
         answer(resp, {"message": "Successfully removed user"})
 
     async def _admitted(self, req: falcon.asgi.Request) -> tuple[Identity, Any]:

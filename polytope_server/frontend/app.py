@@ -14,6 +14,7 @@ import falcon
 import falcon.asgi
 
 from polytope_server import log
+from polytope_server.authentication import AuthenticationUnavailableError
 from polytope_server.config import Configuration
 from polytope_server.frontend.account import (
     CollectionsResource,
@@ -52,9 +53,16 @@ _PREFLIGHT = [
     (b"access-control-allow-headers", b"*, Authorization"),
     (b"access-control-max-age", b"86400"),
 ]
+_HTTP_VERSIONS = frozenset({"1.0", "1.1", "2", "3"})
 _UNKNOWN_ROUTE = (
     "The requested URL was not found on the server. "
     "If you entered the URL manually please check your spelling and try again."
+)
+_UNAVAILABLE = (
+    AuthenticationUnavailableError,
+    DatabaseUnavailableError,
+    StagingUnavailableError,
+    StoreUnavailableError,
 )
 _DEFAULTS = {404: _UNKNOWN_ROUTE, 405: "The method is not allowed for the requested URL."}
 
@@ -70,6 +78,10 @@ class Application:
         if scope["type"] != "http":
             await self._falcon(scope, receive, send)
             return
+        if scope["http_version"] not in _HTTP_VERSIONS:
+            # The parser lets `GET / HTTP/2.0` pass, and Falcon raises an exception.
+            await _refuse_version(send)
+            return
         head = scope["method"] == "HEAD"
         if head:  # as GET, without the body; the server below sees the method as it was sent
             scope = {**scope, "method": "GET", "polytope.head": True}
@@ -81,6 +93,13 @@ class Application:
             await send(event)
 
         await self._falcon(scope, receive, send_with_headers)
+
+
+async def _refuse_version(send: Send) -> None:
+    body = json.dumps({"message": "This version of HTTP is not supported"}).encode()
+    kind = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 400, "headers": [*kind, *_HEADERS]})
+    await send({"type": "http.response.body", "body": body})
 
 
 class Middleware:
@@ -122,7 +141,7 @@ def make_falcon(services: Services) -> falcon.asgi.App[Any, Any]:
     for path, resource in routes.items():
         app.add_route(f"{PREFIX}{path}", resource)
     app.set_error_serializer(_serialize)
-    for unavailable in (StoreUnavailableError, StagingUnavailableError, DatabaseUnavailableError):
+    for unavailable in _UNAVAILABLE:
         app.add_error_handler(unavailable, _on_unavailable)
     app.add_error_handler(Exception, _on_unexpected)
     app.add_error_handler(falcon.HTTPError, _on_http_error)

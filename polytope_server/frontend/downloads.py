@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 
 import falcon
 import falcon.asgi
@@ -33,7 +34,8 @@ class DownloadResource:
         etag = f'"{found.md5}"' if found.md5 else f'"{found.size:x}-{found.modified:x}"'
         resp.set_header("ETag", etag)
         resp.set_header("Accept-Ranges", "bytes")
-        if etag in (req.get_header("if-none-match") or ""):
+        known = req.get_header("if-none-match") or ""
+        if etag in known or known.strip() == "*":
             resp.status = falcon.HTTP_304
             return
         start, length = self._range(req, resp, found, etag)
@@ -42,15 +44,17 @@ class DownloadResource:
         resp.set_header("Content-Disposition", f'attachment; filename="{request_id}.{name.rpartition(".")[2]}"')
         if found.md5:
             resp.set_header("Content-MD5", found.md5)
-        if not req.scope.get("polytope.head"):
-            resp.stream = self._services.staging.read(full_name, start, length)
+        # Not without any stream: Falcon would then send a length of 0.
+        head = req.scope.get("polytope.head")
+        resp.stream = _nothing() if head else self._services.staging.read(full_name, start, length)
 
     @staticmethod
     def _range(
         req: falcon.asgi.Request, resp: falcon.asgi.Response, found: StagedObject, etag: str
     ) -> tuple[int, int]:
         """The first byte to send and how many: a single Range (RFC 9110) gives 206, or 416 if outside."""
-        wanted = _RANGE.fullmatch(req.get_header("range") or "")
+        # HEAD knows no ranges (RFC 9110, 14.2).
+        wanted = None if req.scope.get("polytope.head") else _RANGE.fullmatch(req.get_header("range") or "")
         condition = req.get_header("if-range")
         if not wanted or wanted[0] == "bytes=-" or (condition and condition != etag):
             return 0, found.size
@@ -66,6 +70,11 @@ class DownloadResource:
         resp.status = falcon.HTTP_206
         resp.set_header("Content-Range", f"bytes {start}-{end}/{found.size}")
         return start, end - start + 1
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
 
 
 class DownloadLinkResource:

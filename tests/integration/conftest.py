@@ -27,7 +27,7 @@ COMMON_HEADERS = {
 USERS = ("alice", "bob", "carol", "dave", "erin", "frank", "root")
 #: The account of the e-mail `KEY_EMAIL` at the who-am-i service of the gate.
 KEY_EMAIL, KEY = "grace@example.org", "0123456789abcdef0123456789abcdef"
-FEDERATION_SECRET = "shared between two servers"
+FEDERATION_SECRET = "shared-between-two-servers"
 
 PLAIN = {"type": "plain", "users": [{"uid": name, "password": f"{name}'s password"} for name in USERS]}
 ROOT_IS_ADMIN = {"admins": {"type": "plain", "roles": {"admin": ["root"]}}}
@@ -120,7 +120,6 @@ class Caller:
 
     def __init__(self, server: StandaloneServer, user: str | None = "alice", **headers: str) -> None:
         self.server = server
-        self.user = user
         self.session = requests.Session()
         self.session.trust_env = False
         if user is not None:
@@ -134,6 +133,12 @@ class Caller:
         answer = self.session.request(method, url, allow_redirects=False, **options)
         check_common(answer)
         return answer
+
+    def twin(self) -> Caller:
+        """The same caller with another connection, for use beside the first."""
+        twin = Caller(self.server, None)
+        twin.session.headers.update(self.session.headers)
+        return twin
 
     def get(self, path: str, **options: Any) -> requests.Response:
         return self("GET", path, **options)
@@ -218,10 +223,12 @@ def gate() -> Iterator[Gate]:
 def server(tmp_path_factory: pytest.TempPathFactory, gate: Gate) -> Iterator[StandaloneServer]:
     """Two realms and a trusted peer; neither identities nor API keys nor an anonymous user."""
     config = {
+        # Longer than a caller waits for an answer: a hold that should not be fails the test.
+        "frontend": {"poll_wait": 120},
         "worker": {"concurrency": 8, "input_hosts": ["127.0.0.1"]},
         "authentication": {
             "test": {"authenticators": {"plain": PLAIN}, "authorizers": ROOT_IS_ADMIN},
-            "mail": {"authenticators": {"who-am-i": {"type": "ecmwfapi", "url": gate.url}}, "authorizers": {}},
+            "mail": {"authenticators": {"who-am-i": {"type": "ecmwfapi", "url": gate.url}}},
         },
         "federation": {"peer": {"secret": FEDERATION_SECRET, "allowed-realms": ["test"]}},
         "admin": {"roles": {"test": ["admin"]}},
@@ -253,6 +260,12 @@ def server(tmp_path_factory: pytest.TempPathFactory, gate: Gate) -> Iterator[Sta
 def call(server: StandaloneServer) -> Callable[..., Caller]:
     """Makes callers of the server: `call("bob")`, `call(None, Authorization="...")`."""
     return lambda user="alice", **headers: Caller(server, user, **headers)
+
+
+@pytest.fixture(scope="session")
+def caller_of() -> type[Caller]:
+    """For callers of other servers: `caller_of(server, "alice")`."""
+    return Caller
 
 
 @pytest.fixture

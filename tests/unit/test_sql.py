@@ -39,7 +39,9 @@ async def test_a_write_that_fails_harms_no_other(database: Database) -> None:
     outcomes = await asyncio.gather(
         *(database.write(insert(number)) for number in range(10)), return_exceptions=True
     )
-    assert [isinstance(outcome, sqlite3.IntegrityError) for outcome in outcomes] == [n == 5 for n in range(10)]
+    assert [isinstance(outcome, sqlite3.IntegrityError) for outcome in outcomes] == [
+        n == 5 for n in range(10)
+    ]
     assert numbers(database) == list(range(10))
 
 
@@ -82,7 +84,10 @@ asyncio.run(main(int(sys.argv[1])))
 
 
 async def test_the_database_stays_open_until_its_last_user_closes(tmp_path: Path) -> None:
-    first, second = Database.at(None, tmp_path), Database.at(f"sqlite:///{tmp_path}/polytope.sqlite", tmp_path)
+    first, second = (
+        Database.at(None, tmp_path),
+        Database.at(f"sqlite:///{tmp_path}/polytope.sqlite", tmp_path),
+    )
     assert first is second
     await first.open(SCHEMA)
     await second.open(SCHEMA)

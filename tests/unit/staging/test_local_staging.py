@@ -18,7 +18,9 @@ class TestLocalStaging(StagingContract):
         yield staging
         await staging.close()
 
-    async def test_without_its_meta_file_the_name_tells_the_type(self, staging: Staging, tmp_path: Path) -> None:
+    async def test_without_its_meta_file_the_name_tells_the_type(
+        self, staging: Staging, tmp_path: Path
+    ) -> None:
         made = await self._put(staging)
         (tmp_path / "staging" / "objects" / f"{made.name}.meta").unlink()
         found = await staging.stat(made.name)

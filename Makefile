@@ -1,0 +1,72 @@
+# Every task of this project. `make` or `make help` lists them.
+
+PYTHON ?= python3
+VENV ?= .venv
+DATA ?= .demo
+PORT ?=
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed.stamp
+DEMONSTRATION := $(BIN)/python -m polytope_server.demonstration
+DEMONSTRATION_ARGS := --data "$(DATA)" $(if $(PORT),--port $(PORT))
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo run test test-unit test-faults coverage lint format bench docs clean
+
+help: ## list the tasks
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  PYTHON=python3.12  the interpreter to install for (3.11 or later)"
+	@echo "  DATA=DIR           where demo and run keep everything (.demo)"
+	@echo "  PORT=N             port of the server of demo and run"
+	@echo "  PYTEST_ARGS=...    further arguments for pytest"
+
+install: $(STAMP) ## make the virtual environment .venv with everything in it
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or later is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+	  echo "Name another one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP) ## start a server, retrieve fields from it, draw a map, stop it
+	@$(DEMONSTRATION) demo $(DEMONSTRATION_ARGS)
+
+run: $(STAMP) ## start a server with demonstration data, and leave it running
+	@$(DEMONSTRATION) run $(DEMONSTRATION_ARGS)
+
+test: $(STAMP) ## run all tests, with coverage
+	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)
+
+test-unit: $(STAMP) ## run the unit tests
+	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
+
+test-faults: $(STAMP) ## run the tests that kill processes
+	$(BIN)/python -m pytest tests/integration/test_faults.py $(PYTEST_ARGS)
+
+coverage: test ## run all tests, and show line by line what they reach (htmlcov/)
+	$(BIN)/python -m coverage html --quiet
+	@echo "open htmlcov/index.html"
+
+lint: $(STAMP) ## check style and types
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+format: $(STAMP) ## bring the code into the house's format
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+
+bench: $(STAMP) ## measure the server (benchmarks/README.md)
+	$(BIN)/python -m benchmarks
+
+docs: $(STAMP) ## write the reference of the configuration anew
+	$(BIN)/python -m polytope_server.config.reference > docs/configuration.md.new
+	@mv docs/configuration.md.new docs/configuration.md
+
+clean: ## remove the virtual environment, caches and build output (not DATA)
+	rm -rf $(VENV) build dist htmlcov *.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,69 @@
+"""API keys: long random words that log their owner in."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypedDict
+
+from polytope_server.user import User
+
+
+class RealmNotAllowedError(PermissionError):
+    """The users of that realm get no keys; the message is for the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key that was just made, and the time (UTC) at which it ends. The only time that it can be read."""
+
+    key: str = field(repr=False)
+    expires: datetime
+
+
+class KeyEntry(TypedDict):
+    """A key as shown in a list: how it begins, and times in seconds since the epoch."""
+
+    prefix: str
+    created: float
+    expires: float
+    last_used: float | None
+
+
+class APIKeys(ABC):
+    """Keeps API keys as hashes; the key itself cannot be had from the store.
+
+    Every method may raise :class:`~polytope_server.authentication.AuthenticationUnavailableError`.
+    """
+
+    @abstractmethod
+    async def open(self) -> None:
+        """Connect, and create what is needed (idempotent)."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go of all resources."""
+
+    @abstractmethod
+    async def create(self, user: User) -> NewKey:
+        """A new key (a UUID of version 4) of a user; earlier ones stay valid.
+
+        Of more live keys than a user may have, the oldest end. Raises :class:`RealmNotAllowedError`.
+        """
+
+    @abstractmethod
+    async def verify(self, key: str) -> tuple[str, str] | None:
+        """User name and realm of the owner; None if the key is unknown, revoked or too old."""
+
+    @abstractmethod
+    async def list_keys(self, user: User) -> list[KeyEntry]:
+        """The live keys of a user, the oldest first."""
+
+    @abstractmethod
+    async def revoke(self, user: User, prefix: str) -> int:
+        """End the keys of a user that have that `prefix`, as a list shows it; returns how many."""
+
+    @abstractmethod
+    async def revoke_all(self, user: User) -> int:
+        """End all keys of a user, to be called when the user is removed; returns how many."""

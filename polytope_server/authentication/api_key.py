@@ -1,0 +1,30 @@
+"""API keys as credentials."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from polytope_server.api_keys import APIKeys
+from polytope_server.authentication import Authenticator
+from polytope_server.user import User
+
+
+class APIKeyAuthenticator(Authenticator):
+    """`Bearer <API key>`: the user who made the key, whatever the realm; roles are found anew."""
+
+    scheme = "Bearer"
+    hint = "API key"
+
+    def __init__(self, keys: APIKeys, data: Path) -> None:
+        super().__init__("polytope", None, data)
+        self._keys = keys
+
+    async def open(self) -> None:
+        await self._keys.open()
+
+    async def close(self) -> None:
+        await self._keys.close()
+
+    async def authenticate(self, credentials: str) -> User | None:
+        owner = await self._keys.verify(credentials)
+        return None if owner is None else User(*owner)

@@ -1,0 +1,66 @@
+"""Makes what the configuration names: authenticators and authorizers of the realms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from polytope_server import backends
+from polytope_server.api_keys import APIKeys
+from polytope_server.authentication import Authenticator
+from polytope_server.authentication.api_key import APIKeyAuthenticator
+from polytope_server.authentication.federation import Federation
+from polytope_server.authorization import Authorizer
+from polytope_server.config import ConfigurationError, Settings, backend_settings
+from polytope_server.config.values import parse_duration
+
+_DEFAULT_SECONDS = 60.0
+
+
+def authenticators(settings: Settings, data: Path) -> list[Authenticator]:
+    """The authenticators of the realms, of API keys and of federation, in order, not yet open.
+
+    Raises :class:`ConfigurationError`.
+    """
+    found: list[Authenticator] = [
+        factory(realm, keys, data) for realm, factory, keys in _of_realms("authenticator", settings)
+    ]
+    keys = settings.api_keys.get("authenticator")
+    if keys is not None:
+        factory, checked = _chosen("api_key", "api-keys.authenticator", keys)
+        store: APIKeys = factory(checked, data)
+        found.append(APIKeyAuthenticator(store, data))
+    if settings.federation:
+        found.append(Federation(settings.federation, data))
+    return found
+
+
+def authorizers(settings: Settings, data: Path) -> dict[str, list[Authorizer]]:
+    """The authorizers of each realm, in order, not yet open. Raises :class:`ConfigurationError`."""
+    found: dict[str, list[Authorizer]] = {}
+    for realm, factory, keys in _of_realms("authorizer", settings):
+        found.setdefault(realm, []).append(factory(realm, keys, data))
+    return found
+
+
+def cache_seconds(settings: Settings) -> float:
+    """For how long a verified credential is remembered."""
+    return parse_duration(settings.authentication.get("cache", _DEFAULT_SECONDS))
+
+
+def _of_realms(concern: str, settings: Settings) -> Iterator[tuple[str, Any, Any]]:
+    """Realm, class and settings of each back-end of that concern."""
+    for realm, section in settings.authentication.items():
+        if realm == "cache":
+            continue
+        for name, keys in ((section or {}).get(f"{concern}s") or {}).items():
+            yield realm, *_chosen(concern, f"authentication.{realm}.{concern}s.{name}", keys)
+
+
+def _chosen(concern: str, path: str, keys: Mapping[str, Any]) -> tuple[Any, Any]:
+    kind = keys.get("type")
+    if not isinstance(kind, str):
+        available = ", ".join(backends.names(concern))
+        raise ConfigurationError([f"{path}.type: is missing; available: {available}"])
+    return backends.load(concern, kind), backend_settings(concern, kind, keys, path)

@@ -1,0 +1,43 @@
+"""Authorization: the roles and attributes of a user who is authenticated."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from polytope_server.user import User
+
+
+class AuthorizerSettings(BaseModel):
+    """The keys of an authorizer besides `type`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True)
+
+
+class Authorizer(ABC):
+    """Knows roles and attributes of the users of one realm."""
+
+    Settings: ClassVar[type[AuthorizerSettings]] = AuthorizerSettings
+
+    def __init__(self, realm: str, settings: Any, data: Path) -> None:
+        """`settings` is an instance of this class's `Settings`; `data` the folder of embedded back-ends."""
+        self.realm = realm
+        self.settings = settings
+        self.data = data
+
+    async def open(self) -> None:  # noqa: B027 -- many have nothing to open
+        """Connect."""
+
+    async def close(self) -> None:  # noqa: B027
+        """Let go of all resources."""
+
+    @abstractmethod
+    async def roles(self, user: User) -> tuple[list[str], dict[str, str]]:
+        """Further roles and attributes of a user of this realm; nothing for one it does not know.
+
+        Raises :class:`~polytope_server.authentication.AuthenticationUnavailableError` if that cannot be
+        found out now.
+        """

@@ -1,0 +1,62 @@
+"""`polytope-server config`: check, show and describe the configuration."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import yaml
+
+from .loading import load
+from .masking import mask
+from .problems import ConfigurationError
+from .schema import json_schema
+
+_HELP = {
+    "check": "say what is wrong with the configuration, and what has no effect",
+    "show": "print the effective configuration, secrets masked",
+    "schema": "print the JSON Schema of the configuration, for editors",
+}
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command `config`; each of its sub-commands sets `run`, a function of the parsed arguments."""
+    parser = subparsers.add_parser("config", help="check and show the configuration")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, run in (("check", _check), ("show", _show), ("schema", _schema)):
+        command = commands.add_parser(name, help=_HELP[name], description=_HELP[name])
+        command.add_argument(
+            *("-f", "--config"), metavar="FILE", type=Path, action="append", default=[], dest="files",
+            help="configuration file; may be given several times, later files win",
+        )  # fmt: skip
+        command.set_defaults(run=run)
+
+
+def _check(options: argparse.Namespace) -> int:
+    try:
+        configuration = load(options.files)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for warning in configuration.warnings:
+        print(f"warning: {warning}")
+    print("ok")
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    try:
+        settings = load(options.files).settings
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return 1
+    effective = mask(settings.model_dump(mode="json", by_alias=True))
+    print(yaml.safe_dump(effective, sort_keys=False, allow_unicode=True), end="")
+    return 0
+
+
+def _schema(options: argparse.Namespace) -> int:
+    print(json.dumps(json_schema(), indent=2))
+    return 0

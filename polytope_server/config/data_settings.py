@@ -1,0 +1,103 @@
+"""Typed sections whose parts have names of the operator's choice: collections, data sources, realms."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from .section import Section, part
+from .values import Count, Duration, Mapped, Roles, expected
+
+#: `authentication.cache`: so long at most a removed user may still be let in.
+CacheTime = Annotated[
+    Duration, Field(le=3600, description="How long a verified credential is remembered; 60 s by default.")
+]
+
+
+class LimitsSettings(Section):
+    """`collections.<name>.limits`."""
+
+    total: Count | None = Field(None, description="Active requests of the collection; 0 holds all.")
+    per_user: Count | None = Field(
+        None, alias="per-user", description="Active requests of a user; 0: no limit."
+    )
+    per_role: dict[str, dict[str, Count]] = Field(
+        default_factory=dict, alias="per-role", description="Active requests of a user, by realm and role."
+    )
+
+
+class CollectionSettings(Section):
+    """`collections.<name>`."""
+
+    roles: Roles | None = Field(
+        None, description="Who may use it: roles by realm; `any` is every role. Without roles, nobody."
+    )
+    limits: LimitsSettings = part(LimitsSettings, "How many requests may be active (queued or processing).")
+    datasources: list[
+        Annotated[
+            str | dict[str, Any], expected("the name of a data source, or {name: X, ...} with overrides")
+        ]
+    ] = Field(
+        min_length=1, description="Names of data sources, in order, or `{name: X, ...}` with overrides."
+    )
+
+
+class DataSourceSection(Section):
+    """`datasources.<name>`: keys that every data source may have."""
+
+    type: str | None = Field(
+        None, description="What kind it is. May be left to `parents` or to who inherits."
+    )
+    name: str | None = Field(None, description="In a collection: which data source; elsewhere no effect.")
+    parents: list[str] = Field(
+        default_factory=list, description="Data sources whose keys it inherits; lists are joined."
+    )
+    roles: Roles | None = Field(
+        None, description="Who may use it, as for a collection. Without roles, everybody."
+    )
+    match: Mapped = Field(
+        default_factory=dict,
+        description="Values that requests must have, by key; `[]`: the key must be absent.",
+    )
+    defaults: Mapped = Field(default_factory=dict, description="Values of keys that a request does not have.")
+    patch: Mapped = Field(default_factory=dict, description="Values that replace those of a request.")
+    repr: str | None = Field(None, description="What users see instead of its name.")
+    max_attempts: int | None = Field(
+        None, ge=1, le=100, description="How often a request is tried; by default `worker.max_attempts`."
+    )
+    queue: str | None = Field(None, description="Reserved; no effect.")
+
+
+class RealmSettings(Section):
+    """`authentication.<realm>`."""
+
+    authenticators: dict[str, Mapped] = Field(
+        default_factory=dict, description="By any name: `type`, and the keys of that type."
+    )
+    authorizers: dict[str, Mapped] = Field(
+        default_factory=dict, description="By any name: `type`, and the keys of that type."
+    )
+
+
+class APIKeysSettings(Section):
+    """`api-keys`: off unless given."""
+
+    generator: dict[str, Any] | None = Field(
+        None, description="Makes keys for users: `type`, and the keys of that type."
+    )
+    authenticator: dict[str, Any] | None = Field(
+        None, description="Accepts keys as credentials: `type`, and the keys of that type."
+    )
+
+
+class FederationSettings(Section):
+    """`federation.<name>`: a server that acts for users."""
+
+    secret: str = Field(
+        pattern=r"^[^:,\s]+$",
+        description="The secret shared with that server, without colon, comma and space.",
+    )
+    allowed_realms: Annotated[list[str] | str, expected("a list of realms, or any")] = Field(
+        "any", alias="allowed-realms", description="Realms for whose users it may act, or `any`."
+    )

@@ -1,0 +1,139 @@
+"""From files to the configuration, or to all that is wrong with them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from polytope_server.collection import Collection, DataSourceConfig, Limits
+from polytope_server.datasource import factory
+from polytope_server.language import CoercionRules, SourceRules
+
+from .check import check_backends, normal_authentication
+from .datasources import DataSources
+from .nodes import FileError, Node, merge, read
+from .problems import ConfigurationError, Report, keys_of, suggestion
+from .settings import Settings
+
+SYSTEM_FILE = Path("/etc/polytope/config.yaml")
+#: Words that the REST API takes for something else where the name of a collection may stand.
+KEYWORDS = frozenset({"all"})
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A configuration that is valid, and what it may not have been meant to say (`warnings`).
+
+    `collections` are in the order of the files; `raw` is the merged mapping, secrets included.
+    """
+
+    settings: Settings = field(default_factory=lambda: Settings.model_validate({}))
+    collections: dict[str, Collection] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    raw: dict[str, Any] = field(default_factory=dict, repr=False)
+
+
+def load(
+    files: Sequence[Path],
+    *,
+    environ: Mapping[str, str] = os.environ,
+    system_file: Path = SYSTEM_FILE,
+) -> Configuration:
+    """The configuration of the system file, if there is one, and of each further file, later ones winning.
+
+    Without any file it is that of the embedded back-ends. Raises :class:`ConfigurationError` with
+    everything that is wrong.
+    """
+    root = _merged([*([system_file] if system_file.exists() else ()), *files], environ)
+    report = Report()
+    raw, root = root.plain(), _known_sections(report, root)
+    settings = report.validated(Settings, root)
+    report.note_idle_keys(Settings, root)
+    check_backends(report, root)
+    sources = DataSources(report, root, coercion_rules(settings or Settings.model_validate({})))
+    found = {name: sources.of_collection(node) for name, node in _datasource_lists(report, root)}
+    sources.check_unused()
+    if report.problems:
+        raise ConfigurationError(report.problems)
+    settings = settings.model_copy(
+        update={
+            "authentication": normal_authentication(settings.authentication),
+            "api_keys": {key: keys for key, keys in settings.api_keys.items() if keys is not None},
+        }
+    )
+    collections = {name: _collection(settings, name, sources) for name, sources in found.items()}
+    return Configuration(settings, collections, _warnings(report, settings), raw)
+
+
+def source_rules(source: DataSourceConfig) -> SourceRules:
+    """What a data source says about the requests that it serves."""
+    keys = source.keys
+    return SourceRules(
+        roles=keys.get("roles") or (),
+        match=keys.get("match") or {},
+        defaults=keys.get("defaults") or {},
+        patch=keys.get("patch") or {},
+        accepts_feature=factory.kind_of(source).accepts_feature,
+    )
+
+
+def coercion_rules(settings: Settings) -> CoercionRules:
+    """How requests are brought into canonical form: the built-in rules and those of the configuration."""
+    built_in, own = CoercionRules(), settings.coercion
+    return CoercionRules(
+        allow_ranges=built_in.allow_ranges.union(own.allow_ranges),
+        allow_lists=built_in.allow_lists.union(own.allow_lists),
+        number_allow_zero=own.number_allow_zero,
+    )
+
+
+def _merged(files: Iterable[Path], environ: Mapping[str, str]) -> Node:
+    documents: list[Node] = []
+    problems: list[str] = []
+    for file in files:
+        try:
+            documents += read(file, environ)
+        except FileError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigurationError(problems)
+    return reduce(merge, documents, Node({}))
+
+
+def _known_sections(report: Report, root: Node) -> Node:
+    """The tree without unknown sections: a warning only, so that other programs may share the file."""
+    known = keys_of(Settings)
+    unknown = [key for key, _ in root.children() if key not in known]
+    for key in unknown:
+        report.warn(root.value[key], f"unknown section; {suggestion(str(key), known)}")
+    return root.without(unknown)
+
+
+def _datasource_lists(report: Report, root: Node) -> Iterable[tuple[str, Node]]:
+    """Name and list of data sources of each collection; notes what is wrong with the collection itself."""
+    for name, node in (root.child("collections") or Node({})).children():
+        if name in KEYWORDS or not name or "/" in str(name):
+            report.problem(
+                node, f"{name!r} cannot be the name of a collection: not empty, no '/', and not 'all'"
+            )
+        roles = node.child("roles")
+        if roles is None or not roles.value:
+            report.warn(node, "has no roles: nobody can use it")
+        yield name, node.child("datasources") or Node([])
+
+
+def _collection(settings: Settings, name: str, sources: tuple[DataSourceConfig, ...]) -> Collection:
+    section = settings.collections[name]
+    limits = Limits(section.limits.total, section.limits.per_user, section.limits.per_role)
+    return Collection(name, sources, section.roles, limits)
+
+
+def _warnings(report: Report, settings: Settings) -> list[str]:
+    # Imported here: it imports these settings.
+    from polytope_server.authentication import federation
+
+    return list(dict.fromkeys([*report.warnings, *federation.warnings(settings.federation)]))

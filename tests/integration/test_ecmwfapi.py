@@ -1,0 +1,219 @@
+"""EmailKey against a who-am-i service on this machine."""
+
+import asyncio
+import json
+import logging
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from polytope_server.authentication import AuthenticationUnavailableError, Authenticator
+from polytope_server.authentication.ecmwfapi import ECMWFAPIAuthenticator, ECMWFAPISettings
+from polytope_server.testing.authentication import AuthenticatorContract
+from polytope_server.user import User
+
+KEY = "0123&456/89 +#é%"
+
+
+class Service(ThreadingHTTPServer):
+    """Knows one key; or answers what it is told to."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answer: tuple[int, bytes, dict[str, str]] | None = None
+        self.hang: threading.Event | None = None
+        self.seen: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Service
+
+    def do_GET(self) -> None:
+        self.server.seen.append(self.path)
+        if self.server.hang is not None:
+            self.server.hang.wait(10)
+        parts = urlsplit(self.path)
+        token = parse_qs(parts.query).get("token", [""])[0]
+        status, body, headers = 403, b"{}", {}
+        if self.server.answer is not None:
+            status, body, headers = self.server.answer
+        elif parts.path.endswith("/v1/who-am-i") and token == KEY:
+            status, body = 200, json.dumps({"uid": "alice", "email": "Alice@Example.org", "more": 1}).encode()
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: Any) -> None:
+        """Quiet."""
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with Service() as service:
+        thread = threading.Thread(target=service.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield service
+        if service.hang is not None:
+            service.hang.set()
+        service.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+async def make(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
+    opened = []
+
+    async def make(url: str, **keys: Any) -> ECMWFAPIAuthenticator:
+        settings = ECMWFAPISettings.model_validate({"url": url, "status_url": "ignored", **keys})
+        authenticator = ECMWFAPIAuthenticator("ecmwf", settings, tmp_path)
+        await authenticator.open()
+        opened.append(authenticator)
+        return authenticator
+
+    yield make
+    for authenticator in opened:
+        await authenticator.close()
+
+
+@pytest.fixture
+async def authenticator(service: Service, make: Callable[..., Any]) -> Authenticator:
+    return await make(f"{service.url}/v1/")
+
+
+class TestECMWFAPI(AuthenticatorContract):
+    @pytest.fixture
+    def right(self) -> str:
+        return f"alice@example.ORG:{KEY}"
+
+    @pytest.fixture
+    def expected(self) -> User:
+        attributes = {"ecmwf-email": "Alice@Example.org", "ecmwf-apikey": KEY}
+        return User("alice", "ecmwf", attributes=attributes)
+
+    @pytest.fixture
+    def wrong(self) -> list[str]:
+        return [f"bob@example.org:{KEY}", f"alice@example.org:{KEY}x", f":{KEY}", "alice@example.org:", KEY]
+
+
+CREDENTIALS = f"alice@example.org:{KEY}"
+
+
+async def test_incomplete_credentials_do_not_reach_the_service(
+    service: Service, authenticator: Authenticator
+) -> None:
+    for credentials in ("", "a@b", "a@b:", ":key"):
+        assert await authenticator.authenticate(credentials) is None
+    assert service.seen == []
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_key_that_the_service_refuses_is_wrong(
+    service: Service, authenticator: Authenticator, status: int
+) -> None:
+    service.answer = (status, b"no", {})
+    assert await authenticator.authenticate(CREDENTIALS) is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (500, b"", {}),
+        (503, b"{}", {}),
+        (404, b"", {}),
+        (429, b"", {}),
+        (200, b"", {}),
+        (200, b"<html>", {}),
+        (200, b"[" * 60_000, {}),
+        (200, b"[]", {}),
+        (200, b'{"uid": "alice"}', {}),
+        (200, b'{"uid": 1, "email": "alice@example.org"}', {}),
+        (200, b'{"uid": "", "email": "alice@example.org"}', {}),
+        (200, b'{"uid": "a\\nb", "email": "alice@example.org"}', {}),
+        (200, b'{"uid": "alice", "email": "alice@example.org"}' + b" " * 200_000, {}),
+        (200, b"not gzip", {"Content-Encoding": "gzip"}),
+        (302, b'{"uid": "alice", "email": "alice@example.org"}', {"Location": "/v1/who-am-i?token=x"}),
+    ],
+)
+async def test_anything_else_is_neither_right_nor_wrong(
+    service: Service, authenticator: Authenticator, answer: tuple[int, bytes, dict[str, str]]
+) -> None:
+    service.answer = answer
+    with pytest.raises(AuthenticationUnavailableError) as caught:
+        await authenticator.authenticate(CREDENTIALS)
+    assert service.url not in str(caught.value)
+    assert len(service.seen) == 1  # no redirect was followed, nothing tried again
+
+
+async def test_a_service_that_hangs_is_given_up(service: Service, make: Callable[..., Any]) -> None:
+    service.hang = threading.Event()
+    authenticator = await make(f"{service.url}/v1", timeout=0.1)
+    with pytest.raises(AuthenticationUnavailableError):
+        await asyncio.wait_for(authenticator.authenticate(CREDENTIALS), 5)
+
+
+async def test_a_service_that_is_down(make: Callable[..., Any]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    authenticator = await make(f"http://127.0.0.1:{port}")
+    with pytest.raises(AuthenticationUnavailableError) as caught:
+        await authenticator.authenticate(CREDENTIALS)
+    assert caught.value.__context__ is None  # the library's error holds the key
+
+
+async def test_before_it_is_open_nothing_can_be_checked(tmp_path: Path) -> None:
+    settings = ECMWFAPISettings.model_validate({"url": "http://127.0.0.1:1"})
+    authenticator = ECMWFAPIAuthenticator("ecmwf", settings, tmp_path)
+    with pytest.raises(AuthenticationUnavailableError):
+        await authenticator.authenticate(CREDENTIALS)
+    await authenticator.close()
+
+
+async def test_the_key_is_in_no_log(
+    service: Service, authenticator: Authenticator, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="urllib3.connectionpool")
+    await authenticator.authenticate("alice@example.org:plainkey")
+    service.answer = (500, b"plainkey", {})
+    with pytest.raises(AuthenticationUnavailableError):
+        await authenticator.authenticate("alice@example.org:plainkey")
+    assert "status 500" in caplog.text
+    assert "plainkey" not in caplog.text
+
+
+async def test_a_proxy_is_used_if_one_is_set_for_polytope(
+    service: Service, make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLYTOPE_PROXY", service.url)
+    authenticator = await make("http://who.invalid/v1")
+    assert await authenticator.authenticate(CREDENTIALS) is not None
+    assert service.seen[0].startswith("http://who.invalid/v1/who-am-i?")
+
+
+async def test_other_proxies_are_not_used(
+    service: Service, authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("POLYTOPE_PROXY", raising=False)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    assert await authenticator.authenticate(CREDENTIALS) is not None
+
+
+@pytest.mark.parametrize("url", ["api.ecmwf.int", "ftp://api.ecmwf.int", "file:///etc/passwd"])
+def test_an_address_that_is_not_http_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="begins with"):
+        ECMWFAPISettings.model_validate({"url": url})
