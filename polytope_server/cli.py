@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from polytope_server import __version__, data_folder, log, process
-from polytope_server.config import Configuration, ConfigurationError, commands, load
+from polytope_server.config import Configuration, ConfigurationError, load
+from polytope_server.config.commands import add_parser as add_config_parser
 
 _HELP = {
     "frontend": "serve the REST API",
@@ -47,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
         )  # fmt: skip
         command.add_argument("--parent", type=int, default=None, help=argparse.SUPPRESS)
         command.set_defaults(run=_run, process=name)
-    commands.add_parser(subparsers)
+    add_config_parser(subparsers)
     return parser
 
 

@@ -176,7 +176,9 @@ class Database:
                 future.set_result(outcome)
 
     @staticmethod
-    def _transaction(connection: sqlite3.Connection, group: list[_Job], alone: bool = False) -> list[Any] | None:
+    def _transaction(
+        connection: sqlite3.Connection, group: list[_Job], alone: bool = False
+    ) -> list[Any] | None:
         """The results of all the work, None (or the exception, if `alone`) when it was rolled back."""
         try:
             connection.execute("BEGIN IMMEDIATE")

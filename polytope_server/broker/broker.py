@@ -129,9 +129,11 @@ class Broker:
         await self._expire_leases()
         # The queue is filled up when it is half empty: one transaction promotes many under load, while a
         # lone request is promoted at once.
-        if (queued := self._schedule.count(Status.QUEUED)) <= self._most_queued // 2:
-            if chosen := self._schedule.choose(self._most_queued - queued):
-                await self._promote(chosen, term)
+        queued = self._schedule.count(Status.QUEUED)
+        if queued > self._most_queued // 2:
+            return
+        if chosen := self._schedule.choose(self._most_queued - queued):
+            await self._promote(chosen, term)
 
     async def _promote(self, chosen: list[str], term: int) -> None:
         promoted = await self._store.promote(chosen, self._name, term)

@@ -136,7 +136,7 @@ class Schedule:
             self._turns.append(group)
 
     def _next(self, group: _Group) -> Sketch | None:
-        """The next request of a collection; users who have nothing to run, or are at their limit, step out."""
+        """The next request of a collection; users with nothing to run, or at their limit, step out."""
         while group.turns and not group.full:
             lane = group.turns.popleft()
             lane.in_turn = False

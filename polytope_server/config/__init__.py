@@ -4,11 +4,11 @@
 secrets of whatever is shown or logged.
 """
 
-from .check import backend_settings, create_backend
-from .loading import Configuration, coercion_rules, load, source_rules
-from .masking import mask
-from .problems import ConfigurationError
-from .settings import Settings
+from polytope_server.config.check import backend_settings, create_backend
+from polytope_server.config.loading import Configuration, coercion_rules, load, source_rules
+from polytope_server.config.masking import mask
+from polytope_server.config.problems import ConfigurationError
+from polytope_server.config.settings import Settings
 
 __all__ = [
     "Configuration",

@@ -9,11 +9,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from polytope_server import backends
-
-from .data_settings import APIKeysSettings, CacheTime, RealmSettings
-from .nodes import Node, Origin
-from .problems import ConfigurationError, Report
-from .values import Backend, chosen
+from polytope_server.config.data_settings import APIKeysSettings, CacheTime, RealmSettings
+from polytope_server.config.nodes import Node, Origin
+from polytope_server.config.problems import ConfigurationError, Report
+from polytope_server.config.values import Backend, chosen
 
 #: Sections that name one back-end, and that is all: `request_store: {sql: {...}}`.
 SECTIONS = ("request_store", "queue", "notices", "staging", "caching", "metric_store", "identity")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import yaml
 
-from .loading import load
-from .masking import mask
-from .problems import ConfigurationError
-from .schema import json_schema
+from polytope_server.config.loading import load
+from polytope_server.config.masking import mask
+from polytope_server.config.problems import ConfigurationError
+from polytope_server.config.schema import json_schema
 
 _HELP = {
     "check": "say what is wrong with the configuration, and what has no effect",

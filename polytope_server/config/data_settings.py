@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from .section import Section, part
-from .values import Count, Duration, Mapped, Roles, expected
+from polytope_server.config.section import Section, part
+from polytope_server.config.values import Count, Duration, Mapped, Roles, expected
 
 #: `authentication.cache`: so long at most a removed user may still be let in.
 CacheTime = Annotated[

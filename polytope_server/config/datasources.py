@@ -8,13 +8,12 @@ from typing import Any
 
 from polytope_server import backends
 from polytope_server.collection import DataSourceConfig
+from polytope_server.config.check import check_backend
+from polytope_server.config.data_settings import DataSourceSection
+from polytope_server.config.nodes import Node, merge
+from polytope_server.config.problems import Report, suggestion
 from polytope_server.datasource.factory import GENERIC_KEYS
 from polytope_server.language import CoercionRules, SourceRules, validate_source
-
-from .check import check_backend
-from .data_settings import DataSourceSection
-from .nodes import Node, merge
-from .problems import Report, suggestion
 
 
 class DataSources:

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from polytope_server.collection import Collection, DataSourceConfig, Limits
+from polytope_server.config.check import check_backends, normal_authentication
+from polytope_server.config.datasources import DataSources
+from polytope_server.config.nodes import FileError, Node, merge, read
+from polytope_server.config.problems import ConfigurationError, Report, keys_of, suggestion
+from polytope_server.config.settings import Settings
 from polytope_server.datasource import factory
 from polytope_server.language import CoercionRules, SourceRules
-
-from .check import check_backends, normal_authentication
-from .datasources import DataSources
-from .nodes import FileError, Node, merge, read
-from .problems import ConfigurationError, Report, keys_of, suggestion
-from .settings import Settings
 
 SYSTEM_FILE = Path("/etc/polytope/config.yaml")
 #: Words that the REST API takes for something else where the name of a collection may stand.

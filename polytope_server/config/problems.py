@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from .masking import MASK, is_secret, mask_value
-from .nodes import Key, Location, Node, Origin
+from polytope_server.config.masking import MASK, is_secret, mask_value
+from polytope_server.config.nodes import Key, Location, Node, Origin
 
 _LONGEST_VALUE = 80
 #: pydantic's words for what is accepted, in those of YAML.

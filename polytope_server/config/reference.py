@@ -9,10 +9,15 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from .check import REALM, SECTIONS
-from .data_settings import APIKeysSettings, CollectionSettings, DataSourceSection, RealmSettings
-from .schema import WithFactories, installed
-from .settings import FederationSettings, Settings
+from polytope_server.config.check import REALM, SECTIONS
+from polytope_server.config.data_settings import (
+    APIKeysSettings,
+    CollectionSettings,
+    DataSourceSection,
+    RealmSettings,
+)
+from polytope_server.config.schema import WithFactories, installed
+from polytope_server.config.settings import FederationSettings, Settings
 
 _INTRODUCTION = """# Configuration
 

@@ -9,10 +9,9 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from polytope_server import backends
-
-from .check import REALM, SECTIONS
-from .data_settings import APIKeysSettings, CacheTime, DataSourceSection, RealmSettings
-from .settings import Settings
+from polytope_server.config.check import REALM, SECTIONS
+from polytope_server.config.data_settings import APIKeysSettings, CacheTime, DataSourceSection, RealmSettings
+from polytope_server.config.settings import Settings
 
 Schema = dict[str, Any]
 

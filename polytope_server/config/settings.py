@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
-from .data_settings import CollectionSettings, FederationSettings, LimitsSettings
-from .section import Section, part
-from .values import (
+from polytope_server.config.data_settings import CollectionSettings, FederationSettings, LimitsSettings
+from polytope_server.config.section import Section, part
+from polytope_server.config.values import (
     Backend,
     Count,
     Duration,

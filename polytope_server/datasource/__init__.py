@@ -70,7 +70,7 @@ class DataSource(ABC):
         """Whether a data source with these settings takes archive requests."""
         return False
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 -- most need nothing
         """Import and open what is dear, once, before the first request."""
 
     @abstractmethod

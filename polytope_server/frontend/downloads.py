@@ -41,7 +41,9 @@ class DownloadResource:
         start, length = self._range(req, resp, found, etag)
         resp.content_type = found.content_type
         resp.content_length = length
-        resp.set_header("Content-Disposition", f'attachment; filename="{request_id}.{name.rpartition(".")[2]}"')
+        resp.set_header(
+            "Content-Disposition", f'attachment; filename="{request_id}.{name.rpartition(".")[2]}"'
+        )
         if found.md5:
             resp.set_header("Content-MD5", found.md5)
         # Not without any stream: Falcon would then send a length of 0.
@@ -66,7 +68,9 @@ class DownloadResource:
         if wanted[1] and wanted[2] and int(wanted[2]) < start:
             return 0, found.size  # no valid range: to be ignored
         if start > end:
-            refuse(falcon.HTTP_416, "The range lies outside of the result", Content_Range=f"bytes */{found.size}")
+            refuse(
+                falcon.HTTP_416, "The range lies outside of the result", Content_Range=f"bytes */{found.size}"
+            )
         resp.status = falcon.HTTP_206
         resp.set_header("Content-Range", f"bytes {start}-{end}/{found.size}")
         return start, end - start + 1

@@ -57,7 +57,9 @@ class Services:
         )
         generator = settings.api_keys.get("generator")
         self.api_keys: APIKeys | None = (
-            create_backend("api_key", {generator["type"]: _without_type(generator)}, data) if generator else None
+            create_backend("api_key", {generator["type"]: _without_type(generator)}, data)
+            if generator
+            else None
         )
         self.waiters = Waiters()
 

@@ -75,9 +75,7 @@ def _text(value: Any) -> str:
     return text
 
 
-def _match(
-    services: Services, sources: list[Source], user: User, text: str
-) -> tuple[Source, dict[str, Any]]:
+def _match(services: Services, sources: list[Source], user: User, text: str) -> tuple[Source, dict[str, Any]]:
     """The first data source that takes the request, and the request as that source gets it."""
     try:
         coerced = coerce(parse(text), services.coercion)

@@ -90,7 +90,11 @@ class UploadResource:
         current: Request | None = request
         while current is not None and current.status in _OPEN:
             changed = await self._services.store.transition(
-                current.id, current.status, current.attempt, _OPEN[current.status], url=f"{STAGED}{staged.name}"
+                current.id,
+                current.status,
+                current.attempt,
+                _OPEN[current.status],
+                url=f"{STAGED}{staged.name}",
             )
             if changed is not None:
                 if current.url.startswith(STAGED):

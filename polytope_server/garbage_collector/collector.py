@@ -21,7 +21,7 @@ _BATCH = 500
 
 
 class GarbageCollector:
-    """Runs a pass every `garbage-collector.interval`. Several may run: each step is harmless when repeated."""
+    """Runs a pass every `garbage-collector.interval`. Several may run: repeated steps do no harm."""
 
     def __init__(self, configuration: Configuration, data: Path) -> None:
         settings = configuration.settings

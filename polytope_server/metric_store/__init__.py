@@ -37,7 +37,9 @@ class MetricStore(ABC):
         """Store metrics."""
 
     @abstractmethod
-    async def find(self, *, since: float = 0.0, statuses: Collection[str] | None = None) -> list[RequestStatusChange]:
+    async def find(
+        self, *, since: float = 0.0, statuses: Collection[str] | None = None
+    ) -> list[RequestStatusChange]:
         """Metrics from that time on (in those states), the oldest first."""
 
     @abstractmethod

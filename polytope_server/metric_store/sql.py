@@ -51,7 +51,8 @@ class SQLMetricStore(MetricStore):
     ) -> list[RequestStatusChange]:
         rows = self._database.read(
             "SELECT * FROM metrics WHERE timestamp >= :since "
-            "AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses))) ORDER BY timestamp",
+            "AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses))) "
+            "ORDER BY timestamp",
             {"since": since, "statuses": None if statuses is None else json.dumps(list(statuses))},
         )
         return [RequestStatusChange(**dict(row)) for row in rows]

@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
-
 #: The queue of everything that names no other.
 DEFAULT_QUEUE = "default"
 

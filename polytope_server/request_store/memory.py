@@ -174,4 +174,6 @@ class MemoryRequestStore(RequestStore):
 
 
 def _fits(request: Request, user_id: str | None, statuses: Collection[Status] | None) -> bool:
-    return (user_id is None or request.user.id == user_id) and (statuses is None or request.status in statuses)
+    return (user_id is None or request.user.id == user_id) and (
+        statuses is None or request.status in statuses
+    )

@@ -50,9 +50,10 @@ CREATE TABLE IF NOT EXISTS leases (
 """
 
 _COLUMNS = (
-    "id user_id user collection verb status timestamp last_modified user_message user_request coerced_request "
-    "url md5 content_length content_type datasource status_history attempt failures not_before worker lease_until"
-).split()
+    *("id", "user_id", "user", "collection", "verb", "status", "timestamp", "last_modified"),
+    *("user_message", "user_request", "coerced_request", "url", "md5", "content_length", "content_type"),
+    *("datasource", "status_history", "attempt", "failures", "not_before", "worker", "lease_until"),
+)
 _INSERT = f"INSERT INTO requests ({', '.join(_COLUMNS)}) VALUES ({', '.join(':' + c for c in _COLUMNS)})"  # noqa: S608 -- names from the line above
 _JSON = frozenset({"user", "coerced_request", "status_history"})
 _SKETCH = "id, collection, user, user_id, status, attempt, not_before, timestamp"
@@ -207,10 +208,8 @@ class SQLRequestStore(RequestStore):
     async def stale(self, statuses: Collection[Status], before: float, limit: int) -> list[Request]:
         where, parameters = _conditions(statuses=statuses)
         parameters |= {"before": before, "limit": limit}
-        rows = self._read(
-            f"SELECT * FROM requests WHERE {where} AND last_modified < :before ORDER BY last_modified LIMIT :limit",  # noqa: S608
-            parameters,
-        )
+        sql = f"SELECT * FROM requests WHERE {where} AND last_modified < :before"  # noqa: S608
+        rows = self._read(f"{sql} ORDER BY last_modified LIMIT :limit", parameters)
         return [_to_request(row) for row in rows]
 
     async def lead(self, name: str, holder: str, seconds: float) -> int | None:

@@ -76,7 +76,9 @@ class NoticesContract:
         publisher.publish(Topic.ENDED, "b")
         await until(lambda: len(received) == 2)
 
-    async def test_publishing_to_nobody_or_when_closed_does_nothing(self, make: Open, connect: Connect) -> None:
+    async def test_publishing_to_nobody_or_when_closed_does_nothing(
+        self, make: Open, connect: Connect
+    ) -> None:
         publisher = await make()
         publisher.publish(Topic.ENDED, "a")
         publisher.publish(Topic.ENDED)

@@ -15,7 +15,9 @@ ALICE = User("alice", "testrealm", ("default", "member"), {"ecmwf-apikey": "secr
 BOB = User("bob", "testrealm")
 
 
-def make(user: User = ALICE, collection: str = "c", status: Status = Status.WAITING, **fields: object) -> Request:
+def make(
+    user: User = ALICE, collection: str = "c", status: Status = Status.WAITING, **fields: object
+) -> Request:
     """A request for a test."""
     return Request(user, collection, status=status, **fields)  # type: ignore[arg-type]
 

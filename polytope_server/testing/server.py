@@ -28,7 +28,10 @@ CONFIG: dict[str, Any] = {
             "authenticators": {
                 "plain": {
                     "type": "plain",
-                    "users": [{"uid": USER, "password": PASSWORD}, {"uid": "bob", "password": "bob's password"}],
+                    "users": [
+                        {"uid": USER, "password": PASSWORD},
+                        {"uid": "bob", "password": "bob's password"},
+                    ],
                 }
             },
             "authorizers": {},
@@ -99,7 +102,16 @@ class StandaloneServer:
         file.write_text(yaml.safe_dump(self.config, sort_keys=False))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "polytope_server", "standalone", "-f", str(file), "--data", str(self.data)],
+                [
+                    sys.executable,
+                    "-m",
+                    "polytope_server",
+                    "standalone",
+                    "-f",
+                    str(file),
+                    "--data",
+                    str(self.data),
+                ],
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -68,7 +68,9 @@ class StagingContract:
         assert await names(staging) == set()
         assert await staging.abandoned(time.time() + 60) == 0
 
-    @pytest.mark.parametrize("name", ["r1/abc.grib", "nothing", "../etc/passwd", "r1/../../x.bin", "r1/.x.bin", ""])
+    @pytest.mark.parametrize(
+        "name", ["r1/abc.grib", "nothing", "../etc/passwd", "r1/../../x.bin", "r1/.x.bin", ""]
+    )
     async def test_an_unknown_or_bad_name_is_not_found(self, staging: Staging, name: str) -> None:
         with pytest.raises(ObjectNotFoundError):
             await staging.stat(name)
@@ -78,7 +80,9 @@ class StagingContract:
     async def test_objects_are_listed_with_size_and_time(self, staging: Staging) -> None:
         made = [await self._put(staging, b"x" * size, f"r{size}") for size in (1, 2, 3)]
         found = {entry.name: entry async for entry in staging.list()}
-        assert {name: entry.size for name, entry in found.items()} == {entry.name: entry.size for entry in made}
+        assert {name: entry.size for name, entry in found.items()} == {
+            entry.name: entry.size for entry in made
+        }
         assert all(abs(entry.modified - time.time()) < 60 for entry in found.values())
 
     async def test_deleting(self, staging: Staging) -> None:

@@ -9,5 +9,5 @@ from collections.abc import Callable
 async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
     """Return as soon as the condition is true. Raises AssertionError if it is not within `seconds`."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 -- conditions of all kinds
             await asyncio.sleep(0.002)

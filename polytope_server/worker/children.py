@@ -187,4 +187,3 @@ class Children:
             task.cancel()
         await asyncio.gather(*self._starting, return_exceptions=True)
         await asyncio.gather(*(child.kill() for child in self._all))
-

@@ -21,7 +21,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
     await database.close()
 
 
-def insert(number: int):  # noqa: ANN201
+def insert(number: int):
     return lambda connection: connection.execute("INSERT INTO t VALUES (:n)", {"n": number})
 
 
@@ -76,7 +76,7 @@ async def main(first):
     await database.close()
 asyncio.run(main(int(sys.argv[1])))
 """
-    others = [subprocess.Popen([sys.executable, "-c", script, str(1000 * n)]) for n in (1, 2)]
+    others = [subprocess.Popen([sys.executable, "-c", script, str(1000 * n)]) for n in (1, 2)]  # noqa: ASYNC220
     for number in range(200):
         await database.write(insert(number))
     assert [await asyncio.to_thread(other.wait) for other in others] == [0, 0]

@@ -44,7 +44,7 @@ class TestSQLRequestStore(RequestStoreContract):
             "SELECT * FROM requests WHERE user_id = 'x' AND status IN ('waiting')": "requests_user",
             "SELECT * FROM requests WHERE status = 'processing' AND lease_until < 1": "requests_status",
             "SELECT count(*) FROM requests WHERE status IN ('waiting')": "requests_status",
-            "SELECT * FROM requests WHERE status IN ('failed', 'processed') AND last_modified < 1": "requests_status",
+            "SELECT * FROM requests WHERE status IN ('failed') AND last_modified < 1": "requests_status",
         }
         for query, index in plans.items():
             (row, *_) = store._read(f"EXPLAIN QUERY PLAN {query}", {})
