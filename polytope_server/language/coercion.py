@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from .errors import RequestError, shown
-from .ranges import MAX_VALUES, is_range, parse_range, read_range, split, too_many
-from .values import KINDS, MEMBER, NAME, Kind, scalar_text, utc_today
+from polytope_server.language.errors import RequestError, shown
+from polytope_server.language.ranges import MAX_VALUES, is_range, parse_range, read_range, split, too_many
+from polytope_server.language.values import KINDS, MEMBER, NAME, Kind, scalar_text, utc_today
 
 RANGE_KEYS = frozenset({"number", "step", "date", "time"})
 LIST_KEYS = frozenset({"class", "stream", "type", "expver", "param", "number", "date", "step", "time"})

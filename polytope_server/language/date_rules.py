@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 
-from .errors import RuleError, shown
-from .ranges import as_values, split
-from .values import date_text, read_date, scalar_text
+from polytope_server.language.errors import RuleError, shown
+from polytope_server.language.ranges import as_values, split
+from polytope_server.language.values import date_text, read_date, scalar_text
 
 DateTest = Callable[[date], str | None]
 """Why a date is not served, in words; None if it is."""

@@ -8,10 +8,10 @@ from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
 
-from .coercion import DEFAULT_RULES, OPAQUE_KEYS, CoercionRules, coerce
-from .date_rules import check_dates, utc_moment
-from .errors import RequestError, RuleError, shown
-from .ranges import as_values, joined
+from polytope_server.language.coercion import DEFAULT_RULES, OPAQUE_KEYS, CoercionRules, coerce
+from polytope_server.language.date_rules import check_dates, utc_moment
+from polytope_server.language.errors import RequestError, RuleError, shown
+from polytope_server.language.ranges import as_values, joined
 
 CASELESS_KEYS = frozenset({"class", "stream", "type", "levtype", "domain", "model", "experiment", "activity"})
 """Keys whose values MARS reads in either case, so that a rule must, too."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from .errors import RequestError, shown
+from polytope_server.language.errors import RequestError, shown
 
 MAX_DEPTH = 32
 EXPANSION = 100_000

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from .errors import RequestError, shown
-from .values import (
+from polytope_server.language.errors import RequestError, shown
+from polytope_server.language.values import (
     KINDS,
     NAME,
     date_text,

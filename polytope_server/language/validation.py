@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
-from .coercion import DEFAULT_RULES, CoercionRules, coerce
-from .date_rules import date_test, utc_moment
-from .errors import RequestError, RuleError, shown
-from .matching import SourceRules, allowed
+from polytope_server.language.coercion import DEFAULT_RULES, CoercionRules, coerce
+from polytope_server.language.date_rules import date_test, utc_moment
+from polytope_server.language.errors import RequestError, RuleError, shown
+from polytope_server.language.matching import SourceRules, allowed
 
 
 def validate_rules(match: object, *, today: date | None = None, now: datetime | None = None) -> list[str]:
