@@ -8,7 +8,9 @@ attribute `Settings`, a pydantic model of its configuration keys.
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import entry_points
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 #: concern -> name in the configuration -> "module:class", below polytope_server.
@@ -46,6 +48,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
 #: Other spellings of earlier servers' configurations.
 ALIASES = {("caching", "globalvar"): "memory"}
 
+#: Groups of entry points whose name is not that of the concern and an s.
+GROUPS = {"identity": "polytope_server.identities", "notices": "polytope_server.notices"}
+
 #: What earlier servers had and this version has not: named in the answer, so that nobody looks for a typo.
 NOT_BUILT: dict[str, frozenset[str]] = {
     "request_store": frozenset({"mongodb", "dynamodb"}),
@@ -78,7 +83,7 @@ def load(concern: str, name: str) -> Any:
     name = ALIASES.get((concern, name), name)
     for point in _plug_ins(concern):
         if point.name == name:
-            return point.load()
+            return _imported(concern, name, point.load, "where its own package is installed")
     target = BUILT_IN[concern].get(name)
     if target is None:
         known = ", ".join(names(concern))
@@ -87,14 +92,24 @@ def load(concern: str, name: str) -> Any:
         )
         raise UnknownBackendError(f"{concern} {name!r} {reason}; available: {known}")
     module, _, attribute = target.partition(":")
+    return _imported(
+        concern,
+        name,
+        lambda: getattr(importlib.import_module(f"polytope_server.{module}"), attribute),
+        f"with `pip install 'polytope-server[{name}]'`",
+    )
+
+
+def _imported(concern: str, name: str, load: Callable[[], Any], how: str) -> Any:
     try:
-        return getattr(importlib.import_module(f"polytope_server.{module}"), attribute)
+        return load()
     except ModuleNotFoundError as error:
         raise UnknownBackendError(
-            f"{concern} {name!r} needs the Python package {error.name!r}: "
-            f"install it with `pip install 'polytope-server[{name}]'`"
+            f"{concern} {name!r} needs the Python package {error.name!r}: install it {how}"
         ) from error
 
 
-def _plug_ins(concern: str) -> Any:
-    return entry_points(group=f"polytope_server.{concern}s")
+@cache
+def _plug_ins(concern: str) -> tuple[EntryPoint, ...]:
+    # Looked up once: reading what is installed takes milliseconds, and does not change.
+    return tuple(entry_points(group=GROUPS.get(concern, f"polytope_server.{concern}s")))

@@ -57,7 +57,7 @@ class Feature(Stub):
 
 @pytest.fixture(autouse=True)
 def stubs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each concern has the back-ends `stub` and `strict`, beside the real ones."""
+    """Each concern has the back-ends `stub`, `strict` ..., beside the built-in ones, and no plug-ins."""
     module = types.ModuleType("polytope_server.stubs_of_tests")
     module.__dict__.update(Stub=Stub, Strict=Strict, Feature=Feature)
     monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -69,6 +69,7 @@ def stubs(monkeypatch: pytest.MonkeyPatch) -> None:
     names["uninstalled"] = "no_such_module:Thing"
     built_in = {concern: {**known, **names} for concern, known in backends.BUILT_IN.items()}
     monkeypatch.setattr(backends, "BUILT_IN", built_in)
+    monkeypatch.setattr(backends, "_plug_ins", lambda concern: ())
 
 
 @pytest.fixture

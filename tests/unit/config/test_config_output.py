@@ -195,7 +195,6 @@ def test_the_reference_page_is_the_generated_one(monkeypatch):
         for concern, known in backends.BUILT_IN.items()
     }
     monkeypatch.setattr(backends, "BUILT_IN", real)
-    monkeypatch.setattr(backends, "_plug_ins", lambda concern: ())
     assert PAGE.read_text() == reference.page(), (
         "run: python -m polytope_server.config.reference > docs/configuration.md"
     )
