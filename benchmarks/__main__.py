@@ -80,6 +80,7 @@ def measure(plan: Plan, folder: Path, only: set[str]) -> list[Figure]:
         with figures.bench(plan, folder) as run:
             for function in chosen:
                 _progress(function.__name__)
+                os.sync()  # what the measurement before has left to write must not slow this one
                 found += function(run)
     return found
 

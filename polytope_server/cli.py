@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from polytope_server import __version__, data_folder, log, process
+from polytope_server import __version__, builtin, data_folder, log, process
 from polytope_server.config import Configuration, ConfigurationError, load
 from polytope_server.config.commands import add_parser as add_config_parser
+from polytope_server.config.loading import SYSTEM_FILE
 
 _HELP = {
     "frontend": "serve the REST API",
@@ -55,13 +57,18 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     if options.parent is not None:
         process.die_with_parent(options.parent)
-    configuration = load(options.files)
-    log.configure(configuration.settings.logging, options.process)
+    # What the server writes is for its own account only.
+    os.umask(0o077)
     try:
         data = data_folder.prepare(options.data)
     except OSError as error:
         print(f"cannot use the data folder {options.data}: {error.strerror}", file=sys.stderr)
         return 1
+    if options.process == "standalone" and not options.files and not SYSTEM_FILE.exists():
+        options.files = [builtin.prepare(data)]
+        print(f"built-in configuration: user {builtin.USER}, password in {data / 'password'}")
+    configuration = load(options.files)
+    log.configure(configuration.settings.logging, options.process)
     if options.process == "standalone":
         return _standalone(options.files, configuration, data)
     _serve(options.process, configuration, data)

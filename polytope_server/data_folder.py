@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
 
@@ -19,3 +20,19 @@ def prepare(folder: Path) -> Path:
     folder = folder.expanduser().absolute()
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only this user may read, all at once."""
+    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    unfinished.replace(path)
+
+
+def kept_password(path: Path) -> str:
+    """The password in the file: random, made when it is first asked for, and kept."""
+    if not path.exists():
+        write_private(path, secrets.token_urlsafe(12) + "\n")
+    return path.read_text().strip()

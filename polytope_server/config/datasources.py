@@ -26,7 +26,7 @@ class DataSources:
         self._sections = {
             name: Node(node.value or {}, node.origin)
             for name, node in sections.children()
-            if _is_section(node)
+            if _is_section(name, node)
         }
         self._used: set[str] = set()
         self._parents = {parent for node in self._sections.values() for _, parent in _parents(node)}
@@ -121,8 +121,8 @@ class DataSources:
             check_backend(self._report, "datasource", kind.value, effective, GENERIC_KEYS, partial=partial)
 
 
-def _is_section(node: Node) -> bool:
-    return node.value is None or isinstance(node.value, dict)
+def _is_section(name: Any, node: Node) -> bool:
+    return isinstance(name, str) and (node.value is None or isinstance(node.value, dict))
 
 
 def _parents(node: Node) -> Iterator[tuple[Node, str]]:

@@ -146,6 +146,8 @@ def _explanation(
     if detail["type"] == "extra_forbidden":
         names = [*keys_of(_at(kind, location[:-1])), *(known if len(location) == 1 else ())]
         return node.origin, (), _value_of_typo(node, names), f"unknown key; {_meant(node, names)}"
+    if detail["type"] == "invalid_key" or location[-1:] == ("[key]",):
+        return node.origin, (), "", "the key is not a text; write it in quotes"
     value, text = node.plain(), str(detail["msg"]).removeprefix("Value error, ")
     if any(is_secret(key) for key in node.origin.path) and value not in ("", None):
         text = text.replace(str(value), MASK)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from polytope_server.data_folder import kept_password, write_private
 from polytope_server.demonstration import fdb
 
 HOST = "127.0.0.1"
@@ -40,9 +39,9 @@ def prepare(data: Path, port: int, now: datetime | None = None) -> Setup:
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     root = data / "fdb"
     fdb.fill(root, fdb.days(now))
-    password = _password(data / "demo-password")
+    password = kept_password(data / "demo-password")
     config = data / "demo.yaml"
-    _write_private(config, yaml.safe_dump(configuration(root, port, password), sort_keys=False))
+    write_private(config, yaml.safe_dump(configuration(root, port, password), sort_keys=False))
     return Setup(data, port, password, config)
 
 
@@ -94,19 +93,3 @@ def _datasources(root: Path) -> dict[str, dict[str, Any]]:
         "echo": {"type": "echo"},
         "dummy": {"type": "dummy"},
     }
-
-
-def _password(path: Path) -> str:
-    """The password of the demonstration's user: random, and kept for this data folder."""
-    if not path.exists():
-        _write_private(path, secrets.token_urlsafe(12) + "\n")
-    return path.read_text().strip()
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that only this account may read, all at once."""
-    unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    unfinished.replace(path)

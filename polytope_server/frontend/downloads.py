@@ -44,7 +44,7 @@ class DownloadResource:
         resp.set_header(
             "Content-Disposition", f'attachment; filename="{request_id}.{name.rpartition(".")[2]}"'
         )
-        if found.md5:
+        if found.md5 and length == found.size:
             resp.set_header("Content-MD5", found.md5)
         # Not without any stream: Falcon would then send a length of 0.
         head = req.scope.get("polytope.head")

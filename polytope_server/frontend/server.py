@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -34,6 +36,12 @@ class FrontendWorker(UvicornWorker):  # type: ignore[misc]
         "timeout_keep_alive": 75,
         "timeout_graceful_shutdown": _GRACE - 5,
     }
+
+    def init_signals(self) -> None:
+        """uvicorn handles these while it serves, and raises them again when done: to end in good order."""
+        super().init_signals()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: sys.exit(0))
 
 
 class _Logger(Logger):  # type: ignore[misc]

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 _CRASHED = "The data source ended unexpectedly."
 _PAUSE = 0.2
+#: A child that is told to end gets so many seconds.
+_LAST_WORDS = 2.0
 
 
 class Child:
@@ -117,6 +119,14 @@ class Child:
             self._idle = True
             raise TemporaryError(body.decode(errors="replace"))
 
+    async def end(self) -> None:
+        """Let an idle process end by itself; one that is busy, or takes longer, is killed."""
+        self._writer.close()
+        if self._idle:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), _LAST_WORDS)
+        await self.kill()
+
     async def kill(self) -> None:
         """End the process at once, whatever it does."""
         with suppress(ProcessLookupError):
@@ -186,4 +196,4 @@ class Children:
         for task in list(self._starting):
             task.cancel()
         await asyncio.gather(*self._starting, return_exceptions=True)
-        await asyncio.gather(*(child.kill() for child in self._all))
+        await asyncio.gather(*(child.end() for child in self._all))

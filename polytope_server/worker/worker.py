@@ -142,9 +142,10 @@ class Worker:
 
     async def _work(self, request: Request) -> None:
         """Try a request once, and record the outcome, if it is still this worker's to record."""
-        child = await self._children.take()
         max_attempts = None
+        child: Child | None = None
         try:
+            child = await self._children.take()
             source = self._source(request)
             max_attempts = source.keys.get("max_attempts")
             async with asyncio.timeout(self._settings.timeout):
@@ -164,7 +165,8 @@ class Worker:
             logger.exception("an attempt failed unexpectedly")
             await self._retry(request, "An internal error occurred.", max_attempts)
         finally:
-            await self._children.give_back(child)
+            if child is not None:
+                await self._children.give_back(child)
 
     def _source(self, request: Request) -> DataSourceConfig:
         collection = self._collections.get(request.collection)

@@ -82,6 +82,8 @@ def test_settings_of_a_back_end_are_checked_for_others():
         ConfigurationError, match=r"^configuration: authentication\.r\.x\.size: value 0: expected"
     ):
         backend_settings("authorizer", "stub", {"size": 0}, "authentication.r.x")
+    with pytest.raises(ConfigurationError, match=r"^configuration: p\.hosts\[1\]: value 2: expected a text$"):
+        backend_settings("authorizer", "stub", {"hosts": ["a", 2]}, "p")
 
 
 def test_authenticators_and_authorizers_are_checked_by_type(problems):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import jsonschema
@@ -113,11 +114,16 @@ def test_the_schema_is_printed(run, capsys):
     assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(json_schema()))
 
 
-@pytest.fixture
-def validator():
+@cache
+def validator_of_stubs():
     schema = json.loads(json.dumps(json_schema()))
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
+
+
+@pytest.fixture
+def validator():
+    return validator_of_stubs()
 
 
 def test_the_built_in_configuration_conforms_to_the_schema(validator):

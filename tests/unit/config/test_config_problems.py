@@ -113,6 +113,20 @@ def test_what_several_types_accept_is_joined(problems):
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("frontend: {3: 4}", "frontend[3]"),
+        ("collections: {1: {roles: x, datasources: [d]}}\ndatasources: {d: {type: stub}}", "collections[1]"),
+        ("datasources: {5: {type: stub}}", "datasources[5]"),
+        ("authentication: {on: {}}", "authentication[True]"),
+        ("admin: {roles: {r: [a]}}\nqueue: {1: {}}", "queue[1]"),
+    ],
+)
+def test_a_key_that_yaml_takes_for_something_else_is_told(problems, text, path):
+    assert any(f"{path}: the key is not a text; write it in quotes" in line for line in problems(text))
+
+
 def test_a_long_value_is_cut(problems):
     (problem,) = problems(f"frontend: {{workers: {'x' * 200}}}")
     assert "x" * 70 + "..." in problem

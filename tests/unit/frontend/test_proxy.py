@@ -1,0 +1,53 @@
+from typing import Any
+
+import pytest
+
+from polytope_server.frontend.proxy import Proxied
+
+
+async def forwarded(**headers: str) -> dict[str, Any]:
+    """The scope that the application sees behind a proxy that sends these headers."""
+    seen: list[dict[str, Any]] = []
+
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        seen.append(scope)
+
+    pairs = [(f"x-forwarded-{name}".encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "scheme": "http", "headers": [(b"host", b"inner:5000"), *pairs], "root_path": ""}
+    await Proxied(app)(scope, None, None)  # type: ignore[arg-type]
+    return {**seen[0], "host": dict(seen[0]["headers"])[b"host"].decode()}
+
+
+async def test_scheme_host_and_client_are_those_of_the_outside() -> None:
+    scope = await forwarded(proto="https", host="polytope.example", **{"for": "192.0.2.7"})
+    assert (scope["scheme"], scope["host"]) == ("https", "polytope.example")
+    assert scope["client"] == ("192.0.2.7", 0)
+
+
+async def test_of_several_hops_the_nearest_counts() -> None:
+    scope = await forwarded(host="forged, polytope.example", **{"for": "10.9.9.9, 192.0.2.7"})
+    assert (scope["host"], scope["client"][0]) == ("polytope.example", "192.0.2.7")
+
+
+@pytest.mark.parametrize("host", ["polytope.example", "polytope.example:80"])
+async def test_a_port_is_added_to_the_host(host: str) -> None:
+    assert (await forwarded(host=host, port="8443"))["host"] == "polytope.example:8443"
+
+
+async def test_a_prefix_becomes_the_root_path() -> None:
+    assert (await forwarded(prefix="/data/"))["root_path"] == "/data"
+
+
+async def test_odd_values_change_nothing() -> None:
+    scope = await forwarded(proto="gopher", port="x", prefix="data")
+    assert (scope["scheme"], scope["host"], scope["root_path"]) == ("http", "inner:5000", "")
+
+
+async def test_what_is_not_http_passes_through() -> None:
+    seen: list[dict[str, Any]] = []
+
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+        seen.append(scope)
+
+    await Proxied(app)({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
+    assert seen == [{"type": "lifespan"}]

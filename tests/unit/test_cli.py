@@ -1,0 +1,63 @@
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from polytope_server import builtin, cli, data_folder
+from polytope_server.config import load
+
+
+def test_the_data_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.delenv("POLYTOPE_DATA", raising=False)
+    assert data_folder.default() == tmp_path / "polytope-server"
+    monkeypatch.setenv("POLYTOPE_DATA", str(tmp_path / "own"))
+    assert data_folder.default() == tmp_path / "own"
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert cli.main(["worker", "--data", str(tmp_path / "file")]) == 1
+    assert "cannot use the data folder" in capsys.readouterr().err
+
+
+def test_a_wrong_configuration_is_named_and_nothing_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.yaml").write_text("frontend: {prot: 5000}\n")
+    assert cli.main(["standalone", "-f", str(tmp_path / "c.yaml"), "--data", str(tmp_path)]) == 1
+    error = capsys.readouterr().err
+    assert "frontend.prot" in error
+    assert "port" in error
+
+
+def test_a_port_in_use_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config = {"frontend": {"bind_to": "127.0.0.1", "port": port}}
+        (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
+        assert cli.main(["standalone", "-f", str(tmp_path / "c.yaml"), "--data", str(tmp_path)]) == 1
+    assert f"cannot listen on 127.0.0.1, port {port}" in capsys.readouterr().err
+
+
+def test_the_built_in_configuration_is_valid_and_its_password_is_kept(tmp_path: Path) -> None:
+    file = builtin.prepare(tmp_path)
+    configuration = load([file], system_file=tmp_path / "none")
+    assert list(configuration.collections) == ["echo", "dummy"]
+    password = (tmp_path / "password").read_text()
+    assert len(password) > 12
+    builtin.prepare(tmp_path)
+    assert (tmp_path / "password").read_text() == password
+    assert (tmp_path / "password").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("name", ["frontend", "broker", "worker", "garbage_collector"])
+def test_each_process_is_a_module_of_its_own(name: str, tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("frontend: {prot: 5000}\n")
+    command = [sys.executable, "-m", f"polytope_server.{name}", "-f", str(tmp_path / "c.yaml")]
+    done = subprocess.run([*command, "--data", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "frontend.prot" in done.stderr

@@ -1,0 +1,277 @@
+"""Broker and worker together, on the embedded back-ends, in one event loop: what becomes of requests."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from polytope_server.broker.broker import Broker
+from polytope_server.config import load
+from polytope_server.notices import Topic
+from polytope_server.request import TERMINAL, Request, Status, Verb
+from polytope_server.request_store import StoreUnavailableError
+from polytope_server.testing.server import CONFIG
+from polytope_server.testing.waiting import until
+from polytope_server.user import User
+from polytope_server.worker.inputs import STAGED
+from polytope_server.worker.worker import Worker
+
+USER = User("alice", "test")
+SETTINGS: dict[str, Any] = {
+    **CONFIG,
+    "worker": {"concurrency": 2, "lease": 0.6, "retry_delay": 0.01, "max_attempts": 2, "grace": 5},
+    "broker": {"interval": 0.2, "lease": 0.6},
+}
+
+
+class Site:
+    """A broker and a worker in this process, with the stores of the worker at hand."""
+
+    def __init__(self, data: Path, **sections: Any) -> None:
+        self.data = data
+        file = data / "config.yaml"
+        file.write_text(yaml.safe_dump({**SETTINGS, **sections}))
+        self.configuration = load([file])
+        self.worker = Worker(self.configuration, data)
+        self.broker = Broker(self.configuration, data)
+        self.store, self.staging = self.worker._store, self.worker._staging
+        self.stop = asyncio.Event()
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def start(self, *processes: Any) -> None:
+        self.tasks += [asyncio.create_task(process.serve(self.stop)) for process in processes]
+
+    async def end(self) -> None:
+        self.stop.set()
+        await asyncio.gather(*self.tasks)
+
+    async def submit(self, source: str, text: str = "hello", collection: str = "", **fields: Any) -> str:
+        fields = {"coerced_request": {"data": text}, **fields}
+        request = Request(USER, collection or source, user_request=text, datasource=source, **fields)
+        await self.store.add(request)
+        self.worker._notices.publish(Topic.WAITING, request.id)
+        return request.id
+
+    async def ended(self, request_id: str) -> Request:
+        async with asyncio.timeout(30):
+            while True:
+                request = await self.store.get(request_id)
+                assert request is not None
+                if request.status in TERMINAL:
+                    return request
+                await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    site = Site(tmp_path)
+    await site.store.open()
+    site.start(site.broker, site.worker)
+    await until(lambda: site.worker._children._all)
+    yield site
+    await site.end()
+    await site.store.close()
+
+
+async def test_a_request_is_processed_and_its_result_recorded(site: Site) -> None:
+    request = await site.ended(await site.submit("echo", "hello"))
+    assert (request.status, request.user_message, request.attempt) == (Status.PROCESSED, "Success", 1)
+    name = request.url.removeprefix("./downloads/")
+    found = await site.staging.stat(name)
+    assert (found.size, found.md5) == (request.content_length, request.md5)
+    assert list(request.status_history) == ["waiting", "queued", "processing", "processed"]
+
+
+async def test_processed_requests_are_counted_for_the_statistics(site: Site) -> None:
+    request = await site.ended(await site.submit("echo"))
+    rows: list[Any] = []
+
+    async def stored() -> None:
+        while not rows:
+            rows.extend(await site.worker._metrics.find())
+            await asyncio.sleep(0.005)
+
+    await asyncio.wait_for(stored(), 10)
+    assert [(row.request_id, row.status) for row in rows] == [(request.id, "processed")]
+
+
+async def test_a_request_that_cannot_be_fulfilled_fails_with_the_reason(site: Site) -> None:
+    request = await site.ended(await site.submit("raise"))
+    assert (request.status, request.attempt) == (Status.FAILED, 1)
+    assert request.user_message == "this data source always fails"
+
+
+async def test_a_request_whose_data_source_is_gone_fails(site: Site) -> None:
+    request = await site.ended(await site.submit("removed", collection="echo"))
+    assert request.user_message == "The data source of this request is no longer available."
+
+
+async def test_a_request_whose_collection_is_gone_fails_and_harms_nobody(site: Site) -> None:
+    gone = await site.submit("removed", collection="removed")
+    other = await site.submit("echo")
+    assert (await site.ended(gone)).user_message == "The collection removed is no longer available."
+    assert (await site.ended(other)).status is Status.PROCESSED
+
+
+async def test_a_crash_is_tried_again_and_then_given_up(site: Site) -> None:
+    big = await site.submit("dummy", coerced_request={"data": 1 << 40})
+    killed: set[int] = set()
+
+    async def kill_its_children() -> Request:
+        while (request := await site.store.get(big)) and request.status not in TERMINAL:
+            for child in list(site.worker._children._all):
+                if not child._idle and child._process.pid not in killed:
+                    killed.add(child._process.pid)
+                    child._process.kill()
+            await asyncio.sleep(0.01)
+        assert request is not None
+        return request
+
+    request = await asyncio.wait_for(kill_its_children(), 30)
+    assert request.user_message == "The data source ended unexpectedly.\nGiven up after 2 attempts."
+    assert (request.attempt, request.failures, len(killed)) == (2, 2, 2)
+    assert [found async for found in site.staging.list()] == []
+    assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
+
+
+async def test_a_revoked_request_stops_at_once(site: Site) -> None:
+    big = await site.submit("dummy", coerced_request={"data": 1 << 40})
+    await until(lambda: big in site.worker._running)
+    await site.store.remove(big)
+    site.broker._notices.publish(Topic.REMOVED, big)
+    await until(lambda: big not in site.worker._running)
+    assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
+
+
+async def test_a_request_that_was_removed_without_a_notice_stops_at_the_next_renewal(site: Site) -> None:
+    big = await site.submit("dummy", coerced_request={"data": 1 << 40})
+    await until(lambda: big in site.worker._running)
+    await site.store.remove(big)
+    await until(lambda: big not in site.worker._running)
+
+
+async def test_a_lost_notice_is_made_good_by_the_sweep(site: Site) -> None:
+    request = Request(USER, "echo", user_request="x", coerced_request={"data": "x"}, datasource="echo")
+    await site.store.add(request)
+    assert (await site.ended(request.id)).status is Status.PROCESSED
+
+
+async def test_a_lease_that_nobody_renews_goes_back_to_the_queue(site: Site) -> None:
+    request = Request(USER, "echo", user_request="x", coerced_request={"data": "x"}, datasource="echo")
+    request.status, request.attempt = Status.PROCESSING, 1
+    request.worker, request.lease_until = "dead", time.time() - 1
+    await site.store.add(request)
+    ended = await site.ended(request.id)
+    assert (ended.status, ended.attempt, ended.failures) == (Status.PROCESSED, 2, 1)
+
+
+async def test_a_lease_that_ended_too_often_fails_the_request(site: Site) -> None:
+    request = Request(USER, "echo", status=Status.PROCESSING, datasource="echo", attempt=2, failures=1)
+    request.worker, request.lease_until = "dead", time.time() - 1
+    await site.store.add(request)
+    message = "The worker ended unexpectedly.\nGiven up after 2 attempts."
+    assert (await site.ended(request.id)).user_message == message
+
+
+async def test_a_queued_request_without_a_message_is_published_again(site: Site) -> None:
+    request = Request(USER, "echo", status=Status.QUEUED, user_request="x", datasource="echo")
+    request.coerced_request, request.not_before = {"data": "x"}, time.time() + 0.3
+    await site.store.add(request)
+    assert (await site.ended(request.id)).status is Status.PROCESSED
+
+
+async def test_an_archive_takes_the_upload_and_removes_it(site: Site) -> None:
+    from polytope_server.staging import new_object_name
+    from polytope_server.testing.staging import chunked
+
+    made = await site.staging.create(new_object_name("u", ""), chunked([b"x" * 100]), "a/b")
+    fields = {"verb": Verb.ARCHIVE, "url": f"{STAGED}{made.name}"}
+    assert (await site.ended(await site.submit("echo", **fields))).status is Status.PROCESSED
+    assert [found async for found in site.staging.list()] == []
+    again = await site.ended(await site.submit("echo", **fields))
+    assert again.user_message == "The uploaded data are no longer there."
+
+
+async def test_an_attempt_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    site = Site(tmp_path, worker={**SETTINGS["worker"], "timeout": 0.2, "max_attempts": 1})
+    await site.store.open()
+    site.start(site.broker, site.worker)
+    ended = await site.ended(await site.submit("dummy", coerced_request={"data": 1 << 40}))
+    assert ended.user_message == "It took longer than 0.2 seconds."
+    await site.end()
+    await site.store.close()
+
+
+async def test_a_worker_that_stops_gives_its_requests_back_uncounted(tmp_path: Path) -> None:
+    site = Site(tmp_path, worker={**SETTINGS["worker"], "grace": 0})
+    await site.store.open()
+    site.start(site.broker, site.worker)
+    big = await site.submit("dummy", coerced_request={"data": 1 << 40})
+    await until(lambda: big in site.worker._running)
+    await site.end()
+    request = await site.store.get(big)
+    assert request is not None
+    assert (request.status, request.failures) == (Status.QUEUED, 0)
+    await site.store.close()
+
+
+async def test_stores_that_fail_for_a_while_stop_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    outages = {"claim": 2, "promote": 1, "transition": 2, "lead": 1, "renew": 1, "expired": 1}
+
+    def failing(store: Any, name: str) -> None:
+        real = getattr(store, name)
+
+        async def call(*arguments: Any, **named: Any) -> Any:
+            if outages[name]:
+                outages[name] -= 1
+                raise StoreUnavailableError("out of order")
+            return await real(*arguments, **named)
+
+        monkeypatch.setattr(store, name, call)
+
+    for name in ("claim", "transition", "renew"):
+        failing(site.worker._store, name)
+    for name in ("promote", "lead", "expired"):
+        failing(site.broker._store, name)
+    assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
+    assert not any(outages[name] for name in ("claim", "promote", "transition", "expired"))
+
+
+async def test_a_metric_that_cannot_be_stored_harms_no_request(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(*_: Any) -> None:
+        raise RuntimeError("no statistics")
+
+    monkeypatch.setattr(site.worker._metrics, "add", fail)
+    assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
+    await until(lambda: "a metric could not be stored" in caplog.text)
+
+
+async def test_of_two_brokers_one_leads_and_the_other_takes_over(site: Site) -> None:
+    second = Broker(site.configuration, site.data)
+    stop = asyncio.Event()
+    serving = asyncio.create_task(second.serve(stop))
+    await site.ended(await site.submit("echo"))
+    assert second._term is None
+    site.tasks[0].cancel()  # the first one vanishes without a word
+    await until(lambda: second._term is not None)
+    assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
+    stop.set()
+    await serving
+    del site.tasks[0]
+
+
+async def test_a_broker_that_lost_its_lead_does_nothing_until_it_leads_again(site: Site) -> None:
+    await until(lambda: site.broker._term is not None)
+    await site.broker._store.resign("broker", site.broker._name)
+    await site.broker._store.lead("broker", "another", 0.5)
+    waiting = await site.submit("echo")
+    assert (await site.ended(waiting)).status is Status.PROCESSED
+    assert (site.broker._term or 0) > 1
