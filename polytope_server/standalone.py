@@ -59,7 +59,8 @@ class Supervisor:
                 pause = _FIRST_PAUSE
             logger.error("the %s ended with status %d; starting it again in %.1f s", name, status, pause)
             with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await stop.wait()
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _start(self, name: str) -> asyncio.subprocess.Process:

@@ -5,9 +5,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 _NIL_NAMESPACE = uuid.UUID(int=0)
+
+
+@lru_cache(maxsize=10_000)  # on the path of every poll
+def _user_id(username: str, realm: str) -> str:
+    name = f"{username}{len(username)}{realm}{len(realm)}"
+    return str(uuid.uuid5(_NIL_NAMESPACE, name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +33,7 @@ class User:
     @property
     def id(self) -> str:
         """The deterministic id of a user: UUIDv5 in the nil namespace (REST v1, 2.4)."""
-        name = f"{self.username}{len(self.username)}{self.realm}{len(self.realm)}"
-        return str(uuid.uuid5(_NIL_NAMESPACE, name))
+        return _user_id(self.username, self.realm)
 
     def with_roles(self, roles: Sequence[str], attributes: Mapping[str, str] | None = None) -> User:
         """This user with further roles and attributes; roles keep their order and appear once."""

@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -106,10 +107,10 @@ class Broker:
 
     async def _work(self) -> None:
         while True:
-            try:
-                await asyncio.wait_for(self._wake.wait(), self._settings.lease / 3)
-            except TimeoutError:
-                pass
+            # Not wait_for(): before Python 3.12 that may swallow a cancellation.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.lease / 3):
+                    await self._wake.wait()
             self._wake.clear()
             if self._term is None:
                 continue

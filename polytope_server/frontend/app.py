@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import falcon
 import falcon.asgi
@@ -117,7 +117,7 @@ class Middleware:
         await self._services.close()
 
     async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        log.request_id.set(uuid4().hex[:12])
+        log.request_id.set(os.urandom(6).hex())
         if req.method == "POST" and "/uploads/" not in req.path and not _is_json(req.content_type):
             refuse(falcon.HTTP_400, "Request must be JSON")
 

@@ -108,12 +108,12 @@ async def poll(
 
     None if there is none, or if it is another user's: the two look the same from outside.
     """
+    seconds = _hold(services, req)
+    if seconds <= 0:
+        return await _own(services, caller, request_id)
     with services.waiters.watch(request_id) as ended:
         request = await _own(services, caller, request_id)
         if request is None or request.status in TERMINAL or request.status is Status.UPLOADING:
-            return request
-        seconds = _hold(services, req)
-        if seconds <= 0:
             return request
         await wait(ended, seconds)
     return await _own(services, caller, request_id)

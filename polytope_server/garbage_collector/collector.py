@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -38,10 +39,9 @@ class GarbageCollector:
             await part.open()
         while not stop.is_set():
             await self.collect()
-            try:
-                await asyncio.wait_for(stop.wait(), self._settings.interval)
-            except TimeoutError:
-                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.interval):
+                    await stop.wait()
         for part in parts:
             await part.close()
 

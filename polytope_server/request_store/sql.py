@@ -6,6 +6,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -56,6 +57,8 @@ _COLUMNS = (
 )
 _INSERT = f"INSERT INTO requests ({', '.join(_COLUMNS)}) VALUES ({', '.join(':' + c for c in _COLUMNS)})"  # noqa: S608 -- names from the line above
 _JSON = frozenset({"user", "coerced_request", "status_history"})
+_VERBS = {str(verb): verb for verb in Verb}
+_STATUSES = {str(status): status for status in Status}
 _SKETCH = "id, collection, user, user_id, status, attempt, not_before, timestamp"
 #: Sets the time of the first entry into a state, and leaves the time of an earlier one.
 _ENTERED = "status_history = json_insert(status_history, '$.' || :to, :now)"
@@ -263,7 +266,9 @@ def _conditions(
         clauses.append("collection = :collection")
         parameters["collection"] = collection
     if statuses is not None:
-        clauses.append(f"status IN ({', '.join(repr(str(status)) for status in sorted(statuses))})")
+        # The plus sign keeps SQLite from searching by state, among all that wait, where ids are given.
+        column = "status" if ids is None else "+status"
+        clauses.append(f"{column} IN ({', '.join(repr(str(status)) for status in sorted(statuses))})")
     return " AND ".join(clauses), parameters
 
 
@@ -279,22 +284,28 @@ def _to_row(request: Request) -> dict[str, Any]:
 
 
 def _to_request(row: sqlite3.Row) -> Request:
-    fields = {name: row[name] for name in _COLUMNS if name != "user_id"}
-    for name in _JSON:
-        fields[name] = json.loads(fields[name])
-    fields["user"] = User.from_document(fields["user"])
-    fields["verb"], fields["status"] = Verb(fields["verb"]), Status(fields["status"])
+    fields = dict(zip(row.keys(), row, strict=True))
+    del fields["sequence"], fields["user_id"]
+    fields["user"] = _to_user(fields["user"])
+    fields["coerced_request"] = json.loads(fields["coerced_request"])
+    fields["status_history"] = json.loads(fields["status_history"])
+    fields["verb"], fields["status"] = _VERBS[fields["verb"]], _STATUSES[fields["status"]]
     return Request(**fields)
 
 
+@lru_cache(maxsize=1000)  # the same few users again and again, on the path of every poll
+def _to_user(document: str) -> User:
+    return User.from_document(json.loads(document))
+
+
 def _to_sketch(row: sqlite3.Row) -> Sketch:
-    user = json.loads(row["user"])
+    user = _to_user(row["user"])
     return Sketch(
         id=row["id"],
         collection=row["collection"],
         user_id=row["user_id"],
-        realm=user["realm"],
-        roles=tuple(user["roles"]),
+        realm=user.realm,
+        roles=user.roles,
         status=Status(row["status"]),
         attempt=row["attempt"],
         not_before=row["not_before"],

@@ -124,7 +124,8 @@ class Child:
         self._writer.close()
         if self._idle:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), _LAST_WORDS)
+                async with asyncio.timeout(_LAST_WORDS):
+                    await self._process.wait()
         await self.kill()
 
     async def kill(self) -> None:
@@ -144,6 +145,7 @@ class Children:
         self._all: set[Child] = set()
         self._free: asyncio.Queue[Child] = asyncio.Queue()
         self._starting: set[asyncio.Task[None]] = set()
+        self._retired = False
 
     def start(self, ready: Callable[[], None]) -> None:
         """Start all of them; `ready` is called each time that one has become free for a further job."""
@@ -151,13 +153,19 @@ class Children:
         for _ in range(self._count):
             self._replace(ready)
 
+    def retire(self) -> None:
+        """Start no further ones: the worker is about to stop."""
+        self._retired = True
+
     def _replace(self, ready: Callable[[], None]) -> None:
+        if self._retired:
+            return
         task = asyncio.create_task(self._start_one(ready))
         self._starting.add(task)
         task.add_done_callback(self._starting.discard)
 
     async def _start_one(self, ready: Callable[[], None]) -> None:
-        while True:
+        while not self._retired:
             try:
                 child = await Child.start(self._config)
             except (TemporaryError, OSError):
@@ -193,7 +201,7 @@ class Children:
 
     async def close(self) -> None:
         """End all of them."""
-        for task in list(self._starting):
-            task.cancel()
+        self.retire()
+        # Not cancelled: a process that is just being started would be left behind.
         await asyncio.gather(*self._starting, return_exceptions=True)
         await asyncio.gather(*(child.end() for child in self._all))

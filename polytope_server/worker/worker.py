@@ -63,6 +63,7 @@ class Worker:
         logger.info("worker %s is ready", self._name)
         await stop.wait()
         await self._queue.close()
+        self._children.retire()
         await self._drain()
         renewing.cancel()
         await self._children.close()

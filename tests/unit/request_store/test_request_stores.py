@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from polytope_server.request import Status
 from polytope_server.request_store import RequestStore, StoreUnavailableError
 from polytope_server.request_store.memory import MemoryRequestStore, MemoryRequestStoreSettings
-from polytope_server.request_store.sql import SQLRequestStore
+from polytope_server.request_store.sql import SQLRequestStore, _conditions
 from polytope_server.sql import SQLSettings
 from polytope_server.testing.request_store import RequestStoreContract, make
 
@@ -46,6 +47,8 @@ class TestSQLRequestStore(RequestStoreContract):
             "SELECT count(*) FROM requests WHERE status IN ('waiting')": "requests_status",
             "SELECT * FROM requests WHERE status IN ('failed') AND last_modified < 1": "requests_status",
         }
+        where, _ = _conditions(ids=["a", "b"], statuses=[Status.WAITING])
+        plans[f"SELECT * FROM requests WHERE {where}".replace(":ids", "'[]'")] = "sqlite_autoindex_requests_1"
         for query, index in plans.items():
             (row, *_) = store._read(f"EXPLAIN QUERY PLAN {query}", {})
             assert index in row["detail"], query

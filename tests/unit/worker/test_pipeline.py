@@ -41,13 +41,15 @@ class Site:
         self.worker = Worker(self.configuration, data)
         self.broker = Broker(self.configuration, data)
         self.store, self.staging = self.worker._store, self.worker._staging
-        self.stop = asyncio.Event()
+        self.stop, self.broker_stop = asyncio.Event(), asyncio.Event()
         self.tasks: list[asyncio.Task[None]] = []
 
-    def start(self, *processes: Any) -> None:
-        self.tasks += [asyncio.create_task(process.serve(self.stop)) for process in processes]
+    def start(self) -> None:
+        self.tasks.append(asyncio.create_task(self.broker.serve(self.broker_stop)))
+        self.tasks.append(asyncio.create_task(self.worker.serve(self.stop)))
 
     async def end(self) -> None:
+        self.broker_stop.set()
         self.stop.set()
         await asyncio.gather(*self.tasks)
 
@@ -72,7 +74,7 @@ class Site:
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
     site = Site(tmp_path)
     await site.store.open()
-    site.start(site.broker, site.worker)
+    site.start()
     await until(lambda: site.worker._children._all)
     yield site
     await site.end()
@@ -201,7 +203,7 @@ async def test_an_archive_takes_the_upload_and_removes_it(site: Site) -> None:
 async def test_an_attempt_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     site = Site(tmp_path, worker={**SETTINGS["worker"], "timeout": 0.2, "max_attempts": 1})
     await site.store.open()
-    site.start(site.broker, site.worker)
+    site.start()
     ended = await site.ended(await site.submit("dummy", coerced_request={"data": 1 << 40}))
     assert ended.user_message == "It took longer than 0.2 seconds."
     await site.end()
@@ -211,7 +213,7 @@ async def test_an_attempt_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 async def test_a_worker_that_stops_gives_its_requests_back_uncounted(tmp_path: Path) -> None:
     site = Site(tmp_path, worker={**SETTINGS["worker"], "grace": 0})
     await site.store.open()
-    site.start(site.broker, site.worker)
+    site.start()
     big = await site.submit("dummy", coerced_request={"data": 1 << 40})
     await until(lambda: big in site.worker._running)
     await site.end()
@@ -260,12 +262,11 @@ async def test_of_two_brokers_one_leads_and_the_other_takes_over(site: Site) -> 
     serving = asyncio.create_task(second.serve(stop))
     await site.ended(await site.submit("echo"))
     assert second._term is None
-    site.tasks[0].cancel()  # the first one vanishes without a word
+    site.broker_stop.set()
     await until(lambda: second._term is not None)
     assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
     stop.set()
     await serving
-    del site.tasks[0]
 
 
 async def test_a_broker_that_lost_its_lead_does_nothing_until_it_leads_again(site: Site) -> None:
