@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
+from functools import lru_cache
 from typing import Any
 
 import falcon
@@ -144,8 +146,13 @@ def answer_pending(
     place = f"../uploads/{request.id}" if request.status is Status.UPLOADING else f"./{request.id}"
     resp.set_header("Location", absolute(services, req, caller, place))
     resp.set_header("Retry-After", _RETRY_AFTER)
-    message = request.user_message or f"Request {status}"
-    answer(resp, {"message": message, "status": status}, falcon.HTTP_202)
+    resp.status = falcon.HTTP_202
+    resp.data = _pending_body(request.user_message or f"Request {status}", status)
+
+
+@lru_cache(maxsize=100)
+def _pending_body(message: str, status: str) -> bytes:
+    return json.dumps({"message": message, "status": status}).encode()
 
 
 def answer_state(

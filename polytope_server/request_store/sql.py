@@ -6,6 +6,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,13 +51,12 @@ CREATE TABLE IF NOT EXISTS leases (
 )
 """
 
-_COLUMNS = (
-    *("id", "user_id", "user", "collection", "verb", "status", "timestamp", "last_modified"),
-    *("user_message", "user_request", "coerced_request", "url", "md5", "content_length", "content_type"),
-    *("datasource", "status_history", "attempt", "failures", "not_before", "worker", "lease_until"),
-)
-_INSERT = f"INSERT INTO requests ({', '.join(_COLUMNS)}) VALUES ({', '.join(':' + c for c in _COLUMNS)})"  # noqa: S608 -- names from the line above
+#: In the order of the fields of Request, so that a row becomes one without names.
+_COLUMNS = tuple(field.name for field in fields(Request))
+_ALL = ", ".join(_COLUMNS)
+_INSERT = f"INSERT INTO requests ({_ALL}, user_id) VALUES (:{', :'.join(_COLUMNS)}, :user_id)"
 _JSON = frozenset({"user", "coerced_request", "status_history"})
+_decode = json.JSONDecoder().decode
 _VERBS = {str(verb): verb for verb in Verb}
 _STATUSES = {str(status): status for status in Status}
 _SKETCH = "id, collection, user, user_id, status, attempt, not_before, timestamp"
@@ -105,7 +105,7 @@ class SQLRequestStore(RequestStore):
             raise DuplicateRequestError(f"request {request.id} is stored already") from error
 
     async def get(self, request_id: str) -> Request | None:
-        rows = self._read("SELECT * FROM requests WHERE id = :id", {"id": request_id})
+        rows = self._read(f"SELECT {_ALL} FROM requests WHERE id = :id", {"id": request_id})
         return _to_request(rows[0]) if rows else None
 
     async def find(
@@ -118,16 +118,18 @@ class SQLRequestStore(RequestStore):
     ) -> list[Request]:
         where, parameters = _conditions(user_id=user_id, collection=collection, statuses=statuses)
         parameters["limit"] = -1 if limit is None else limit
-        rows = self._read(f"SELECT * FROM requests WHERE {where} ORDER BY sequence LIMIT :limit", parameters)  # noqa: S608
+        rows = self._read(
+            f"SELECT {_ALL} FROM requests WHERE {where} ORDER BY sequence LIMIT :limit", parameters
+        )
         return [_to_request(row) for row in rows]
 
     async def count(self, *, user_id: str | None = None, statuses: Collection[Status] | None = None) -> int:
         where, parameters = _conditions(user_id=user_id, statuses=statuses)
-        return int(self._read(f"SELECT count(*) FROM requests WHERE {where}", parameters)[0][0])  # noqa: S608
+        return int(self._read(f"SELECT count(*) FROM requests WHERE {where}", parameters)[0][0])
 
     async def existing(self, request_ids: Iterable[str]) -> set[str]:
         where, parameters = _conditions(ids=list(request_ids))
-        return {row["id"] for row in self._read(f"SELECT id FROM requests WHERE {where}", parameters)}  # noqa: S608
+        return {row["id"] for row in self._read(f"SELECT id FROM requests WHERE {where}", parameters)}
 
     async def transition(
         self, request_id: str, expect: Status, attempt: int, to: Status, **changes: Any
@@ -135,8 +137,8 @@ class SQLRequestStore(RequestStore):
         check_transition(expect, to)
         settings = "".join(f", {column} = :set_{column}" for column in changes)
         sql = (
-            f"UPDATE requests SET status = :to, last_modified = :now, {_ENTERED}{settings} "  # noqa: S608 -- columns are Python keywords
-            "WHERE id = :id AND status = :expect AND attempt = :attempt RETURNING *"
+            f"UPDATE requests SET status = :to, last_modified = :now, {_ENTERED}{settings} "
+            f"WHERE id = :id AND status = :expect AND attempt = :attempt RETURNING {_ALL}"
         )
         parameters = {f"set_{name}": _encode(name, value) for name, value in changes.items()}
         parameters |= {"to": to, "now": _now(), "id": request_id, "expect": expect, "attempt": attempt}
@@ -146,7 +148,7 @@ class SQLRequestStore(RequestStore):
     async def promote(self, request_ids: Sequence[str], leader: str, term: int) -> set[str]:
         where, parameters = _conditions(ids=request_ids, statuses=[Status.WAITING])
         sql = (
-            f"UPDATE requests SET status = :to, last_modified = :now, {_ENTERED} WHERE {where} AND EXISTS "  # noqa: S608
+            f"UPDATE requests SET status = :to, last_modified = :now, {_ENTERED} WHERE {where} AND EXISTS "
             "(SELECT 1 FROM leases WHERE name = 'broker' AND holder = :leader AND term = :term) RETURNING id"
         )
         parameters |= {"to": Status.QUEUED, "now": _now(), "leader": leader, "term": term}
@@ -156,8 +158,8 @@ class SQLRequestStore(RequestStore):
     async def claim(self, request_ids: Sequence[str], worker: str, lease: float) -> list[Request]:
         where, parameters = _conditions(ids=request_ids, statuses=[Status.QUEUED])
         sql = (
-            f"UPDATE requests SET status = :to, last_modified = :now, {_ENTERED}, attempt = attempt + 1, "  # noqa: S608
-            f"worker = :worker, lease_until = :now + :lease WHERE {where} RETURNING *"
+            f"UPDATE requests SET status = :to, last_modified = :now, {_ENTERED}, attempt = attempt + 1, "
+            f"worker = :worker, lease_until = :now + :lease WHERE {where} RETURNING {_ALL}"
         )
         parameters |= {"to": Status.PROCESSING, "now": _now(), "worker": worker, "lease": lease}
         rows = await self._write(lambda connection: connection.execute(sql, parameters).fetchall())
@@ -182,7 +184,7 @@ class SQLRequestStore(RequestStore):
 
     async def expired(self, now: float) -> list[Request]:
         rows = self._read(
-            "SELECT * FROM requests WHERE status = 'processing' AND lease_until < :now", {"now": now}
+            f"SELECT {_ALL} FROM requests WHERE status = 'processing' AND lease_until < :now", {"now": now}
         )
         return [_to_request(row) for row in rows]
 
@@ -190,7 +192,7 @@ class SQLRequestStore(RequestStore):
         self, statuses: Collection[Status], request_ids: Sequence[str] | None = None
     ) -> list[Sketch]:
         where, parameters = _conditions(statuses=statuses, ids=request_ids)
-        rows = self._read(f"SELECT {_SKETCH} FROM requests WHERE {where} ORDER BY sequence", parameters)  # noqa: S608
+        rows = self._read(f"SELECT {_SKETCH} FROM requests WHERE {where} ORDER BY sequence", parameters)
         return [_to_sketch(row) for row in rows]
 
     async def remove(
@@ -204,14 +206,14 @@ class SQLRequestStore(RequestStore):
         return await self._delete(*_conditions(user_id=user_id, statuses=statuses))
 
     async def _delete(self, where: str, parameters: dict[str, Any]) -> list[Request]:
-        sql = f"DELETE FROM requests WHERE {where} RETURNING *"  # noqa: S608
+        sql = f"DELETE FROM requests WHERE {where} RETURNING {_ALL}"
         rows = await self._write(lambda connection: connection.execute(sql, parameters).fetchall())
         return [_to_request(row) for row in rows]
 
     async def stale(self, statuses: Collection[Status], before: float, limit: int) -> list[Request]:
         where, parameters = _conditions(statuses=statuses)
         parameters |= {"before": before, "limit": limit}
-        sql = f"SELECT * FROM requests WHERE {where} AND last_modified < :before"  # noqa: S608
+        sql = f"SELECT {_ALL} FROM requests WHERE {where} AND last_modified < :before"
         rows = self._read(f"{sql} ORDER BY last_modified LIMIT :limit", parameters)
         return [_to_request(row) for row in rows]
 
@@ -277,20 +279,17 @@ def _encode(column: str, value: Any) -> Any:
 
 
 def _to_row(request: Request) -> dict[str, Any]:
-    row = {name: getattr(request, name) for name in _COLUMNS if name not in {"user", "user_id"}}
-    row["user"] = request.user.to_document()
-    row = {name: _encode(name, value) for name, value in row.items()}
-    return row | {"user_id": request.user.id}
+    row = {name: _encode(name, getattr(request, name)) for name in _COLUMNS if name != "user"}
+    return row | {"user": json.dumps(request.user.to_document()), "user_id": request.user.id}
 
 
-def _to_request(row: sqlite3.Row) -> Request:
-    fields = dict(zip(row.keys(), row, strict=True))
-    del fields["sequence"], fields["user_id"]
-    fields["user"] = _to_user(fields["user"])
-    fields["coerced_request"] = json.loads(fields["coerced_request"])
-    fields["status_history"] = json.loads(fields["status_history"])
-    fields["verb"], fields["status"] = _VERBS[fields["verb"]], _STATUSES[fields["status"]]
-    return Request(**fields)
+def _to_request(row: Sequence[Any]) -> Request:
+    # PERF: on the path of every poll; by position this takes half of the time that it takes by name.
+    user, collection, verb, text, coerced, *times, status, message, url, md5, length, kind, source = row[:15]
+    return Request(
+        *(_to_user(user), collection, _VERBS[verb], text, _decode(coerced), *times, _STATUSES[status]),
+        *(message, url, md5, length, kind, source, _decode(row[15]), *row[16:]),
+    )
 
 
 @lru_cache(maxsize=1000)  # the same few users again and again, on the path of every poll
