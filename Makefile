@@ -45,7 +45,7 @@ test-unit: $(STAMP) ## run the unit tests
 	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
 
 test-faults: $(STAMP) ## run the tests that kill processes
-	$(BIN)/python -m pytest tests/integration/test_faults.py $(PYTEST_ARGS)
+	POLYTOPE_FAULTS=full $(BIN)/python -m pytest tests/integration/test_faults.py $(PYTEST_ARGS)
 
 coverage: test ## run all tests, and show line by line what they reach (htmlcov/)
 	$(BIN)/python -m coverage html --quiet
