@@ -65,7 +65,9 @@ def load(
         }
     )
     collections = {name: _collection(settings, name, sources) for name, sources in found.items()}
-    return Configuration(settings, collections, _warnings(report, settings), raw)
+    return Configuration(
+        settings, collections, [*_warnings(report, settings), *_missing(collections.values())], raw
+    )
 
 
 def source_rules(source: DataSourceConfig) -> SourceRules:
@@ -129,6 +131,17 @@ def _collection(settings: Settings, name: str, sources: tuple[DataSourceConfig, 
     section = settings.collections[name]
     limits = Limits(section.limits.total, section.limits.per_user, section.limits.per_role)
     return Collection(name, sources, section.roles, limits)
+
+
+def _missing(collections: Iterable[Collection]) -> list[str]:
+    """What a worker on this machine could not serve: other processes do not need it, so no error."""
+    return [
+        f"collections.{collection.name}: datasource {source.name!r} of type {source.type!r} needs the Python "
+        f"package {package!r} where workers run: `pip install 'polytope-server[{source.type}]'`"
+        for collection in collections
+        for source in collection.datasources
+        for package in factory.missing(source)
+    ]
 
 
 def _warnings(report: Report, settings: Settings) -> list[str]:

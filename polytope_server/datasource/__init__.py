@@ -59,6 +59,8 @@ class DataSource(ABC):
     Settings: ClassVar[type[DataSourceSettings]] = DataSourceSettings
     #: Whether it serves requests with a key `feature`, and only those.
     accepts_feature: ClassVar[bool] = False
+    #: Python packages that a worker needs for it, and a frontend does not.
+    requires: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, name: str, settings: Any) -> None:
         """`settings` is an instance of this class's `Settings`."""

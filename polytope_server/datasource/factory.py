@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 from polytope_server import backends
@@ -24,6 +25,11 @@ def settings_of(config: DataSourceConfig) -> DataSourceSettings:
     """The checked keys of its own. Raises pydantic's ValidationError."""
     own: dict[str, Any] = {key: value for key, value in config.keys.items() if key not in GENERIC_KEYS}
     return kind_of(config).Settings.model_validate(own)
+
+
+def missing(config: DataSourceConfig) -> list[str]:
+    """The Python packages that a worker needs for it and that are not installed here."""
+    return [package for package in kind_of(config).requires if find_spec(package) is None]
 
 
 def archives(config: DataSourceConfig) -> bool:

@@ -90,6 +90,7 @@ class FDBDataSource(DataSource):
     """Retrieves fields from one FDB and archives into it."""
 
     Settings = FDBSettings
+    requires = ("pyfdb", "eccodes")
 
     def __init__(self, name: str, settings: FDBSettings) -> None:
         super().__init__(name, settings)
