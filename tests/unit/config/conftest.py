@@ -42,6 +42,7 @@ class StrictSettings(BaseModel):
 class Stub:
     Settings: ClassVar[Any] = StubSettings
     accepts_feature = False
+    requires: tuple[str, ...] = ()
 
     def __init__(self, *arguments: Any) -> None:
         self.arguments = arguments
