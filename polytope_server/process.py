@@ -9,7 +9,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 
@@ -31,6 +32,26 @@ def _watch(parent: int) -> None:  # pragma: no cover -- the tests run on Linux
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
+
+
+async def serve_until(end: Coroutine[Any, Any, object], *tasks: asyncio.Task[None]) -> None:
+    """Run `tasks` until `end` is done, then cancel them.
+
+    A task that ends by itself, which none should, ends the process with its error: whoever supervises
+    starts it anew, while a process that goes on with a part of its work would look alive.
+    """
+    ending = asyncio.create_task(end)
+    try:
+        await asyncio.wait([ending, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():
+                task.result()
+                raise RuntimeError("a part of this process has ended")
+        ending.result()
+    finally:
+        for other in (ending, *tasks):
+            other.cancel()
+        await asyncio.gather(ending, *tasks, return_exceptions=True)
 
 
 def run(serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:

@@ -149,7 +149,12 @@ class Database:
                 job = self._jobs.get()
             ending = job is None
             if group:
-                self._commit(connection, lock, group)
+                try:
+                    self._commit(connection, lock, group)
+                except (OSError, sqlite3.Error) as error:  # the lock, or a rollback that failed
+                    connection.close()
+                    connection = self._connect()
+                    _settle(group, [DatabaseUnavailableError(f"cannot write: {error}")] * len(group))
         connection.close()
         os.close(lock)
 
@@ -167,13 +172,7 @@ class Database:
                     outcomes += self._transaction(connection, [job], alone=True) or []
         finally:
             fcntl.flock(lock, fcntl.LOCK_UN)
-        for (_, future), outcome in zip(group, outcomes, strict=True):
-            if future.cancelled():
-                continue
-            if isinstance(outcome, Exception):
-                future.set_exception(outcome)
-            else:
-                future.set_result(outcome)
+        _settle(group, outcomes)
 
     @staticmethod
     def _transaction(
@@ -189,7 +188,18 @@ class Database:
                 connection.execute("ROLLBACK")
             if not alone:
                 return None
-            if isinstance(error, sqlite3.OperationalError):
+            if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError):
                 return [DatabaseUnavailableError(f"cannot write the database: {error}")]
             return [error]
         return results
+
+
+def _settle(group: list[_Job], outcomes: list[Any]) -> None:
+    """Tell those who wait; some may have gone."""
+    for (_, future), outcome in zip(group, outcomes, strict=True):
+        if future.done() or not future.set_running_or_notify_cancel():
+            continue
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)

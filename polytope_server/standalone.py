@@ -51,13 +51,19 @@ class Supervisor:
         pause = _FIRST_PAUSE
         while not stop.is_set():
             started = time.monotonic()
-            child = await self._start(name)
-            status = await child.wait()
-            if stop.is_set():
-                return
+            try:
+                child = await self._start(name)
+            except OSError as error:  # no memory or no process to be had at the moment
+                logger.error("the %s cannot be started: %s", name, error.strerror)
+            else:
+                if stop.is_set():  # it came too late for the others' signal
+                    child.terminate()
+                status = await child.wait()
+                if stop.is_set():
+                    return
+                logger.error("the %s ended with status %d; starting it again", name, status)
             if time.monotonic() - started > _RUNS_WELL:
                 pause = _FIRST_PAUSE
-            logger.error("the %s ended with status %d; starting it again in %.1f s", name, status, pause)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await stop.wait()
@@ -80,6 +86,8 @@ class Supervisor:
             with suppress(ProcessLookupError):
                 child.send_signal(signal.SIGTERM)
         waiting = [asyncio.create_task(child.wait()) for child in self._children.values()]
+        if not waiting:
+            return
         _, late = await asyncio.wait(waiting, timeout=self._grace)
         if late:
             logger.warning("%d processes did not end in time and are killed", len(late))

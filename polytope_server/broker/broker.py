@@ -17,6 +17,7 @@ from uuid import uuid4
 from polytope_server.broker.schedule import Schedule
 from polytope_server.config import Configuration, create_backend
 from polytope_server.notices import Notice, Notices, Topic
+from polytope_server.process import serve_until
 from polytope_server.queue import Message, Queue, QueueUnavailableError
 from polytope_server.request import Request, Status
 from polytope_server.request_store import RequestStore, Sketch, StoreUnavailableError
@@ -57,10 +58,7 @@ class Broker:
         await self._notices.subscribe(set(Topic), self._on_notice)
         renewing = asyncio.create_task(self._keep_lead())
         working = asyncio.create_task(self._work())
-        await stop.wait()
-        for task in (renewing, working):
-            task.cancel()
-        await asyncio.gather(renewing, working, return_exceptions=True)
+        await serve_until(stop.wait(), renewing, working)
         await self._queue.close()
         if self._term is not None:
             await self._store.resign("broker", self._name)

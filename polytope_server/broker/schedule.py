@@ -6,7 +6,7 @@ costs the same however many requests wait: a user at the limit is put aside unti
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -21,7 +21,7 @@ class _Lane:
     """The requests of one user in one collection."""
 
     user_id: str
-    waiting: deque[Sketch] = field(default_factory=deque)
+    waiting: OrderedDict[str, Sketch] = field(default_factory=OrderedDict)
     active: int = 0
     in_turn: bool = False
 
@@ -86,13 +86,14 @@ class Schedule:
             return
         status, sketch = known
         self._counts[status] -= 1
-        if status is Status.WAITING:
-            return  # its entry in the lane is skipped when its turn comes
         group = self._groups[sketch.collection]
         lane = group.lanes[sketch.user_id]
-        group.active -= 1
-        lane.active -= 1
-        self._give_turn(group, lane)
+        if status is Status.WAITING:
+            lane.waiting.pop(request_id, None)
+        else:
+            group.active -= 1
+            lane.active -= 1
+            self._give_turn(group, lane)
         if not lane.waiting and not lane.active and not lane.in_turn:
             del group.lanes[sketch.user_id]
 
@@ -121,7 +122,7 @@ class Schedule:
         group = self._groups[sketch.collection]
         lane = group.lanes.setdefault(sketch.user_id, _Lane(sketch.user_id))
         if status is Status.WAITING:
-            lane.waiting.append(sketch)
+            lane.waiting[sketch.id] = sketch
             self._give_turn(group, lane)
         else:
             group.active += 1
@@ -140,21 +141,19 @@ class Schedule:
         while group.turns and not group.full:
             lane = group.turns.popleft()
             lane.in_turn = False
-            while lane.waiting and self.status(lane.waiting[0].id) is not Status.WAITING:
-                lane.waiting.popleft()
             if not lane.waiting:
                 if not lane.active:
                     group.lanes.pop(lane.user_id, None)
                 continue
             if self._within_limit(group, lane):
-                sketch = lane.waiting.popleft()
+                _, sketch = lane.waiting.popitem(last=False)
                 self._give_turn(group, lane)
                 return sketch
         return None
 
     @staticmethod
     def _within_limit(group: _Group, lane: _Lane) -> bool:
-        sketch = lane.waiting[0]
+        sketch = next(iter(lane.waiting.values()))
         user = User("", sketch.realm, sketch.roles)
         limit = group.collection.limits.of_user(user)
         return limit is None or lane.active < limit

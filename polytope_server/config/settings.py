@@ -75,7 +75,7 @@ class FrontendSettings(Section):
     submit_wait: Duration = Field(
         0.0, le=300, description="A POST is held at most this long, to report an early failure on it."
     )
-    max_body: Size = Field(2 << 20, description="Largest body of a call that is not an upload.")
+    max_body: Size = Field(512 << 10, description="Largest body of a call that is not an upload.")
     max_upload: Size = Field(1 << 40, description="Largest upload.")
 
 

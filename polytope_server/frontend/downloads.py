@@ -31,7 +31,7 @@ class DownloadResource:
             found = await self._services.staging.stat(full_name)
         except ObjectNotFoundError:
             refuse(falcon.HTTP_404, f"There is no result {shown(full_name)}")
-        etag = f'"{found.md5}"' if found.md5 else f'"{found.size:x}-{found.modified:x}"'
+        etag = f'"{found.md5}"' if found.md5 else f'"{found.size:x}-{int(found.modified * 1e6):x}"'
         resp.set_header("ETag", etag)
         resp.set_header("Accept-Ranges", "bytes")
         known = req.get_header("if-none-match") or ""

@@ -15,6 +15,8 @@ from polytope_server.request import Request, Status, Verb
 from polytope_server.user import User
 from polytope_server.worker.inputs import refusal
 
+_LONGEST_URL = 4096
+
 
 def make_request(services: Services, collection: Collection, user: User, body: Any) -> Request:
     """The request that the body of a submission describes. Ends the call with the reason if it is bad."""
@@ -60,7 +62,9 @@ def _input_url(services: Services, verb: Verb, url: Any) -> str:
         return ""
     if not isinstance(url, str):
         refuse(falcon.HTTP_400, "The value of 'url' is not a string")
-    if reason := refusal(shown(url) if len(url) > 4096 else url, services.input_hosts):
+    if len(url) > _LONGEST_URL or shown_lines(url) != url:
+        refuse(falcon.HTTP_400, f"The value of 'url' is not an address of at most {_LONGEST_URL} characters")
+    if reason := refusal(url, services.input_hosts):
         refuse(falcon.HTTP_400, shown_lines(reason))
     return url
 

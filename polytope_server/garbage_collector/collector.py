@@ -65,8 +65,8 @@ class GarbageCollector:
 
     async def _remove(self, request: Request) -> None:
         # The request goes first: should this process end in between, its objects are orphans.
-        await self._store.remove(request.id, statuses={request.status})
-        await self._staging.delete_request(request.id)
+        if await self._store.remove(request.id, statuses={request.status}) is not None:
+            await self._staging.delete_request(request.id)
 
     async def _remove_unfinished(self) -> None:
         await self._staging.abandoned(time.time() - self._write_time)

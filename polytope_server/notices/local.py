@@ -100,9 +100,11 @@ class LocalNotices(Notices):
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
             try:
                 connection.connect(local_sockets.address(subscribers.folder / name))
-            except OSError:  # its process is dead
+            except ConnectionRefusedError:  # its process is dead
                 connection.close()
                 (subscribers.folder / name).unlink(missing_ok=True)
+            except OSError:
+                connection.close()
             else:
                 subscribers.peers[name] = _Peer(connection)
 
@@ -115,9 +117,12 @@ class LocalNotices(Notices):
                 del peer.waiting[:_BATCH]
         except BlockingIOError:  # the kernel keeps only a few datagrams for each receiver
             self._loop.add_writer(peer.connection, self._resume, subscribers, name)
-        except OSError:
+        except ConnectionRefusedError:  # its process is dead
             self._drop(subscribers, name)
             (subscribers.folder / name).unlink(missing_ok=True)
+        except OSError:  # not for ever: it is found again when the folder is read again
+            self._drop(subscribers, name)
+            subscribers.stamp = -1
 
     def _resume(self, subscribers: _Subscribers, name: str) -> None:
         assert self._loop is not None  # noqa: S101 -- only _send asks for this

@@ -53,8 +53,9 @@ class _Lines(asyncio.Protocol):
         """Handle one line."""
 
     def send(self, *words: object) -> None:
-        """Send one line."""
-        self.transport.write((" ".join(map(str, words)) + "\n").encode())
+        """Send one line; nothing once the connection has ended."""
+        if not self.transport.is_closing():
+            self.transport.write((" ".join(map(str, words)) + "\n").encode())
 
 
 class _Consumer(_Lines):
@@ -161,6 +162,7 @@ class _Client(_Lines):
         )
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._queue.disconnected(self)
         if not self.ended.done():
             self.ended.set_result(None)
 
@@ -207,6 +209,11 @@ class LocalQueue(Queue):
         client.send("H", ",".join(self._queues))
         client.send("C", self._credit)
 
+    def disconnected(self, client: _Client) -> None:
+        """A connection has ended: what is granted from now on is told to the next one."""
+        if self._client is client:
+            self._client = None
+
     def deliver(self, delivery: Delivery) -> None:
         """A message has come."""
         self._credit -= 1
@@ -229,7 +236,6 @@ class LocalQueue(Queue):
             try:
                 await client.ended
             finally:
-                self._client = None
                 transport.close()
             logger.info("the connection to the queue ended; connecting again")
 

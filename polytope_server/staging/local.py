@@ -67,15 +67,15 @@ class _Writer:
                 view = view[self._file.write(view) :]
 
     def finish(self, target: Path, content_type: str) -> StagedObject:
-        """Make the object appear under its name, complete and on disk."""
+        """Make the object appear under its name, complete. The bytes are on disk before the name is."""
         self.write([])
         assert self._file is not None  # noqa: S101 -- write() opened it
         os.fsync(self._file.fileno())
         self._file.close()
         target.parent.mkdir(exist_ok=True)
+        self.path.rename(target)
         meta = {"content_type": content_type, "md5": self.digest.hexdigest()}
         _meta(target).write_text(json.dumps(meta))
-        self.path.rename(target)
         return _stat(target)
 
     def discard(self) -> None:
@@ -205,6 +205,9 @@ class LocalStaging(Staging):
             old = [path for path in self._unfinished.iterdir() if _modified(path) < before]
             for path in old:
                 path.unlink(missing_ok=True)
+            for folder in self._objects.iterdir():
+                if _modified(folder) < before and next(_files(folder), None) is None:
+                    shutil.rmtree(folder, ignore_errors=True)
             return len(old)
 
         return await self._run(remove)

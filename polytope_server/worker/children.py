@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 _CRASHED = "The data source ended unexpectedly."
 _PAUSE = 0.2
+#: To import and prepare its data sources a child gets so many seconds.
+_START_TIME = 120.0
 #: A child that is told to end gets so many seconds.
 _LAST_WORDS = 2.0
 
@@ -51,7 +53,8 @@ class Child:
         child = cls(process, reader, writer)
         try:
             child._send(Frame.CONFIG, json.dumps(config).encode())
-            await child._receive()
+            async with asyncio.timeout(_START_TIME):
+                await child._receive()
         except BaseException:
             await child.kill()
             raise
@@ -168,7 +171,7 @@ class Children:
         while not self._retired:
             try:
                 child = await Child.start(self._config)
-            except (TemporaryError, OSError):
+            except (TemporaryError, OSError, TimeoutError):
                 logger.warning("a child process did not start; trying again")
                 await asyncio.sleep(_PAUSE)
                 continue
@@ -202,6 +205,10 @@ class Children:
     async def close(self) -> None:
         """End all of them."""
         self.retire()
-        # Not cancelled: a process that is just being started would be left behind.
-        await asyncio.gather(*self._starting, return_exceptions=True)
+        # Not cancelled at once: a process that is just being started would be left behind.
+        if self._starting:
+            _, late = await asyncio.wait(self._starting, timeout=_LAST_WORDS)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
         await asyncio.gather(*(child.end() for child in self._all))

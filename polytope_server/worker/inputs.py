@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
 import requests
@@ -13,7 +14,9 @@ from polytope_server.staging import Staging
 
 #: Marks the `url` of a request whose input was uploaded; the name of the staged object follows.
 STAGED = "staging:"
-_CHUNK = 1 << 20
+_CHUNK = 64 << 10
+#: A pool of its own: hosts that are slow hold up nothing but each other.
+_threads = ThreadPoolExecutor(16, thread_name_prefix="input")
 _TIMEOUT = (10, 60)
 
 
@@ -46,9 +49,10 @@ async def open_input(url: str, staging: Staging, hosts: Collection[str], limit: 
     session = requests.Session()
     session.trust_env = False
     try:
-        response = await asyncio.to_thread(_get, session, url)
+        loop = asyncio.get_running_loop()
+        response = await loop.run_in_executor(_threads, _get, session, url)
         chunks = response.iter_content(_CHUNK)
-        while chunk := await asyncio.to_thread(next, chunks, b""):
+        while chunk := await loop.run_in_executor(_threads, next, chunks, b""):
             size += len(chunk)
             if size > limit:
                 raise DataSourceError(f"The input is larger than {limit} bytes")

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,6 +17,7 @@ from polytope_server.config import Configuration, create_backend
 from polytope_server.datasource import DataSourceError, TemporaryError, factory
 from polytope_server.metric_store import MetricStore, RequestStatusChange
 from polytope_server.notices import Notice, Notices, Topic
+from polytope_server.process import serve_until
 from polytope_server.queue import DEFAULT_QUEUE, Delivery, Queue
 from polytope_server.request import Request, Status, Verb
 from polytope_server.request_store import RequestStore, StoreUnavailableError
@@ -33,6 +35,8 @@ from polytope_server.worker.inputs import STAGED, open_input
 logger = logging.getLogger(__name__)
 
 _PAUSE = 0.2
+#: To give a request back may take so many seconds.
+_LAST_WORDS = 5.0
 
 
 class Worker:
@@ -59,19 +63,18 @@ class Worker:
         await self._notices.subscribe({Topic.REMOVED}, self._on_removed)
         await self._queue.open_consumer([DEFAULT_QUEUE], self._on_delivery)
         self._children.start(ready=lambda: self._queue.grant(1))
-        renewing = asyncio.create_task(self._renew_leases())
         logger.info("worker %s is ready", self._name)
-        await stop.wait()
-        await self._queue.close()
-        self._children.retire()
-        await self._drain()
-        renewing.cancel()
+        # Leases are renewed to the end, for the requests that may still finish.
+        await serve_until(self._drain(stop), asyncio.create_task(self._renew_leases()))
         await self._children.close()
         for part in (self._metrics, self._staging, self._notices, self._store):
             await part.close()
 
-    async def _drain(self) -> None:
-        """Let requests end for `worker.grace` seconds, then give them back to the queue."""
+    async def _drain(self, stop: asyncio.Event) -> None:
+        """When told to stop, let requests end for `worker.grace` seconds, then give them back."""
+        await stop.wait()
+        await self._queue.close()
+        self._children.retire()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._settings.grace)
         for task in list(self._tasks):
@@ -161,13 +164,18 @@ class Worker:
             await self._retry(request, str(error), max_attempts)
         except asyncio.CancelledError as error:
             if error.args != ("lost",):
-                await self._hand_back(request)
+                # A store that cannot be reached must not keep this process: the lease ends by itself.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LAST_WORDS):
+                        await self._hand_back(request)
         except Exception:
             logger.exception("an attempt failed unexpectedly")
             await self._retry(request, "An internal error occurred.", max_attempts)
         finally:
             if child is not None:
                 await self._children.give_back(child)
+            else:
+                self._queue.grant(1)
 
     def _source(self, request: Request) -> DataSourceConfig:
         collection = self._collections.get(request.collection)
