@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -48,15 +49,27 @@ class LocalStagingSettings(BaseModel):
 
 
 class _Writer:
-    """Writes one object, in a thread: gathers chunks, counts and sums them."""
+    """Writes one object, in a thread: gathers chunks, counts and sums them.
+
+    Whoever gives up on it may do so while the thread still works: the lock lets one finish before the other.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.size = 0
         self.digest = hashlib.md5(usedforsecurity=False)
         self._file: IO[bytes] | None = None
+        self._target: Path | None = None
+        self._discarded = False
+        self._lock = threading.Lock()
 
     def write(self, chunks: list[bytes]) -> None:
+        with self._lock:
+            self._write(chunks)
+
+    def _write(self, chunks: list[bytes]) -> IO[bytes]:
+        if self._discarded:
+            raise StagingUnavailableError("the object was given up")
         if self._file is None:
             self._file = self.path.open("xb", buffering=0)
         for chunk in chunks:
@@ -65,23 +78,33 @@ class _Writer:
             self.digest.update(view)
             while view:
                 view = view[self._file.write(view) :]
+        return self._file
 
-    def finish(self, target: Path, content_type: str) -> StagedObject:
-        """Make the object appear under its name, complete. The bytes are on disk before the name is."""
-        self.write([])
-        assert self._file is not None  # noqa: S101 -- write() opened it
-        os.fsync(self._file.fileno())
-        self._file.close()
-        target.parent.mkdir(exist_ok=True)
-        self.path.rename(target)
-        meta = {"content_type": content_type, "md5": self.digest.hexdigest()}
-        _meta(target).write_text(json.dumps(meta))
-        return _stat(target)
+    def finish(self, chunks: list[bytes], target: Path, content_type: str) -> StagedObject:
+        """Write the last chunks, and make the object appear under its name, complete.
+
+        The bytes are on disk before the name is.
+        """
+        with self._lock:
+            file = self._write(chunks)
+            os.fsync(file.fileno())
+            file.close()
+            target.parent.mkdir(exist_ok=True)
+            self.path.rename(target)
+            self._target = target
+            meta = {"content_type": content_type, "md5": self.digest.hexdigest()}
+            _meta(target).write_text(json.dumps(meta))
+            return _stat(target)
 
     def discard(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        self.path.unlink(missing_ok=True)
+        """Leave nothing behind, whatever was done so far."""
+        with self._lock:
+            self._discarded = True
+            if self._file is not None:
+                self._file.close()
+            self.path.unlink(missing_ok=True)
+            if self._target is not None:
+                _remove(self._target)
 
 
 class LocalStaging(Staging):
@@ -134,11 +157,7 @@ class LocalStaging(Staging):
                     await self._run(writer.write, gathered)
                     gathered, size = [], 0
 
-            def finish() -> StagedObject:
-                writer.write(gathered)
-                return writer.finish(target, content_type)
-
-            return await self._run(finish)
+            return await self._run(writer.finish, gathered, target, content_type)
         except BaseException:
             writer.discard()
             raise
@@ -173,12 +192,7 @@ class LocalStaging(Staging):
 
         def remove() -> bool:
             existed = path.exists()
-            for file in (path, _meta(path)):
-                file.unlink(missing_ok=True)
-            try:
-                path.parent.rmdir()
-            except OSError:  # it holds another object, or is gone
-                pass
+            _remove(path)
             return existed
 
         return await self._run(remove)
@@ -214,6 +228,15 @@ class LocalStaging(Staging):
 
     def public_url(self, name: str) -> str | None:
         return None
+
+
+def _remove(path: Path) -> None:
+    for file in (path, _meta(path)):
+        file.unlink(missing_ok=True)
+    try:
+        path.parent.rmdir()
+    except OSError:  # it holds another object, or is gone
+        pass
 
 
 def _meta(path: Path) -> Path:

@@ -136,6 +136,21 @@ class QueueContract:
         await until(lambda: consumer.ids[-1] == "b")
         assert await second.count() == 0
 
+    async def test_an_answer_after_the_end_of_the_queue_does_nothing(self, make: Connect) -> None:
+        publisher = await self._publisher(make)
+        consumer = await self._consumer(make, 2)
+        await publisher.publish([Message("a"), Message("b")])
+        await until(lambda: len(consumer.ids) == 2)
+        await publisher.close()
+        turns = iter(range(20))
+        await until(lambda: next(turns, None) is None)
+        consumer.deliveries[0].ack()
+        consumer.deliveries[1].nack()
+        consumer.queue.grant(1)
+        heir = await self._publisher(make)
+        await heir.publish([Message("c")])
+        await until(lambda: consumer.ids[-1] == "c")
+
     async def test_publishing_needs_an_open_queue(self, connect: Connect) -> None:
         with pytest.raises(QueueUnavailableError):
             await connect().publish([Message("a")])

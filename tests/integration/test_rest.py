@@ -1319,3 +1319,22 @@ def test_wrong_credentials_do_not_become_anonymous(at_extras: Callers, header: s
     assert answer.status_code == 401
     assert 'Basic realm="test"' in answer.headers["WWW-Authenticate"]
     assert 'Bearer realm="' in answer.headers["WWW-Authenticate"]
+
+
+def test_a_result_whose_meta_file_was_lost_is_still_served(server: StandaloneServer, alice: Caller) -> None:
+    request_id = server.submit(alice.session, "echo", "hello")
+    place = server.poll(alice.session, request_id).json()["location"].removeprefix("../")
+    name = place.removeprefix("downloads/")
+    (server.data / "staging" / "objects" / f"{name}.meta").unlink()
+    answer = alice("GET", f"/{place}")
+    assert (answer.status_code, answer.content) == (200, b"hello")
+    assert answer.headers["ETag"]
+    assert alice("HEAD", f"/{place}").status_code == 200
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1/\ud800", "http://127.0.0.1/" + "x" * 5000, 7])
+def test_an_input_address_that_cannot_be_one_is_refused(alice: Caller, url: object) -> None:
+    body = {"verb": "archive", "request": {"class": "od"}, "url": url}
+    answer = alice("POST", "/requests/echo", json=body)
+    assert answer.status_code == 400, answer.text
+    assert "'url'" in answer.json()["message"]

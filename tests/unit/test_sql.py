@@ -63,6 +63,28 @@ async def test_a_write_that_nobody_waits_for_any_more_disturbs_nothing(database:
     assert 2 in numbers(database)
 
 
+async def test_a_transaction_that_cannot_even_be_rolled_back_stops_nobody(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(database, "_transaction", fail)
+    with pytest.raises(DatabaseUnavailableError, match="disk I/O error"):
+        await database.write(insert(1))
+    monkeypatch.undo()
+    await database.write(insert(2))
+    assert numbers(database) == [2]
+
+
+async def test_a_damaged_database_is_unavailability(database: Database) -> None:
+    def fail(connection: sqlite3.Connection) -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    with pytest.raises(DatabaseUnavailableError, match="malformed"):
+        await database.write(fail)
+
+
 async def test_several_processes_write_at_the_same_time(database: Database, tmp_path: Path) -> None:
     script = f"""
 import asyncio, sys

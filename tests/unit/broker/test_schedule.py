@@ -114,6 +114,16 @@ def test_a_removed_request_is_not_chosen() -> None:
     assert plan.count(Status.WAITING) == 0
 
 
+def test_revoked_requests_leave_nothing_behind() -> None:
+    plan = schedule(c=Limits(total=0))
+    for _ in range(100):
+        waiting = sketch()
+        plan.update([waiting])
+        plan.remove(waiting.id)
+    lanes = plan._groups["c"].lanes.values()
+    assert sum(len(lane.waiting) for lane in lanes) == 0
+
+
 def test_what_is_active_at_the_start_counts() -> None:
     plan = schedule(c=Limits(total=2))
     plan.update([sketch(status=Status.QUEUED), sketch(status=Status.PROCESSING), sketch()])

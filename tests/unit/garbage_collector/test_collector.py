@@ -86,6 +86,16 @@ async def test_requests_that_never_got_their_upload_go(site: Site) -> None:
     assert await site.requests() == set()
 
 
+async def test_an_upload_that_arrives_meanwhile_is_kept(site: Site) -> None:
+    request_id = await site.add(Status.UPLOADING, 2 * DAY)
+    found = await site.store.get(request_id)
+    assert found is not None
+    name = await site.put(request_id, 5)
+    await site.store.transition(request_id, Status.UPLOADING, 0, Status.WAITING, url=f"staging:{name}")
+    await site.collector._remove(found)  # as it stood when the collector read it
+    assert await site.objects() == {name}
+
+
 async def test_objects_without_a_request_go(site: Site) -> None:
     kept = await site.add(Status.PROCESSED, size=5)
     await site.put("gone", 5)

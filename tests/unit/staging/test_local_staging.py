@@ -1,12 +1,15 @@
+import asyncio
 import os
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from polytope_server.staging import Staging, StagingUnavailableError
-from polytope_server.staging.local import LocalStaging, LocalStagingSettings
+from polytope_server.staging.local import LocalStaging, LocalStagingSettings, _Writer
 from polytope_server.testing.staging import StagingContract
 
 
@@ -32,6 +35,39 @@ class TestLocalStaging(StagingContract):
         os.utime(left, (1000, 1000))
         assert await staging.abandoned(time.time() - 60) == 1
         assert not left.exists()
+
+    async def test_a_folder_that_a_killed_writer_left_empty_is_removed(
+        self, staging: Staging, tmp_path: Path
+    ) -> None:
+        kept = await self._put(staging)
+        left = tmp_path / "staging" / "objects" / "left"
+        left.mkdir()
+        await staging.abandoned(time.time() + 60)
+        assert not left.exists()
+        assert (await staging.stat(kept.name)).size == 4
+
+    @pytest.mark.parametrize("moment", ["_write", "rename"])
+    async def test_giving_up_while_the_disk_works_leaves_nothing(
+        self, staging: Staging, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+    ) -> None:
+        reached, go_on = threading.Event(), threading.Event()
+        owner = _Writer if moment == "_write" else Path
+        real = getattr(owner, moment)
+
+        def slow(*arguments: Any) -> Any:
+            reached.set()
+            assert go_on.wait(20)
+            return real(*arguments)
+
+        monkeypatch.setattr(owner, moment, slow)
+        writing = asyncio.create_task(self._put(staging))
+        await asyncio.to_thread(reached.wait, 20)
+        writing.cancel()
+        threading.Timer(0.01, go_on.set).start()  # discard() waits for the thread, which waits for this
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        assert not list((tmp_path / "staging" / "unfinished").iterdir())
+        assert not list((tmp_path / "staging" / "objects").iterdir())
 
     async def test_the_folder_is_closed_to_others(self, staging: Staging, tmp_path: Path) -> None:
         assert (tmp_path / "staging" / "objects").stat().st_mode & 0o077 == 0

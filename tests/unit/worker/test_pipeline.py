@@ -276,3 +276,34 @@ async def test_a_broker_that_lost_its_lead_does_nothing_until_it_leads_again(sit
     waiting = await site.submit("echo")
     assert (await site.ended(waiting)).status is Status.PROCESSED
     assert (site.broker._term or 0) > 1
+
+
+async def test_a_revoke_while_a_child_is_being_replaced_loses_no_slot(tmp_path: Path) -> None:
+    site = Site(tmp_path, worker={**SETTINGS["worker"], "concurrency": 1})
+    await site.store.open()
+    site.start()
+    await until(lambda: site.worker._children._all)
+    (child,) = site.worker._children._all
+    await child.kill()
+    lost = await site.submit("echo")
+    await until(lambda: lost in site.worker._running)
+    await site.store.remove(lost)
+    site.broker._notices.publish(Topic.REMOVED, lost)
+    await until(lambda: lost not in site.worker._running)
+    for _ in range(3):
+        assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
+    await site.end()
+    await site.store.close()
+
+
+async def test_a_part_that_fails_ends_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    site = Site(tmp_path)
+
+    async def fail(*_: Any) -> None:
+        raise RuntimeError("a fault of the program")
+
+    monkeypatch.setattr(site.broker, "_turn", fail)
+    with pytest.raises(RuntimeError, match="a fault of the program"):
+        await asyncio.wait_for(site.broker.serve(asyncio.Event()), 20)
+    for part in (site.broker._queue, site.broker._notices, site.broker._store):
+        await part.close()
