@@ -33,10 +33,10 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 demo: $(STAMP) ## start a server, retrieve fields from it, draw a map, stop it
-	@$(DEMONSTRATION) demo $(DEMONSTRATION_ARGS)
+	@exec $(DEMONSTRATION) demo $(DEMONSTRATION_ARGS)
 
 run: $(STAMP) ## start a server with demonstration data, and leave it running
-	@$(DEMONSTRATION) run $(DEMONSTRATION_ARGS)
+	@exec $(DEMONSTRATION) run $(DEMONSTRATION_ARGS)
 
 test: $(STAMP) ## run all tests, with coverage
 	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)

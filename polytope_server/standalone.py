@@ -97,6 +97,15 @@ class Supervisor:
             await asyncio.wait(late)
 
 
+def in_use(data: Path) -> bool:
+    """Whether a server runs on this data folder now."""
+    try:
+        with _locked(data):
+            return False
+    except FolderInUseError:
+        return True
+
+
 class _locked:
     """Holds the data folder for this server; the lock ends with the process, however it ends."""
 

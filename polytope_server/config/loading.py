@@ -65,9 +65,12 @@ def load(
         }
     )
     collections = {name: _collection(settings, name, sources) for name, sources in found.items()}
-    return Configuration(
-        settings, collections, [*_warnings(report, settings), *_missing(collections.values())], raw
-    )
+    warnings = [
+        *_warnings(report, settings),
+        *_missing(collections.values()),
+        *_unknown_realms(settings, collections.values()),
+    ]
+    return Configuration(settings, collections, warnings, raw)
 
 
 def source_rules(source: DataSourceConfig) -> SourceRules:
@@ -131,6 +134,21 @@ def _collection(settings: Settings, name: str, sources: tuple[DataSourceConfig, 
     section = settings.collections[name]
     limits = Limits(section.limits.total, section.limits.per_user, section.limits.per_role)
     return Collection(name, sources, section.roles, limits)
+
+
+def _unknown_realms(settings: Settings, collections: Iterable[Collection]) -> list[str]:
+    """Realms in the roles of collections to which nobody who gets in can belong: most likely a typo."""
+    peers = [peer.allowed_realms for peer in settings.federation.values()]
+    if "any" in peers or not settings.authentication:
+        return []
+    known = {realm for realm in settings.authentication if realm != "cache"}.union(*peers)
+    return [
+        f"collections.{collection.name}.roles: nobody is of the realm {realm!r}; {suggestion(realm, known)}"
+        for collection in collections
+        if isinstance(collection.roles, Mapping)
+        for realm in collection.roles
+        if realm not in known
+    ]
 
 
 def _missing(collections: Iterable[Collection]) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from polytope_server.demonstration import server
 from polytope_server.demonstration.setup import USER, Setup, prepare
+from polytope_server.standalone import in_use
 
 _USUAL_PORT = 5000
 
@@ -65,7 +66,14 @@ def run(data: Path, port: int | None) -> int:
 
 
 def _prepare(data: Path, port: int) -> Setup:
-    _say(f"filling the FDB in {data.resolve() / 'fdb'} (once for each day)")
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Before anything is written: the configuration there is that of the running server.
+    if in_use(data):
+        raise server.DemonstrationError(
+            f"a server runs on {data} already (make run in another terminal?); "
+            "stop it, or name another folder: make demo DATA=FOLDER"
+        )
+    _say(f"filling the FDB in {data.resolve() / 'fdb'}, where today's fields are missing")
     return prepare(data, port)
 
 

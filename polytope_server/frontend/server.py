@@ -51,6 +51,8 @@ class _Logger(Logger):  # type: ignore[misc]
         self.error_log = logging.getLogger("gunicorn.error")
         self.access_log = logging.getLogger("gunicorn.access")
         self.error_log.propagate = True
+        # On every stop: uvicorn has closed the socket already.
+        self.error_log.addFilter(lambda record: "Error while closing socket" not in record.getMessage())
 
 
 class Server(BaseApplication):  # type: ignore[misc]

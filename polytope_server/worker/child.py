@@ -77,6 +77,7 @@ class Server:
 
     def run(self, job: dict[str, Any]) -> None:
         """Do one job and send its outcome."""
+        log.request_id.set(job["request_id"])
         try:
             self._work(job)
         except DataSourceError as error:
@@ -87,7 +88,7 @@ class Server:
             raise
         except Exception:
             # What went wrong inside is for the operator's log; it may hold paths and addresses.
-            logger.exception("request %s: the data source failed", job["request_id"])
+            logger.exception("the data source failed")
             self._connection.send(Frame.RETRY, b"The data source failed unexpectedly.")
 
     def _work(self, job: dict[str, Any]) -> None:

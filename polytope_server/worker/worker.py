@@ -249,7 +249,7 @@ class Worker:
             logger.info("attempt %d was overtaken; its outcome is dropped", request.attempt)
             return False
         self._notices.publish(Topic.REQUEUED if to is Status.QUEUED else Topic.ENDED, request.id)
-        logger.info("%s", to)
+        logger.info("%s", f"failed: {recorded.user_message}" if to is Status.FAILED else to)
         if to is not Status.QUEUED:
             self._spawn(self._count(recorded))
         return True

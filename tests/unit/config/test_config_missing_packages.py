@@ -20,3 +20,14 @@ def test_a_missing_package_is_a_warning_that_says_what_to_install(
     assert "collections.c: datasource 'f'" in warning
     assert "no_such_package" in warning
     assert "pip install 'polytope-server[fdb]'" in warning
+
+
+def test_a_realm_to_which_nobody_can_belong_is_warned_of(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text(
+        "authentication: {site: {authenticators: {u: {type: anonymous}}}}\n"
+        "datasources: {e: {type: echo}}\n"
+        "collections: {c: {roles: {sit: [default], site: [x]}, datasources: [e]}}\n"
+    )
+    (warning,) = load([tmp_path / "c.yaml"], system_file=tmp_path / "none").warnings
+    assert "collections.c.roles: nobody is of the realm 'sit'" in warning
+    assert "'site'" in warning
