@@ -487,7 +487,7 @@ def test_the_reasons_of_the_data_sources_are_listed(alice: Caller) -> None:
 
 
 def test_a_body_beyond_the_limit_is_413(alice: Caller) -> None:
-    limit = 2 << 20
+    limit = 512 << 10
     frame = len(json.dumps({"verb": "retrieve", "request": ""}))
     fits = json.dumps({"verb": "retrieve", "request": "x" * (limit - frame)})
     kind = {"Content-Type": "application/json"}
