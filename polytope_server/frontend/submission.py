@@ -10,10 +10,10 @@ import falcon
 from polytope_server.collection import Collection
 from polytope_server.frontend.calls import refuse, shown
 from polytope_server.frontend.services import Services, Source
+from polytope_server.inputs import refusal
 from polytope_server.language import RequestError, coerce, match, parse
 from polytope_server.request import Request, Status, Verb
 from polytope_server.user import User
-from polytope_server.worker.inputs import refusal
 
 _LONGEST_URL = 4096
 

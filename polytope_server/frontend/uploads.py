@@ -15,10 +15,10 @@ from polytope_server import log
 from polytope_server.frontend.calls import answer, identify, refuse, shown
 from polytope_server.frontend.requests import answer_pending, answer_state, poll, refuse_failed
 from polytope_server.frontend.services import Services
+from polytope_server.inputs import STAGED
 from polytope_server.notices import Topic
 from polytope_server.request import Request, Status, Verb
 from polytope_server.staging import StagedObject, new_object_name
-from polytope_server.worker.inputs import STAGED
 
 #: The next bytes of an upload must come within so many seconds.
 _CHUNK_TIME = 60.0

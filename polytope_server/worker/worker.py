@@ -15,6 +15,7 @@ from polytope_server import log
 from polytope_server.collection import DataSourceConfig
 from polytope_server.config import Configuration, create_backend
 from polytope_server.datasource import DataSourceError, TemporaryError, factory
+from polytope_server.inputs import STAGED, open_input
 from polytope_server.metric_store import MetricStore, RequestStatusChange
 from polytope_server.notices import Notice, Notices, Topic
 from polytope_server.process import serve_until
@@ -30,7 +31,6 @@ from polytope_server.staging import (
     new_object_name,
 )
 from polytope_server.worker.children import Child, Children
-from polytope_server.worker.inputs import STAGED, open_input
 
 logger = logging.getLogger(__name__)
 

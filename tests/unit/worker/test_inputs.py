@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from polytope_server.datasource import DataSourceError, TemporaryError
+from polytope_server.inputs import STAGED, open_input, refusal
 from polytope_server.staging import Staging, new_object_name
 from polytope_server.staging.local import LocalStaging, LocalStagingSettings
 from polytope_server.testing.staging import chunked
-from polytope_server.worker.inputs import STAGED, open_input, refusal
 
 HOSTS = ["127.0.0.1"]
 

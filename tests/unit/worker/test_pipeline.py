@@ -13,13 +13,13 @@ import yaml
 
 from polytope_server.broker.broker import Broker
 from polytope_server.config import load
+from polytope_server.inputs import STAGED
 from polytope_server.notices import Topic
 from polytope_server.request import TERMINAL, Request, Status, Verb
 from polytope_server.request_store import StoreUnavailableError
 from polytope_server.testing.server import CONFIG
 from polytope_server.testing.waiting import until
 from polytope_server.user import User
-from polytope_server.worker.inputs import STAGED
 from polytope_server.worker.worker import Worker
 
 USER = User("alice", "test")
