@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection as Container
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from polytope_server.user import User
+
+#: The queue of everything that names no other.
+DEFAULT_QUEUE = "default"
 
 #: `roles` as written in the configuration: by realm, or for every realm.
 Roles = Mapping[str, str | list[str]] | list[str] | str | None
@@ -66,6 +69,7 @@ class Collection:
     datasources: tuple[DataSourceConfig, ...]
     roles: Roles = None
     limits: Limits = field(default_factory=Limits)
+    queue: str = DEFAULT_QUEUE
 
     def admits(self, user: User) -> bool:
         """Whether `user` may use this collection."""
@@ -74,3 +78,16 @@ class Collection:
     def datasource(self, name: str) -> DataSourceConfig | None:
         """The data source of that name, None where this collection has none."""
         return next((source for source in self.datasources if source.name == name), None)
+
+    def queue_of(self, datasource: str) -> str:
+        """The queue for requests that go to the data source of that name."""
+        source = self.datasource(datasource)
+        return str(source.keys.get("queue") or self.queue) if source else self.queue
+
+
+def queues(collections: Iterable[Collection]) -> list[str]:
+    """The queues to which requests of these collections go, the default one first."""
+    named = {
+        collection.queue_of(source.name) for collection in collections for source in collection.datasources
+    }
+    return [DEFAULT_QUEUE, *sorted(named - {DEFAULT_QUEUE})]

@@ -15,9 +15,10 @@ from pathlib import Path
 from uuid import uuid4
 
 from polytope_server.broker.schedule import Schedule
+from polytope_server.collection import queues
 from polytope_server.config import Configuration, create_backend
 from polytope_server.notices import Notice, Notices, Topic
-from polytope_server.process import serve_until
+from polytope_server.process import opened, serve_until
 from polytope_server.queue import Message, Queue, QueueUnavailableError
 from polytope_server.request import Request, Status
 from polytope_server.request_store import RequestStore, Sketch, StoreUnavailableError
@@ -27,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 _LIVE = (Status.WAITING, Status.QUEUED, Status.PROCESSING)
 _PAUSE = 0.5
+#: Leases that have ended are looked for so often at most: one query, and not in the way of each promotion.
+_EXPIRY_INTERVAL = 0.5
 
 
 class Broker:
@@ -38,6 +41,7 @@ class Broker:
         self._worker_settings = settings.worker
         self._most_queued = settings.deployment.worker.replicas
         self._collections = configuration.collections
+        self._queues = queues(self._collections.values())
         self._name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
         self._store: RequestStore = create_backend("request_store", settings.request_store, data)
         self._queue: Queue = create_backend("queue", settings.queue, data)
@@ -46,6 +50,8 @@ class Broker:
         self._term: int | None = None
         self._lead_until = 0.0
         self._next_sweep = 0.0
+        self._next_expiry = 0.0
+        self._publishing = False
         self._wake = asyncio.Event()
         self._pausing: set[str] = set()
         #: What notices told since the last turn.
@@ -53,17 +59,17 @@ class Broker:
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Lead, or wait to, until `stop` is set."""
-        await self._store.open()
-        await self._notices.open()
-        await self._notices.subscribe(set(Topic), self._on_notice)
-        renewing = asyncio.create_task(self._keep_lead())
-        working = asyncio.create_task(self._work())
-        await serve_until(stop.wait(), renewing, working)
-        await self._queue.close()
-        if self._term is not None:
-            await self._store.resign("broker", self._name)
-        await self._notices.close()
-        await self._store.close()
+        async with opened((self._store, self._notices), stop) as ready:
+            if not ready:
+                return
+            await self._notices.subscribe(set(Topic), self._on_notice)
+            renewing = asyncio.create_task(self._keep_lead())
+            working = asyncio.create_task(self._work())
+            await serve_until(stop.wait(), renewing, working)
+            await self._queue.close()
+            if self._term is not None:
+                with suppress(StoreUnavailableError):  # the lease then ends by itself
+                    await self._store.resign("broker", self._name)
 
     def _on_notice(self, notice: Notice) -> None:
         if self._term is not None:
@@ -89,11 +95,11 @@ class Broker:
             await asyncio.sleep(self._settings.lease / 3)
 
     async def _change_lead(self, term: int | None) -> None:
-        await self._queue.close()
         self._term = None
+        self._publishing = False
+        await self._queue.close()
         if term is not None:
             logger.info("this broker leads, term %d", term)
-            await self._queue.open_publisher()
             self._schedule = Schedule(self._collections)
             self._next_sweep = 0.0
         else:
@@ -117,33 +123,45 @@ class Broker:
             except (StoreUnavailableError, QueueUnavailableError) as error:
                 logger.warning("%s; trying again", error)
                 self._next_sweep = 0.0
+                if isinstance(error, QueueUnavailableError):
+                    self._publishing = False
                 await asyncio.sleep(_PAUSE)
 
     async def _turn(self, term: int) -> None:
         """Take note of what happened, repair what is due, and promote what may run."""
+        if not self._publishing:
+            await self._queue.open_publisher()
+            self._publishing = True
         await self._read_news()
         if time.monotonic() >= self._next_sweep:
             await self._sweep()
             self._next_sweep = time.monotonic() + self._settings.interval
-        await self._expire_leases()
-        # The queue is filled up when it is half empty: one transaction promotes many under load, while a
-        # lone request is promoted at once.
-        queued = self._schedule.count(Status.QUEUED)
-        if queued > self._most_queued // 2:
-            return
-        if chosen := self._schedule.choose(self._most_queued - queued):
+        if chosen := self._schedule.choose(self._rooms()):
             await self._promote(chosen, term)
+        if time.monotonic() >= self._next_expiry:
+            await self._expire_leases()
+            self._next_expiry = time.monotonic() + _EXPIRY_INTERVAL
 
-    async def _promote(self, chosen: list[str], term: int) -> None:
-        promoted = await self._store.promote(chosen, self._name, term)
+    def _rooms(self) -> dict[str, int]:
+        """How many more messages each queue may get.
+
+        A queue is filled up when it is half empty: one transaction promotes many under load, while a lone
+        request is promoted at once.
+        """
+        queued = {queue: self._schedule.count(Status.QUEUED, queue) for queue in self._queues}
+        half = self._most_queued // 2
+        return {queue: self._most_queued - count for queue, count in queued.items() if count <= half}
+
+    async def _promote(self, chosen: dict[str, str], term: int) -> None:
+        promoted = await self._store.promote(list(chosen), self._name, term)
         for request_id in chosen:
             if request_id not in promoted:  # revoked meanwhile, or this broker no longer leads
                 self._schedule.remove(request_id)
-        await self._publish([request_id for request_id in chosen if request_id in promoted])
+        await self._publish([Message(key, queue) for key, queue in chosen.items() if key in promoted])
 
-    async def _publish(self, request_ids: list[str]) -> None:
-        if request_ids:
-            await self._queue.publish([Message(request_id) for request_id in request_ids])
+    async def _publish(self, messages: list[Message]) -> None:
+        if messages:
+            await self._queue.publish(messages)
 
     async def _read_news(self) -> None:
         news, self._news = self._news, {topic: set() for topic in Topic}
@@ -173,7 +191,9 @@ class Broker:
     async def _publish_when_due(self, sketches: list[Sketch]) -> None:
         """Publish queued requests; those that pause before a further attempt, after the pause."""
         now = time.time()
-        await self._publish([sketch.id for sketch in sketches if sketch.not_before <= now])
+        sketches = [sketch for sketch in sketches if self._schedule.knows_collection(sketch.collection)]
+        due = [sketch for sketch in sketches if sketch.not_before <= now]
+        await self._publish([Message(sketch.id, self._schedule.queue_of(sketch)) for sketch in due])
         for sketch in sketches:
             if sketch.not_before > now and sketch.id not in self._pausing:
                 self._pausing.add(sketch.id)
@@ -197,10 +217,23 @@ class Broker:
             waiting = await self._store.sketches([Status.WAITING])
             self._schedule.retain({sketch.id for sketch in waiting}, Status.WAITING)
             await self._admit(waiting)
-        queued = [sketch for sketch in active if sketch.status is Status.QUEUED]
-        due = {sketch.id for sketch in queued if sketch.not_before <= time.time()}
-        lost = await self._queue.count() < len(due)
-        await self._publish_when_due([sketch for sketch in queued if lost or sketch.id not in due])
+        await self._publish_lost([sketch for sketch in active if sketch.status is Status.QUEUED])
+
+    async def _publish_lost(self, queued: list[Sketch]) -> None:
+        """Publish the requests of each queue that holds too few messages; and see to those that pause."""
+        now = time.time()
+        missing: list[Sketch] = []
+        for queue in self._queues:
+            own = [sketch for sketch in queued if self._queue_of(sketch) == queue]
+            due = [sketch for sketch in own if sketch.not_before <= now]
+            if len(due) > await self._queue.count(queue):
+                missing += due
+            missing += [sketch for sketch in own if sketch.not_before > now]
+        await self._publish_when_due(missing)
+
+    def _queue_of(self, sketch: Sketch) -> str | None:
+        known = self._schedule.knows_collection(sketch.collection)
+        return self._schedule.queue_of(sketch) if known else None
 
     async def _expire_leases(self) -> None:
         """Requests whose worker fell silent are tried again, or fail if that happened too often."""

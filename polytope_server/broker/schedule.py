@@ -1,12 +1,14 @@
 """Which waiting request runs next: fair to users, within the limits. No I/O.
 
-Collections take turns, and within a collection its users; a user's requests keep their order. One choice
-costs the same however many requests wait: a user at the limit is put aside until a place becomes free.
+Each queue is filled on its own, so that one that is full holds up no other. In a queue collections take
+turns, and within a collection its users; a user's requests keep their order. Limits are those of the
+collection, whatever queues its requests go to. One choice costs the same however many requests wait: a user
+at the limit is put aside until a place becomes free.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -18,42 +20,66 @@ from polytope_server.user import User
 
 @dataclass
 class _Lane:
-    """The requests of one user in one collection."""
+    """The waiting requests of one user in one group."""
 
     user_id: str
     waiting: OrderedDict[str, Sketch] = field(default_factory=OrderedDict)
-    active: int = 0
     in_turn: bool = False
 
 
 @dataclass
 class _Group:
-    """The users of one collection; `turns` holds the lanes that may have something to run."""
+    """The waiting requests of a collection for one queue; `turns` holds the lanes that may run something."""
 
-    collection: Collection
+    usage: _Usage
+    queue: str
     lanes: dict[str, _Lane] = field(default_factory=dict)
     turns: deque[_Lane] = field(default_factory=deque)
-    active: int = 0
     in_turn: bool = False
+
+
+@dataclass
+class _Usage:
+    """The places of one collection that are taken, and its groups by queue."""
+
+    collection: Collection
+    groups: dict[str, _Group] = field(default_factory=dict)
+    active: int = 0
+    by_user: Counter[str] = field(default_factory=Counter)
 
     @property
     def full(self) -> bool:
         total = self.collection.limits.total
         return total is not None and self.active >= total
 
+    def admits(self, sketch: Sketch) -> bool:
+        """Whether the user of a request may have one more active."""
+        limit = self.collection.limits.of_user(User("", sketch.realm, sketch.roles))
+        return limit is None or self.by_user[sketch.user_id] < limit
+
+    def add(self, user_id: str) -> None:
+        self.active += 1
+        self.by_user[user_id] += 1
+
+    def subtract(self, user_id: str) -> None:
+        self.active -= 1
+        self.by_user[user_id] -= 1
+        if not self.by_user[user_id]:
+            del self.by_user[user_id]
+
 
 class Schedule:
     """What the broker knows of live requests, and its choice among those that wait."""
 
     def __init__(self, collections: Mapping[str, Collection]) -> None:
-        self._groups = {name: _Group(collection) for name, collection in collections.items()}
-        self._turns: deque[_Group] = deque()
+        self._usages = {name: _Usage(collection) for name, collection in collections.items()}
+        self._turns: dict[str, deque[_Group]] = {}
         self._states: dict[str, tuple[Status, Sketch]] = {}
-        self._counts = {Status.WAITING: 0, Status.QUEUED: 0, Status.PROCESSING: 0}
+        self._counts: Counter[tuple[Status, str | None]] = Counter()
 
-    def count(self, status: Status) -> int:
-        """How many requests are known to be in that state."""
-        return self._counts[status]
+    def count(self, status: Status, queue: str | None = None) -> int:
+        """How many requests (of that queue) are known to be in that state."""
+        return self._counts[status, queue]
 
     def status(self, request_id: str) -> Status | None:
         """The known state of a request."""
@@ -62,12 +88,16 @@ class Schedule:
 
     def knows_collection(self, name: str) -> bool:
         """Whether requests of that collection can be scheduled."""
-        return name in self._groups
+        return name in self._usages
+
+    def queue_of(self, sketch: Sketch) -> str:
+        """The queue that a request goes to. Its collection must be known."""
+        return self._usages[sketch.collection].collection.queue_of(sketch.datasource)
 
     def update(self, sketches: Iterable[Sketch]) -> None:
         """Take note of requests and their present states. Those of unknown collections are left out."""
         for sketch in sketches:
-            if sketch.collection in self._groups and self.status(sketch.id) is not sketch.status:
+            if sketch.collection in self._usages and self.status(sketch.id) is not sketch.status:
                 self.remove(sketch.id)
                 self._enter(sketch, sketch.status)
 
@@ -76,8 +106,8 @@ class Schedule:
         known = self._states.get(request_id)
         if known and known[0] is Status.QUEUED:
             self._states[request_id] = (Status.PROCESSING, known[1])
-            self._counts[Status.QUEUED] -= 1
-            self._counts[Status.PROCESSING] += 1
+            self._tally(Status.QUEUED, known[1], -1)
+            self._tally(Status.PROCESSING, known[1], 1)
 
     def remove(self, request_id: str) -> None:
         """A request ended or was removed; whoever waited for its place may have a turn."""
@@ -85,17 +115,17 @@ class Schedule:
         if known is None:
             return
         status, sketch = known
-        self._counts[status] -= 1
-        group = self._groups[sketch.collection]
-        lane = group.lanes[sketch.user_id]
+        self._tally(status, sketch, -1)
+        usage = self._usages[sketch.collection]
         if status is Status.WAITING:
+            group = usage.groups[self.queue_of(sketch)]
+            lane = group.lanes[sketch.user_id]
             lane.waiting.pop(request_id, None)
+            _tidy(group, lane)
         else:
-            group.active -= 1
-            lane.active -= 1
-            self._give_turn(group, lane)
-        if not lane.waiting and not lane.active and not lane.in_turn:
-            del group.lanes[sketch.user_id]
+            usage.subtract(sketch.user_id)
+            for group in usage.groups.values():
+                self._give_turn(group, group.lanes.get(sketch.user_id))
 
     def retain(self, request_ids: set[str], status: Status) -> None:
         """Forget the requests thought to be in that state that are not among `request_ids`."""
@@ -103,57 +133,66 @@ class Schedule:
         for request_id in gone:
             self.remove(request_id)
 
-    def choose(self, room: int) -> list[str]:
-        """The requests to run next, at most `room`; they count as queued from now on."""
-        chosen: list[str] = []
-        while len(chosen) < room and self._turns:
-            group = self._turns.popleft()
-            group.in_turn = False
-            if (sketch := self._next(group)) is not None:
-                self.remove(sketch.id)
-                self._enter(sketch, Status.QUEUED)
-                chosen.append(sketch.id)
-                self._give_turn(group)
+    def choose(self, rooms: Mapping[str, int]) -> dict[str, str]:
+        """The requests to run next, and the queue of each; they count as queued from now on.
+
+        `rooms` says how many each queue has room for.
+        """
+        chosen: dict[str, str] = {}
+        for queue, room in rooms.items():
+            turns = self._turns.get(queue)
+            while room > 0 and turns:
+                group = turns.popleft()
+                group.in_turn = False
+                if (sketch := self._next(group)) is not None:
+                    self.remove(sketch.id)
+                    self._enter(sketch, Status.QUEUED)
+                    chosen[sketch.id] = queue
+                    room -= 1
+                    self._give_turn(group)
         return chosen
+
+    def _tally(self, status: Status, sketch: Sketch, change: int) -> None:
+        self._counts[status, None] += change
+        self._counts[status, self.queue_of(sketch)] += change
 
     def _enter(self, sketch: Sketch, status: Status) -> None:
         self._states[sketch.id] = (status, sketch)
-        self._counts[status] += 1
-        group = self._groups[sketch.collection]
+        self._tally(status, sketch, 1)
+        usage = self._usages[sketch.collection]
+        if status is not Status.WAITING:
+            usage.add(sketch.user_id)
+            return
+        queue = self.queue_of(sketch)
+        group = usage.groups.setdefault(queue, _Group(usage, queue))
         lane = group.lanes.setdefault(sketch.user_id, _Lane(sketch.user_id))
-        if status is Status.WAITING:
-            lane.waiting[sketch.id] = sketch
-            self._give_turn(group, lane)
-        else:
-            group.active += 1
-            lane.active += 1
+        lane.waiting[sketch.id] = sketch
+        self._give_turn(group, lane)
 
     def _give_turn(self, group: _Group, lane: _Lane | None = None) -> None:
         if lane is not None and lane.waiting and not lane.in_turn:
             lane.in_turn = True
             group.turns.append(lane)
-        if group.turns and not group.in_turn and not group.full:
+        if group.turns and not group.in_turn and not group.usage.full:
             group.in_turn = True
-            self._turns.append(group)
+            self._turns.setdefault(group.queue, deque()).append(group)
 
     def _next(self, group: _Group) -> Sketch | None:
-        """The next request of a collection; users with nothing to run, or at their limit, step out."""
-        while group.turns and not group.full:
+        """The next request of a group; users with nothing to run, or at their limit, step out."""
+        while group.turns and not group.usage.full:
             lane = group.turns.popleft()
             lane.in_turn = False
-            if not lane.waiting:
-                if not lane.active:
-                    group.lanes.pop(lane.user_id, None)
-                continue
-            if self._within_limit(group, lane):
-                _, sketch = lane.waiting.popitem(last=False)
+            sketch = next(iter(lane.waiting.values()), None)
+            if sketch is None:
+                _tidy(group, lane)
+            elif group.usage.admits(sketch):
+                del lane.waiting[sketch.id]
                 self._give_turn(group, lane)
                 return sketch
         return None
 
-    @staticmethod
-    def _within_limit(group: _Group, lane: _Lane) -> bool:
-        sketch = next(iter(lane.waiting.values()))
-        user = User("", sketch.realm, sketch.roles)
-        limit = group.collection.limits.of_user(user)
-        return limit is None or lane.active < limit
+
+def _tidy(group: _Group, lane: _Lane) -> None:
+    """Forget a user with nothing to run."""
+    if not lane.waiting and not lane.in_turn:
+        group.lanes.pop(lane.user_id, None)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from polytope_server.config.section import Section, part
-from polytope_server.config.values import Count, Duration, Mapped, Roles, expected
+from polytope_server.config.values import Count, Duration, Mapped, QueueName, Roles, expected
 
 #: `authentication.cache`: so long at most a removed user may still be let in.
 CacheTime = Annotated[
@@ -34,6 +34,11 @@ class CollectionSettings(Section):
         None, description="Who may use it: roles by realm; `any` is every role. Without roles, nobody."
     )
     limits: LimitsSettings = part(LimitsSettings, "How many requests may be active (queued or processing).")
+    queue: QueueName = Field(
+        "default",
+        description="The queue of its requests, see `worker.queues`: requests that take long do not hold up "
+        "those of another queue.",
+    )
     datasources: list[
         Annotated[
             str | dict[str, Any], expected("the name of a data source, or {name: X, ...} with overrides")
@@ -66,7 +71,9 @@ class DataSourceSection(Section):
     max_attempts: int | None = Field(
         None, ge=1, le=100, description="How often a request is tried; by default `worker.max_attempts`."
     )
-    queue: str | None = Field(None, description="Reserved; no effect.")
+    queue: QueueName | None = Field(
+        None, description="The queue of its requests; by default that of the collection."
+    )
 
 
 class RealmSettings(Section):

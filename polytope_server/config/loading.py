@@ -133,7 +133,7 @@ def _datasource_lists(report: Report, root: Node) -> Iterable[tuple[str, Node]]:
 def _collection(settings: Settings, name: str, sources: tuple[DataSourceConfig, ...]) -> Collection:
     section = settings.collections[name]
     limits = Limits(section.limits.total, section.limits.per_user, section.limits.per_role)
-    return Collection(name, sources, section.roles, limits)
+    return Collection(name, sources, section.roles, limits, section.queue)
 
 
 def _unknown_realms(settings: Settings, collections: Iterable[Collection]) -> list[str]:

@@ -90,6 +90,8 @@ Port = Annotated[
 Level = Annotated[str, AfterValidator(_level)]
 Count = Annotated[int, Field(ge=0)]
 Mapped = Annotated[dict[str, Any], BeforeValidator(lambda value: {} if value is None else value)]
+#: Of a queue; becomes part of names in the queue's server.
+QueueName = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,64}$")]
 Roles = Annotated[
     dict[str, str | list[str]] | list[str] | str,
     expected("roles by realm ({realm: [role]}), a list of roles, or one role"),

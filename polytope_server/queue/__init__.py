@@ -6,11 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
-#: The queue of everything that names no other.
-DEFAULT_QUEUE = "default"
+from polytope_server.collection import DEFAULT_QUEUE
+from polytope_server.unavailable import UnavailableError
+
+__all__ = ["DEFAULT_QUEUE", "Delivery", "Message", "Queue", "QueueUnavailableError"]
 
 
-class QueueUnavailableError(RuntimeError):
+class QueueUnavailableError(UnavailableError):
     """The queue cannot be reached at the moment; the caller may try again."""
 
 
@@ -63,8 +65,11 @@ class Queue(ABC):
         """
 
     @abstractmethod
-    async def count(self) -> int:
-        """How many messages are in the queue, those in consumers' hands not counted."""
+    async def count(self, queue: str = DEFAULT_QUEUE) -> int:
+        """How many messages are in that queue, those in consumers' hands not counted.
+
+        Raises :class:`QueueUnavailableError`.
+        """
 
     @abstractmethod
     async def close(self) -> None:

@@ -20,7 +20,7 @@ from typing import cast
 from pydantic import BaseModel, ConfigDict
 
 from polytope_server import local_sockets
-from polytope_server.queue import Delivery, Message, Queue, QueueUnavailableError
+from polytope_server.queue import DEFAULT_QUEUE, Delivery, Message, Queue, QueueUnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -239,8 +239,8 @@ class LocalQueue(Queue):
                 transport.close()
             logger.info("the connection to the queue ended; connecting again")
 
-    async def count(self) -> int:
-        return sum(map(len, self._server.ready.values())) if self._server else 0
+    async def count(self, queue: str = DEFAULT_QUEUE) -> int:
+        return len(self._server.ready.get(queue, ())) if self._server else 0
 
     async def close(self) -> None:
         if self._consumer is not None:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from polytope_server.request import Request, Status
+from polytope_server.unavailable import UnavailableError
 
 
 class DuplicateRequestError(ValueError):
     """A request of that id is stored already."""
 
 
-class StoreUnavailableError(RuntimeError):
+class StoreUnavailableError(UnavailableError):
     """The store cannot be reached at the moment; the caller may try again."""
 
 
@@ -31,6 +32,7 @@ class Sketch:
     attempt: int
     not_before: float
     timestamp: float
+    datasource: str = ""
 
 
 class RequestStore(ABC):

@@ -133,6 +133,7 @@ class MemoryRequestStore(RequestStore):
                 attempt=request.attempt,
                 not_before=request.not_before,
                 timestamp=request.timestamp,
+                datasource=request.datasource,
             )
             for request in self._requests.values()
             if request.status in statuses and (wanted is None or request.id in wanted)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polytope_server.broker.schedule import Schedule
-from polytope_server.collection import Collection, Limits
+from polytope_server.collection import Collection, DataSourceConfig, Limits
 from polytope_server.request import Status
 from polytope_server.request_store import Sketch
 
@@ -33,6 +33,10 @@ def schedule(**limits: Limits) -> Schedule:
     return Schedule({name: Collection(name, (), limits=limit) for name, limit in limits.items()})
 
 
+def choose(plan: Schedule, room: int) -> list[str]:
+    return list(plan.choose({"default": room}))
+
+
 def users(ids: list[str]) -> list[str]:
     return [identity[0] for identity in ids]
 
@@ -41,52 +45,52 @@ def test_one_users_requests_keep_their_order() -> None:
     plan = schedule(c=Limits())
     waiting = [sketch() for _ in range(5)]
     plan.update(waiting)
-    assert plan.choose(3) + plan.choose(9) == [found.id for found in waiting]
+    assert choose(plan, 3) + choose(plan, 9) == [found.id for found in waiting]
 
 
 def test_users_take_turns() -> None:
     plan = schedule(c=Limits())
     plan.update([sketch("a") for _ in range(100)] + [sketch("b") for _ in range(3)] + [sketch("c")])
-    assert users(plan.choose(8)) == ["a", "b", "c", "a", "b", "a", "b", "a"]
+    assert users(choose(plan, 8)) == ["a", "b", "c", "a", "b", "a", "b", "a"]
 
 
 def test_collections_take_turns() -> None:
     plan = schedule(x=Limits(), y=Limits())
     plan.update([sketch("a", "x") for _ in range(9)] + [sketch("b", "y") for _ in range(2)])
-    assert users(plan.choose(5)) == ["a", "b", "a", "b", "a"]
+    assert users(choose(plan, 5)) == ["a", "b", "a", "b", "a"]
 
 
 def test_room_is_not_exceeded() -> None:
     plan = schedule(c=Limits())
     plan.update([sketch() for _ in range(5)])
-    assert len(plan.choose(2)) == 2
-    assert plan.choose(0) == []
+    assert len(choose(plan, 2)) == 2
+    assert choose(plan, 0) == []
 
 
 def test_total_limits_active_requests_of_a_collection() -> None:
     plan = schedule(c=Limits(total=2))
     plan.update([sketch(user) for user in "abc"])
-    chosen = plan.choose(9)
+    chosen = choose(plan, 9)
     assert len(chosen) == 2
     plan.claimed(chosen[0])
-    assert plan.choose(9) == []
+    assert choose(plan, 9) == []
     plan.remove(chosen[0])
-    assert len(plan.choose(9)) == 1
+    assert len(choose(plan, 9)) == 1
 
 
 def test_total_zero_holds_everything() -> None:
     plan = schedule(c=Limits(total=0))
     plan.update([sketch()])
-    assert plan.choose(9) == []
+    assert choose(plan, 9) == []
 
 
 def test_per_user_limits_each_user() -> None:
     plan = schedule(c=Limits(per_user=2))
     plan.update([sketch("a") for _ in range(5)] + [sketch("b") for _ in range(5)])
-    chosen = plan.choose(99)
+    chosen = choose(plan, 99)
     assert Counter(users(chosen)) == {"a": 2, "b": 2}
     plan.remove(chosen[0])
-    assert users(plan.choose(99)) == [chosen[0][0]]
+    assert users(choose(plan, 99)) == [chosen[0][0]]
 
 
 def test_the_largest_limit_of_a_users_roles_counts() -> None:
@@ -94,15 +98,15 @@ def test_the_largest_limit_of_a_users_roles_counts() -> None:
     plan = schedule(c=limits)
     plan.update([sketch("a", roles=("default", "small", "large")) for _ in range(9)])
     plan.update([sketch("b") for _ in range(9)])
-    assert Counter(users(plan.choose(99))) == {"a": 3, "b": 1}
+    assert Counter(users(choose(plan, 99))) == {"a": 3, "b": 1}
 
 
 def test_a_blocked_user_does_not_block_others() -> None:
     plan = schedule(c=Limits(per_user=1))
     plan.update([sketch("a") for _ in range(50)])
-    assert len(plan.choose(9)) == 1
+    assert len(choose(plan, 9)) == 1
     plan.update([sketch("b")])
-    assert users(plan.choose(9)) == ["b"]
+    assert users(choose(plan, 9)) == ["b"]
 
 
 def test_a_removed_request_is_not_chosen() -> None:
@@ -110,7 +114,7 @@ def test_a_removed_request_is_not_chosen() -> None:
     first, second = sketch(), sketch()
     plan.update([first, second])
     plan.remove(first.id)
-    assert plan.choose(9) == [second.id]
+    assert choose(plan, 9) == [second.id]
     assert plan.count(Status.WAITING) == 0
 
 
@@ -120,21 +124,21 @@ def test_revoked_requests_leave_nothing_behind() -> None:
         waiting = sketch()
         plan.update([waiting])
         plan.remove(waiting.id)
-    lanes = plan._groups["c"].lanes.values()
+    lanes = plan._usages["c"].groups["default"].lanes.values()
     assert sum(len(lane.waiting) for lane in lanes) == 0
 
 
 def test_what_is_active_at_the_start_counts() -> None:
     plan = schedule(c=Limits(total=2))
     plan.update([sketch(status=Status.QUEUED), sketch(status=Status.PROCESSING), sketch()])
-    assert plan.choose(9) == []
+    assert choose(plan, 9) == []
     assert plan.count(Status.QUEUED) == 1
 
 
 def test_an_unknown_collection_is_left_out() -> None:
     plan = schedule(c=Limits())
     plan.update([sketch(collection="gone")])
-    assert plan.choose(9) == []
+    assert choose(plan, 9) == []
     assert not plan.knows_collection("gone")
 
 
@@ -142,9 +146,9 @@ def test_retain_forgets_what_is_no_longer_there() -> None:
     plan = schedule(c=Limits(total=1))
     lost, waiting = sketch(status=Status.PROCESSING), sketch()
     plan.update([lost, waiting])
-    assert plan.choose(9) == []
+    assert choose(plan, 9) == []
     plan.retain(set(), Status.PROCESSING)
-    assert plan.choose(9) == [waiting.id]
+    assert choose(plan, 9) == [waiting.id]
 
 
 def test_telling_it_twice_changes_nothing() -> None:
@@ -152,20 +156,20 @@ def test_telling_it_twice_changes_nothing() -> None:
     waiting = sketch()
     plan.update([waiting])
     plan.update([waiting])
-    assert plan.choose(9) == [waiting.id]
+    assert choose(plan, 9) == [waiting.id]
 
 
 def test_a_choice_costs_the_same_however_many_wait() -> None:
     """Counted in steps, not in seconds: the entries of the lanes that a choice looks at."""
     plan = schedule(c=Limits(per_user=1))
     plan.update([sketch(f"{user:05d}") for user in range(5000) for _ in range(4)])
-    plan.choose(5000)  # every user is at the limit now, 15,000 wait
-    assert plan.choose(10) == []
-    group = plan._groups["c"]
+    choose(plan, 5000)  # every user is at the limit now, 15,000 wait
+    assert choose(plan, 10) == []
+    group = plan._usages["c"].groups["default"]
     assert not group.turns
     plan.update([sketch("new")])
     assert len(group.turns) == 1
-    assert len(plan.choose(10)) == 1
+    assert len(choose(plan, 10)) == 1
 
 
 @settings(max_examples=60, deadline=None)
@@ -190,7 +194,7 @@ def test_limits_hold_and_nobody_starves(seed: int, total: int | None, per_user: 
             del active[gone]
             plan.remove(gone)
         else:
-            for identity in plan.choose(chance.randrange(4)):
+            for identity in choose(plan, chance.randrange(4)):
                 active[identity] = waiting.pop(identity)
         counts = Counter((found.collection, found.user_id) for found in active.values())
         in_c = sum(found.collection == "c" for found in active.values())
@@ -202,6 +206,48 @@ def test_limits_hold_and_nobody_starves(seed: int, total: int | None, per_user: 
         for identity in list(active):
             plan.remove(identity)
             del active[identity]
-        for identity in plan.choose(9):
+        for identity in choose(plan, 9):
             active[identity] = waiting.pop(identity)
     assert all(found.collection == "c" and total == 0 for found in waiting.values())
+
+
+def two_queues(**limits: int) -> Schedule:
+    """A collection whose requests to the data source `tape` go to the queue `slow`."""
+    sources = (DataSourceConfig("tape", "echo", {"queue": "slow"}), DataSourceConfig("disk", "echo", {}))
+    return Schedule({"c": Collection("c", sources, limits=Limits(**limits))})
+
+
+def test_each_queue_is_filled_with_its_own_requests() -> None:
+    plan = two_queues()
+    slow = [sketch(datasource="tape") for _ in range(5)]
+    quick = [sketch(datasource="disk") for _ in range(5)]
+    plan.update(slow + quick)
+    chosen = plan.choose({"slow": 2, "default": 9})
+    assert [key for key, queue in chosen.items() if queue == "slow"] == [found.id for found in slow[:2]]
+    assert [key for key, queue in chosen.items() if queue == "default"] == [found.id for found in quick]
+    assert (plan.count(Status.QUEUED, "slow"), plan.count(Status.QUEUED, "default")) == (2, 5)
+    assert plan.count(Status.QUEUED) == 7
+
+
+def test_a_full_queue_holds_up_no_other() -> None:
+    plan = two_queues()
+    plan.update([sketch(datasource="tape") for _ in range(5)] + [sketch(datasource="disk")])
+    assert list(plan.choose({"default": 1}).values()) == ["default"]
+
+
+def test_limits_hold_across_the_queues_of_a_collection() -> None:
+    plan = two_queues(total=3, per_user=2)
+    plan.update([sketch(user, datasource=source) for user in "ab" for source in ("tape", "disk") * 2])
+    chosen = list(plan.choose({"slow": 9, "default": 9}))
+    assert len(chosen) == 3
+    assert max(Counter(users(chosen)).values()) == 2
+    assert not plan.choose({"slow": 9, "default": 9})
+
+
+def test_a_place_that_becomes_free_in_one_queue_serves_the_other() -> None:
+    plan = two_queues(per_user=1)
+    first, second = sketch(datasource="tape"), sketch(datasource="disk")
+    plan.update([first, second])
+    assert list(plan.choose({"slow": 9, "default": 9})) == [first.id]
+    plan.remove(first.id)
+    assert plan.choose({"slow": 9, "default": 9}) == {second.id: "default"}
