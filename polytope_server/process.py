@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import logging
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Any, Protocol
 
+from polytope_server.unavailable import UnavailableError
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -32,6 +39,46 @@ def _watch(parent: int) -> None:  # pragma: no cover -- the tests run on Linux
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
+
+
+class Part(Protocol):
+    """A back-end, as far as its opening and closing goes."""
+
+    async def open(self) -> None:
+        """Connect."""
+
+    async def close(self) -> None:
+        """Disconnect."""
+
+
+@asynccontextmanager
+async def opened(parts: Sequence[Part], stop: asyncio.Event) -> AsyncIterator[bool]:
+    """Back-ends, opened one after the other and closed in the end.
+
+    One that cannot be reached is tried again and again; False comes if `stop` was set before all were open.
+    """
+    async with AsyncExitStack() as stack:
+        for part in parts:
+            if not await _open(part, stop):
+                yield False
+                return
+            stack.push_async_callback(part.close)
+        yield True
+
+
+async def _open(part: Part, stop: asyncio.Event) -> bool:
+    pause = _FIRST_PAUSE
+    while not stop.is_set():
+        try:
+            await part.open()
+            return True
+        except UnavailableError as error:
+            logger.warning("%s; trying again", error)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await stop.wait()
+        pause = min(pause * 2, _LONGEST_PAUSE)
+    return False
 
 
 async def serve_until(end: Coroutine[Any, Any, object], *tasks: asyncio.Task[None]) -> None:

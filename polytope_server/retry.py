@@ -1,4 +1,4 @@
-"""What becomes of a request whose attempt failed."""
+"""What becomes of a request whose attempt did not succeed."""
 
 from __future__ import annotations
 
@@ -28,3 +28,21 @@ def after_failure(
     delay = min(settings.retry_delay * 2 ** (failures - 1), _LONGEST_DELAY)
     message = f"Attempt {failures} failed: {reason}\nTrying again."
     return Status.QUEUED, changes | {"not_before": time.time() + delay, "user_message": message}
+
+
+def after_outage(request: Request, settings: WorkerSettings) -> tuple[Status, dict[str, Any]]:
+    """The same for an attempt that only the staging kept from succeeding: that counts for no failure.
+
+    It is queued again, after a pause that grows with the time for which the request has been tried, and fails
+    when that exceeds `worker.timeout`.
+    """
+    now = time.time()
+    tried = now - request.status_history.get(Status.PROCESSING, now)
+    changes: dict[str, Any] = {"worker": "", "lease_until": 0.0}
+    if tried > settings.timeout:
+        return Status.FAILED, changes | {
+            "user_message": "The result could not be stored. Please try again later."
+        }
+    delay = min(max(settings.retry_delay, tried / 4), _LONGEST_DELAY)
+    message = "The result could not be stored.\nTrying again."
+    return Status.QUEUED, changes | {"not_before": now + delay, "user_message": message}

@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from polytope_server.unavailable import UnavailableError
 from polytope_server.user import User
 
 
-class AuthenticationUnavailableError(RuntimeError):
+class AuthenticationUnavailableError(UnavailableError):
     """The service that knows the credentials cannot be reached: neither right nor wrong (503).
 
     The message is shown to the caller: it names no address, path or secret.

@@ -185,6 +185,8 @@ class Authentication:
         """Who a credential belongs to, from the cache if somebody verified it lately."""
         if scheme not in self._methods:
             return None
+        if not self._deployment_key:
+            raise AuthenticationUnavailableError("the authentication is not open yet")
         text = f"{scheme}\0{word}".encode()
         cache_key = "authentication:" + hmac.new(self._deployment_key, text, "sha256").hexdigest()
 

@@ -14,7 +14,6 @@ import falcon
 import falcon.asgi
 
 from polytope_server import log
-from polytope_server.authentication import AuthenticationUnavailableError
 from polytope_server.config import Configuration
 from polytope_server.frontend.account import (
     CollectionsResource,
@@ -28,9 +27,7 @@ from polytope_server.frontend.downloads import DownloadLinkResource, DownloadRes
 from polytope_server.frontend.requests import RequestResource, RequestsResource
 from polytope_server.frontend.services import Services
 from polytope_server.frontend.uploads import UploadResource
-from polytope_server.request_store import StoreUnavailableError
-from polytope_server.sql import DatabaseUnavailableError
-from polytope_server.staging import StagingUnavailableError
+from polytope_server.unavailable import UnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -57,12 +54,6 @@ _HTTP_VERSIONS = frozenset({"1.0", "1.1", "2", "3"})
 _UNKNOWN_ROUTE = (
     "The requested URL was not found on the server. "
     "If you entered the URL manually please check your spelling and try again."
-)
-_UNAVAILABLE = (
-    AuthenticationUnavailableError,
-    DatabaseUnavailableError,
-    StagingUnavailableError,
-    StoreUnavailableError,
 )
 _DEFAULTS = {404: _UNKNOWN_ROUTE, 405: "The method is not allowed for the requested URL."}
 
@@ -141,9 +132,8 @@ def make_falcon(services: Services) -> falcon.asgi.App[Any, Any]:
     for path, resource in routes.items():
         app.add_route(f"{PREFIX}{path}", resource)
     app.set_error_serializer(_serialize)
-    for unavailable in _UNAVAILABLE:
-        app.add_error_handler(unavailable, _on_unavailable)
     app.add_error_handler(Exception, _on_unexpected)
+    app.add_error_handler(UnavailableError, _on_unavailable)
     app.add_error_handler(falcon.HTTPError, _on_http_error)
     return app
 

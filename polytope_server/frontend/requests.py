@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
+import time
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -19,9 +22,13 @@ from polytope_server.frontend.submission import make_request
 from polytope_server.frontend.waiters import wait
 from polytope_server.notices import Topic
 from polytope_server.request import LIVE, TERMINAL, Request, Status, Verb
+from polytope_server.request_store import StoreUnavailableError
+from polytope_server.staging import StagingUnavailableError
 
 logger = logging.getLogger(__name__)
 
+#: Between two attempts to reach the store, while a poll is held.
+_PAUSE = 0.25
 #: What `polytope-client` is told to wait; it ignores that, and peer servers do not.
 _RETRY_AFTER = "5"
 _PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])", re.IGNORECASE)
@@ -98,7 +105,9 @@ class RequestResource:
         services.notices.publish(Topic.REMOVED, *(request.id for request in removed))
         for request in removed:
             if request.url or request.status is Status.PROCESSING:
-                await services.staging.delete_request(request.id)
+                # If the staging cannot be reached the garbage collector finds it.
+                with suppress(StagingUnavailableError):
+                    await services.staging.delete_request(request.id)
         logger.info("%s revoked %d requests", caller.user.username, len(removed))
         answer(resp, {"message": f"Successfully revoked {len(removed)} requests"})
 
@@ -113,12 +122,29 @@ async def poll(
     seconds = _hold(services, req)
     if seconds <= 0:
         return await _own(services, caller, request_id)
+    until = time.monotonic() + seconds
     with services.waiters.watch(request_id) as ended:
-        request = await _own(services, caller, request_id)
+        request = await _patiently(services, caller, request_id, until)
         if request is None or request.status in TERMINAL or request.status is Status.UPLOADING:
             return request
-        await wait(ended, seconds)
-    return await _own(services, caller, request_id)
+        await wait(ended, until - time.monotonic())
+    return await _patiently(services, caller, request_id, until)
+
+
+async def _patiently(
+    services: Services, caller: Identification, request_id: str, until: float
+) -> Request | None:
+    """As :func:`_own`; while the store cannot be reached this poll is held, as it is while its request runs.
+
+    `polytope-client` does nothing for two minutes when it is answered with 503.
+    """
+    while True:
+        try:
+            return await _own(services, caller, request_id)
+        except StoreUnavailableError:
+            if time.monotonic() + _PAUSE >= until or services.waiters.released:
+                raise
+            await asyncio.sleep(_PAUSE)
 
 
 async def _own(services: Services, caller: Identification, request_id: str) -> Request | None:

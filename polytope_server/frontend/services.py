@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,12 @@ from polytope_server.frontend.waiters import Waiters
 from polytope_server.identity import Identity
 from polytope_server.language import CoercionRules, SourceRules
 from polytope_server.notices import Notices, Topic
+from polytope_server.process import Part, opened
 from polytope_server.request_store import RequestStore
 from polytope_server.staging import Staging
+
+#: A frontend that starts waits so long for its back-ends; then it answers calls without those that lack.
+_OPEN_TIME = 5.0
 
 
 @dataclass(frozen=True)
@@ -62,22 +68,41 @@ class Services:
             else None
         )
         self.waiters = Waiters()
+        self._stack = AsyncExitStack()
+        self._stop = asyncio.Event()
+        self._opening: asyncio.Task[None] | None = None
 
     def _parts(self) -> list[Any]:
         parts = [self.store, self.notices, self.staging, self.cache, self.authentication]
         return parts + [part for part in (self.identity, self.api_keys) if part is not None]
 
     async def open(self) -> None:
-        """Connect all back-ends, and listen to what ends."""
-        for part in self._parts():
-            await part.open()
-        await self.notices.subscribe({Topic.ENDED, Topic.REMOVED}, self.waiters.on_notice)
+        """Connect all back-ends, and listen to what ends.
+
+        Returns after a while even if some cannot be reached: calls that need them are answered with 503 until
+        they can.
+        """
+        self._opening = asyncio.create_task(self._open())
+        await asyncio.wait([self._opening], timeout=_OPEN_TIME)
+        if self._opening.done():
+            self._opening.result()
+
+    async def _open(self) -> None:
+        # All at once: one that cannot be reached must not keep the others waiting.
+        await asyncio.gather(*map(self._connect, self._parts()))
+
+    async def _connect(self, part: Part) -> None:
+        ready = await self._stack.enter_async_context(opened([part], self._stop))
+        if ready and part is self.notices:
+            await self.notices.subscribe({Topic.ENDED, Topic.REMOVED}, self.waiters.on_notice)
 
     async def close(self) -> None:
         """Disconnect all back-ends."""
         self.waiters.release()
-        for part in reversed(self._parts()):
-            await part.close()
+        self._stop.set()
+        if self._opening is not None:
+            await asyncio.gather(self._opening, return_exceptions=True)
+        await self._stack.aclose()
 
 
 def _without_type(keys: Mapping[str, Any]) -> dict[str, Any]:

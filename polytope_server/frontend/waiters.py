@@ -16,7 +16,8 @@ class Waiters:
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[Ended]] = {}
-        self._released = False
+        #: Whether this process is about to stop: nothing is to be waited for any more.
+        self.released = False
 
     @contextmanager
     def watch(self, request_id: str) -> Iterator[Ended]:
@@ -25,7 +26,7 @@ class Waiters:
         Begin to watch before reading the request's state: then no end in between is missed.
         """
         ended: Ended = asyncio.get_running_loop().create_future()
-        if self._released:
+        if self.released:
             ended.set_result(None)
         waiting = self._waiting.setdefault(request_id, set())
         waiting.add(ended)
@@ -44,7 +45,7 @@ class Waiters:
 
     def release(self) -> None:
         """Let all go, now and from now on: this process is about to stop."""
-        self._released = True
+        self.released = True
         for waiting in self._waiting.values():
             for ended in waiting:
                 if not ended.done():

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from polytope_server.config import Configuration, create_backend
 from polytope_server.metric_store import MetricStore
+from polytope_server.process import opened
 from polytope_server.request import TERMINAL, Request, Status
 from polytope_server.request_store import RequestStore
 from polytope_server.staging import StagedObject, Staging, request_of
@@ -35,15 +36,12 @@ class GarbageCollector:
     async def serve(self, stop: asyncio.Event) -> None:
         """Collect until `stop` is set."""
         parts = (self._store, self._staging, self._metrics)
-        for part in parts:
-            await part.open()
-        while not stop.is_set():
-            await self.collect()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.interval):
-                    await stop.wait()
-        for part in parts:
-            await part.close()
+        async with opened(parts, stop):
+            while not stop.is_set():
+                await self.collect()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._settings.interval):
+                        await stop.wait()
 
     async def collect(self) -> None:
         """One pass; a step that fails is logged, the others are done, and the next pass tries again."""

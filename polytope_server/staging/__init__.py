@@ -7,10 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from polytope_server.unavailable import UnavailableError
+
 EXTENSIONS = {"application/x-grib": "grib", "application/prs.coverage+json": "covjson"}
 
 
-class StagingUnavailableError(RuntimeError):
+class StagingUnavailableError(UnavailableError):
     """The staging cannot be reached, or is full; the caller may try again."""
 
 

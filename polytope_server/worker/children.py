@@ -136,7 +136,9 @@ class Child:
         with suppress(ProcessLookupError):
             self._process.kill()
         await self._process.wait()
-        self._writer.close()
+        self._writer.transport.abort()
+        with suppress(OSError):  # what was still to be sent has nobody to go to
+            await self._writer.wait_closed()
 
 
 class Children:

@@ -12,17 +12,17 @@ from typing import Any
 from uuid import uuid4
 
 from polytope_server import log
-from polytope_server.collection import DataSourceConfig
+from polytope_server.collection import DataSourceConfig, queues
 from polytope_server.config import Configuration, create_backend
 from polytope_server.datasource import DataSourceError, TemporaryError, factory
 from polytope_server.inputs import STAGED, open_input
 from polytope_server.metric_store import MetricStore, RequestStatusChange
 from polytope_server.notices import Notice, Notices, Topic
-from polytope_server.process import serve_until
-from polytope_server.queue import DEFAULT_QUEUE, Delivery, Queue
+from polytope_server.process import opened, serve_until
+from polytope_server.queue import Delivery, Queue
 from polytope_server.request import Request, Status, Verb
 from polytope_server.request_store import RequestStore, StoreUnavailableError
-from polytope_server.retry import after_failure
+from polytope_server.retry import after_failure, after_outage
 from polytope_server.staging import (
     ObjectNotFoundError,
     StagedObject,
@@ -46,6 +46,7 @@ class Worker:
         settings = configuration.settings
         self._settings = settings.worker
         self._collections = configuration.collections
+        self._queues = settings.worker.queues or queues(self._collections.values())
         self._name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
         self._store: RequestStore = create_backend("request_store", settings.request_store, data)
         self._queue: Queue = create_backend("queue", settings.queue, data)
@@ -54,21 +55,23 @@ class Worker:
         self._metrics: MetricStore = create_backend("metric_store", settings.metric_store, data)
         self._children = Children(settings.worker.concurrency, _child_config(configuration))
         self._running: dict[str, tuple[int, asyncio.Task[None]]] = {}
+        #: Of those running, the ones whose outcome is on its way into the store.
+        self._recording: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then finish, or give back, what is running."""
-        for part in (self._store, self._notices, self._staging, self._metrics):
-            await part.open()
-        await self._notices.subscribe({Topic.REMOVED}, self._on_removed)
-        await self._queue.open_consumer([DEFAULT_QUEUE], self._on_delivery)
-        self._children.start(ready=lambda: self._queue.grant(1))
-        logger.info("worker %s is ready", self._name)
-        # Leases are renewed to the end, for the requests that may still finish.
-        await serve_until(self._drain(stop), asyncio.create_task(self._renew_leases()))
-        await self._children.close()
-        for part in (self._metrics, self._staging, self._notices, self._store):
-            await part.close()
+        parts = (self._store, self._notices, self._staging, self._metrics)
+        async with opened(parts, stop) as ready:
+            if not ready:
+                return
+            await self._notices.subscribe({Topic.REMOVED}, self._on_removed)
+            await self._queue.open_consumer(self._queues, self._on_delivery)
+            self._children.start(ready=lambda: self._queue.grant(1))
+            logger.info("worker %s is ready, for the queues %s", self._name, ", ".join(self._queues))
+            # Leases are renewed to the end, for the requests that may still finish.
+            await serve_until(self._drain(stop), asyncio.create_task(self._renew_leases()))
+            await self._children.close()
 
     async def _drain(self, stop: asyncio.Event) -> None:
         """When told to stop, let requests end for `worker.grace` seconds, then give them back."""
@@ -139,7 +142,8 @@ class Worker:
                 continue
             for request_id, attempt in claims:
                 current = self._running.get(request_id)
-                if request_id not in held and current is not None and current[0] == attempt:
+                ended = request_id not in held and request_id not in self._recording
+                if ended and current is not None and current[0] == attempt:
                     self._abort(request_id)
 
     # -- one attempt -----------------------------------------------------------------------------------
@@ -160,8 +164,12 @@ class Worker:
         except TimeoutError:
             seconds = f"{self._settings.timeout:g}"
             await self._retry(request, f"It took longer than {seconds} seconds.", max_attempts)
-        except (TemporaryError, StagingUnavailableError) as error:
+        except TemporaryError as error:
             await self._retry(request, str(error), max_attempts)
+        except StagingUnavailableError as error:
+            logger.warning("attempt %d: %s", request.attempt, error)
+            to, changes = after_outage(request, self._settings)
+            await self._record(request, to, **changes)
         except asyncio.CancelledError as error:
             if error.args != ("lost",):
                 # A store that cannot be reached must not keep this process: the lease ends by itself.
@@ -220,9 +228,14 @@ class Worker:
             }
         recorded = await self._record(request, Status.PROCESSED, **changes)
         if result is not None and not recorded:
-            await self._staging.delete(result.name)
+            await self._discard(result.name)
         if result is None and recorded and request.url.startswith(STAGED):
-            await self._staging.delete(request.url.removeprefix(STAGED))
+            await self._discard(request.url.removeprefix(STAGED))
+
+    async def _discard(self, name: str) -> None:
+        """Remove an object that is not needed any more; if that fails, the garbage collector finds it."""
+        with suppress(StagingUnavailableError):
+            await self._staging.delete(name)
 
     async def _retry(self, request: Request, reason: str, max_attempts: int | None) -> None:
         logger.warning("attempt %d failed: %s", request.attempt, reason)
@@ -235,16 +248,11 @@ class Worker:
 
     async def _record(self, request: Request, to: Status, **changes: Any) -> bool:
         """Set the outcome of this attempt, unless the request was lost; tell who waits for it."""
-        while True:
-            try:
-                recorded = await self._store.transition(
-                    request.id, Status.PROCESSING, request.attempt, to, **changes
-                )
-                break
-            except StoreUnavailableError as error:
-                # The lease ends if this takes too long; then the transition is refused, as it must be.
-                logger.warning("cannot record the outcome: %s", error)
-                await asyncio.sleep(_PAUSE)
+        self._recording.add(request.id)
+        try:
+            recorded = await self._transition(request, to, changes)
+        finally:
+            self._recording.discard(request.id)
         if recorded is None:
             logger.info("attempt %d was overtaken; its outcome is dropped", request.attempt)
             return False
@@ -253,6 +261,29 @@ class Worker:
         if to is not Status.QUEUED:
             self._spawn(self._count(recorded))
         return True
+
+    async def _transition(self, request: Request, to: Status, changes: dict[str, Any]) -> Request | None:
+        """The request with the outcome of this attempt, None if it was overtaken. Tries until it is known.
+
+        The lease ends if this takes too long; then the transition is refused, as it must be.
+        """
+        uncertain = False
+        while True:
+            try:
+                recorded = await self._store.transition(
+                    request.id, Status.PROCESSING, request.attempt, to, **changes
+                )
+                if recorded is None and uncertain:
+                    # The store may have done what it had no time to say.
+                    recorded = await self._store.get(request.id)
+                    same = recorded and (recorded.status, recorded.attempt) == (to, request.attempt)
+                    if not same or any(getattr(recorded, key) != value for key, value in changes.items()):
+                        return None
+                return recorded
+            except StoreUnavailableError as error:
+                logger.warning("cannot record the outcome: %s", error)
+                uncertain = True
+                await asyncio.sleep(_PAUSE)
 
     async def _count(self, request: Request) -> None:
         change = RequestStatusChange(
