@@ -1,0 +1,59 @@
+"""The real servers, one of each for a test session. One that this machine cannot have skips its tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from polytope_server.testing.services import (
+    S3,
+    Memcached,
+    MongoDB,
+    NotInstalledError,
+    PostgreSQL,
+    RabbitMQ,
+    Redis,
+    Service,
+)
+
+
+def _served(kind: type[Service], factory: pytest.TempPathFactory) -> Iterator[Service]:
+    try:
+        service = kind(factory.mktemp("service"))
+        service.command()
+    except NotInstalledError as error:
+        pytest.skip(str(error))
+    with service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A replica set of one server."""
+    yield from _served(MongoDB, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    yield from _served(RabbitMQ, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    yield from _served(Redis, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def memcached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    yield from _served(Memcached, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    yield from _served(PostgreSQL, tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    yield from _served(S3, tmp_path_factory)
