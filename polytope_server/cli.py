@@ -19,6 +19,7 @@ _HELP = {
     "broker": "decide which waiting request runs next",
     "worker": "fetch data and put them into staging",
     "garbage-collector": "remove what is old, too much, or orphaned",
+    "object-store": "keep results and uploads for all machines, and serve them over HTTP",
     "standalone": "run all of these on this machine",
 }
 
@@ -81,6 +82,10 @@ def _serve(name: str, configuration: Configuration, data: Path) -> None:
         from polytope_server.frontend.server import Server
 
         Server(configuration, data).run()
+    elif name == "object-store":
+        from polytope_server.object_store.server import Server as ObjectStore
+
+        ObjectStore(configuration, data).run()
     elif name == "broker":
         from polytope_server.broker.broker import Broker
 
@@ -103,7 +108,7 @@ def _standalone(files: list[Path], configuration: Configuration, data: Path) -> 
         print(f"warning: {warning}", file=sys.stderr)
     print(f"polytope-server {__version__}: http://{settings.frontend.bind_to}:{settings.frontend.port}")
     print(f"data folder: {data}", flush=True)
-    supervisor = Supervisor(files, data, settings.worker.grace)
+    supervisor = Supervisor(files, data, settings)
     try:
         _check_free(settings.frontend.bind_to, settings.frontend.port)
         process.run(supervisor.serve)

@@ -13,10 +13,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from polytope_server.config import Settings
+
 logger = logging.getLogger(__name__)
 
 #: In the order of their start. Nobody needs another to be there first: each waits for what it needs.
 PROCESSES = ("broker", "worker", "garbage-collector", "frontend")
+#: Started before the others, and stopped after them: they need it to finish what they do.
+OBJECT_STORE = "object-store"
+_THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})  # noqa: S104 -- compared only
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
 #: A process that has run for so many seconds has started well: the next pause is the first again.
 _RUNS_WELL = 30.0
@@ -31,17 +36,18 @@ class FolderInUseError(RuntimeError):
 class Supervisor:
     """Starts the processes, starts one anew that ended, and stops them all in the end."""
 
-    def __init__(self, files: list[Path], data: Path, grace: float) -> None:
-        """`files` are the configuration; a process gets `grace` seconds to end, and some more."""
+    def __init__(self, files: list[Path], data: Path, settings: Settings) -> None:
+        """`files` are the configuration, `settings` what they say."""
         self._arguments = [argument for file in files for argument in ("--config", str(file))]
         self._data = data
-        self._grace = grace + _STOP_MARGIN
+        self._grace = settings.worker.grace + _STOP_MARGIN
+        self._processes = (OBJECT_STORE, *PROCESSES) if _has_object_store(settings) else PROCESSES
         self._children: dict[str, asyncio.subprocess.Process] = {}
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Run everything until `stop` is set. Raises :class:`FolderInUseError`."""
         with _locked(self._data):
-            keepers = [asyncio.create_task(self._keep(name, stop)) for name in PROCESSES]
+            keepers = [asyncio.create_task(self._keep(name, stop)) for name in self._processes]
             await stop.wait()
             logger.info("stopping")
             await self._stop()
@@ -82,19 +88,32 @@ class Supervisor:
         return child
 
     async def _stop(self) -> None:
-        for child in self._children.values():
+        store = self._children.pop(OBJECT_STORE, None)
+        await self._end(list(self._children.values()))
+        if store is not None:
+            await self._end([store])
+
+    async def _end(self, children: list[asyncio.subprocess.Process]) -> None:
+        for child in children:
             with suppress(ProcessLookupError):
                 child.send_signal(signal.SIGTERM)
-        waiting = [asyncio.create_task(child.wait()) for child in self._children.values()]
+        waiting = [asyncio.create_task(child.wait()) for child in children]
         if not waiting:
             return
         _, late = await asyncio.wait(waiting, timeout=self._grace)
         if late:
             logger.warning("%d processes did not end in time and are killed", len(late))
-            for child in self._children.values():
+            for child in children:
                 with suppress(ProcessLookupError):
                     child.kill()
             await asyncio.wait(late)
+
+
+def _has_object_store(settings: Settings) -> bool:
+    """Whether results go to the basic object store, and that is to run on this machine."""
+    if "polytope" not in settings.staging:
+        return False
+    return (settings.staging["polytope"] or {}).get("host", "localhost") in _THIS_MACHINE
 
 
 def in_use(data: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,23 @@ from polytope_server.testing.services import (
     Redis,
     Service,
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        *("--config",), metavar="FILE", type=Path, action="append", default=[],
+        help="configuration of a deployment that runs already: only the tests for any deployment are run, "
+        "against it; several files are merged, as -f of polytope-server does",
+    )  # fmt: skip
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--config`, leave out what starts servers of its own."""
+    if not config.getoption("--config"):
+        return
+    others = [item for item in items if item.get_closest_marker("deployment") is None]
+    items[:] = [item for item in items if item not in others]
+    config.hook.pytest_deselected(items=others)
 
 
 def _served(kind: type[Service], factory: pytest.TempPathFactory) -> Iterator[Service]:

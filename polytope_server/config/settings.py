@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from polytope_server.config.data_settings import CollectionSettings, FederationSettings, LimitsSettings
 from polytope_server.config.section import Section, part
@@ -20,6 +20,7 @@ from polytope_server.config.values import (
     Level,
     Mapped,
     Port,
+    QueueName,
     Size,
     chosen,
     expected,
@@ -94,6 +95,12 @@ class BrokerSettings(Section):
 class WorkerSettings(Section):
     """`worker`: fetches data and puts it into staging."""
 
+    queues: list[QueueName] | None = Field(
+        None,
+        min_length=1,
+        description="The queues whose requests this worker takes; by default every queue that a collection or "
+        "data source of the configuration names.",
+    )
     concurrency: int = Field(4, ge=1, le=1024, description="Requests at a time in each worker process.")
     max_attempts: int = Field(3, ge=1, le=100, description="How often a request is tried before it fails.")
     lease: Duration = Field(
@@ -180,6 +187,22 @@ class DeploymentSettings(Section):
     worker: WorkerDeploymentSettings = part(WorkerDeploymentSettings, description="Of the workers.")
 
 
+class TestrunnerSettings(Section):
+    """`testrunner`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    url: str | None = Field(
+        None,
+        pattern="^https?://",
+        description="Where the REST API is, `/api/v1` left out; by default the address of the frontend.",
+    )
+    users: list[dict[str, str]] | dict[str, Any] = Field(
+        default_factory=list,
+        description="As whom the tests call, two at least: `{uid, password}`; by default the `plain` users.",
+    )
+
+
 class Settings(Section):
     """The whole configuration."""
 
@@ -217,7 +240,8 @@ class Settings(Section):
     )
     notices: Backend = part(
         lambda: {"local": {}},
-        description="Tells processes that a request changed: one back-end and its keys.",
+        description="Tells processes that a request changed: one back-end and its keys. By default that of "
+        "the queue, with its keys.",
     )
     staging: Backend = part(
         lambda: {"local": {}},
@@ -256,9 +280,19 @@ class Settings(Section):
         default_factory=dict, description="Not part of this version; no effect."
     )
     metrics: dict[str, Any] = Field(default_factory=dict, description="Not part of this version; no effect.")
-    testrunner: dict[str, Any] = Field(
-        default_factory=dict, description="For the integration tests of the earlier server; no effect."
+    testrunner: TestrunnerSettings = part(
+        TestrunnerSettings, description="How `pytest tests/integration --config FILE` finds this deployment."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _notices_go_by_the_queue(cls, keys: Any) -> Any:
+        """Notices reach as far as the queue does, unless the configuration says otherwise."""
+        queue = keys.get("queue") if isinstance(keys, dict) else None
+        named = chosen(queue) if isinstance(queue, dict) else {}
+        if not named or chosen(keys.get("notices") or {}) or len(named) > 1:
+            return keys
+        return {**keys, "notices": named}
 
     @field_validator(
         *("request_store", "queue", "notices", "staging", "caching", "metric_store", "identity"),

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 
-from polytope_server.testing.server import StandaloneServer, basic
+from polytope_server.config import load
+from polytope_server.testing.server import Deployment, StandaloneServer, basic, free_port
+from polytope_server.testing.services import Service
+
+CONFIGURATIONS = Path(__file__).parents[2] / "polytope-deployment" / "config"
 
 #: On every answer of the API (REST v1, 1.1 and 1.2).
 COMMON_HEADERS = {
@@ -254,6 +260,56 @@ def server(tmp_path_factory: pytest.TempPathFactory, gate: Gate) -> Iterator[Sta
     }
     with StandaloneServer(tmp_path_factory.mktemp("server") / "data", config) as server:
         yield server
+
+
+class Stacks:
+    """The combinations of back-ends of `polytope-deployment/config/`, with the servers that they name."""
+
+    SERVICES: ClassVar[dict[str, tuple[str, ...]]] = {
+        "mongodb-rabbitmq-s3-redis": ("mongodb", "rabbitmq", "s3", "redis_server"),
+        "postgresql-rabbitmq-objectstore-memcached": ("postgresql", "rabbitmq", "memcached"),
+    }
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self._request = request
+
+    def server(
+        self, name: str, data: Path, config: Mapping[str, Any], services: Mapping[str, Service] | None = None
+    ) -> StandaloneServer:
+        """A server on the back-ends of that combination, not yet started.
+
+        `services` stand in for the session's own: for tests that need another kind of one.
+        """
+        used = self.services(name) | dict(services or {})
+        variables = {key: value for service in used.values() for key, value in service.variables.items()}
+        variables |= {
+            "OBJECT_STORE_HOST": "127.0.0.1",
+            "OBJECT_STORE_PORT": str(free_port()),
+            "OBJECT_STORE_TOKEN": secrets.token_hex(16),
+        }
+        return StandaloneServer(data, config, [CONFIGURATIONS / f"{name}.yaml"], variables)
+
+    def services(self, name: str) -> dict[str, Service]:
+        """The servers that this combination needs, by the names of their fixtures."""
+        return {fixture: self._request.getfixturevalue(fixture) for fixture in self.SERVICES[name]}
+
+
+@pytest.fixture(scope="session")
+def stacks(request: pytest.FixtureRequest) -> Stacks:
+    return Stacks(request)
+
+
+@pytest.fixture(scope="session")
+def deployment(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
+    """The deployment of `--config`, else a server with embedded back-ends."""
+    files = request.config.getoption("--config")
+    if files:
+        yield Deployment(load(files))
+        return
+    with StandaloneServer(tmp_path_factory.mktemp("deployment") / "data") as server:
+        yield Deployment(load([server.data / "config.yaml"]))
 
 
 @pytest.fixture

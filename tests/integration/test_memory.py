@@ -5,10 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import pytest
 import requests
 
 from polytope_server.testing.server import StandaloneServer
+
+if TYPE_CHECKING:
+    from conftest import Stacks
 
 SIZE = 512 << 20
 #: What a process may grow by while that flows through it.
@@ -31,45 +36,59 @@ def check_growth(before: dict[int, int], after: dict[int, int]) -> None:
     assert max(growth.values()) < ALLOWED, growth
 
 
-def test_memory_does_not_grow_with_a_result(tmp_path: Path) -> None:
-    with StandaloneServer(tmp_path / "data", {"worker": {"concurrency": 1}}) as server:
-        session = server.session()
-        # Everything is imported and has run once before memory is compared.
-        warm = server.poll(session, server.submit(session, "dummy", 20 << 20)).json()
-        requests.get(f"{server.url}/{warm['location'].removeprefix('../')}", timeout=60)
-        before = peaks(server)
-        place = server.poll(session, server.submit(session, "dummy", SIZE)).json()
-        received = 0
-        url = f"{server.url}/{place['location'].removeprefix('../')}"
-        with requests.get(url, stream=True, timeout=60) as answer:
-            for chunk in answer.iter_content(1 << 20):
-                received += len(chunk)
-        assert received == place["contentLength"] == SIZE
-        check_growth(before, peaks(server))
+@pytest.fixture(params=["embedded", "mongodb-rabbitmq-s3-redis", "postgresql-rabbitmq-objectstore-memcached"])
+def server(request: pytest.FixtureRequest, stacks: Stacks, tmp_path: Path) -> Iterator[StandaloneServer]:
+    config = {"worker": {"concurrency": 1}}
+    if request.param == "embedded":
+        made = StandaloneServer(tmp_path / "data", config)
+    else:
+        made = stacks.server(request.param, tmp_path / "data", config)
+    with made:
+        yield made
 
 
-def test_memory_does_not_grow_with_an_upload(tmp_path: Path) -> None:
-    def blocks(size: int) -> Iterator[bytes]:
-        for _ in range(size >> 20):
-            yield b"x" * (1 << 20)
+def test_memory_does_not_grow_with_a_result(server: StandaloneServer) -> None:
+    session = server.session()
+    # Everything is imported and has run once before memory is compared.
+    download(server, server.poll(session, server.submit(session, "dummy", 20 << 20)))
+    before = peaks(server)
+    answer = server.poll(session, server.submit(session, "dummy", SIZE))
+    assert download(server, answer) == answer.json()["contentLength"] == SIZE
+    check_growth(before, peaks(server))
 
-    def archive(server: StandaloneServer, session: requests.Session, size: int) -> None:
-        request_id = server.submit(session, "echo", {"class": "od"}, verb="archive")
-        digest = hashlib.md5()
-        for block in blocks(size):
-            digest.update(block)
-        answer = session.post(
-            f"{server.url}/uploads/{request_id}",
-            data=blocks(size),
-            headers={"X-Checksum": digest.hexdigest()},
-            timeout=120,
-        )
-        assert answer.status_code == 202, answer.text
-        assert server.poll(session, request_id).json()["status"] == "processed"
 
-    with StandaloneServer(tmp_path / "data", {"worker": {"concurrency": 1}}) as server:
-        session = server.session()
-        archive(server, session, 20 << 20)
-        before = peaks(server)
-        archive(server, session, SIZE)
-        check_growth(before, peaks(server))
+def download(server: StandaloneServer, answer: requests.Response) -> int:
+    """Fetch a result, and throw it away; returns its size."""
+    assert answer.status_code == 303, answer.text
+    with requests.get(server.link(answer), stream=True, timeout=60) as data:
+        return sum(map(len, data.iter_content(1 << 20)))
+
+
+def test_memory_does_not_grow_with_an_upload(server: StandaloneServer) -> None:
+    session = server.session()
+    archive(server, session, 20 << 20)
+    before = peaks(server)
+    archive(server, session, SIZE)
+    check_growth(before, peaks(server))
+
+
+def archive(server: StandaloneServer, session: requests.Session, size: int) -> None:
+    """Archive so many bytes."""
+    request_id = server.submit(session, "echo", {"class": "od"}, verb="archive")
+    digest = hashlib.md5()
+    for block in blocks(size):
+        digest.update(block)
+    answer = session.post(
+        f"{server.url}/uploads/{request_id}",
+        data=blocks(size),
+        headers={"X-Checksum": digest.hexdigest()},
+        timeout=120,
+    )
+    assert answer.status_code == 202, answer.text
+    assert server.poll(session, request_id).json()["status"] == "processed"
+
+
+def blocks(size: int) -> Iterator[bytes]:
+    """The bytes to archive."""
+    for _ in range(size >> 20):
+        yield b"x" * (1 << 20)

@@ -15,6 +15,10 @@ class Redis(Service):
     name = "redis"
     password = "of the tests"  # noqa: S105 -- of a server that lives as long as a test
 
+    @property
+    def variables(self) -> dict[str, str]:
+        return {"REDIS_HOST": self.host, "REDIS_PORT": str(self.port), "REDIS_PASSWORD": self.password}
+
     def command(self) -> Sequence[str]:
         return [
             *(program(self.name), "--port", str(self.port), "--bind", self.host, "--dir", str(self.folder)),
@@ -29,6 +33,10 @@ class Memcached(Service):
     """A Memcached of 64 MB."""
 
     name = "memcached"
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {"MEMCACHED_HOST": self.host, "MEMCACHED_PORT": str(self.port)}
 
     def command(self) -> Sequence[str]:
         user = ("-u", "nobody") if os.geteuid() == 0 else ()

@@ -38,6 +38,11 @@ class MongoDB(Service):
         self._known = False
 
     @property
+    def variables(self) -> dict[str, str]:
+        known = (self.user, self.password) if self._auth else ("", "")
+        return {"MONGODB_URI": self.uri, "MONGODB_USERNAME": known[0], "MONGODB_PASSWORD": known[1]}
+
+    @property
     def uri(self) -> str:
         """The address, without user and password."""
         hosts = ",".join(f"{self.host}:{port}" for port in self._ports)

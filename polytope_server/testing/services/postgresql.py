@@ -29,6 +29,10 @@ class PostgreSQL(Service):
             shutil.chown(self.folder, self._account)
 
     @property
+    def variables(self) -> dict[str, str]:
+        return {"POSTGRESQL_URL": self.url}
+
+    @property
     def url(self) -> str:
         """The address, with user and password."""
         return f"postgresql://{self.user}:p%40ss%3Aof%20tests@{self.host}:{self.port}/{self.database}"

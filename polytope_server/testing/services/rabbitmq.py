@@ -40,6 +40,16 @@ class RabbitMQ(Service):
     def command(self) -> Sequence[str]:
         return [program(self.name)]
 
+    @property
+    def variables(self) -> dict[str, str]:
+        return {
+            "RABBITMQ_HOST": self.host,
+            "RABBITMQ_PORT": str(self.port),
+            "RABBITMQ_VIRTUAL_HOST": self.virtual_host,
+            "RABBITMQ_USERNAME": self.user,
+            "RABBITMQ_PASSWORD": self.password,
+        }
+
     def environment(self) -> Mapping[str, str]:
         folder = self.folder
         files = {

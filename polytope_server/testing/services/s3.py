@@ -36,13 +36,23 @@ class S3(Service):
         self._known = False
 
     @property
+    def variables(self) -> dict[str, str]:
+        return {
+            "S3_HOST": self.host,
+            "S3_PORT": str(self.port),
+            "S3_BUCKET": "polytope",
+            "S3_ACCESS_KEY": self.access_key,
+            "S3_SECRET_KEY": self.secret_key,
+        }
+
+    @property
     def endpoint(self) -> str:
         """The address of the S3 API."""
         return f"{self.host}:{self.port}"
 
     def command(self) -> Sequence[str]:
         return [
-            *(program(self.name), "server", f"-dir={self.folder / 'data'}", "-filer", "-s3"),
+            *(program(self.name), "-logtostderr=true", "server", f"-dir={self.folder / 'data'}", "-filer", "-s3"),
             *(f"-ip={self._address}", f"-ip.bind={self._address}", f"-s3.port={self.port}"),
             *(f"-{name}.port={port}" for name, port in self._others.items()),
             *("-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={self.folder / 's3.json'}"),

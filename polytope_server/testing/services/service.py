@@ -62,6 +62,11 @@ class Service(ABC):
     def ready(self) -> bool:
         """Whether the server does its work; an OSError stands for no."""
 
+    @property
+    @abstractmethod
+    def variables(self) -> dict[str, str]:
+        """What the configurations in `polytope-deployment/config/` call its address and its secrets."""
+
     def environment(self) -> Mapping[str, str]:
         """The environment of the server."""
         return os.environ
