@@ -10,14 +10,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import figures
-from benchmarks.figures import Figure, Plan
+from benchmarks import figures, production
+from benchmarks.figure import FULL, QUICK, Figure, Plan
+from polytope_server.testing.services import NotInstalledError
 
+Bench = Callable[..., AbstractContextManager[Any]]
+#: What is measured in turn: what it runs on, and the measurements.
+GROUPS: tuple[
+    tuple[Callable[..., AbstractContextManager[Any]], Sequence[Callable[..., list[Figure]]]], ...
+] = (
+    (figures.bench, figures.MEASUREMENTS),
+    (production.bench, production.MEASUREMENTS),
+)
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
 
@@ -28,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Everything is on this machine; `requests` and polytope-client would go through a proxy.
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         del os.environ[name]
-    plan = figures.QUICK if options.quick else figures.FULL
+    plan = QUICK if options.quick else FULL
     begun = datetime.now(UTC)
     load_before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="polytope-bench-", dir=options.folder) as folder:
@@ -66,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def names() -> list[str]:
     """The measurements that `--only` knows."""
-    return ["start_up", *(function.__name__ for function in figures.MEASUREMENTS)]
+    return ["start_up", *(function.__name__ for _, group in GROUPS for function in group)]
 
 
 def measure(plan: Plan, folder: Path, only: set[str]) -> list[Figure]:
@@ -75,13 +85,18 @@ def measure(plan: Plan, folder: Path, only: set[str]) -> list[Figure]:
     if not only or "start_up" in only:
         _progress("start_up")
         found += figures.start_up(plan, folder)
-    chosen = [function for function in figures.MEASUREMENTS if not only or function.__name__ in only]
-    if chosen:
-        with figures.bench(plan, folder) as run:
-            for function in chosen:
-                _progress(function.__name__)
-                os.sync()  # what the measurement before has left to write must not slow this one
-                found += function(run)
+    for bench, group in GROUPS:
+        chosen = [function for function in group if not only or function.__name__ in only]
+        if not chosen:
+            continue
+        try:
+            with bench(plan, folder) as run:
+                for function in chosen:
+                    _progress(function.__name__)
+                    os.sync()  # what the measurement before has left to write must not slow this one
+                    found += function(run)
+        except NotInstalledError as error:
+            print(f"not measured, {error}", file=sys.stderr)
     return found
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import statistics
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,11 @@ import psutil
 from polytope.api import Client
 
 from benchmarks import load
+from benchmarks.figure import MIB, Figure, Peaks, Plan, Target, alternate, gib, on, timed
 from benchmarks.floor import TINY, BareServer, Inserts
 from polytope_server.testing.server import CONFIG, PASSWORD, USER, StandaloneServer, basic
 
 _MB = 1e6
-_MIB = 1 << 20
 _API = "/api/v1"
 #: As many connections as the figures "under load" have.
 _MANY = 16
@@ -45,106 +44,6 @@ SERVER_CONFIG: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How long and how large the measurements are."""
-
-    rounds: int
-    seconds: float
-    sequential: int
-    client: int
-    live: int
-    file: int
-    large: int
-    starts: int
-    idle: float
-
-
-FULL = Plan(
-    rounds=5,
-    seconds=1.5,
-    sequential=100,
-    client=20,
-    live=1000,
-    file=1 << 30,
-    large=2 << 30,
-    starts=3,
-    idle=10.0,
-)
-QUICK = Plan(
-    rounds=1,
-    seconds=0.3,
-    sequential=10,
-    client=5,
-    live=100,
-    file=32 << 20,
-    large=64 << 20,
-    starts=1,
-    idle=3.0,
-)
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a figure should reach: of its value, or of its ratio to the floor."""
-
-    limit: float
-    aim: float | None = None
-    of_ratio: bool = False
-    at_least: bool = True
-
-    def met(self, value: float, ratio: float | None) -> bool:
-        """Whether it is reached."""
-        measured = ratio if self.of_ratio else value
-        if measured is None:
-            return False
-        return measured >= self.limit if self.at_least else measured <= self.limit
-
-    def __str__(self) -> str:
-        sign = ">=" if self.at_least else "<"
-        if self.of_ratio:
-            return f"{sign} {self.limit:.0%} of floor"
-        aim = f" (aim {self.aim:g})" if self.aim is not None else ""
-        return f"{sign} {self.limit:g}{aim}"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One figure: medians of all rounds, and the median of each round's ratio."""
-
-    name: str
-    unit: str
-    values: list[float]
-    floors: list[float]
-    floor: str
-    target: Target | None = None
-
-    @property
-    def value(self) -> float:
-        return statistics.median(self.values)
-
-    @property
-    def floor_value(self) -> float | None:
-        return statistics.median(self.floors) if self.floors else None
-
-    @property
-    def ratio(self) -> float | None:
-        """Value over floor, paired by round where there are as many of both: noise hits both of a pair."""
-        if len(self.values) == len(self.floors) and all(self.floors):
-            return statistics.median(v / f for v, f in zip(self.values, self.floors, strict=True))
-        return self.value / self.floor_value if self.floor_value else None
-
-    @property
-    def met(self) -> bool | None:
-        """Whether the target is met, None if there is none."""
-        return self.target.met(self.value, self.ratio) if self.target else None
-
-    def to_document(self) -> dict[str, Any]:
-        """As JSON: the medians, and every round."""
-        derived = {"value": self.value, "floor_value": self.floor_value, "ratio": self.ratio, "met": self.met}
-        return {**asdict(self), **derived, "target": str(self.target) if self.target else None}
-
-
-@dataclass(frozen=True)
 class Bench:
     """What is measured, and what it is measured against."""
 
@@ -160,11 +59,8 @@ class Bench:
     def alternate(
         self, floor: Callable[[], float], measure: Callable[[], float]
     ) -> tuple[list[float], list[float]]:
-        """Floors and values of all rounds. The first one does not count: connections and caches are cold."""
-        floor()
-        measure()
-        pairs = [(floor(), measure()) for _ in range(self.plan.rounds)]
-        return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        """Floors and values of all rounds."""
+        return alternate(self.plan, floor, measure)
 
 
 @contextmanager
@@ -204,17 +100,13 @@ def get_test(run: Bench) -> list[Figure]:
             partial(_test_rate, run, run.server.port, connections),
         )
         target = Target(0.6, of_ratio=True) if connections == _MANY else None
-        name = f"GET /test, {_connections(connections)}"
+        name = f"GET /test, {on(connections)}"
         figures.append(Figure(name, "/s", values, floors, "bare Falcon, JSON", target))
     return figures
 
 
 def _test_rate(run: Bench, port: int, connections: int) -> float:
     return _rate_of(port, run.round(), _TEST, connections)
-
-
-def _connections(count: int) -> str:
-    return "1 connection" if count == 1 else f"{count} connections"
 
 
 def submissions(run: Bench) -> list[Figure]:
@@ -225,7 +117,7 @@ def submissions(run: Bench) -> list[Figure]:
             partial(run.inserts.rate, run.plan.seconds), partial(_submission_rate, run, connections)
         )
         target = Target(1000, 2500) if connections == _MANY else None
-        name = f"submissions, {_connections(connections)}"
+        name = f"submissions, {on(connections)}"
         figures.append(Figure(name, "/s", values, floors, "durable inserts, one by one", target))
     return figures
 
@@ -254,7 +146,7 @@ def polls(run: Bench) -> list[Figure]:
 
     floors, values = run.alternate(partial(_test_rate, run, run.bare.port, _MANY), measure)
     _revoke_all(run)
-    name = f"polls of {run.plan.live} live requests, {_connections(_MANY)}"
+    name = f"polls of {run.plan.live} live requests, {on(_MANY)}"
     return [Figure(name, "/s", values, floors, "bare Falcon, JSON", Target(0.4, of_ratio=True))]
 
 
@@ -320,13 +212,7 @@ def _latencies(port: int, run: Bench, besides: Callable[[], None] | None = None)
     load.run(port, round_, [_complete(round_)])
     if besides is None:
         return [seconds * 1e3 for seconds in round_.times]
-    return [(seconds + _time(besides)) * 1e3 for seconds in round_.times]
-
-
-def _time(work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
+    return [(seconds + timed(besides)) * 1e3 for seconds in round_.times]
 
 
 def client_latency(run: Bench) -> list[Figure]:
@@ -334,7 +220,7 @@ def client_latency(run: Bench) -> list[Figure]:
     bare, server = (_retrieve_with(port, run.bare.folder) for port in (run.bare.port, run.server.port))
     bare()
     server()
-    pairs = [(_time(bare) + _time(run.inserts.one), _time(server)) for _ in range(run.plan.client)]
+    pairs = [(timed(bare) + timed(run.inserts.one), timed(server)) for _ in range(run.plan.client)]
     floors, values = ([pair[which] * 1e3 for pair in pairs] for which in (0, 1))
     floor = "polytope-client on bare Falcon, 1 durable insert"
     target = Target(40, 20, at_least=False)
@@ -367,31 +253,11 @@ def completed(run: Bench) -> list[Figure]:
         return load.rate(port, round_, [_complete(round_) for _ in range(_MANY)])
 
     floors, values = run.alternate(partial(measure, run.bare.port), partial(measure, run.server.port))
-    name = f"completed requests, {_connections(_MANY)}"
+    name = f"completed requests, {on(_MANY)}"
     return [Figure(name, "/s", values, floors, "the 3 calls on bare Falcon", Target(200, 500))]
 
 
 # -- large results -----------------------------------------------------------------------------------------
-
-
-class _Peaks:
-    """The peak of resident memory of processes from now on."""
-
-    def __init__(self, processes: list[psutil.Process]) -> None:
-        self._processes = processes
-        for process in processes:
-            Path(f"/proc/{process.pid}/clear_refs").write_text("5")
-        self._before = [_peak(process) for process in processes]
-
-    def growth(self) -> float:
-        """MiB by which the process that grew most has grown."""
-        after = map(_peak, self._processes)
-        return max(now - before for now, before in zip(after, self._before, strict=True)) / _MIB
-
-
-def _peak(process: psutil.Process) -> int:
-    status = Path(f"/proc/{process.pid}/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def _make(run: Bench, size: int) -> str:
@@ -429,24 +295,20 @@ def _speed(run: Bench, path: str, size: int, rounds: int) -> tuple[list[float], 
     return floors, values
 
 
-def _gib(size: int) -> str:
-    return f"{size >> 30} GiB" if size >= 1 << 30 else f"{size >> 20} MiB"
-
-
 def memory(run: Bench) -> list[Figure]:
     """Growth of the peak memory of every process while a large result is made, and while it flows.
 
     Comes before all else that is large: what a process has once taken it would not have to take again.
     """
-    size, name, target = run.plan.large, _gib(run.plan.large), Target(64, at_least=False)
+    size, name, target = run.plan.large, gib(run.plan.large), Target(64, at_least=False)
     processes = run.server.all_processes()
-    making = _Peaks(processes)
+    making = Peaks(processes)
     started = time.perf_counter()
     path = _make(run, size)
     made = size / (time.perf_counter() - started) / _MB
     growth = making.growth()
     write = _write_speed(run, _staged(run, path), size)
-    flowing, bare = _Peaks(processes), _Peaks(run.bare.processes())
+    flowing, bare = Peaks(processes), Peaks(run.bare.processes())
     floors, values = _speed(run, path, size, rounds=max(1, run.plan.rounds - 3))
     complete_one(run.server)
     return [
@@ -465,10 +327,10 @@ def memory(run: Bench) -> list[Figure]:
 
 def _write_speed(run: Bench, source: Path, size: int) -> float:
     """MB/s of writing as many bytes to a file of the same disk, and syncing it."""
-    target, chunk = run.bare.folder / uuid4().hex, b"x" * _MIB
+    target, chunk = run.bare.folder / uuid4().hex, b"x" * MIB
     started = time.perf_counter()
     with target.open("wb", buffering=0) as file:
-        for _ in range(size // _MIB):
+        for _ in range(size // MIB):
             file.write(chunk)
         os.fsync(file.fileno())
     seconds = time.perf_counter() - started
@@ -480,7 +342,7 @@ def download(run: Bench) -> list[Figure]:
     """A large result to the client, again and again: the file is in the page cache, for both."""
     path = _make(run, run.plan.file)
     floors, values = _speed(run, path, run.plan.file, run.plan.rounds)
-    name = f"{_gib(run.plan.file)} result: to the client"
+    name = f"{gib(run.plan.file)} result: to the client"
     return [Figure(name, "MB/s", values, floors, "bare Falcon, same file", Target(0.6, of_ratio=True))]
 
 
@@ -511,12 +373,12 @@ def idle(run: Bench) -> list[Figure]:
     """Processor time of all processes of a server to which nobody talks."""
     time.sleep(min(2.0, run.plan.idle / 3))  # what the measurements before have left to do
     groups = run.server.all_processes(), run.bare.processes()
-    before = [_processor_time(group) for group in groups]
+    before = [_processortimed(group) for group in groups]
     started = time.perf_counter()
     time.sleep(run.plan.idle)
     seconds = time.perf_counter() - started
     value, floor = (
-        (_processor_time(group) - was) / seconds * 100 for group, was in zip(groups, before, strict=True)
+        (_processortimed(group) - was) / seconds * 100 for group, was in zip(groups, before, strict=True)
     )
     target = Target(3, at_least=False)
     return [
@@ -524,7 +386,7 @@ def idle(run: Bench) -> list[Figure]:
     ]
 
 
-def _processor_time(processes: list[psutil.Process]) -> float:
+def _processortimed(processes: list[psutil.Process]) -> float:
     return sum(times.user + times.system for times in (process.cpu_times() for process in processes))
 
 

@@ -13,7 +13,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -36,6 +37,7 @@ from polytope_server.user import User
 TINY = b"benchmark"
 #: As the server's staging reads: the fastest of the sizes that were tried, through a thread.
 _CHUNK = 4 << 20
+_WRITE = 1 << 20
 _START_TIME = 30.0
 
 
@@ -94,6 +96,65 @@ async def _chunks(path: Path) -> AsyncIterator[bytes]:
         os.close(file)
 
 
+class _Insert:
+    """One insert that a majority of the replica set has acknowledged."""
+
+    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        body = await req.get_media()
+        document = {**_DOCUMENT, "_id": uuid4().hex, "user_request": body["request"]}
+        await _collection().insert_one(document)
+        resp.status = falcon.HTTP_202
+        resp.data = json.dumps({"message": "Request queued", "id": document["_id"]}).encode()
+
+
+class _Read:
+    """One read by the primary key."""
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
+        document = await _collection().find_one({"_id": name})
+        resp.status = falcon.HTTP_202 if document else falcon.HTTP_404
+        resp.data = json.dumps({"message": "Request queued", "status": "queued"}).encode()
+
+
+def _document() -> dict[str, Any]:
+    """As much as a small request is."""
+    document = Request(User("floor", "test"), "echo").to_document()
+    del document["id"]
+    return document | dict.fromkeys(("attempt", "failures", "not_before", "worker", "lease_until"), 0)
+
+
+_DOCUMENT = _document()
+
+
+@cache
+def _collection() -> Any:
+    from pymongo import AsyncMongoClient, WriteConcern
+
+    client: Any = AsyncMongoClient(os.environ["MONGODB_URI"])
+    return client.floor.get_collection("requests", write_concern=WriteConcern("majority"))
+
+
+class _Put:
+    """Takes a file and writes it to the folder, in chunks of a megabyte."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def on_put(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
+        with (self._folder / name).open("wb", buffering=0) as file:
+            gathered: list[bytes] = []
+            size = 0
+            async for chunk in req.stream:
+                gathered.append(chunk)
+                size += len(chunk)
+                if size >= _WRITE:
+                    await asyncio.to_thread(file.write, b"".join(gathered))
+                    gathered, size = [], 0
+            file.write(b"".join(gathered))
+            await asyncio.to_thread(os.fsync, file.fileno())
+        resp.status = falcon.HTTP_201
+
+
 def application(folder: Path) -> falcon.asgi.App[Any, Any]:
     """The bare application."""
     app: falcon.asgi.App[Any, Any] = falcon.asgi.App()
@@ -101,6 +162,9 @@ def application(folder: Path) -> falcon.asgi.App[Any, Any]:
     app.add_route("/api/v1/requests/{name}", _Canned())
     app.add_route("/api/v1/downloads/canned/result.bin", _Result())
     app.add_route("/files/{name}", _File(folder))
+    app.add_route("/uploads/{name}", _Put(folder))
+    app.add_route("/mongodb", _Insert())
+    app.add_route("/mongodb/{name}", _Read())
     return app
 
 
@@ -130,15 +194,19 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
 class BareServer:
     """The bare application in processes of its own; a context manager."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, variables: Mapping[str, str] | None = None) -> None:
+        """`variables` are additions to its environment: MONGODB_URI for the routes that need it."""
         self.folder = folder
         self.port = free_port()
+        self._variables = dict(variables or {})
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> BareServer:
         self.folder.mkdir(parents=True, exist_ok=True)
         arguments = [str(self.port), str(self.folder)]
-        self._process = subprocess.Popen([sys.executable, "-m", "benchmarks.floor", *arguments])
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.floor", *arguments], env={**os.environ, **self._variables}
+        )
         deadline = time.monotonic() + _START_TIME
         while not self._alive():
             if self._process.poll() is not None or time.monotonic() > deadline:

@@ -1,7 +1,7 @@
 import pytest
 
 from benchmarks.__main__ import table
-from benchmarks.figures import Figure, Target
+from benchmarks.figure import Figure, Target
 
 
 class TestFigure:
