@@ -12,7 +12,7 @@ DEMONSTRATION := $(BIN)/python -m polytope_server.demonstration
 DEMONSTRATION_ARGS := --data "$(DATA)" $(if $(PORT),--port $(PORT))
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo run test test-unit test-faults coverage lint format bench docs clean
+.PHONY: help install services demo run test test-unit test-faults coverage lint format bench docs clean
 
 help: ## list the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,20 +32,24 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
+services: $(STAMP) ## fetch or install the real servers that the tests need, and say which cannot be had
+	@$(BIN)/python -m polytope_server.testing.services
+
 demo: $(STAMP) ## start a server, retrieve fields from it, draw a map, stop it
 	@exec $(DEMONSTRATION) demo $(DEMONSTRATION_ARGS)
 
 run: $(STAMP) ## start a server with demonstration data, and leave it running
 	@exec $(DEMONSTRATION) run $(DEMONSTRATION_ARGS)
 
-test: $(STAMP) ## run all tests, with coverage
+test: services ## run all tests, with coverage, on real servers
 	$(BIN)/python -m pytest --cov --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)
 
 test-unit: $(STAMP) ## run the unit tests
 	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
 
-test-faults: $(STAMP) ## run the tests that kill processes
-	POLYTOPE_FAULTS=full $(BIN)/python -m pytest tests/integration/test_faults.py $(PYTEST_ARGS)
+test-faults: services ## run the tests that kill processes and servers, with more requests and rounds
+	POLYTOPE_FAULTS=full $(BIN)/python -m pytest tests/integration/test_faults.py tests/integration/test_outages.py \
+	  $(PYTEST_ARGS)
 
 coverage: test ## run all tests, and show line by line what they reach (htmlcov/)
 	$(BIN)/python -m coverage html --quiet
@@ -60,7 +64,7 @@ format: $(STAMP) ## bring the code into the house's format
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
-bench: $(STAMP) ## measure the server (benchmarks/README.md)
+bench: services ## measure the server (benchmarks/README.md)
 	$(BIN)/python -m benchmarks
 
 docs: $(STAMP) ## write the reference of the configuration anew

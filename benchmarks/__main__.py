@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import figures, production
+from benchmarks import figures, production, transfers
 from benchmarks.figure import FULL, QUICK, Figure, Plan
 from polytope_server.testing.services import NotInstalledError
 
@@ -27,6 +27,7 @@ GROUPS: tuple[
 ] = (
     (figures.bench, figures.MEASUREMENTS),
     (production.bench, production.MEASUREMENTS),
+    (transfers.bench, transfers.MEASUREMENTS),
 )
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
