@@ -53,8 +53,8 @@ Session = Generator[bytes, Reply, None]
 
 def message(method: str, path: str, headers: Mapping[str, str] | None = None, body: object = None) -> bytes:
     """The bytes of a request, with `body` as JSON if it is given."""
-    lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
-    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    lines = [f"{method} {path} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in {"Host": "localhost", **(headers or {})}.items()]
     data = b""
     if body is not None:
         data = json.dumps(body).encode()
@@ -221,7 +221,8 @@ def download(port: int, path: str) -> tuple[int, float]:
     with socket.create_connection((HOST, port), timeout=_OVERTIME) as connection:
         buffer = bytearray(_RECEIVE_SIZE)
         started = time.perf_counter()
-        connection.sendall(message("GET", path))
+        # With the port: addresses that are signed are so together with it.
+        connection.sendall(message("GET", path, {"Host": f"{HOST}:{port}"}))
         head, size = _head(connection)
         received, wanted = size, int(head.header(b"content-length"))
         check(head, 200)
