@@ -281,13 +281,19 @@ class Stacks:
         `services` stand in for the session's own: for tests that need another kind of one.
         """
         used = self.services(name) | dict(services or {})
+        own = f"tests-{secrets.token_hex(4)}"
         variables = {key: value for service in used.values() for key, value in service.variables.items()}
         variables |= {
             "OBJECT_STORE_HOST": "127.0.0.1",
             "OBJECT_STORE_PORT": str(free_port()),
             "OBJECT_STORE_TOKEN": secrets.token_hex(16),
+            # Two servers that share one of these would take each other's requests and results for lost ones.
+            "S3_BUCKET": own,
         }
-        return StandaloneServer(data, config, [CONFIGURATIONS / f"{name}.yaml"], variables)
+        sections: dict[str, Any] = {"queue": {"rabbitmq": {"name": own}}}
+        if "mongodb" in used:
+            sections["request_store"] = {"mongodb": {"collection": own}}
+        return StandaloneServer(data, {**config, **sections}, [CONFIGURATIONS / f"{name}.yaml"], variables)
 
     def services(self, name: str) -> dict[str, Service]:
         """The servers that this combination needs, by the names of their fixtures."""

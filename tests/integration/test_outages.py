@@ -73,7 +73,7 @@ def outage(
     over = threading.Event()
 
     def submit() -> None:
-        while not over.is_set():
+        while not over.wait(0.05):
             batch.try_one()
 
     submitting = threading.Thread(target=submit)
@@ -118,7 +118,9 @@ def test_a_killed_object_store_loses_nothing(start: Callable[[str], StandaloneSe
 def test_a_purged_queue_loses_nothing(
     start: Callable[[str], StandaloneServer], rabbitmq: RabbitMQ, round_: int
 ) -> None:
-    outage(start(MONGODB), f"purge {round_}", lambda: rabbitmq.control("purge_queue", "polytope"))
+    server = start(MONGODB)
+    queue = server.config["queue"]["rabbitmq"]["name"]
+    outage(server, f"purge {round_}", lambda: rabbitmq.control("purge_queue", queue))
 
 
 @pytest.mark.parametrize("round_", range(ROUNDS))
