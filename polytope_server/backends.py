@@ -18,23 +18,43 @@ BUILT_IN: dict[str, dict[str, str]] = {
     "request_store": {
         "sql": "request_store.sql:SQLRequestStore",
         "memory": "request_store.memory:MemoryRequestStore",
+        "mongodb": "request_store.mongodb:MongoDBRequestStore",
     },
-    "queue": {"local": "queue.local:LocalQueue"},
-    "notices": {"local": "notices.local:LocalNotices"},
-    "staging": {"local": "staging.local:LocalStaging"},
-    "caching": {"memory": "caching.memory:MemoryCache"},
-    "metric_store": {"sql": "metric_store.sql:SQLMetricStore"},
-    "identity": {"sql": "identity.sql:SQLIdentity"},
-    "api_key": {"sql": "api_keys.sql:SQLAPIKeys"},
+    "queue": {"local": "queue.local:LocalQueue", "rabbitmq": "queue.rabbitmq:RabbitMQQueue"},
+    "notices": {
+        "local": "notices.local:LocalNotices",
+        "rabbitmq": "notices.rabbitmq:RabbitMQNotices",
+        "mongodb": "notices.mongodb:MongoDBNotices",
+        "postgresql": "notices.postgresql:PostgreSQLNotices",
+    },
+    "staging": {
+        "local": "staging.local:LocalStaging",
+        "s3": "staging.s3:S3Staging",
+        "polytope": "staging.polytope:PolytopeStaging",
+    },
+    "caching": {
+        "memory": "caching.memory:MemoryCache",
+        "redis": "caching.redis:RedisCache",
+        "memcached": "caching.memcached:MemcachedCache",
+        "mongodb": "caching.mongodb:MongoDBCache",
+    },
+    "metric_store": {
+        "sql": "metric_store.sql:SQLMetricStore",
+        "mongodb": "metric_store.mongodb:MongoDBMetricStore",
+    },
+    "identity": {"sql": "identity.sql:SQLIdentity", "mongodb": "identity.mongodb:MongoDBIdentity"},
+    "api_key": {"sql": "api_keys.sql:SQLAPIKeys", "mongodb": "api_keys.mongodb:MongoDBAPIKeys"},
     "authenticator": {
         "plain": "authentication.plain:PlainAuthenticator",
         "sql": "authentication.sql:SQLAuthenticator",
+        "mongodb": "authentication.mongodb:MongoDBAuthenticator",
         "anonymous": "authentication.anonymous:AnonymousAuthenticator",
         "ecmwfapi": "authentication.ecmwfapi:ECMWFAPIAuthenticator",
     },
     "authorizer": {
         "plain": "authorization.plain:PlainAuthorizer",
         "sql": "authorization.sql:SQLAuthorizer",
+        "mongodb": "authorization.mongodb:MongoDBAuthorizer",
     },
     "datasource": {
         "echo": "datasource.echo:EchoDataSource",
@@ -46,25 +66,22 @@ BUILT_IN: dict[str, dict[str, str]] = {
 }
 
 #: Other spellings of earlier servers' configurations.
-ALIASES = {("caching", "globalvar"): "memory"}
+ALIASES = {
+    ("caching", "globalvar"): "memory",
+    ("staging", "s3_boto3"): "s3",
+    ("api_key", "mongoapikey"): "mongodb",
+}
 
 #: Groups of entry points whose name is not that of the concern and an s.
 GROUPS = {"identity": "polytope_server.identities", "notices": "polytope_server.notices"}
 
 #: What earlier servers had and this version has not: named in the answer, so that nobody looks for a typo.
 NOT_BUILT: dict[str, frozenset[str]] = {
-    "request_store": frozenset({"mongodb", "dynamodb"}),
-    "queue": frozenset({"rabbitmq", "sqs"}),
-    "notices": frozenset({"rabbitmq", "mongodb", "postgresql"}),
-    "staging": frozenset({"s3", "s3_boto3", "polytope"}),
-    "caching": frozenset({"mongodb", "redis", "memcached"}),
-    "metric_store": frozenset({"mongodb", "dynamodb"}),
-    "identity": frozenset({"mongodb"}),
-    "api_key": frozenset({"mongodb", "mongoapikey"}),
-    "authenticator": frozenset(
-        {"mongodb", "mongoapikey", "jwt", "openid_offline_access", "keycloak", "auth-o-tron"}
-    ),
-    "authorizer": frozenset({"mongodb", "ldap"}),
+    "request_store": frozenset({"dynamodb"}),
+    "queue": frozenset({"sqs"}),
+    "metric_store": frozenset({"dynamodb"}),
+    "authenticator": frozenset({"mongoapikey", "jwt", "openid_offline_access", "keycloak", "auth-o-tron"}),
+    "authorizer": frozenset({"ldap"}),
     "datasource": frozenset({"mars", "webmars", "polytope", "ionbeam", "federated"}),
 }
 
@@ -88,7 +105,9 @@ def load(concern: str, name: str) -> Any:
     if target is None:
         known = ", ".join(names(concern))
         reason = (
-            "is not part of this version" if name in NOT_BUILT[concern] else "is not known and not installed"
+            "is not part of this version"
+            if name in NOT_BUILT.get(concern, ())
+            else "is not known and not installed"
         )
         raise UnknownBackendError(f"{concern} {name!r} {reason}; available: {known}")
     module, _, attribute = target.partition(":")

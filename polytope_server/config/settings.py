@@ -98,8 +98,8 @@ class WorkerSettings(Section):
     queues: list[QueueName] | None = Field(
         None,
         min_length=1,
-        description="The queues whose requests this worker takes; by default every queue that a collection or "
-        "data source of the configuration names.",
+        description="The queues whose requests this worker takes; by default every queue that a collection "
+        "or data source of the configuration names.",
     )
     concurrency: int = Field(4, ge=1, le=1024, description="Requests at a time in each worker process.")
     max_attempts: int = Field(3, ge=1, le=100, description="How often a request is tried before it fails.")

@@ -84,6 +84,8 @@ class APIKeysContract:
         kept, gone = [(await api_keys.create(_ALICE)).key for _ in range(2)]
         assert await api_keys.revoke(User("bob", "allowed"), gone[:8]) == 0
         assert await api_keys.revoke(User("alice", "other"), gone[:8]) == 0
+        for prefix in ("", "nothing"):
+            assert await api_keys.revoke(_ALICE, prefix) == 0
         assert await api_keys.revoke(_ALICE, gone[:8]) == 1
         assert await api_keys.verify(gone) is None
         assert await api_keys.verify(kept) is not None

@@ -1,13 +1,22 @@
-"""What every cache promises. Inherit, and give the fixtures `cache` (open, empty) and `pass_time`."""
+"""What every cache promises. Inherit, and give the fixtures `cache` (open, empty) and `pass_time`.
+
+Those on servers promise more: inherit :class:`RemoteCacheContract` instead.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
+import logging
+import os
+import signal
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from polytope_server.caching import JSON, Cache
+from polytope_server.testing.services import Service
 
 #: Lets so many seconds pass, for the cache: by a clock of the test's own, or by waiting.
 PassTime = Callable[[float], Awaitable[None]]
@@ -23,6 +32,31 @@ class CacheContract:
 
     async def test_an_unknown_key_has_no_value(self, cache: Cache) -> None:
         assert await cache.get("key") is None
+
+    async def test_any_text_is_a_key(self, cache: Cache) -> None:
+        long = "x" * 1000
+        keys = [
+            "",
+            " ",
+            "a b",
+            "a\nb",
+            "a\0",
+            "é",
+            "日本",
+            "\ud800",
+            "a#b",
+            "$a.b",
+            long,
+            long + "y",
+            "x" * 250,
+        ]
+        for one, other in itertools.pairwise(keys):
+            await cache.set(one, 1, 60)
+            await cache.set(other, 2, 60)
+            assert (await cache.get(one), await cache.get(other)) == (1, 2)
+            await cache.delete(one)
+            assert (await cache.get(one), await cache.get(other)) == (None, 2)
+            await cache.delete(other)
 
     async def test_a_value_ends_in_time(self, cache: Cache, pass_time: PassTime) -> None:
         await cache.set("short", "a", 1)
@@ -98,3 +132,116 @@ class CacheContract:
         first.cancel()
         ready.set()
         assert await second == "value"
+
+
+class RemoteCacheContract(CacheContract):
+    """The contract tests of a cache on a server.
+
+    Fixtures: `cache` (open, empty), `poison`, which puts bytes under the name that a key of that cache has on
+    the server, `own` (a running server of the test's own) and `connect`, which makes a cache on a server.
+    """
+
+    @pytest.fixture
+    def pass_time(self) -> PassTime:
+        return asyncio.sleep
+
+    async def test_a_fraction_of_a_second_counts(self, cache: Cache) -> None:
+        await cache.set("key", "value", 0.05)
+        async with asyncio.timeout(1):
+            while await cache.get("key") is not None:  # noqa: ASYNC110 -- the time of the server
+                await asyncio.sleep(0.01)
+
+    @pytest.mark.parametrize("text", [b"", b"\x80\x04N.", b"nan nan", b"{", b"[" * 100_000, b"9" * 5000])
+    async def test_what_is_no_value_is_none(
+        self, cache: Cache, poison: Callable[[str, bytes], Awaitable[None]], text: bytes
+    ) -> None:
+        await poison("key", text)
+        assert await cache.get("key") is None
+        await cache.set("key", "value", 60)
+        assert await cache.get("key") == "value"
+
+    async def test_a_value_that_is_too_large_ends_the_earlier_one(self, cache: Cache) -> None:
+        await cache.set("key", "a", 60)
+        await cache.set("key", "x" * 1_000_000, 60)
+        assert await cache.get("key") is None
+        await cache.set("key", "x" * 900_000, 60)
+        assert await cache.get("key") == "x" * 900_000
+
+    async def test_a_very_long_time_is_no_harm(self, cache: Cache) -> None:
+        await cache.set("key", "a", 1e11)
+        assert await cache.get("key") == "a"
+
+    async def test_values_are_not_mixed_up_under_load(self, cache: Cache) -> None:
+        async def use(number: int) -> bool:
+            await cache.set(f"key {number}", [number] * 50, 60)
+            return await cache.get(f"key {number}") in ([number] * 50, None)
+
+        assert all(await asyncio.gather(*(use(number) for number in range(100))))
+
+    async def test_an_outage_is_told_once_and_ends_by_itself(
+        self, own: Service, connect: Callable[[Service], Cache], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "polytope_server")
+        cache = connect(own)
+        await cache.open()
+        await cache.set("key", "before", 60)
+        assert await cache.get("key") == "before"
+        own.kill()
+        await _lost(cache)
+        own.start()
+        await _back(cache, 5)
+        await cache.close()
+        assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+        assert str(own.port) in caplog.records[0].message
+
+    async def test_a_server_that_does_not_answer_costs_one_time_out(
+        self, own: Service, connect: Callable[[Service], Cache]
+    ) -> None:
+        cache = connect(own)
+        await cache.open()
+        await asyncio.gather(*(cache.set(str(number), number, 60) for number in range(5)))
+        _signal(own, signal.SIGSTOP)
+        await _lost(cache)
+        _signal(own, signal.SIGCONT)
+        await _back(cache, 5)
+        # No late answer is taken for that of another question.
+        assert all([await cache.get(str(number)) in (number, None) for number in range(5)])
+        await cache.close()
+
+    async def test_it_opens_while_the_server_is_down(
+        self, own: Service, connect: Callable[[Service], Cache]
+    ) -> None:
+        own.kill()
+        cache = connect(own)
+        await cache.open()
+        await _lost(cache)
+        own.start()
+        await _back(cache, 5)
+        await cache.close()
+
+
+async def _lost(cache: Cache) -> None:
+    """The cache is empty, and quick: of 60 calls and more, only those of one time-out wait."""
+
+    async def make() -> JSON:
+        return "made"
+
+    began = time.monotonic()
+    for _ in range(10):
+        assert await asyncio.gather(*(cache.get("key") for _ in range(5))) == [None] * 5
+        await cache.set("key", "value", 60)
+        await cache.delete("key")
+        assert await cache.get_or_make("key", 60, make) == "made"
+    assert time.monotonic() - began < 0.9
+
+
+async def _back(cache: Cache, seconds: float) -> None:
+    async with asyncio.timeout(seconds):
+        while await cache.get("key") != "after":
+            await cache.set("key", "after", 60)
+            await asyncio.sleep(0.02)
+
+
+def _signal(service: Service, number: int) -> None:
+    assert service._process is not None
+    os.killpg(service._process.pid, number)

@@ -174,10 +174,11 @@ class RequestStoreContract:
         assert await store.expired(time.time()) == []
 
     async def test_sketches_hold_what_the_broker_needs(self, store: RequestStore) -> None:
-        request, other = make(not_before=5.0), make(BOB, status=Status.UPLOADING)
+        request, other = make(not_before=5.0, datasource="d"), make(BOB, status=Status.UPLOADING)
         for stored in (request, other):
             await store.add(stored)
         (sketch,) = await store.sketches({Status.WAITING})
+        assert sketch.datasource == "d"
         assert (sketch.id, sketch.collection, sketch.user_id) == (request.id, "c", ALICE.id)
         assert (sketch.realm, sketch.roles) == ("testrealm", ("default", "member"))
         assert (sketch.status, sketch.attempt, sketch.not_before) == (Status.WAITING, 0, 5.0)

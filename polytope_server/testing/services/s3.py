@@ -52,7 +52,8 @@ class S3(Service):
 
     def command(self) -> Sequence[str]:
         return [
-            *(program(self.name), "-logtostderr=true", "server", f"-dir={self.folder / 'data'}", "-filer", "-s3"),
+            *(program(self.name), "-logtostderr=true", "server", f"-dir={self.folder / 'data'}"),
+            *("-filer", "-s3"),
             *(f"-ip={self._address}", f"-ip.bind={self._address}", f"-s3.port={self.port}"),
             *(f"-{name}.port={port}" for name, port in self._others.items()),
             *("-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={self.folder / 's3.json'}"),

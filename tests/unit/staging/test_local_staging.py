@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from polytope_server.staging import Staging, StagingUnavailableError
-from polytope_server.staging.local import LocalStaging, LocalStagingSettings, _Writer
-from polytope_server.testing.staging import StagingContract
+from polytope_server.staging import Staging, StagingUnavailableError, new_object_name
+from polytope_server.staging.local import LocalStaging, LocalStagingSettings
+from polytope_server.staging.local_files import ChecksumError, ObjectExistsError, Writer
+from polytope_server.testing.staging import StagingContract, chunked, names, read
+from polytope_server.testing.waiting import until
 
 
 class TestLocalStaging(StagingContract):
@@ -46,12 +48,12 @@ class TestLocalStaging(StagingContract):
         assert not left.exists()
         assert (await staging.stat(kept.name)).size == 4
 
-    @pytest.mark.parametrize("moment", ["_write", "rename"])
+    @pytest.mark.parametrize("moment", ["_write", "link"])
     async def test_giving_up_while_the_disk_works_leaves_nothing(
         self, staging: Staging, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
     ) -> None:
         reached, go_on = threading.Event(), threading.Event()
-        owner = _Writer if moment == "_write" else Path
+        owner: Any = Writer if moment == "_write" else os
         real = getattr(owner, moment)
 
         def slow(*arguments: Any) -> Any:
@@ -68,6 +70,61 @@ class TestLocalStaging(StagingContract):
             await writing
         assert not list((tmp_path / "staging" / "unfinished").iterdir())
         assert not list((tmp_path / "staging" / "objects").iterdir())
+
+    async def test_giving_up_twice_leaves_nothing(
+        self, staging: Staging, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        reached, go_on = threading.Event(), threading.Event()
+        real = Writer.discard
+
+        def slow(writer: Writer) -> None:
+            reached.set()
+            assert go_on.wait(20)
+            real(writer)
+
+        async def endless() -> AsyncIterator[bytes]:
+            while True:
+                yield b"x" * 2_000_000
+
+        monkeypatch.setattr(Writer, "discard", slow)
+        writing = asyncio.create_task(staging.create(new_object_name("r1", ""), endless(), ""))
+        await until(lambda: list((tmp_path / "staging" / "unfinished").iterdir()))
+        for _ in range(3):
+            writing.cancel()
+            await asyncio.to_thread(reached.wait, 20)
+        assert not writing.done()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await writing
+        assert not list((tmp_path / "staging" / "unfinished").iterdir())
+
+    async def test_an_object_is_not_replaced(self, staging: Staging) -> None:
+        made = await self._put(staging)
+        with pytest.raises(ObjectExistsError):
+            await staging.create(made.name, chunked([b"other"]), made.content_type)
+        assert await read(staging, made.name) == b"data"
+        assert await staging.abandoned(time.time() + 60) == 0
+
+    async def test_a_wrong_checksum_leaves_nothing(self, staging: LocalStaging) -> None:
+        with pytest.raises(ChecksumError, match="not 0"):
+            await staging.create(new_object_name("r1", ""), chunked([b"data"]), "", md5="0" * 32)
+        assert await names(staging) == set()
+        assert await staging.abandoned(time.time() + 60) == 0
+
+    async def test_a_folder_that_is_removed_meanwhile_is_made_again(
+        self, staging: Staging, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real, times = os.link, []
+
+        def removed_before(source: Path, target: Path) -> None:
+            times.append(target)
+            if len(times) == 1:
+                target.parent.rmdir()
+            real(source, target)
+
+        monkeypatch.setattr(os, "link", removed_before)
+        made = await self._put(staging)
+        assert (await read(staging, made.name), len(times)) == (b"data", 2)
 
     async def test_the_folder_is_closed_to_others(self, staging: Staging, tmp_path: Path) -> None:
         assert (tmp_path / "staging" / "objects").stat().st_mode & 0o077 == 0

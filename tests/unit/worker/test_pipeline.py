@@ -13,10 +13,13 @@ import yaml
 
 from polytope_server.broker.broker import Broker
 from polytope_server.config import load
+from polytope_server.config.settings import WorkerSettings
 from polytope_server.inputs import STAGED
 from polytope_server.notices import Topic
 from polytope_server.request import TERMINAL, Request, Status, Verb
 from polytope_server.request_store import StoreUnavailableError
+from polytope_server.retry import after_outage
+from polytope_server.staging import StagingUnavailableError
 from polytope_server.testing.server import CONFIG
 from polytope_server.testing.waiting import until
 from polytope_server.user import User
@@ -307,3 +310,131 @@ async def test_a_part_that_fails_ends_its_process(tmp_path: Path, monkeypatch: p
         await asyncio.wait_for(site.broker.serve(asyncio.Event()), 20)
     for part in (site.broker._queue, site.broker._notices, site.broker._store):
         await part.close()
+
+
+async def test_an_outage_of_the_staging_counts_for_no_failure(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = site.staging.create
+    outages = iter(range(4))  # more than there may be failures
+
+    async def unreachable(*arguments: Any) -> Any:
+        if next(outages, None) is not None:
+            raise StagingUnavailableError("the staging cannot be reached")
+        return await create(*arguments)
+
+    monkeypatch.setattr(site.staging, "create", unreachable)
+    request = await site.ended(await site.submit("echo"))
+    assert (request.status, request.failures, request.attempt) == (Status.PROCESSED, 0, 5)
+
+
+async def test_an_outcome_that_was_stored_without_an_answer_is_no_lost_one(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The result must not be removed, nor the end be kept from those who wait for it."""
+    transition = site.store.transition
+    answers = iter([False])
+
+    async def forgetful(*arguments: Any, **changes: Any) -> Any:
+        done = await transition(*arguments, **changes)
+        if done is not None and done.status is Status.PROCESSED and not next(answers, True):
+            raise StoreUnavailableError("the connection ended before the answer came")
+        return done
+
+    monkeypatch.setattr(site.store, "transition", forgetful)
+    ended = []
+    await site.worker._notices.subscribe({Topic.ENDED}, ended.append)
+    request = await site.ended(await site.submit("echo"))
+    await until(lambda: ended)
+    assert (await site.staging.stat(request.url.removeprefix("./downloads/"))).size == 5
+
+
+async def test_an_outcome_of_an_attempt_that_was_overtaken_is_dropped(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store was away for so long that the lease has ended, and another has the request."""
+    transition = site.store.transition
+    failures = iter([True])
+
+    async def away(request_id: str, expect: Status, attempt: int, to: Status, **changes: Any) -> Any:
+        if to is Status.PROCESSED and next(failures, False):
+            await transition(request_id, expect, attempt, Status.FAILED, user_message="given up")
+            raise StoreUnavailableError("the store is away")
+        return await transition(request_id, expect, attempt, to, **changes)
+
+    monkeypatch.setattr(site.store, "transition", away)
+    request = await site.ended(await site.submit("echo"))
+    assert (request.status, request.url) == (Status.FAILED, "")
+
+    async def is_empty() -> bool:
+        return not [found async for found in site.staging.list()]
+
+    async with asyncio.timeout(20):
+        while not await is_empty():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+async def test_requests_go_to_the_queue_of_their_data_source(tmp_path: Path) -> None:
+    sources = {**CONFIG["datasources"], "echo": {"type": "echo", "queue": "slow"}}
+    site = Site(tmp_path, datasources=sources, worker={**SETTINGS["worker"], "queues": ["default"]})
+    await site.store.open()
+    site.start()
+    try:
+        slow, quick = await site.submit("echo"), await site.submit("dummy", "5")
+        assert (await site.ended(quick)).status is Status.PROCESSED
+        waiting = await site.store.get(slow)
+        assert waiting is not None
+        assert waiting.status is Status.QUEUED
+    finally:
+        await site.end()
+        await site.store.close()
+
+
+async def test_processes_wait_for_a_store_that_is_not_there_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(tmp_path)
+    opens = {id(store): store.open for store in (site.store, site.broker._store)}
+    outages = iter(range(3))
+
+    def patiently(store: Any) -> Any:
+        async def open_later() -> None:
+            if next(outages, None) is not None:
+                raise StoreUnavailableError("not there yet")
+            await opens[id(store)]()
+
+        return open_later
+
+    for store in (site.store, site.broker._store):
+        monkeypatch.setattr(store, "open", patiently(store))
+    site.start()
+    await until(lambda: site.worker._children._all)
+    assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
+    await site.end()
+
+
+async def test_a_process_that_is_stopped_while_it_waits_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never() -> None:
+        raise StoreUnavailableError("not there")
+
+    site = Site(tmp_path)
+    for store in (site.store, site.broker._store):
+        monkeypatch.setattr(store, "open", never)
+    site.start()
+    await asyncio.wait_for(site.end(), 20)
+
+
+def test_an_outage_that_lasts_too_long_fails_the_request() -> None:
+    request = Request(USER, "echo", status=Status.PROCESSING)
+    request.status_history[Status.PROCESSING] = time.time() - 100
+    settings = WorkerSettings.model_validate({"timeout": 200, "retry_delay": 1})
+    status, changes = after_outage(request, settings)
+    assert status is Status.QUEUED
+    assert 20 < changes["not_before"] - time.time() < 30
+    status, changes = after_outage(request, WorkerSettings.model_validate({"timeout": 50}))
+    assert (status, changes["user_message"]) == (
+        Status.FAILED,
+        "The result could not be stored. Please try again later.",
+    )

@@ -1,0 +1,123 @@
+"""What REST APIs have in common around their Falcon applications: headers, errors, clients that hang up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NoReturn
+
+import falcon
+import falcon.asgi
+
+logger = logging.getLogger(__name__)
+
+Scope = dict[str, Any]
+Event = dict[str, Any]
+Receive = Callable[[], Awaitable[Mapping[str, Any]]]
+Send = Callable[[Event], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Headers = Sequence[tuple[bytes, bytes]]
+
+_HTTP_VERSIONS = frozenset({"1.0", "1.1", "2", "3"})
+
+
+class ClientGoneError(ConnectionError):
+    """The client hung up: it has not sent all of its body, or does not take the answer any more."""
+
+
+class Shell:
+    """An ASGI application around another one.
+
+    It puts headers on every answer, errors too, refuses unknown versions of HTTP, and ends the work for a
+    client that hung up. Below it, a body that breaks off and a stream that nobody takes raise
+    ClientGoneError; servers would let the first look complete, and the second go on.
+    """
+
+    def __init__(self, app: ASGIApp, headers: Headers, preflight: Headers) -> None:
+        """`headers` are for every answer, `preflight` further ones for OPTIONS."""
+        self._app = app
+        self._headers = headers
+        self._preflight = [*headers, *preflight]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = self._preflight if scope["method"] == "OPTIONS" else self._headers
+        call = _Call(receive, send, headers)
+        if scope["http_version"] not in _HTTP_VERSIONS:
+            # The parser lets `GET / HTTP/2.0` pass, and Falcon raises an exception.
+            await call.refuse("This version of HTTP is not supported")
+            return
+        with suppress(ClientGoneError):
+            try:
+                await self._app(scope, call.receive, call.send)
+            finally:
+                await call.end()
+
+
+class _Call:
+    """One call as the application inside sees it."""
+
+    def __init__(self, receive: Receive, send: Send, headers: Headers) -> None:
+        self._receive, self._send, self._headers = receive, send, headers
+        self._body_is_open = False
+        self._watch: asyncio.Future[Any] | None = None
+
+    async def receive(self) -> Mapping[str, Any]:
+        event = await self._receive()
+        if event["type"] == "http.disconnect" and self._body_is_open:
+            raise ClientGoneError("the body broke off")
+        self._body_is_open = bool(event.get("more_body"))
+        return event
+
+    async def send(self, event: Event) -> None:
+        if event["type"] == "http.response.start":
+            event["headers"] = [*event["headers"], *self._headers]
+        elif event.get("more_body"):
+            # Sending tells nothing; the next event to be received is the end of the connection.
+            if self._watch is None and not self._body_is_open:
+                self._watch = asyncio.ensure_future(self._receive())
+            if self._watch is not None and self._watch.done():
+                raise ClientGoneError("the answer was not taken")
+        await self._send(event)
+
+    async def refuse(self, message: str) -> None:
+        body = error_body(message)
+        kind = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+        await self.send({"type": "http.response.start", "status": 400, "headers": kind})
+        await self.send({"type": "http.response.body", "body": body})
+
+    async def end(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+
+
+def refuse(status: str, message: str, **headers: str) -> NoReturn:
+    """End the call with an error. An underscore in the name of a header stands for a hyphen."""
+    raise falcon.HTTPError(
+        status, description=message, headers={k.replace("_", "-"): v for k, v in headers.items()}
+    )
+
+
+def error_body(message: str) -> bytes:
+    """The body of every error: a flat object of one string, which is what `polytope-client` can print."""
+    return json.dumps({"message": message}).encode()
+
+
+def fail(resp: falcon.asgi.Response, status: str | int, message: str) -> None:
+    """Make the answer an error."""
+    resp.status = status
+    resp.content_type = falcon.MEDIA_JSON
+    resp.data = error_body(message)
+
+
+async def pass_on(
+    req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, params: dict[str, Any]
+) -> None:
+    """The error handler for ClientGoneError: there is nobody to answer to, and :class:`Shell` takes it."""
+    raise error

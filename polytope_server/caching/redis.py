@@ -1,0 +1,94 @@
+"""A cache on Redis, or on what speaks its protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
+
+from polytope_server.caching.patience import TIMEOUT
+from polytope_server.caching.remote import LARGEST, RemoteCache, RemoteCacheSettings
+from polytope_server.config.values import Port
+
+#: Beyond so many questions at a time, the others wait.
+_CONNECTIONS = 16
+
+
+class RedisCacheSettings(RemoteCacheSettings):
+    """Keys of the cache `redis`."""
+
+    host: str = Field("localhost", description="Name or address of the server.")
+    port: Port = Field(6379, description="Its port.")
+    db: int = Field(0, ge=0, description="Number of the database.")
+    username: str | None = Field(None, description="User name, for servers with access lists.")
+    password: str | None = Field(None, repr=False, description="Password.")
+    ssl: bool = Field(False, description="Whether to use TLS; the certificate of the server must be valid.")
+    url: str | None = Field(
+        None,
+        repr=False,
+        description="`redis://HOST:PORT/DB`, or `rediss://...` for TLS: instead of `host`, `port`, `db` and "
+        "`ssl`. `?ssl_ca_certs=FILE` names the authorities to trust.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _readable(cls, url: str | None) -> str | None:
+        if url and not url.startswith(("redis://", "rediss://")):
+            raise ValueError("expected redis://HOST:PORT/DB or rediss://HOST:PORT/DB")
+        parse_url(url or "redis://")
+        return url
+
+
+class RedisCache(RemoteCache):
+    """A string a value, which Redis ends by itself."""
+
+    Settings = RedisCacheSettings
+
+    def __init__(self, settings: RedisCacheSettings, data: Path) -> None:
+        options = _options(settings)
+        super().__init__(settings.prefix, f"the cache redis at {options['host']}:{options['port']}")
+        self._pool = BlockingConnectionPool(_CONNECTIONS, TIMEOUT, **options)
+        self._client = Redis(connection_pool=self._pool)
+
+    async def open(self) -> None:
+        """Nothing to do: connections are made when they are needed."""
+
+    async def close(self) -> None:
+        await self._pool.disconnect()
+
+    async def read(self, name: str) -> str | bytes | None:
+        try:
+            # Not GET: what somebody else put there may be of any size.
+            text = await self._client.getrange(name, 0, LARGEST)
+        except ResponseError as error:
+            if str(error).startswith("WRONGTYPE"):  # not a string, so not ours
+                return None
+            raise
+        return text or None
+
+    async def write(self, name: str, text: str, seconds: float) -> None:
+        await self._client.set(name, text, px=max(round(seconds * 1000), 1))
+
+    async def remove(self, name: str) -> None:
+        await self._client.delete(name)
+
+
+def _options(settings: RedisCacheSettings) -> dict[str, Any]:
+    given = {"host": settings.host, "port": settings.port, "db": settings.db}
+    given |= {"username": settings.username or None, "password": settings.password or None}
+    return {
+        **given,
+        **parse_url(settings.url or ("rediss://" if settings.ssl else "redis://")),
+        "socket_timeout": TIMEOUT,
+        "socket_connect_timeout": TIMEOUT,
+        # Once more at once: the server may have restarted since the last question.
+        "retry": Retry(NoBackoff(), 1),
+        # The newer one costs a round trip more for each connection, and brings nothing here.
+        "protocol": 2,
+    }

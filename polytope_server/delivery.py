@@ -1,0 +1,71 @@
+"""An object of staging as the answer to a GET or HEAD: whole, in part, or not again (RFC 9110)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+import falcon
+import falcon.asgi
+
+from polytope_server.staging import StagedObject, Staging, request_of
+
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+
+
+async def deliver(
+    staging: Staging, name: str, req: falcon.asgi.Request, resp: falcon.asgi.Response, head: bool
+) -> StagedObject:
+    """Answer with the object of that name, without its bytes if `head`; returns what is known of it.
+
+    Raises ObjectNotFoundError, and ends the call with 416 for a range that lies outside of the object.
+    """
+    found = await staging.stat(name)
+    etag = f'"{found.md5}"' if found.md5 else f'"{found.size:x}-{int(found.modified * 1e6):x}"'
+    resp.set_header("ETag", etag)
+    resp.set_header("Accept-Ranges", "bytes")
+    known = req.get_header("if-none-match") or ""
+    if etag in known or known.strip() == "*":
+        resp.status = falcon.HTTP_304
+        return found
+    # HEAD knows no ranges (RFC 9110, 14.2).
+    start, length = (0, found.size) if head else _part(req, resp, found.size, etag)
+    resp.content_type = found.content_type
+    resp.content_length = length
+    resp.set_header(
+        "Content-Disposition", f'attachment; filename="{request_of(name)}.{name.rpartition(".")[2]}"'
+    )
+    if found.md5 and length == found.size:
+        resp.set_header("Content-MD5", found.md5)
+    # Not without any stream: Falcon would then send a length of 0.
+    resp.stream = _nothing() if head else staging.read(name, start, length)
+    return found
+
+
+def _part(req: falcon.asgi.Request, resp: falcon.asgi.Response, size: int, etag: str) -> tuple[int, int]:
+    """The first byte to send and how many: a single Range gives 206, or 416 if outside."""
+    wanted = _RANGE.fullmatch(req.get_header("range") or "")
+    condition = req.get_header("if-range")
+    if not wanted or wanted[0] == "bytes=-" or (condition and condition != etag):
+        return 0, size
+    if wanted[1]:
+        start = int(wanted[1])
+        end = min(int(wanted[2]), size - 1) if wanted[2] else size - 1
+    else:
+        start, end = max(0, size - int(wanted[2])), size - 1
+    if wanted[1] and wanted[2] and int(wanted[2]) < start:
+        return 0, size  # no valid range: to be ignored
+    if start > end:
+        raise falcon.HTTPError(
+            falcon.HTTP_416,
+            description="The range lies outside of the result",
+            headers={"Content-Range": f"bytes */{size}"},
+        )
+    resp.status = falcon.HTTP_206
+    resp.set_header("Content-Range", f"bytes {start}-{end}/{size}")
+    return start, end - start + 1
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""

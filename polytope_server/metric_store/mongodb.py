@@ -1,0 +1,104 @@
+"""Metrics in MongoDB.
+
+A document has the UUID of its metric as `_id`. Those of the earlier server, which have another kind of `_id`,
+are neither read nor removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import asdict
+from pathlib import Path
+
+from pydantic import Field
+from pymongo import IndexModel
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import BulkWriteError
+
+from polytope_server.metric_store import MetricStore, RequestStatusChange
+from polytope_server.mongodb import (
+    Connection,
+    Document,
+    MongoDBSettings,
+    MongoDBUnavailableError,
+    create_indexes,
+)
+
+_INDEX = IndexModel("timestamp")
+_OURS: Document = {"_id": {"$type": "string"}}
+_DUPLICATE = 11000
+
+
+class MongoDBMetricStoreSettings(MongoDBSettings):
+    """Keys of the metric store `mongodb`."""
+
+    database: str = Field("metric_store", min_length=1, description="Name of the database.")
+    collection: str = Field("metrics", min_length=1, description="Name of the collection.")
+    log_level: str | None = Field(None, description="Key of the earlier server; no effect.")
+
+
+class MongoDBMetricStore(MetricStore):
+    """A document a metric. Every method may raise :class:`~polytope_server.unavailable.UnavailableError`."""
+
+    Settings = MongoDBMetricStoreSettings
+
+    def __init__(self, settings: MongoDBMetricStoreSettings, data: Path) -> None:
+        self._connection = Connection.at(settings)
+        self._names = (settings.database, settings.collection)
+
+    async def open(self) -> None:
+        await self._connection.open(lambda: create_indexes(self._metrics(), [_INDEX]))
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    async def add(self, *metrics: RequestStatusChange) -> None:
+        if not metrics:
+            return
+        documents = [_document(metric) for metric in metrics]
+        with self._connection.failing_with(MongoDBUnavailableError):
+            try:
+                await self._metrics().insert_many(documents, ordered=False)
+            except BulkWriteError as error:
+                if not _only_duplicates(error):
+                    raise
+
+    async def find(
+        self, *, since: float = 0.0, statuses: Collection[str] | None = None
+    ) -> list[RequestStatusChange]:
+        wanted = _OURS | {"timestamp": {"$gte": since}}
+        if statuses is not None:
+            wanted |= {"status": {"$in": list(statuses)}}
+        with self._connection.failing_with(MongoDBUnavailableError):
+            return [_metric(found) async for found in self._metrics().find(wanted).sort("timestamp")]
+
+    async def remove_old(self, before: float) -> int:
+        with self._connection.failing_with(MongoDBUnavailableError):
+            done = await self._metrics().delete_many(_OURS | {"timestamp": {"$lt": before}})
+        return done.deleted_count
+
+    async def wipe(self) -> None:
+        with self._connection.failing_with(MongoDBUnavailableError):
+            await self._metrics().delete_many(_OURS)
+
+    def _metrics(self) -> AsyncCollection[Document]:
+        return self._connection.collection(*self._names)
+
+
+def _document(metric: RequestStatusChange) -> Document:
+    document = asdict(metric)
+    return {"_id": document.pop("uuid"), **document}
+
+
+def _metric(document: Document) -> RequestStatusChange:
+    return RequestStatusChange(uuid=document.pop("_id"), **document)
+
+
+def _only_duplicates(error: BulkWriteError) -> bool:
+    details = error.details or {}
+    failed = details.get("writeErrors", [])
+    return (
+        bool(failed)
+        and not details.get("writeConcernErrors")
+        and all(one.get("code") == _DUPLICATE for one in failed)
+    )

@@ -1,0 +1,116 @@
+"""The ASGI application of the object store: routes, errors, and what is the same for every answer."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import falcon
+import falcon.asgi
+
+from polytope_server import log
+from polytope_server.asgi import ClientGoneError, Event, Scope, Shell, fail, pass_on
+from polytope_server.object_store.calls import Gate
+from polytope_server.object_store.resources import (
+    HealthResource,
+    ListResource,
+    ObjectResource,
+    RequestResource,
+    UnfinishedResource,
+)
+from polytope_server.object_store.store import Store
+from polytope_server.staging.local import StagingFullError
+from polytope_server.staging.polytope import PolytopeStagingSettings
+from polytope_server.staging.polytope_http import MARK
+from polytope_server.unavailable import UnavailableError
+
+logger = logging.getLogger(__name__)
+
+#: CORS is open because no answer depends on cookies.
+_HEADERS = [
+    (MARK.lower().encode(), b"polytope"),
+    (b"cache-control", b"private, no-cache"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", b"*"),
+]
+_PREFLIGHT = [
+    (b"access-control-allow-methods", b"GET, HEAD, OPTIONS"),
+    (b"access-control-allow-headers", b"*"),
+    (b"access-control-max-age", b"86400"),
+]
+_DEFAULTS = {404: "There is nothing at this address", 405: "The method is not allowed here"}
+
+
+class Middleware:
+    """Opens and closes the folder; gives each call a name in the log."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def process_startup(self, scope: Scope, event: Event) -> None:
+        await self._store.open()
+        logger.info("the object store is ready")
+
+    async def process_shutdown(self, scope: Scope, event: Event) -> None:
+        await self._store.close()
+
+    async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        log.request_id.set(os.urandom(6).hex())
+
+
+def make_application(settings: PolytopeStagingSettings, data: Path) -> Shell:
+    """The application; `data` is the data folder. Its `lifespan` opens and closes the folder of objects."""
+    store, gate = Store(settings, data), Gate(settings.token)
+    app: falcon.asgi.App[Any, Any] = falcon.asgi.App(middleware=[Middleware(store)])
+    app.add_route("/", ListResource(store, gate))
+    app.add_route("/health", HealthResource())
+    app.add_route("/unfinished", UnfinishedResource(store, gate))
+    app.add_route("/{request_id}/", RequestResource(store, gate))
+    app.add_route("/{request_id}/{name}", ObjectResource(store, gate))
+    for kind, handler in _HANDLERS.items():
+        app.add_error_handler(kind, handler)
+    return Shell(app, _HEADERS, _PREFLIGHT)
+
+
+async def _on_http_error(
+    req: falcon.asgi.Request, resp: falcon.asgi.Response, error: falcon.HTTPError, params: dict[str, Any]
+) -> None:
+    fail(resp, error.status, error.description or _DEFAULTS.get(error.status_code) or str(error.title))
+    for name, value in dict(error.headers or ()).items():
+        resp.set_header(name, value)
+
+
+async def _on_full(
+    req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, params: dict[str, Any]
+) -> None:
+    logger.error("%s", error)
+    fail(resp, falcon.HTTP_507, str(error))
+
+
+async def _on_unavailable(
+    req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, params: dict[str, Any]
+) -> None:
+    logger.error("%s", error)
+    resp.set_header("Retry-After", "5")
+    fail(resp, falcon.HTTP_503, "The object store cannot use its folder at the moment")
+
+
+async def _on_unexpected(
+    req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, params: dict[str, Any]
+) -> None:
+    # What went wrong inside is for the log. A name is as good as a key to the object, and stays out of it.
+    logger.error("%s failed", req.method, exc_info=error)
+    message = f"An internal error occurred. The operator finds it in the log as {log.request_id.get()}."
+    fail(resp, falcon.HTTP_500, message)
+
+
+_HANDLERS: dict[type[Exception], Any] = {
+    Exception: _on_unexpected,
+    ClientGoneError: pass_on,
+    UnavailableError: _on_unavailable,
+    StagingFullError: _on_full,
+    falcon.HTTPError: _on_http_error,
+}

@@ -1,0 +1,80 @@
+"""What a call to the object store says: who may, which bytes, which sum they have."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hmac
+import re
+from collections.abc import AsyncIterator
+
+import falcon
+import falcon.asgi
+
+from polytope_server.asgi import refuse
+
+#: Seconds for the next bytes of a body. The sender is a worker, whose data source may pause between two
+#: fields; one whose machine is gone is found by the system much earlier.
+_CHUNK_TIME = 3600.0
+_MD5 = re.compile(r"[0-9a-f]{32}")
+_MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,64}/[\w!#$&^.+-]{1,128}(?:;[ -~]{1,128})?", re.ASCII)
+
+
+class Gate:
+    """Lets those pass who know the token."""
+
+    def __init__(self, token: str) -> None:
+        self._expected = f"Bearer {token}".encode()
+
+    def check(self, req: falcon.asgi.Request) -> None:
+        """Ends the call with 401 if the token is missing or wrong."""
+        given = (req.get_header("authorization") or "").encode(errors="replace")
+        if not hmac.compare_digest(given, self._expected):
+            raise falcon.HTTPUnauthorized(
+                description="This needs the token of the object store", challenges=["Bearer"]
+            )
+
+
+async def body(req: falcon.asgi.Request) -> AsyncIterator[bytes]:
+    """The body in chunks. Ends the call if it stalls."""
+    chunks = aiter(req.stream)
+    while True:
+        try:
+            async with asyncio.timeout(_CHUNK_TIME):
+                chunk = await anext(chunks, b"")
+        except TimeoutError:
+            refuse(falcon.HTTP_408, f"No data came for {_CHUNK_TIME:g} seconds")
+        if not chunk:
+            return
+        yield chunk
+
+
+def media_type(req: falcon.asgi.Request) -> str:
+    """The media type of the body. Ends the call with 400 if it is none."""
+    given = req.content_type or "application/octet-stream"
+    if not _MEDIA_TYPE.fullmatch(given):
+        refuse(falcon.HTTP_400, "The header Content-Type must hold a media type")
+    return given
+
+
+def checksum(req: falcon.asgi.Request) -> str | None:
+    """The MD5 sum that the sender announces, in hex, if it does: X-Checksum (hex), Content-MD5 (also base64).
+
+    Ends the call with 400 if it is none.
+    """
+    given = req.get_header("x-checksum") or req.get_header("content-md5")
+    if given is None or _MD5.fullmatch(given.strip().lower()):
+        return given.strip().lower() if given else None
+    try:
+        digest = base64.b64decode(given, validate=True)
+    except (binascii.Error, ValueError):
+        digest = b""
+    if len(digest) != 16:
+        refuse(falcon.HTTP_400, "The checksum must be the MD5 sum of the data in hex")
+    return digest.hex()
+
+
+def age(req: falcon.asgi.Request) -> float:
+    """The parameter `age` in seconds. Ends the call with 400 if it is missing or no number."""
+    return req.get_param_as_float("age", required=True)

@@ -1,0 +1,195 @@
+"""Requests as documents of MongoDB: their fields, their indexes, and the way to and from :class:`Request`.
+
+The fields are those of :class:`Request`, but for these:
+
+* `_id` is the id; `state` is the status; the user is in `user_id`, `username`, `realm` and `roles`. Documents
+  of earlier servers, which may be in the same collection, have other names there (`status`, `user`), so that
+  neither server takes up what the other has stored.
+* `coerced_request` is JSON text: its keys may be of any form, and its numbers of any size.
+* `sequence` keeps the order of submission, `promotion` names the last promotion.
+* `removed_at`, `removal` and `removed_from` mark what is about to be deleted. Such a document has no `state`
+  any more, so nobody else finds it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+from typing import Any
+
+from pymongo import IndexModel
+
+from polytope_server.mongodb import Document
+from polytope_server.request import Request, Status, Verb
+from polytope_server.request_store import Sketch
+from polytope_server.user import User
+
+Index = list[tuple[str, int]]
+BY_ID: Index = [("_id", 1)]
+BY_STATE: Index = [("state", 1), ("sequence", 1)]
+BY_USER: Index = [("user_id", 1), ("state", 1), ("sequence", 1)]
+BY_AGE: Index = [("state", 1), ("last_modified", 1)]
+BY_LEASE: Index = [("lease_until", 1)]
+BY_REMOVAL: Index = [("removed_at", 1)]
+
+#: What a process left behind that ended in the middle of a removal goes after so many seconds.
+_REMOVAL_TIME = 600
+
+#: Every query names the one that serves it, so each must be there, and be found by its fields. One that is to
+#: have other options needs another name.
+INDEXES = [
+    IndexModel(BY_STATE),
+    IndexModel(BY_USER),
+    IndexModel(BY_AGE),
+    IndexModel(BY_LEASE, partialFilterExpression={"state": str(Status.PROCESSING)}),
+    IndexModel(BY_REMOVAL, sparse=True, expireAfterSeconds=_REMOVAL_TIME),
+]
+
+#: The fields of a sketch.
+SKETCH = {
+    "_id": 1,
+    "collection": 1,
+    "user_id": 1,
+    "realm": 1,
+    "roles": 1,
+    "state": 1,
+    "attempt": 1,
+    "not_before": 1,
+    "timestamp": 1,
+    "datasource": 1,
+}
+
+_VERBS = {str(verb): verb for verb in Verb}
+_STATUSES = {str(status): status for status in Status}
+_decode = json.JSONDecoder().decode
+
+
+class SubmissionOrder:
+    """Numbers that grow: microseconds of the clock, and one more than the last where that stands still.
+
+    Of several processes they are as well ordered as the clocks of their machines agree.
+    """
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def next(self) -> int:
+        """The next number."""
+        self._last = max(self._last + 1, time.time_ns() // 1000)
+        return self._last
+
+
+def condition(
+    *,
+    user_id: str | None = None,
+    collection: str | None = None,
+    statuses: Collection[Status] | None = None,
+) -> Document:
+    """The filter of all the conditions given, and of states always: only requests of this server have one."""
+    states = list(_STATUSES) if statuses is None else [str(status) for status in statuses]
+    found: Document = {} if user_id is None else {"user_id": user_id}
+    found["state"] = states[0] if len(states) == 1 else {"$in": states}
+    if collection is not None:
+        found["collection"] = collection
+    return found
+
+
+def some(values: Sequence[str]) -> Any:
+    """The condition that a field has one of the values."""
+    return values[0] if len(values) == 1 else {"$in": values}
+
+
+def step(to: Status, now: float) -> tuple[Document, Document]:
+    """The fields to set, and those to lower, in a step to a state.
+
+    The time of the first entry into a state is the smallest: `$min` sets it, and leaves an earlier one.
+    """
+    return {"state": str(to), "last_modified": now}, {f"status_history.{to}": now}
+
+
+def encode(name: str, value: Any) -> Any:
+    """The value of a field of a request as it is stored."""
+    return json.dumps(value) if name == "coerced_request" else value
+
+
+def to_document(request: Request, sequence: int) -> Document:
+    """The document of a new request."""
+    user = request.user
+    return {
+        "_id": request.id,
+        "user_id": user.id,
+        "username": user.username,
+        "realm": user.realm,
+        "roles": list(user.roles),
+        "collection": request.collection,
+        "verb": str(request.verb),
+        "user_request": request.user_request,
+        "coerced_request": json.dumps(request.coerced_request),
+        "timestamp": request.timestamp,
+        "last_modified": request.last_modified,
+        "state": str(request.status),
+        "user_message": request.user_message,
+        "url": request.url,
+        "md5": request.md5,
+        "content_length": request.content_length,
+        "content_type": request.content_type,
+        "datasource": request.datasource,
+        "status_history": {str(status): when for status, when in request.status_history.items()},
+        "attempt": request.attempt,
+        "failures": request.failures,
+        "not_before": request.not_before,
+        "worker": request.worker,
+        "lease_until": request.lease_until,
+        "sequence": sequence,
+    }
+
+
+def to_request(document: Document) -> Request:
+    """The request of a document; one that is about to be deleted is as it was before."""
+    # PERF: on the path of every poll; positions take three quarters of the time of names.
+    return Request(
+        _user(document["username"], document["realm"], *document["roles"]),
+        document["collection"],
+        _VERBS[document["verb"]],
+        document["user_request"],
+        _decode(document["coerced_request"]),
+        document["_id"],
+        document["timestamp"],
+        document["last_modified"],
+        _STATUSES[document.get("state") or document["removed_from"]],
+        document["user_message"],
+        document["url"],
+        document["md5"],
+        document["content_length"],
+        document["content_type"],
+        document["datasource"],
+        document["status_history"],
+        document["attempt"],
+        document["failures"],
+        document["not_before"],
+        document["worker"],
+        document["lease_until"],
+    )
+
+
+def to_sketch(document: Document) -> Sketch:
+    """The sketch of a document of which at least :data:`SKETCH` was read."""
+    return Sketch(
+        document["_id"],
+        document["collection"],
+        document["user_id"],
+        document["realm"],
+        tuple(document["roles"]),
+        _STATUSES[document["state"]],
+        document["attempt"],
+        document["not_before"],
+        document["timestamp"],
+        document["datasource"],
+    )
+
+
+@lru_cache(maxsize=1000)  # the same few users again and again
+def _user(username: str, realm: str, *roles: str) -> User:
+    return User(username, realm, roles)

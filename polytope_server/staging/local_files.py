@@ -1,0 +1,182 @@
+"""The files of the staging in a local folder. All of this blocks, and is called in threads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+from polytope_server.staging import EXTENSIONS, StagedObject, StagingUnavailableError
+from polytope_server.staging.names import is_object_name
+
+_TYPES = {extension: content_type for content_type, extension in EXTENSIONS.items()}
+
+
+class ObjectExistsError(ValueError):
+    """There is an object of that name already: objects are written once."""
+
+
+class ChecksumError(ValueError):
+    """The bytes that came are not those that were announced."""
+
+
+class Writer:
+    """Writes one object, in a thread: gathers chunks, counts and sums them.
+
+    Whoever gives up on it may do so while the thread still works: the lock lets one finish before the other.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        self.digest = hashlib.md5(usedforsecurity=False)
+        self._file: IO[bytes] | None = None
+        self._target: Path | None = None
+        self._discarded = False
+        self._lock = threading.Lock()
+
+    def write(self, chunks: list[bytes]) -> None:
+        """Append the chunks."""
+        with self._lock:
+            self._write(chunks)
+
+    def _write(self, chunks: list[bytes]) -> IO[bytes]:
+        if self._discarded:
+            raise StagingUnavailableError("the object was given up")
+        if self._file is None:
+            self._file = self.path.open("xb", buffering=0)
+        for chunk in chunks:
+            view = memoryview(chunk)
+            self.size += len(view)
+            self.digest.update(view)
+            while view:
+                view = view[self._file.write(view) :]
+        return self._file
+
+    def finish(self, chunks: list[bytes], target: Path, content_type: str, md5: str | None) -> StagedObject:
+        """Write the last chunks, and make the object appear under its name, complete.
+
+        The bytes are on disk before the name is. Raises ChecksumError if they do not have that MD5 sum, and
+        ObjectExistsError.
+        """
+        with self._lock:
+            file = self._write(chunks)
+            if md5 is not None and md5 != self.digest.hexdigest():
+                raise ChecksumError(f"the data have the MD5 sum {self.digest.hexdigest()}, not {md5}")
+            os.fsync(file.fileno())
+            file.close()
+            self._appear(target)
+            meta = {"content_type": content_type, "md5": self.digest.hexdigest()}
+            meta_of(target).write_text(json.dumps(meta))
+            return stat(target)
+
+    def _appear(self, target: Path) -> None:
+        # A link, unlike a renaming, never replaces the object of another writer.
+        while True:
+            target.parent.mkdir(exist_ok=True)
+            try:
+                os.link(self.path, target)
+                break
+            except FileExistsError:
+                raise ObjectExistsError("there is an object of that name already") from None
+            except FileNotFoundError:
+                # The last other object of the request, and the folder with it, was removed just now.
+                if target.parent.exists() or not self.path.exists():
+                    raise
+        self._target = target
+        self.path.unlink()
+
+    def discard(self) -> None:
+        """Leave nothing behind, whatever was done so far."""
+        with self._lock:
+            self._discarded = True
+            if self._file is not None:
+                self._file.close()
+            self.path.unlink(missing_ok=True)
+            if self._target is not None:
+                remove(self._target)
+
+
+def remove(path: Path) -> bool:
+    """Remove an object and what belongs to it; False if there was none, or another removed it just now."""
+    try:
+        path.unlink()
+        existed = True
+    except FileNotFoundError:
+        existed = False
+    meta_of(path).unlink(missing_ok=True)
+    try:
+        path.parent.rmdir()
+    except OSError:  # it holds another object, or is gone
+        pass
+    return existed
+
+
+def remove_folder(folder: Path) -> int:
+    """Remove a request's folder; returns how many objects it held."""
+    count = sum(1 for _ in _files(folder))
+    shutil.rmtree(folder, ignore_errors=True)
+    return count
+
+
+def sweep(unfinished: Path, objects: Path, before: float) -> int:
+    """Remove what unfinished writes left before that time; returns how many there were."""
+    old = [path for path in unfinished.iterdir() if _modified(path) < before]
+    for path in old:
+        path.unlink(missing_ok=True)
+    for folder in objects.iterdir():
+        if _modified(folder) < before and next(_files(folder), None) is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    return len(old)
+
+
+def meta_of(path: Path) -> Path:
+    """The file beside an object that holds its media type and checksum."""
+    return path.with_name(f"{path.name}.meta")
+
+
+def stat(path: Path) -> StagedObject:
+    """What is known of an object. Raises FileNotFoundError."""
+    status = path.stat()
+    try:
+        meta = json.loads(meta_of(path).read_text())
+    except (OSError, ValueError):  # lost in a power cut: the name still tells the common types
+        meta = {"content_type": _TYPES.get(path.suffix[1:], "application/octet-stream"), "md5": ""}
+    name = f"{path.parent.name}/{path.name}"
+    return StagedObject(name, status.st_size, meta["content_type"], meta["md5"], status.st_mtime)
+
+
+def listing(folders: Iterable[str | os.PathLike[str]]) -> list[StagedObject]:
+    """The objects in these folders, without type and checksum."""
+    found = []
+    for folder in map(Path, folders):
+        for entry in _files(folder):
+            try:
+                status = entry.stat()
+            except FileNotFoundError:  # removed meanwhile
+                continue
+            found.append(StagedObject(f"{folder.name}/{entry.name}", status.st_size, "", "", status.st_mtime))
+    return found
+
+
+def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
+    try:
+        entries = os.scandir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    with entries:
+        for entry in entries:
+            if is_object_name(f"{folder.name}/{entry.name}"):
+                yield entry
+
+
+def _modified(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return float("inf")

@@ -1,0 +1,87 @@
+"""gunicorn with asynchronous workers, started from within: what serves every REST API of this package."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from typing import Any, ClassVar
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
+from uvicorn_worker import UvicornWorker
+
+from polytope_server import log
+from polytope_server.config.settings import LoggingSettings
+from polytope_server.process import die_with_parent
+
+#: A server process that is told to stop gets so many seconds for the calls in progress.
+_GRACE = 30
+
+
+class WebWorker(UvicornWorker):  # type: ignore[misc]
+    """The gunicorn worker: uvloop and httptools, no access log, no server header."""
+
+    CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
+        "loop": "uvloop",
+        "http": "httptools",
+        "lifespan": "on",
+        "access_log": False,
+        "server_header": False,
+        "proxy_headers": False,
+        "timeout_keep_alive": 75,
+        "timeout_graceful_shutdown": _GRACE - 5,
+    }
+
+    def init_signals(self) -> None:
+        """uvicorn handles these while it serves, and raises them again when done: to end in good order."""
+        super().init_signals()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: sys.exit(0))
+
+
+class _Logger(Logger):  # type: ignore[misc]
+    """gunicorn's messages go where all others go."""
+
+    def setup(self, cfg: Any) -> None:
+        self.error_log = logging.getLogger("gunicorn.error")
+        self.access_log = logging.getLogger("gunicorn.access")
+        self.error_log.propagate = True
+        # On every stop: uvicorn has closed the socket already.
+        self.error_log.addFilter(lambda record: "Error while closing socket" not in record.getMessage())
+
+
+class WebServer(BaseApplication):  # type: ignore[misc]
+    """A process that serves one ASGI application, which `load` makes in each worker process."""
+
+    def __init__(self, name: str, host: str, port: int, logging: LoggingSettings, workers: int = 1) -> None:
+        """`name` is that of the process, for its log; `workers` the number of worker processes."""
+        self._name = name
+        self._logging = logging
+        self._options = {
+            "bind": f"{bracketed(host)}:{port}",
+            "workers": workers,
+            "worker_class": WebWorker,
+            "logger_class": _Logger,
+            "graceful_timeout": _GRACE,
+            "post_fork": self.on_fork,
+            "control_socket_disable": True,
+            "proc_name": f"polytope-{name}",
+        }
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._options.items():
+            if name in self.cfg.settings:  # control_socket_disable: gunicorn 25 and later
+                self.cfg.set(name, value)
+
+    def on_fork(self, arbiter: Any, worker: Any) -> None:
+        """What a worker process does first."""
+        die_with_parent(arbiter.pid if hasattr(arbiter, "pid") else os.getppid())
+        log.configure(self._logging, self._name)
+
+
+def bracketed(host: str) -> str:
+    """A host name or address as it stands before a port: IPv6 addresses in brackets."""
+    return f"[{host}]" if ":" in host else host

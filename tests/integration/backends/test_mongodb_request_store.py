@@ -1,0 +1,555 @@
+import asyncio
+import gc
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from polytope_server.request import LIVE, TERMINAL, Request, Status
+from polytope_server.request_store import RequestStore, StoreUnavailableError
+from polytope_server.request_store.mongodb import MongoDBRequestStore, MongoDBRequestStoreSettings
+from polytope_server.testing.request_store import ALICE, BOB, RequestStoreContract, claimed, make, queue
+from polytope_server.testing.services import MongoDB
+from polytope_server.user import User
+
+logger = logging.getLogger(__name__)
+Connect = Callable[[], Awaitable[MongoDBRequestStore]]
+
+
+def build(service: MongoDB, **keys: str) -> MongoDBRequestStore:
+    return MongoDBRequestStore(MongoDBRequestStoreSettings(uri=service.uri, **keys), Path())
+
+
+def collection() -> str:
+    return f"requests-{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+async def connect(mongodb: MongoDB) -> AsyncIterator[Connect]:
+    """Makes open stores that work on the same, new collection."""
+    name, made = collection(), list[MongoDBRequestStore]()
+
+    async def track() -> MongoDBRequestStore:
+        made.append(build(mongodb, collection=name))
+        await made[-1].open()
+        return made[-1]
+
+    yield track
+    for store in made:
+        await store.close()
+
+
+@pytest.fixture
+async def store(connect: Connect) -> MongoDBRequestStore:
+    return await connect()
+
+
+async def works(store: RequestStore, seconds: float = 10) -> None:
+    """Wait until the store can be written, and no longer than `seconds`."""
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                return await store.add(make())
+            except StoreUnavailableError:
+                await asyncio.sleep(0.05)
+
+
+class TestMongoDBRequestStore(RequestStoreContract):
+    async def test_the_order_of_submission_does_not_depend_on_the_times(self, connect: Connect) -> None:
+        stores = [await connect() for _ in range(3)]
+        requests = [make(timestamp=1e9, status=list(LIVE)[number % 4]) for number in range(60)]
+        for number, request in enumerate(requests):
+            await stores[number % 3].add(request)
+        expected = [request.id for request in requests]
+        assert [request.id for request in await stores[0].find()] == expected
+        assert [sketch.id for sketch in await stores[0].sketches(LIVE)] == expected
+        assert [sketch.id for sketch in await stores[0].sketches(LIVE, sorted(expected))] == expected
+
+    async def test_any_text_and_number_comes_back_as_it_was(self, store: MongoDBRequestStore) -> None:
+        odd = {"a.b": {"$set": ["$x", None, 2**70, 1e300, True]}, "": "\0", "$where": {"": []}, "ü": "日本"}
+        user = User("$user.name", "$realm", ("$role", "a.b", ""))
+        request = make(user, "$c.d", coerced_request=odd, user_request="$$NOW\0", datasource="$d", id="$a.b")
+        await store.add(request)
+        assert await store.get("$a.b") == request
+        assert await store.find(user_id=user.id, collection="$c.d") == [request]
+        term = await store.lead("broker", "$h.x", 60)
+        assert term is not None
+        assert await store.promote(["$a.b"], "$h.x", term) == {"$a.b"}
+        (taken,) = await store.claim(["$a.b"], "$w", 60)
+        assert taken.worker == "$w"
+        assert await store.renew({("$a.b", 1)}, "$w", 60) == {"$a.b"}
+        message, huge = "$message $$ROOT", {"n": -(2**90), "$n": "$n"}
+        changed = await store.transition(
+            "$a.b", Status.PROCESSING, 1, Status.FAILED, user_message=message, coerced_request=huge,
+            content_length=2**40, md5="$m",
+        )  # fmt: skip
+        assert changed == await store.get("$a.b")
+        assert changed is not None
+        assert (changed.user_message, changed.coerced_request) == (message, huge)
+        assert (changed.content_length, changed.md5) == (2**40, "$m")
+
+    async def test_the_states_of_a_list_may_be_none(self, store: MongoDBRequestStore) -> None:
+        await store.add(make())
+        assert await store.find(statuses=[]) == []
+        assert await store.count(statuses=set()) == 0
+        assert await store.sketches([]) == []
+        assert await store.find(limit=0) == []
+        assert await store.promote([], "b", 1) == set()
+        assert await store.claim([], "w", 60) == []
+        assert await store.renew([], "w", 60) == set()
+
+    async def test_more_than_one_batch(self, store: MongoDBRequestStore) -> None:
+        requests = [make() for _ in range(2100)]
+        await asyncio.gather(*(store.add(request) for request in requests))
+        ids = {request.id for request in requests}
+        assert {request.id for request in await store.find()} == ids
+        assert {sketch.id for sketch in await store.sketches([Status.WAITING])} == ids
+        assert await store.existing(ids) == ids
+        await queue(store, *requests)
+        assert {request.id for request in await store.remove_all(ALICE.id, LIVE)} == ids
+
+    async def test_each_removal_belongs_to_one_caller(self, connect: Connect) -> None:
+        stores = [await connect() for _ in range(4)]
+        requests = [make() for _ in range(100)]
+        await asyncio.gather(*(stores[0].add(request) for request in requests))
+        removals = [store.remove_all(ALICE.id, LIVE) for store in stores]
+        failures = [
+            stores[0].transition(request.id, Status.WAITING, 0, Status.FAILED) for request in requests[::2]
+        ]
+        failed, *removed = await asyncio.gather(asyncio.gather(*failures), *removals)
+        ids = [request.id for found in removed for request in found]
+        ids += [request.id for request in failed if request is not None]
+        assert sorted(ids) == sorted(request.id for request in requests)
+        assert await stores[0].count() == sum(request is not None for request in failed)
+
+    async def test_a_removal_that_was_cut_short_is_a_removal(self, store: MongoDBRequestStore) -> None:
+        request = await claimed(store)
+        marked = {"$set": {"removed_at": 0, "removal": 0}, "$rename": {"state": "removed_from"}}
+        await store._requests.update_one({"_id": request.id}, marked)
+        assert await store.get(request.id) is None
+        assert await store.existing([request.id]) == set()
+        assert await store.find() == []
+        assert await store.renew({(request.id, 1)}, "w", 60) == set()
+        assert await store.remove(request.id) is None
+        assert await store.expired(time.time() + 1000) == []
+
+    async def test_promotion_counts_what_others_did_not_do(self, connect: Connect) -> None:
+        one, other = await connect(), await connect()
+        requests = [make() for _ in range(40)]
+        await asyncio.gather(*(one.add(request) for request in requests))
+        term = await one.lead("broker", "b", 60)
+        assert term is not None
+        ids = [request.id for request in requests]
+        found = await asyncio.gather(*(store.promote(ids, "b", term) for store in (one, other, one)))
+        assert sorted(key for promoted in found for key in promoted) == sorted(ids)
+
+    async def test_renewal_tells_those_apart_that_are_lost(self, store: MongoDBRequestStore) -> None:
+        held = [await claimed(store) for _ in range(5)]
+        lost = held.pop()
+        await store.transition(lost.id, Status.PROCESSING, 1, Status.QUEUED)
+        await store.claim([lost.id], "w", 60)  # a further attempt of the same worker
+        claims = {(request.id, 1) for request in (*held, lost)}
+        assert await store.renew(claims, "w", 60) == {request.id for request in held}
+
+
+class TestLeases:
+    async def test_of_many_who_begin_at_once_one_leads(self, connect: Connect) -> None:
+        stores = [await connect() for _ in range(8)]
+        for name in ("broker", "another", "third"):
+            terms = await asyncio.gather(
+                *(store.lead(name, f"b{number}", 60) for number, store in enumerate(stores))
+            )
+            assert sorted(term for term in terms if term is not None) == [1]
+
+    async def test_a_leader_that_was_held_up_cannot_promote(self, connect: Connect) -> None:
+        former, present = await connect(), await connect()
+        request = make()
+        await former.add(request)
+        old = await former.lead("broker", "former", 0.5)
+        new = None
+        async with asyncio.timeout(5):
+            while (new := await present.lead("broker", "present", 60)) is None:  # noqa: ASYNC110 -- the time of the server
+                await asyncio.sleep(0.02)
+        assert old is not None
+        # It knows nothing of its successor, and still thinks that it leads.
+        assert former._leases._taken["broker"].term == old
+        assert await former.promote([request.id], "former", old) == set()
+        assert await present.promote([request.id], "present", new) == {request.id}
+
+    async def test_nothing_is_promoted_just_before_a_lease_ends(self, store: MongoDBRequestStore) -> None:
+        request = make()
+        await store.add(request)
+        term = await store.lead("broker", "b", 0.05)
+        assert term is not None
+        assert await store.promote([request.id], "b", term) == set()
+
+    async def test_what_a_leader_took_elsewhere_holds_here(self, connect: Connect) -> None:
+        one, other = await connect(), await connect()
+        request = make()
+        await one.add(request)
+        term = await one.lead("broker", "b", 60)
+        assert term is not None
+        assert await other.promote([request.id], "b", term + 1) == set()
+        assert await other.promote([request.id], "b", term) == {request.id}
+
+    async def test_who_resigned_cannot_promote(self, store: MongoDBRequestStore) -> None:
+        request = make()
+        await store.add(request)
+        term = await store.lead("broker", "b", 60)
+        assert term is not None
+        await store.resign("broker", "b")
+        assert await store.promote([request.id], "b", term) == set()
+
+
+class TestQueries:
+    """What the server did for each call, by its own profiler."""
+
+    @pytest.fixture
+    async def filled(self, store: MongoDBRequestStore) -> AsyncIterator[MongoDBRequestStore]:
+        states = [*Status] * 20
+        for user in (ALICE, BOB, User("carol", "r")):
+            await asyncio.gather(*(store.add(make(user, status=status)) for status in states))
+        database = store._requests.database
+        await database.command("profile", 2)
+        yield store
+        await database.command("profile", 0)
+        await database.drop_collection("system.profile")
+
+    async def test_none_scans_the_collection_or_sorts_in_memory(self, filled: MongoDBRequestStore) -> None:
+        store = filled
+        waiting = [request.id for request in await store.find(statuses=[Status.WAITING])]
+        request = await claimed(store)
+        term = await store.lead("broker", "b", 60)
+        assert term is not None
+        lost = make(status=Status.PROCESSING, worker="w", attempt=1)
+        await store.add(lost)
+        calls: list[Awaitable[Any]] = [
+            *(store.get(request.id), store.find(), store.find(user_id=ALICE.id)),
+            *(store.find(user_id=ALICE.id, collection="c", limit=5), store.find(statuses=LIVE, limit=5)),
+            *(store.find(user_id=ALICE.id, statuses=LIVE), store.find(collection="c")),
+            *(store.count(), store.count(user_id=ALICE.id, statuses=LIVE)),
+            *(store.count(statuses=[Status.WAITING]), store.existing(waiting)),
+            *(store.sketches([Status.WAITING]), store.sketches([Status.QUEUED, Status.PROCESSING])),
+            *(store.sketches(LIVE, waiting), store.expired(time.time() + 100)),
+            *(store.stale(TERMINAL, time.time() + 1, 10), store.stale([Status.UPLOADING], 1.0, 10)),
+            *(store.promote(waiting[:3], "b", term), store.promote([*waiting[3:6], "x"], "b", term)),
+            *(store.claim([waiting[0]], "w", 60), store.renew({(request.id, 1)}, "w", 60)),
+            *(store.renew({(lost.id, 1), ("x", 1)}, "w", 60), store.lead("broker", "other", 60)),
+            store.transition(lost.id, Status.PROCESSING, 1, Status.PROCESSED),
+            *(store.remove(lost.id, user_id=ALICE.id, statuses=TERMINAL), store.remove(waiting[7])),
+            *(store.remove_all(BOB.id, LIVE), store.resign("broker", "b")),
+        ]
+        for call in calls:
+            await call
+        records = await self._records(store)
+        assert {record["op"] for record in records} >= {"query", "update", "remove", "command", "insert"}
+        assert len(records) >= len(calls)
+        for record in records:
+            plan = record.get("planSummary", "")
+            assert "COLLSCAN" not in plan, record
+            assert not record.get("hasSortStage"), record
+            # Of what was looked at, nothing was looked at in vain, but for collections.
+            if "collection" not in str(record["command"].get("filter")):
+                touched = max(
+                    record.get(name, 0) for name in ("nreturned", "nMatched", "ndeleted", "ninserted")
+                )
+                assert record.get("docsExamined", 0) <= max(touched, 1), record
+
+    async def test_a_hot_call_is_one_operation(self, filled: MongoDBRequestStore) -> None:
+        store = filled
+        request = make()
+        term = await store.lead("broker", "b", 60)
+        assert term is not None
+        calls: list[Callable[[], Awaitable[Any]]] = [
+            lambda: store.add(request),
+            lambda: store.get(request.id),
+            lambda: store.promote([request.id], "b", term),
+            lambda: store.claim([request.id], "w", 60),
+            lambda: store.renew({(request.id, 1)}, "w", 60),
+            lambda: store.transition(request.id, Status.PROCESSING, 1, Status.PROCESSED),
+            lambda: store.remove(request.id),
+        ]
+        for call in calls:
+            before = len(await self._records(store))
+            await call()
+            assert len(await self._records(store)) == before + 1
+
+    async def test_counting_reads_no_documents(self, filled: MongoDBRequestStore) -> None:
+        before = len(await self._records(filled))
+        await filled.count(statuses=[Status.WAITING])
+        await filled.count(user_id=ALICE.id, statuses=LIVE)
+        assert [record["docsExamined"] for record in (await self._records(filled))[before:]] == [0, 0]
+
+    async def _records(self, store: MongoDBRequestStore) -> list[dict[str, Any]]:
+        database = store._requests.database
+        names = {f"{database.name}.{store._requests.name}{suffix}" for suffix in ("", ".leases")}
+        found = await database["system.profile"].find({"ns": {"$in": sorted(names)}}).to_list()
+        return [record for record in found if record["op"] != "getmore"]
+
+
+class TestOpening:
+    async def test_indexes_are_made_once(self, mongodb: MongoDB) -> None:
+        name = collection()
+        stores = [build(mongodb, collection=name) for _ in range(4)]
+        await asyncio.gather(*(store.open() for store in stores))
+        database = stores[0]._requests.database
+        assert len(await stores[0]._requests.index_information()) == 6
+        await database.command("profile", 2)
+        late = build(mongodb, collection=name)
+        await late.open()
+        await database.command("profile", 0)
+        profiled = await database["system.profile"].find({"ns": {"$regex": name}}).to_list()
+        assert [next(iter(record["command"])) for record in profiled] == ["listIndexes"]
+        await database.drop_collection("system.profile")
+        for store in (*stores, late):
+            await store.close()
+
+    async def test_indexes_that_are_lost_are_made_at_the_next_start(self, mongodb: MongoDB) -> None:
+        store = build(mongodb, collection=collection())
+        await store.open()
+        await store._requests.drop()
+        await store.add(make())
+        with pytest.raises(StoreUnavailableError, match="hint"):
+            await store.find()
+        await store.close()
+        await store.open()
+        assert len(await store.find()) == 1
+        await store.close()
+
+    async def test_it_opens_and_closes_as_often_as_one_likes(self, mongodb: MongoDB) -> None:
+        store = build(mongodb, collection=collection())
+        await store.close()
+        with pytest.raises(StoreUnavailableError, match="not open"):
+            await store.get("x")
+        for _ in range(2):
+            await store.open()
+            await store.open()
+            await store.add(make())
+            await store.close()
+            await store.close()
+        with pytest.raises(StoreUnavailableError, match="not open"):
+            await store.find()
+
+    async def test_what_an_earlier_server_left_stays_as_it_is(self, mongodb: MongoDB) -> None:
+        name = collection()
+        with mongodb.client() as client:
+            old = client["request_store"][name]
+            old.create_index([("status", 1), ("last_modified", -1)])
+            old.create_index("id")
+            old.create_index([("timestamp", -1), ("last_modified", -1)])
+            old.create_index([("user.id", 1), ("last_modified", -1)])
+            times = {"timestamp": 1.0, "last_modified": 1.0}
+            user = {"id": ALICE.id, "username": "alice", "realm": "testrealm", "roles": [], "attributes": {}}
+            left = [
+                {"id": str(uuid4()), "status": str(status), "user": user, "collection": "c", **times}
+                for status in Status
+            ]
+            old.insert_many(left)
+            store = build(mongodb, collection=name)
+            await store.open()
+            request = await claimed(store)
+            assert await store.find() == [request]
+            assert await store.find(user_id=ALICE.id) == [request]
+            assert await store.count() == 1
+            assert await store.stale(Status, time.time() + 1, 100) == [request]
+            assert [sketch.id for sketch in await store.sketches(Status)] == [request.id]
+            assert [found.id for found in await store.remove_all(ALICE.id, Status)] == [request.id]
+            await store.wipe()
+            await store.close()
+            assert list(old.find(sort=[("_id", 1)])) == left
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoDB]:
+    """A server that asks for an account."""
+    with MongoDB(tmp_path_factory.mktemp("guarded"), auth=True) as service:
+        yield service
+
+
+class TestAccounts:
+    async def test_keys_of_an_account_may_hold_any_character(self, guarded: MongoDB) -> None:
+        store = build(guarded, username=guarded.user, password=guarded.password)
+        await store.open()
+        await store.add(make())
+        await store.close()
+
+    async def test_the_address_says_where_the_account_is(self, guarded: MongoDB) -> None:
+        with guarded.client() as client:
+            rights = [{"role": "readWrite", "db": "request_store"}]
+            client["accounts"].command("createUser", "u:@/%", pwd="p@/:%$x", roles=rights)
+        keys = {"username": "u:@/%", "password": "p@/:%$x"}
+        for uri, account in (
+            (f"{guarded.uri}&authSource=accounts", keys),
+            (guarded.uri.replace("://", "://u%3A%40%2F%25:p%40%2F%3A%25%24x@") + "&authSource=accounts", {}),
+        ):
+            store = MongoDBRequestStore(MongoDBRequestStoreSettings(uri=uri, **account), Path())
+            await store.open()
+            await store.add(make())
+            await store.close()
+
+    @pytest.mark.parametrize("account", [{"username": "tests", "password": "hunter2"}, {}])
+    async def test_a_refusal_names_the_server_and_no_password(
+        self, guarded: MongoDB, account: dict[str, str]
+    ) -> None:
+        store = build(guarded, **account)
+        with pytest.raises(StoreUnavailableError, match=str(guarded.port)) as caught:
+            await store.open()
+        assert "uthenticat" in str(caught.value)
+        assert "hunter2" not in f"{caught.value!r} {store._connection!r}"
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MongoDB]:
+    """A server that belongs to no replica set."""
+    with MongoDB(tmp_path_factory.mktemp("alone"), members=0) as service:
+        yield service
+
+
+class TestStandAlone(RequestStoreContract):
+    @pytest.fixture
+    async def store(self, alone: MongoDB) -> AsyncIterator[RequestStore]:
+        store = build(alone, collection=collection())
+        await store.open()
+        yield store
+        await store.close()
+
+
+# A connection that the driver gives up while it is made is closed by the garbage collection only.
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+class TestFaults:
+    @pytest.fixture(autouse=True)
+    def collected(self) -> Iterator[None]:
+        yield
+        gc.collect()
+
+    async def test_it_survives_a_server_that_is_killed(self, tmp_path: Path) -> None:
+        with MongoDB(tmp_path) as service:
+            store = build(service)
+            await store.open()
+            request = await claimed(store)
+            service.kill()
+            calls: list[Callable[[], Awaitable[object]]] = [
+                lambda: store.add(make()),
+                lambda: store.get(request.id),
+                store.find,
+                lambda: store.count(statuses=[Status.WAITING]),
+                lambda: store.sketches([Status.WAITING]),
+                lambda: store.renew({(request.id, 1)}, "w", 60),
+                lambda: store.transition(request.id, Status.PROCESSING, 1, Status.FAILED),
+                lambda: store.promote([request.id], "b", 1),
+                lambda: store.claim([request.id], "w", 60),
+                lambda: store.lead("broker", "b", 60),
+                lambda: store.remove_all(ALICE.id, LIVE),
+            ]
+            began = time.monotonic()
+            errors = await asyncio.gather(*(call() for call in calls), return_exceptions=True)
+            assert time.monotonic() - began < 5
+            for error in errors:
+                assert isinstance(error, StoreUnavailableError), error
+                assert str(service.port) in str(error)
+                assert len(str(error)) < 400
+            service.start()
+            began = time.monotonic()
+            await works(store)
+            logger.info("works after %.2f s", time.monotonic() - began)
+            assert time.monotonic() - began < 5
+            assert await store.get(request.id) == request
+            await store.close()
+
+    async def test_it_opens_when_the_server_is_there(self, tmp_path: Path) -> None:
+        service = MongoDB(tmp_path)
+        store = build(service)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailableError, match=str(service.port)):
+                await store.open()
+        with service:
+            await store.open()
+            await store.add(make())
+            await store.close()
+
+    async def test_a_server_that_hangs_is_unavailable(self, tmp_path: Path) -> None:
+        with MongoDB(tmp_path) as service:
+            store = build(service)
+            await store.open()
+            await store.add(make())
+            assert service._process is not None
+            os.killpg(service._process.pid, signal.SIGSTOP)
+            began = time.monotonic()
+            errors = await asyncio.gather(store.get("x"), store.add(make()), return_exceptions=True)
+            assert time.monotonic() - began < 10
+            assert [type(error) for error in errors] == [StoreUnavailableError] * 2
+            os.killpg(service._process.pid, signal.SIGCONT)
+            await works(store)
+            await store.close()
+
+    async def test_no_request_is_lost_or_doubled_when_primaries_change(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with MongoDB(tmp_path, members=3) as service:
+            store = build(service)
+            await store.open()
+            traffic = Traffic(store)
+            working = [asyncio.create_task(traffic.work()) for _ in range(8)]
+            await traffic.progress(50)
+            await asyncio.to_thread(service.step_down)
+            await traffic.progress(50)
+            await asyncio.to_thread(kill_primary, service)
+            await traffic.progress(50)
+            traffic.stop = True
+            await asyncio.gather(*working)
+            await works(store)
+            assert traffic.longest < 10
+            stored = {request.id: request for request in await store.find()}
+            assert traffic.done <= stored.keys()
+            for key in traffic.done:
+                assert (stored[key].status, stored[key].attempt) == (Status.PROCESSED, 1)
+            await store.close()
+            logger.info("refused: %d, longest: %.1f s", traffic.refused, traffic.longest)
+
+
+def kill_primary(service: MongoDB) -> None:
+    with service.client() as client:
+        port = client.admin.command("hello")["primary"].rpartition(":")[2]
+    member = dict(zip(service._ports, (service._process, *service._members), strict=True))[int(port)]
+    assert member is not None
+    os.killpg(member.pid, signal.SIGKILL)
+
+
+class Traffic:
+    """Requests that are taken from waiting to processed, one after the other."""
+
+    def __init__(self, store: RequestStore) -> None:
+        self._store = store
+        self.done: set[str] = set()
+        self.refused = 0
+        self.longest = 0.0
+        self.stop = False
+
+    async def work(self) -> None:
+        while not self.stop:
+            began = time.monotonic()
+            try:
+                self.done.add(await self._serve(make(status=Status.QUEUED)))
+            except StoreUnavailableError:
+                self.refused += 1
+            self.longest = max(self.longest, time.monotonic() - began)
+
+    async def _serve(self, request: Request) -> str:
+        await self._store.add(request)
+        (taken,) = await self._store.claim([request.id], "w", 60)
+        changed = await self._store.transition(request.id, Status.PROCESSING, taken.attempt, Status.PROCESSED)
+        assert changed is not None
+        return request.id
+
+    async def progress(self, number: int, seconds: float = 60) -> None:
+        """Wait until so many more requests were served."""
+        goal = len(self.done) + number
+        async with asyncio.timeout(seconds):
+            while len(self.done) < goal:  # noqa: ASYNC110 -- no event of each
+                await asyncio.sleep(0.01)

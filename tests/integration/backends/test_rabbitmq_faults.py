@@ -1,0 +1,320 @@
+import asyncio
+import logging
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polytope_server.notices import Topic
+from polytope_server.notices.rabbitmq import RabbitMQNotices
+from polytope_server.queue import Delivery, Message, QueueUnavailableError
+from polytope_server.queue.rabbitmq import RabbitMQQueue
+from polytope_server.rabbitmq import RabbitMQSettings
+from polytope_server.testing.services import RabbitMQ
+from polytope_server.testing.waiting import until
+
+#: Seconds in which everything works again; promised are 10.
+_SOON = 5.0
+
+
+def settings_of(service: RabbitMQ, **keys: Any) -> RabbitMQSettings:
+    account = {"host": service.host, "port": service.port, "user": service.user}
+    return RabbitMQSettings.model_validate({**account, "password": service.password, **keys})
+
+
+@pytest.fixture(scope="module")
+def own(rabbitmq: RabbitMQ, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """A server of this module's own, which each test leaves running."""
+    with RabbitMQ(tmp_path_factory.mktemp("own")) as service:
+        yield service
+
+
+@pytest.fixture
+async def queue(own: RabbitMQ, request: pytest.FixtureRequest) -> AsyncIterator[Callable[[], RabbitMQQueue]]:
+    made: list[RabbitMQQueue] = []
+
+    def make() -> RabbitMQQueue:
+        made.append(RabbitMQQueue(settings_of(own, name=request.node.name), Path("unused")))
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.close()
+
+
+class _Side:
+    """One that publishes, or consumes, and goes on whatever happens."""
+
+    def __init__(self, queue: RabbitMQQueue) -> None:
+        self.queue = queue
+        self.ids: list[str] = []
+
+    async def publish(self) -> None:
+        """Publish numbers for ever; `ids` are those that are certain."""
+        for number in range(1_000_000):
+            while True:
+                try:
+                    await self.queue.open_publisher()
+                    await self.queue.publish([Message(str(number))])
+                    break
+                except QueueUnavailableError:
+                    await asyncio.sleep(0.05)
+            self.ids.append(str(number))
+
+    async def consume(self) -> None:
+        await self.queue.open_consumer(["default"], self._take)
+        self.queue.grant(2)
+
+    def _take(self, delivery: Delivery) -> None:
+        self.ids.append(delivery.message.request_id)
+        delivery.ack()
+        self.queue.grant(1)
+
+
+async def test_what_was_published_survives_a_server_that_is_killed(
+    own: RabbitMQ, queue: Callable[[], RabbitMQQueue], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    publisher, consumer = _Side(queue()), _Side(queue())
+    publishing = asyncio.create_task(publisher.publish())
+    await consumer.consume()
+    await until(lambda: len(consumer.ids) > 100)
+    own.kill()
+    certain, delivered = len(publisher.ids), len(consumer.ids)
+    await asyncio.to_thread(own.start)
+    back = time.monotonic()
+    await until(lambda: len(publisher.ids) > certain + 20 and len(consumer.ids) > delivered + 20)
+    assert time.monotonic() - back < _SOON
+    publishing.cancel()
+    await until(lambda: set(publisher.ids) <= set(consumer.ids))
+    # One line for each side at the loss, and one at the return.
+    levels = [record.levelname for record in caplog.records if record.name.startswith("polytope_server")]
+    assert sorted(levels) == ["INFO", "INFO", "WARNING", "WARNING"]
+
+
+async def test_what_waits_survives_a_server_that_is_killed(
+    own: RabbitMQ, queue: Callable[[], RabbitMQQueue]
+) -> None:
+    publisher, consumer = queue(), _Side(queue())
+    await publisher.open_publisher()
+    await publisher.publish([Message(str(number)) for number in range(100)])
+    own.kill()
+    began = time.monotonic()
+    with pytest.raises(QueueUnavailableError):
+        await publisher.publish([Message("lost")])
+    with pytest.raises(QueueUnavailableError, match="Connection refused"):
+        await queue().open_publisher()
+    with pytest.raises(QueueUnavailableError):
+        await publisher.count()
+    assert time.monotonic() - began < 3
+    await consumer.consume()  # while the server is down
+    await asyncio.to_thread(own.start)
+    await until(lambda: len(consumer.ids) == 100)
+    assert consumer.ids == [str(number) for number in range(100)]
+
+
+async def test_an_answer_to_what_came_before_the_loss_does_nothing(
+    own: RabbitMQ, queue: Callable[[], RabbitMQQueue]
+) -> None:
+    publisher, consumer, deliveries = queue(), queue(), list[Delivery]()
+    await publisher.open_publisher()
+    await publisher.publish([Message("a"), Message("b"), Message("c")])
+    await consumer.open_consumer(["default"], deliveries.append)
+    consumer.grant(2)
+    await until(lambda: len(deliveries) == 2)
+    own.kill()
+    await asyncio.to_thread(own.start)
+    deliveries[0].ack()
+    deliveries[1].nack()
+    consumer.grant(4)
+    await until(lambda: len(deliveries) == 5)
+    assert [each.message.request_id for each in deliveries[2:]] == ["a", "b", "c"]
+
+
+async def test_a_server_that_does_not_answer_is_given_up(
+    own: RabbitMQ, queue: Callable[[], RabbitMQQueue]
+) -> None:
+    publisher, consumer = queue(), _Side(queue())
+    await publisher.open_publisher()
+    await consumer.consume()
+    await publisher.publish([Message("a")])
+    await until(lambda: consumer.ids == ["a"])
+    _signal(own, signal.SIGSTOP)
+    for question in (publisher.publish([Message("b")]), publisher.count(), queue().open_publisher()):
+        began = time.monotonic()
+        with pytest.raises(QueueUnavailableError):
+            await question
+        assert time.monotonic() - began < 7
+    _signal(own, signal.SIGCONT)
+    began = time.monotonic()
+    await _until_published(publisher, "c")
+    await until(lambda: "c" in consumer.ids)
+    assert time.monotonic() - began < 2 * _SOON
+
+
+async def test_a_server_that_is_full_takes_nothing_until_it_has_room(
+    own: RabbitMQ, queue: Callable[[], RabbitMQQueue]
+) -> None:
+    publisher = queue()
+    await publisher.open_publisher()
+    await asyncio.to_thread(own.control, "set_vm_memory_high_watermark", "absolute", "1")
+    with pytest.raises(QueueUnavailableError, match="short of memory"):
+        await publisher.publish([Message("a")])
+    with pytest.raises(QueueUnavailableError, match="takes no messages"):
+        await publisher.publish([Message("b")])
+    await asyncio.to_thread(own.control, "set_vm_memory_high_watermark", "absolute", "1GB")
+    await _until_published(publisher, "c")
+
+
+async def test_notices_come_again_after_the_server_was_killed(
+    own: RabbitMQ, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    publisher, subscriber = (RabbitMQNotices(settings_of(own), Path("unused")) for _ in range(2))
+    await publisher.open()
+    await subscriber.open()
+    received: list[str] = []
+    await subscriber.subscribe({Topic.ENDED}, lambda notice: received.append(notice.request_id))
+    publisher.publish(Topic.ENDED, "before")
+    await until(lambda: received == ["before"])
+    own.kill()
+    publisher.publish(Topic.ENDED, "lost, or late")
+    await asyncio.to_thread(own.start)
+    back = time.monotonic()
+    while "after" not in received:
+        publisher.publish(Topic.ENDED, "after")
+        await asyncio.sleep(0.02)
+    assert time.monotonic() - back < _SOON
+    for notices in (publisher, subscriber):
+        await notices.close()
+    levels = [record.levelname for record in caplog.records if record.name.startswith("polytope_server")]
+    assert sorted(levels) == ["INFO", "INFO", "WARNING", "WARNING"]
+
+
+async def test_notices_open_and_subscribe_while_the_server_is_down(own: RabbitMQ) -> None:
+    own.kill()
+    notices = RabbitMQNotices(settings_of(own), Path("unused"))
+    began = time.monotonic()
+    await notices.open()
+    received: list[str] = []
+    await notices.subscribe({Topic.ENDED}, lambda notice: received.append(notice.request_id))
+    assert time.monotonic() - began < 1
+    for _ in range(20_000):  # more than is kept
+        notices.publish(Topic.ENDED, "early")
+    await asyncio.to_thread(own.start)
+    while "after" not in received:
+        notices.publish(Topic.ENDED, "after")
+        await asyncio.sleep(0.02)
+    assert received.count("early") <= 1000
+    await notices.close()
+
+
+@pytest.mark.parametrize("greeting", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+async def test_what_is_no_rabbitmq_is_said_to_be_none(greeting: bytes) -> None:
+    def greet(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if greeting:
+            writer.write(greeting)
+            writer.close()
+        writers.append(writer)
+
+    writers: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(greet, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    queue = RabbitMQQueue(RabbitMQSettings(host="127.0.0.1", port=port), Path("unused"))
+    with pytest.raises(
+        QueueUnavailableError, match="does not speak AMQP" if greeting else "no answer in time"
+    ):
+        await queue.open_publisher()
+    await queue.close()
+    for writer in writers:
+        writer.close()
+    server.close()
+
+
+async def test_a_connection_that_is_being_made_can_be_closed() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=8) as silent:
+        queue = RabbitMQQueue(
+            RabbitMQSettings(host="127.0.0.1", port=silent.getsockname()[1]), Path("unused")
+        )
+        began = time.monotonic()
+        for _ in range(3):
+            await queue.open_consumer(["default"], lambda _: None)
+            await asyncio.sleep(0)
+            await queue.close()
+        assert time.monotonic() - began < 1
+
+
+class _Peculiar(RabbitMQ):
+    """TLS only, and without quorum queues, as some providers have it."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        _certify(self.folder)
+        with (self.folder / "rabbitmq.conf").open("a") as configuration:
+            configuration.write(
+                f"listeners.tcp = none\nlisteners.ssl.1 = {self.host}:{self.port}\n"
+                f"ssl_options.cacertfile = {self.folder}/ca.pem\n"
+                f"ssl_options.certfile = {self.folder}/server.pem\n"
+                f"ssl_options.keyfile = {self.folder}/server.key\n"
+            )
+
+    def environment(self) -> Mapping[str, str]:
+        return {**super().environment(), "RABBITMQ_FEATURE_FLAGS": ""}
+
+    def ready(self) -> bool:
+        with socket.create_connection((self.host, self.port), timeout=2):
+            return True
+
+
+async def test_tls_and_classic_queues_where_there_are_no_others(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
+    with _Peculiar(tmp_path) as service:
+        settings = settings_of(service, tls=True, ca_file=service.folder / "ca.pem")
+        distrustful = RabbitMQQueue(settings_of(service, tls=True), Path("unused"))
+        with pytest.raises(QueueUnavailableError, match="TLS failed"):
+            await distrustful.open_publisher()
+        await distrustful.close()
+        publisher, consumer = (RabbitMQQueue(settings, Path("unused")) for _ in range(2))
+        side = _Side(consumer)
+        await side.consume()
+        await _until_published(publisher, "a")
+        await until(lambda: "a" in side.ids)
+        kinds = await asyncio.to_thread(service.control, "-q", "list_queues", "name", "type", "durable")
+        await publisher.close()
+        await consumer.close()
+    assert "default\tclassic\ttrue" in kinds
+
+
+async def _until_published(queue: RabbitMQQueue, request_id: str) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await queue.open_publisher()
+                await queue.publish([Message(request_id)])
+                return
+            except QueueUnavailableError:
+                await asyncio.sleep(0.05)
+
+
+def _signal(service: RabbitMQ, number: int) -> None:
+    assert service._process is not None
+    os.killpg(service._process.pid, number)
+
+
+def _certify(folder: Path) -> None:
+    """An authority, and the certificate of a server at 127.0.0.1."""
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    new = ("req", "-newkey", "rsa:2048", "-nodes", "-subj")
+    openssl(*new, "/CN=tests", "-x509", "-days", "2", "-keyout", "ca.key", "-out", "ca.pem")
+    openssl(*new, "/CN=127.0.0.1", "-keyout", "server.key", "-out", "server.csr")
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+    signed = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names", "-days", "2")
+    openssl("x509", "-req", "-in", "server.csr", *signed, "-out", "server.pem")

@@ -1,0 +1,520 @@
+"""The staging on a real S3 server, SeaweedFS."""
+
+import asyncio
+import json
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import requests
+
+from polytope_server.staging import (
+    ObjectNotFoundError,
+    StagedObject,
+    Staging,
+    StagingUnavailableError,
+    new_object_name,
+)
+from polytope_server.staging.s3 import S3Staging
+from polytope_server.staging.s3_settings import S3Settings
+from polytope_server.testing.services import S3
+from polytope_server.testing.staging import GRIB, StagingContract, breaking, chunked, names, read
+from polytope_server.testing.waiting import until
+
+BUCKET = "staging-tests"
+MIB = 1 << 20
+
+
+def settings_of(s3: S3, **keys: Any) -> S3Settings:
+    account = {"access_key": s3.access_key, "secret_key": s3.secret_key}
+    return S3Settings(**({"host": s3.host, "port": s3.port, "bucket": BUCKET} | account | keys))
+
+
+def in_chunks(data: bytes, size: int = 300_007) -> AsyncIterator[bytes]:
+    return chunked(data[start : start + size] for start in range(0, len(data), size))
+
+
+async def get(address: str | None) -> requests.Response:
+    return await asyncio.to_thread(requests.get, address, timeout=20)
+
+
+def empty(client: Any, bucket: str) -> None:
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+        for entry in page.get("Contents", []):
+            client.delete_object(Bucket=bucket, Key=entry["Key"])
+    for upload in uploads(client, bucket):
+        client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+
+
+def uploads(client: Any, bucket: str = BUCKET) -> list[dict[str, Any]]:
+    return client.list_multipart_uploads(Bucket=bucket).get("Uploads", [])
+
+
+def keys(client: Any, bucket: str = BUCKET) -> set[str]:
+    return {entry["Key"] for entry in client.list_objects_v2(Bucket=bucket).get("Contents", [])}
+
+
+@pytest.fixture
+def client(s3: S3) -> Iterator[Any]:
+    client = s3.client()
+    if BUCKET not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
+        client.create_bucket(Bucket=BUCKET)
+    yield client
+    empty(client, BUCKET)
+    client.close()
+
+
+@pytest.fixture
+def bucket(client: Any) -> Iterator[str]:
+    """The name of a bucket that does not exist."""
+    name = f"made-{uuid4().hex[:12]}"
+    yield name
+    if name in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
+        empty(client, name)
+        client.delete_bucket(Bucket=name)
+
+
+@pytest.fixture
+async def make(s3: S3, client: Any, tmp_path: Path) -> AsyncIterator[Any]:
+    """Makes and opens stagings with given keys."""
+    made: list[Staging] = []
+
+    async def open_one(**keys: Any) -> Staging:
+        staging = S3Staging(settings_of(s3, **keys), tmp_path)
+        made.append(staging)
+        await staging.open()
+        return staging
+
+    yield open_one
+    for staging in made:
+        await staging.close()
+
+
+class TestS3Staging(StagingContract):
+    @pytest.fixture
+    async def staging(self, make: Any) -> Staging:
+        return await make()
+
+
+class TestS3StagingInParts(StagingContract):
+    """The same with the smallest parts, so that the largest object of the contract has two."""
+
+    @pytest.fixture
+    async def staging(self, make: Any) -> Staging:
+        return await make(buffer_size="5M")
+
+    async def test_what_is_larger_than_a_part_is_written_in_parts(
+        self, staging: Staging, client: Any
+    ) -> None:
+        data = os.urandom(23 * MIB + 5)
+        made = await staging.create(new_object_name("r1", GRIB), in_chunks(data), GRIB)
+        assert client.head_object(Bucket=BUCKET, Key=made.name)["ETag"].endswith('-5"')
+        assert await staging.stat(made.name) == made
+        assert await read(staging, made.name) == data
+        assert await read(staging, made.name, 5 * MIB - 3, 7) == data[5 * MIB - 3 : 5 * MIB + 4]
+        assert uploads(client) == []
+
+    async def test_a_chunk_may_be_larger_than_parts(self, staging: Staging) -> None:
+        data = os.urandom(12 * MIB)
+        made = await self._put(staging, data)
+        assert await read(staging, made.name) == data
+
+    async def test_many_objects_at_a_time(self, staging: Staging) -> None:
+        data = [os.urandom(11 * MIB) for _ in range(5)]
+        made = await asyncio.gather(*(self._put(staging, each, f"r{n}") for n, each in enumerate(data)))
+        for each, found in zip(data, made, strict=True):
+            assert await read(staging, found.name) == each
+
+    async def test_deleting_leaves_nothing(self, staging: Staging, client: Any) -> None:
+        first, _ = [await self._put(staging, bytes(6 * MIB), request) for request in ("r1", "r2")]
+        assert keys(client) != await names(staging)  # the checksums
+        assert await staging.delete(first.name) is True
+        assert await staging.delete_request("r2") == 1
+        assert keys(client) == set()
+
+    async def test_without_its_checksum_an_object_is_still_found(self, staging: Staging, client: Any) -> None:
+        made = await self._put(staging, bytes(6 * MIB))
+        client.put_object(Bucket=BUCKET, Key=f"{made.name}.md5", Body=b"no checksum")
+        assert await staging.stat(made.name) == replace(made, md5="")
+        client.delete_object(Bucket=BUCKET, Key=f"{made.name}.md5")
+        assert await staging.stat(made.name) == replace(made, md5="")
+
+    async def test_a_source_that_fails_leaves_nothing(self, staging: Staging, client: Any) -> None:
+        name = new_object_name("r1", GRIB)
+        with pytest.raises(RuntimeError, match="broken off"):
+            await staging.create(name, breaking([bytes(MIB)] * 17), GRIB)
+        assert (keys(client), uploads(client)) == (set(), [])
+
+    async def test_giving_up_leaves_nothing(self, staging: Staging, client: Any) -> None:
+        sending = asyncio.Event()
+
+        async def stalling() -> AsyncIterator[bytes]:
+            for _ in range(12):
+                yield bytes(MIB)
+            sending.set()
+            await asyncio.Event().wait()
+
+        task = asyncio.create_task(staging.create(new_object_name("r1", GRIB), stalling(), GRIB))
+        await sending.wait()
+        task.cancel("lost")
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        assert caught.value.args == ("lost",)
+        assert (keys(client), uploads(client)) == (set(), [])
+
+    @pytest.mark.parametrize(
+        "operation", ["create_multipart_upload", "upload_part", "put_object", "complete_multipart_upload"]
+    )
+    async def test_giving_up_at_any_call_leaves_nothing(
+        self, staging: S3Staging, client: Any, monkeypatch: pytest.MonkeyPatch, operation: str
+    ) -> None:
+        reached = asyncio.Event()
+        real = staging._client.transfer
+
+        async def seen(name: str, **parameters: Any) -> Any:
+            if name == operation:
+                reached.set()
+            return await real(name, **parameters)
+
+        monkeypatch.setattr(staging._client, "transfer", seen)
+        task = asyncio.create_task(self._put(staging, bytes(12 * MIB)))
+        await reached.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (keys(client), uploads(client)) == (set(), [])
+
+    async def test_an_unfinished_object_is_not_visible(self, staging: Staging) -> None:
+        sent, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow() -> AsyncIterator[bytes]:
+            for _ in range(12):
+                yield bytes(MIB)
+            sent.set()
+            await go_on.wait()
+
+        name = new_object_name("r1", GRIB)
+        writing = asyncio.create_task(staging.create(name, slow(), GRIB))
+        await sent.wait()
+        with pytest.raises(ObjectNotFoundError):
+            await staging.stat(name)
+        assert await names(staging) == set()
+        go_on.set()
+        assert (await writing).size == 12 * MIB
+
+    async def test_a_completion_whose_answer_was_lost_counts(
+        self, staging: S3Staging, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = staging._client.transfer
+
+        async def twice(name: str, **parameters: Any) -> Any:
+            if name == "complete_multipart_upload":
+                await real(name, **parameters)
+            return await real(name, **parameters)
+
+        monkeypatch.setattr(staging._client, "transfer", twice)
+        made = await self._put(staging, bytes(6 * MIB))
+        assert await staging.stat(made.name) == made
+
+    async def test_old_uploads_are_removed(self, staging: Staging, client: Any) -> None:
+        ours, foreign = new_object_name("r1", GRIB), "somebody/elses"
+        for key in (ours, foreign):
+            client.create_multipart_upload(Bucket=BUCKET, Key=key)
+        client.put_object(Bucket=BUCKET, Key=f"{ours}.md5", Body=b"")
+        assert await staging.abandoned(time.time() - 60) == 0
+        assert await staging.abandoned(time.time() + 60) == 1
+        assert [upload["Key"] for upload in uploads(client)] == [foreign]
+        assert keys(client) == set()
+
+
+class TestObjects:
+    @pytest.fixture
+    async def staging(self, make: Any) -> S3Staging:
+        return await make()
+
+    async def _put(self, staging: Staging, data: bytes = b"data") -> StagedObject:
+        return await staging.create(new_object_name("r1", GRIB), chunked([data]), GRIB)
+
+    async def test_an_object_of_one_part_exactly_is_written_at_once(
+        self, staging: Staging, client: Any
+    ) -> None:
+        made = await self._put(staging, bytes(10 * MIB))
+        assert keys(client) == {made.name}
+
+    async def test_nothing_is_read_where_there_is_nothing(self, staging: Staging) -> None:
+        made = await self._put(staging)
+        assert await read(staging, made.name, 4) == b""
+        assert await read(staging, made.name, 100, 5) == b""
+        assert await read(staging, made.name, 1, 0) == b""
+        with pytest.raises(ObjectNotFoundError):
+            await read(staging, "r1/none.bin", 0, 0)
+
+    async def test_a_reader_may_leave(self, staging: Staging) -> None:
+        made = await self._put(staging, bytes(5 * MIB))
+        blocks = staging.read(made.name)
+        assert await anext(blocks)
+        await blocks.aclose()
+        assert len(await read(staging, made.name)) == 5 * MIB
+
+    async def test_more_than_a_page_is_listed_and_deleted(self, staging: Staging, client: Any) -> None:
+        made = {new_object_name("r1", GRIB) for _ in range(1100)}
+
+        def fill() -> None:
+            for name in made:
+                client.put_object(Bucket=BUCKET, Key=name, Body=b"x")
+
+        await asyncio.to_thread(fill)
+        assert await names(staging) == made
+        assert await staging.delete_request("r1") == 1100
+        assert await names(staging) == set()
+
+    async def test_what_others_keep_in_the_bucket_is_not_listed(self, staging: Staging, client: Any) -> None:
+        client.put_object(Bucket=BUCKET, Key="somebody/elses.txt", Body=b"x")
+        assert await names(staging) == set()
+
+    async def test_deleting_a_bad_name_finds_nothing(self, staging: Staging) -> None:
+        assert await staging.delete("../x") is False
+
+    async def test_corrupted_data_are_refused(self, staging: S3Staging, client: Any) -> None:
+        def corrupt(request: Any, **_: Any) -> None:
+            request.body = bytes(len(request.body))
+
+        staging._client._transfers.meta.events.register("before-send.s3.PutObject", corrupt)
+        with pytest.raises(StagingUnavailableError, match="BadDigest"):
+            await self._put(staging)
+        assert keys(client) == set()
+
+
+class TestAddresses:
+    async def _put(self, staging: Staging, data: bytes, content_type: str = GRIB) -> StagedObject:
+        return await staging.create(new_object_name("r1", content_type), in_chunks(data), content_type)
+
+    async def test_without_url_and_signing_the_frontend_serves(self, make: Any) -> None:
+        assert (await make()).public_url("r1/x.grib") is None
+
+    @pytest.mark.parametrize("size", [0, 1234, 12 * MIB])
+    @pytest.mark.parametrize("content_type", [GRIB, "application/prs.coverage+json"])
+    async def test_a_signed_address_gives_the_object(self, make: Any, size: int, content_type: str) -> None:
+        staging = await make(use_presigned_url=True)
+        data = os.urandom(size)
+        made = await self._put(staging, data, content_type)
+        address = staging.public_url(made.name)
+        answer = await get(address)
+        assert (answer.status_code, answer.content) == (200, data)
+        assert answer.headers["Content-Type"] == content_type
+        assert int(answer.headers["Content-Length"]) == size
+        extension = made.name.rpartition(".")[2]
+        assert answer.headers["Content-Disposition"] == f'attachment; filename="r1.{extension}"'
+
+    async def test_a_signed_address_expires(self, make: Any) -> None:
+        staging = await make(use_presigned_url=True, presigned_url_expiry="1")
+        made = await self._put(staging, b"data")
+        address = staging.public_url(made.name)
+        statuses: list[int] = []
+
+        def expired() -> bool:
+            statuses.append(requests.get(address, timeout=20).status_code)
+            return statuses[-1] != 200
+
+        await until(expired)
+        assert statuses[-1] == 403
+
+    async def test_a_changed_address_is_refused(self, make: Any) -> None:
+        staging = await make(use_presigned_url=True)
+        first, second = await self._put(staging, b"first"), await self._put(staging, b"second")
+        address = staging.public_url(first.name).replace(first.name, second.name)
+        assert (await get(address)).status_code == 403
+
+    async def test_signed_addresses_are_for_the_public_host(self, s3: S3, make: Any) -> None:
+        public = f"http://localhost:{s3.port}"
+        staging = await make(use_presigned_url=True, url=public)
+        made = await self._put(staging, b"data")
+        address = staging.public_url(made.name)
+        assert address.startswith(f"{public}/{BUCKET}/r1/")
+        assert (await get(address)).content == b"data"
+
+    async def test_a_public_bucket_gives_objects_but_no_list(self, s3: S3, bucket: str, make: Any) -> None:
+        host = f"127.0.0.1:{s3.port}"
+        staging = await make(url=host, bucket=bucket, should_set_policy=True)
+        made = await self._put(staging, b"data")
+        assert staging.public_url(made.name) == f"http://{host}/{bucket}/{made.name}"
+        assert (await get(staging.public_url(made.name))).content == b"data"
+        assert (await get(f"http://{host}/{bucket}")).status_code == 403
+        assert await names(staging) == {made.name}
+
+    async def test_without_a_policy_nobody_else_reads(self, s3: S3, make: Any) -> None:
+        staging = await make(url=s3.endpoint)
+        made = await self._put(staging, b"data")
+        assert (await get(staging.public_url(made.name))).status_code == 403
+
+
+class TestBucket:
+    async def test_a_bucket_that_is_made_has_a_rule_for_unfinished_uploads(
+        self, make: Any, client: Any, bucket: str
+    ) -> None:
+        await make(bucket=bucket)
+        (rule,) = client.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+        assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
+
+    async def test_a_bucket_that_exists_is_left_as_it_is(self, make: Any, client: Any, bucket: str) -> None:
+        client.create_bucket(Bucket=bucket)
+        await make(bucket=bucket)
+        with pytest.raises(client.exceptions.ClientError, match="NoSuchLifecycleConfiguration"):
+            client.get_bucket_lifecycle_configuration(Bucket=bucket)
+        with pytest.raises(client.exceptions.ClientError, match="NoSuchBucketPolicy"):
+            client.get_bucket_policy(Bucket=bucket)
+
+    async def test_the_rules_of_others_stay(self, make: Any, client: Any, bucket: str) -> None:
+        client.create_bucket(Bucket=bucket)
+        other = {
+            "ID": "other", "Status": "Enabled", "Filter": {"Prefix": "old/"}, "Expiration": {"Days": 30},
+        }  # fmt: skip
+        client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": [other]})
+        for _ in range(2):
+            await make(bucket=bucket, should_set_lifecycle=True)
+        rules = client.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+        assert [rule["ID"] for rule in rules] == ["other", "polytope-server-unfinished-uploads"]
+        assert rules[0] == other
+
+    async def test_the_policy_only_lets_read(self, make: Any, client: Any, bucket: str) -> None:
+        await make(bucket=bucket, should_set_policy=True)
+        policy = json.loads(client.get_bucket_policy(Bucket=bucket)["Policy"])
+        (statement,) = policy["Statement"]
+        assert (statement["Effect"], statement["Resource"]) == ("Allow", f"arn:aws:s3:::{bucket}/*")
+        assert statement["Action"] in ("s3:GetObject", ["s3:GetObject"])
+
+    async def test_several_may_make_it(self, make: Any, client: Any, bucket: str) -> None:
+        await asyncio.gather(*(make(bucket=bucket) for _ in range(4)))
+        assert keys(client, bucket) == set()
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("keys", "told"),
+        [
+            ({"access_key": "unknown"}, "InvalidAccessKeyId"),
+            ({"secret_key": "wrong"}, "SignatureDoesNotMatch"),
+        ],
+    )
+    async def test_wrong_credentials_are_told_without_them(
+        self, make: Any, keys: dict[str, str], told: str
+    ) -> None:
+        with pytest.raises(StagingUnavailableError, match=told) as caught:
+            await make(**keys)
+        text = f"{caught.value!r} {caught.value.__cause__!r}"
+        assert f"'{BUCKET}'" in text
+        assert not any(secret in text for secret in (*keys.values(), "secret key of the tests"))
+
+    async def test_a_bucket_that_vanished_is_told(self, make: Any, client: Any, bucket: str) -> None:
+        staging = await make(bucket=bucket)
+        client.delete_bucket(Bucket=bucket)
+        with pytest.raises(StagingUnavailableError, match=f"{bucket}.*NoSuchBucket"):
+            await read(staging, "r1/x.grib")
+
+    async def test_nothing_secret_is_logged(
+        self, make: Any, s3: S3, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        staging = await make(use_presigned_url=True)
+        made = await staging.create(new_object_name("r1", GRIB), chunked([b"x"]), GRIB)
+        staging.public_url(made.name)
+        assert s3.secret_key not in caplog.text
+        assert "Signature" not in caplog.text
+        assert s3.secret_key not in repr(staging._settings)
+
+    async def test_before_it_is_opened_it_is_unavailable(self, s3: S3, tmp_path: Path) -> None:
+        staging = S3Staging(settings_of(s3, use_presigned_url=True), tmp_path)
+        with pytest.raises(StagingUnavailableError, match="not opened"):
+            await staging.stat("r1/x.bin")
+        with pytest.raises(StagingUnavailableError, match="not opened"):
+            staging.public_url("r1/x.bin")
+        await staging.close()
+
+
+class TestOutage:
+    @pytest.fixture
+    def service(self, tmp_path: Path) -> Iterator[S3]:
+        with S3(tmp_path / "service") as service:
+            yield service
+
+    async def test_it_works_again_after_the_server(self, service: S3, tmp_path: Path) -> None:
+        staging = S3Staging(settings_of(service), tmp_path)
+        await staging.open()
+        data = os.urandom(12 * MIB)
+        made = await staging.create(new_object_name("r1", GRIB), in_chunks(data), GRIB)
+        await asyncio.to_thread(service.kill)
+        for attempt in (
+            staging.stat(made.name),
+            read(staging, made.name),
+            staging.create(new_object_name("r2", GRIB), in_chunks(data), GRIB),
+            names(staging),
+            staging.delete(made.name),
+            staging.delete_request("r1"),
+            staging.abandoned(0.0),
+        ):
+            before = time.monotonic()
+            with pytest.raises(StagingUnavailableError, match="cannot be reached"):
+                await attempt
+            assert time.monotonic() - before < 8
+        await asyncio.to_thread(service.start)
+        before = time.monotonic()
+        assert await read(staging, made.name) == data
+        other = await staging.create(new_object_name("r2", GRIB), in_chunks(data), GRIB)
+        assert await names(staging) == {made.name, other.name}
+        assert time.monotonic() - before < 5
+        await staging.close()
+
+    async def test_it_opens_once_the_server_is_there(self, service: S3, tmp_path: Path) -> None:
+        await asyncio.to_thread(service.kill)
+        staging = S3Staging(settings_of(service), tmp_path)
+        before = time.monotonic()
+        with pytest.raises(StagingUnavailableError, match=f"{service.port}.*cannot be reached"):
+            await staging.open()
+        assert time.monotonic() - before < 5
+        await asyncio.to_thread(service.start)
+        await staging.open()
+        assert await names(staging) == set()
+        await staging.close()
+
+    async def test_an_upload_that_the_server_broke_off_is_found_later(
+        self, service: S3, tmp_path: Path
+    ) -> None:
+        staging = S3Staging(settings_of(service), tmp_path)
+        await staging.open()
+
+        async def breaking_off() -> AsyncIterator[bytes]:
+            for _ in range(25):
+                yield bytes(MIB)
+            await asyncio.to_thread(service.kill)
+            for _ in range(25):
+                yield bytes(MIB)
+
+        name = new_object_name("r1", GRIB)
+        with pytest.raises(StagingUnavailableError):
+            await staging.create(name, breaking_off(), GRIB)
+        await asyncio.to_thread(service.start)
+        with pytest.raises(ObjectNotFoundError):
+            await staging.stat(name)
+        assert await staging.abandoned(time.time() + 60) == 1
+        assert await staging.abandoned(time.time() + 60) == 0
+        await staging.close()
+
+    async def test_a_download_goes_on_after_a_break(self, service: S3, tmp_path: Path) -> None:
+        staging = S3Staging(settings_of(service), tmp_path)
+        await staging.open()
+        data = os.urandom(40 * MIB)
+        made = await staging.create(new_object_name("r1", GRIB), in_chunks(data), GRIB)
+        blocks = staging.read(made.name)
+        got = await anext(blocks)
+        await asyncio.to_thread(service.kill)
+        await asyncio.to_thread(service.start)
+        async for block in blocks:
+            got += block
+        assert got == data
+        await staging.close()

@@ -1,0 +1,181 @@
+"""The staging on S3 before servers that do not do what they should."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from polytope_server.staging import StagingUnavailableError, new_object_name
+from polytope_server.staging import s3_client as calls
+from polytope_server.staging.s3 import S3Staging
+from polytope_server.staging.s3_settings import S3Settings
+from polytope_server.testing.staging import GRIB, chunked, read
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def against(serve: Serve, tmp_path: Path, scheme: str = "http") -> AsyncIterator[S3Staging]:
+    """A staging whose server does `serve` for each connection."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            await serve(reader, writer)
+        writer.close()
+
+    server = await asyncio.start_server(connected, "127.0.0.1")
+    port = server.sockets[0].getsockname()[1]
+    keys: dict[str, Any] = {"access_key": "name", "secret_key": "hidden"}
+    staging = S3Staging(S3Settings(host=f"{scheme}://127.0.0.1", port=port, **keys), tmp_path)
+    await staging._client.connect()
+    try:
+        yield staging
+    finally:
+        await staging.close()
+        server.close()
+
+
+def answering(*answers: bytes) -> tuple[Serve, list[bytes]]:
+    """A server that gives those answers, one for each request, the last for all further ones; and its log."""
+    left, asked = list(answers), []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            asked.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(left.pop(0) if len(left) > 1 else left[0])
+            await writer.drain()
+            if b"close" in asked[-1]:
+                return
+
+    return serve, asked
+
+
+def http(status: str, body: bytes = b"", *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body
+
+
+def error(status: str, code: str) -> bytes:
+    return http(status, f"<Error><Code>{code}</Code><Message>told</Message></Error>".encode())
+
+
+async def test_a_server_that_does_not_answer_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+        await reader.read()
+
+    monkeypatch.setattr(calls, "_ANSWER_TIME", 0.2)
+    monkeypatch.setattr(calls, "_TRANSFER_TIME", 0.2)
+    async with against(silent, tmp_path) as staging:
+        before = time.monotonic()
+        with pytest.raises(StagingUnavailableError, match=r"head_object.*'default'.*does not answer in time"):
+            await staging.stat("r1/x.grib")
+        with pytest.raises(StagingUnavailableError, match="does not answer in time"):
+            await read(staging, "r1/x.grib")
+        assert time.monotonic() - before < 10
+
+
+async def test_a_busy_server_is_asked_again(tmp_path: Path) -> None:
+    serve, asked = answering(error("503 Slow Down", "SlowDown"), http("200 OK", b"data"))
+    async with against(serve, tmp_path) as staging:
+        assert await read(staging, "r1/x.grib") == b"data"
+    assert len(asked) == 2
+
+
+async def test_a_server_that_stays_busy_is_unavailable(tmp_path: Path) -> None:
+    serve, _ = answering(error("503 Slow Down", "SlowDown"))
+    async with against(serve, tmp_path) as staging:
+        with pytest.raises(StagingUnavailableError, match=r"refused get_object: SlowDown \(told\)"):
+            await read(staging, "r1/x.grib")
+
+
+async def test_what_is_not_allowed_is_told(tmp_path: Path) -> None:
+    serve, _ = answering(error("403 Forbidden", "AccessDenied"))
+    async with against(serve, tmp_path) as staging:
+        with pytest.raises(StagingUnavailableError, match=r"'default'.*refused get_object: AccessDenied"):
+            await read(staging, "r1/x.grib")
+        with pytest.raises(StagingUnavailableError, match="refused list_objects_v2: AccessDenied"):
+            await staging.delete_request("r1")
+
+
+async def test_what_is_no_s3_server_is_unavailable(tmp_path: Path) -> None:
+    serve, _ = answering(http("200 OK", b"<html><br>Welcome", "Content-Type: text/html"))
+    async with against(serve, tmp_path) as staging:
+        with pytest.raises(StagingUnavailableError, match="refused list_objects_v2: 500"):
+            await staging.delete_request("r1")
+
+
+async def test_a_server_without_tls_is_told(tmp_path: Path) -> None:
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(http("400 Bad Request"))
+        await writer.drain()
+
+    async with against(plain, tmp_path, scheme="https") as staging:
+        with pytest.raises(StagingUnavailableError, match="no secure connection") as caught:
+            await staging.stat("r1/x.grib")
+        assert "hidden" not in str(caught.value)
+
+
+async def test_an_object_of_another_size_is_no_success(tmp_path: Path) -> None:
+    described = [b"Content-Type: x/y", b"Last-Modified: Wed, 25 Nov 2026 04:15:03 GMT"]
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            if head.startswith(b"PUT"):
+                writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                await reader.readexactly(4)
+                writer.write(http("200 OK", b"", 'ETag: "x"'))
+            elif head.startswith(b"HEAD"):
+                writer.write(b"\r\n".join([b"HTTP/1.1 200 OK", b"Content-Length: 3", *described, b"", b""]))
+            else:
+                deleted.append(head)
+                writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    deleted: list[bytes] = []
+    async with against(serve, tmp_path) as staging:
+        with pytest.raises(StagingUnavailableError, match="of the 4 bytes of a result S3 keeps 3"):
+            await staging.create(new_object_name("r1", GRIB), chunked([b"data"]), GRIB)
+    assert len(deleted) == 1
+
+
+class TestDownloads:
+    """Ones that break off."""
+
+    @staticmethod
+    def _serve(data: bytes, *sent: int) -> tuple[Serve, list[bytes]]:
+        """Sends so many bytes of what is asked for in each answer, then closes the connection."""
+        left, ranges = list(sent), []
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            head = await reader.readuntil(b"\r\n\r\n")
+            line = next((line for line in head.split(b"\r\n") if line.startswith(b"Range")), b"")
+            ranges.append(line)
+            start = int(line.partition(b"=")[2].partition(b"-")[0]) if line else 0
+            rest = data[start:]
+            status = "206 Partial Content" if line else "200 OK"
+            writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(rest)}\r\n\r\n".encode())
+            writer.write(rest[: left.pop(0) if left else 0])
+            await writer.drain()
+
+        return serve, ranges
+
+    async def test_it_goes_on_where_it_was(self, tmp_path: Path) -> None:
+        data = bytes(range(256)) * 16384
+        serve, ranges = self._serve(data, (1 << 20) + 5, (1 << 20) + 5, len(data))
+        async with against(serve, tmp_path) as staging:
+            assert await read(staging, "r1/x.grib") == data
+        assert ranges == [b"", b"Range: bytes=1048581-4194303", b"Range: bytes=2097162-4194303"]
+
+    async def test_it_is_given_up_when_nothing_comes_any_more(self, tmp_path: Path) -> None:
+        serve, ranges = self._serve(bytes(4 << 20), (1 << 20) + 5, 0, 0)
+        async with against(serve, tmp_path) as staging:
+            with pytest.raises(StagingUnavailableError, match=r"get_object.*broke off"):
+                await read(staging, "r1/x.grib")
+        assert len(ranges) == 2
