@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from polytope_server.collection import DataSourceConfig, queues
 from polytope_server.config import Configuration, create_backend
 from polytope_server.datasource import DataSourceError, TemporaryError, factory
 from polytope_server.inputs import STAGED, open_input
-from polytope_server.metric_store import MetricStore, RequestStatusChange
+from polytope_server.metric_store import MetricStore
 from polytope_server.notices import Notice, Notices, Topic
 from polytope_server.process import opened, serve_until
 from polytope_server.queue import Delivery, Queue
@@ -31,6 +32,7 @@ from polytope_server.staging import (
     new_object_name,
 )
 from polytope_server.worker.children import Child, Children
+from polytope_server.worker.outcome import Outcomes
 
 logger = logging.getLogger(__name__)
 
@@ -55,9 +57,10 @@ class Worker:
         self._metrics: MetricStore = create_backend("metric_store", settings.metric_store, data)
         self._children = Children(settings.worker.concurrency, _child_config(configuration))
         self._running: dict[str, tuple[int, asyncio.Task[None]]] = {}
-        #: Of those running, the ones whose outcome is on its way into the store.
-        self._recording: set[str] = set()
+        #: Of those running, the ones whose outcome is on its way into the store, or there already.
+        self._ending: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._outcomes = Outcomes(self._store, self._notices, self._metrics, self._spawn)
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then finish, or give back, what is running."""
@@ -89,7 +92,7 @@ class Worker:
     def _on_delivery(self, delivery: Delivery) -> None:
         self._spawn(self._take(delivery))
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -119,6 +122,7 @@ class Worker:
             await self._work(claimed[0])
         finally:
             del self._running[request_id]
+            self._ending.discard(request_id)
 
     def _on_removed(self, notice: Notice) -> None:
         self._abort(notice.request_id)
@@ -142,7 +146,7 @@ class Worker:
                 continue
             for request_id, attempt in claims:
                 current = self._running.get(request_id)
-                ended = request_id not in held and request_id not in self._recording
+                ended = request_id not in held and request_id not in self._ending
                 if ended and current is not None and current[0] == attempt:
                     self._abort(request_id)
 
@@ -247,53 +251,9 @@ class Worker:
         await self._record(request, Status.QUEUED, worker="", lease_until=0.0)
 
     async def _record(self, request: Request, to: Status, **changes: Any) -> bool:
-        """Set the outcome of this attempt, unless the request was lost; tell who waits for it."""
-        self._recording.add(request.id)
-        try:
-            recorded = await self._transition(request, to, changes)
-        finally:
-            self._recording.discard(request.id)
-        if recorded is None:
-            logger.info("attempt %d was overtaken; its outcome is dropped", request.attempt)
-            return False
-        self._notices.publish(Topic.REQUEUED if to is Status.QUEUED else Topic.ENDED, request.id)
-        logger.info("%s", f"failed: {recorded.user_message}" if to is Status.FAILED else to)
-        if to is not Status.QUEUED:
-            self._spawn(self._count(recorded))
-        return True
-
-    async def _transition(self, request: Request, to: Status, changes: dict[str, Any]) -> Request | None:
-        """The request with the outcome of this attempt, None if it was overtaken. Tries until it is known.
-
-        The lease ends if this takes too long; then the transition is refused, as it must be.
-        """
-        uncertain = False
-        while True:
-            try:
-                recorded = await self._store.transition(
-                    request.id, Status.PROCESSING, request.attempt, to, **changes
-                )
-                if recorded is None and uncertain:
-                    # The store may have done what it had no time to say.
-                    recorded = await self._store.get(request.id)
-                    same = recorded and (recorded.status, recorded.attempt) == (to, request.attempt)
-                    if not same or any(getattr(recorded, key) != value for key, value in changes.items()):
-                        return None
-                return recorded
-            except StoreUnavailableError as error:
-                logger.warning("cannot record the outcome: %s", error)
-                uncertain = True
-                await asyncio.sleep(_PAUSE)
-
-    async def _count(self, request: Request) -> None:
-        change = RequestStatusChange(
-            request.id, request.user.id, request.status, request.last_modified, socket.gethostname()
-        )
-        try:
-            await self._metrics.add(change)
-        except Exception:
-            # Statistics must never stand in the way of a request.
-            logger.exception("a metric could not be stored")
+        """Set the outcome of this attempt, unless the request was lost."""
+        self._ending.add(request.id)
+        return await self._outcomes.record(request, to, changes)
 
 
 def _child_config(configuration: Configuration) -> dict[str, Any]:

@@ -1,0 +1,83 @@
+"""The outcome of an attempt: set in the store, told to those who wait for it, counted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from polytope_server.metric_store import MetricStore, RequestStatusChange
+from polytope_server.notices import Notices, Topic
+from polytope_server.request import Request, Status
+from polytope_server.request_store import RequestStore, StoreUnavailableError
+
+logger = logging.getLogger(__name__)
+
+_PAUSE = 0.2
+
+
+class Outcomes:
+    """Records outcomes; `spawn` runs what need not be waited for."""
+
+    def __init__(
+        self,
+        store: RequestStore,
+        notices: Notices,
+        metrics: MetricStore,
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        self._store = store
+        self._notices = notices
+        self._metrics = metrics
+        self._spawn = spawn
+
+    async def record(self, request: Request, to: Status, changes: dict[str, Any]) -> bool:
+        """Set the outcome of this attempt; False if the request is no longer this worker's.
+
+        While the store cannot be reached this tries again. Should the lease end meanwhile, the outcome is
+        refused, as it must be.
+        """
+        recorded = await self._transition(request, to, changes)
+        if recorded is None:
+            logger.info("attempt %d was overtaken; its outcome is dropped", request.attempt)
+            return False
+        self._notices.publish(Topic.REQUEUED if to is Status.QUEUED else Topic.ENDED, request.id)
+        logger.info("%s", f"failed: {recorded.user_message}" if to is Status.FAILED else to)
+        if to is not Status.QUEUED:
+            self._spawn(self._count(recorded))
+        return True
+
+    async def _transition(self, request: Request, to: Status, changes: dict[str, Any]) -> Request | None:
+        uncertain = False
+        while True:
+            try:
+                changed = await self._store.transition(
+                    request.id, Status.PROCESSING, request.attempt, to, **changes
+                )
+                if changed is None and uncertain:
+                    changed = await self._done_before(request, to, changes)
+                return changed
+            except StoreUnavailableError as error:
+                logger.warning("cannot record the outcome: %s", error)
+                uncertain = True
+                await asyncio.sleep(_PAUSE)
+
+    async def _done_before(self, request: Request, to: Status, changes: dict[str, Any]) -> Request | None:
+        """The request, if the store has done what it had no time to say."""
+        found = await self._store.get(request.id)
+        if found is None or (found.status, found.attempt) != (to, request.attempt):
+            return None
+        same = all(getattr(found, key) == value for key, value in changes.items())
+        return found if same else None
+
+    async def _count(self, request: Request) -> None:
+        change = RequestStatusChange(
+            request.id, request.user.id, request.status, request.last_modified, socket.gethostname()
+        )
+        try:
+            await self._metrics.add(change)
+        except Exception:
+            # Statistics must never stand in the way of a request.
+            logger.exception("a metric could not be stored")
