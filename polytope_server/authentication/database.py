@@ -1,18 +1,23 @@
-"""The shared SQLite database, for what is known about credentials."""
+"""The shared SQL database, for what is known about credentials."""
 
 from __future__ import annotations
 
 import logging
-import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
 
 from polytope_server.authentication import AuthenticationUnavailableError
-from polytope_server.sql import Database, DatabaseUnavailableError
+from polytope_server.sql import (
+    Database,
+    DatabaseUnavailableError,
+    Outcome,
+    Parameters,
+    Row,
+    Schema,
+    Statement,
+)
 
-T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -22,8 +27,8 @@ class CredentialDatabase:
     def __init__(self, url: str | None, data: Path) -> None:
         self._database = Database.at(url, data)
 
-    async def open(self, schema: str) -> None:
-        """Connect, and run the idempotent statements of `schema`."""
+    async def open(self, schema: Schema) -> None:
+        """Connect, and create what of `schema` is missing."""
         with _translated():
             await self._database.open(schema)
 
@@ -31,15 +36,20 @@ class CredentialDatabase:
         """Disconnect, when the last user of the database closes."""
         await self._database.close()
 
-    def read(self, sql: str, parameters: Mapping[str, Any]) -> list[sqlite3.Row]:
+    async def read(self, sql: str, parameters: Parameters) -> list[Row]:
         """The rows of a short, indexed query."""
         with _translated():
-            return self._database.read(sql, parameters)
+            return await self._database.read(sql, parameters)
 
-    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` in a durable transaction; its result or its exception."""
+    async def write(self, sql: str, parameters: Parameters) -> Outcome:
+        """Run one statement; its outcome once that is durable."""
         with _translated():
-            return await self._database.write(work)
+            return await self._database.write(sql, parameters)
+
+    async def write_all(self, statements: Sequence[Statement]) -> None:
+        """Run statements as one durable transaction."""
+        with _translated():
+            await self._database.write_all(statements)
 
 
 @contextmanager
@@ -47,7 +57,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except DatabaseUnavailableError as error:
-        # The caller is told less than the log: the text holds a path.
+        # The caller is told less than the log: the text holds a path or an address.
         _log.error("%s", error)
         message = "Users and keys cannot be looked up at the moment, please try again later"
         raise AuthenticationUnavailableError(message) from error

@@ -9,13 +9,14 @@ from pydantic import Field
 
 from polytope_server.authentication import Authenticator, AuthenticatorSettings, basic
 from polytope_server.identity.sql import SQLIdentity, SQLIdentitySettings
+from polytope_server.sql import DatabaseURL
 from polytope_server.user import User
 
 
 class SQLAuthenticatorSettings(AuthenticatorSettings):
     """Keys of the authenticator `sql`."""
 
-    url: str | None = Field(None, description="The same as that of the identity.")
+    url: DatabaseURL | None = Field(None, repr=False, description="The same as that of the identity.")
 
 
 class SQLAuthenticator(Authenticator):

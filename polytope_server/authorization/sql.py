@@ -9,13 +9,14 @@ from pydantic import Field
 
 from polytope_server.authorization import Authorizer, AuthorizerSettings
 from polytope_server.identity.sql import SQLIdentity, SQLIdentitySettings
+from polytope_server.sql import DatabaseURL
 from polytope_server.user import User
 
 
 class SQLAuthorizerSettings(AuthorizerSettings):
     """Keys of the authorizer `sql`."""
 
-    url: str | None = Field(None, description="The same as that of the identity.")
+    url: DatabaseURL | None = Field(None, repr=False, description="The same as that of the identity.")
 
 
 class SQLAuthorizer(Authorizer):

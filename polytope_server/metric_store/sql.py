@@ -1,31 +1,40 @@
-"""Metrics in SQLite."""
+"""Metrics in SQLite or PostgreSQL."""
+
+# ruff: noqa: S608 -- statements are put together from names of this module; values are parameters
 
 from __future__ import annotations
 
-import json
-import sqlite3
-from collections.abc import Collection
-from dataclasses import asdict
+from collections.abc import Collection, Sequence
+from dataclasses import fields
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from polytope_server.metric_store import MetricStore, RequestStatusChange
-from polytope_server.sql import Database, SQLSettings
+from polytope_server.sql import Database, Schema, SQLSettings, Statement
 
-_SCHEMA = """
+_SCHEMA = Schema(
+    "metrics",
+    1,
+    """
 CREATE TABLE IF NOT EXISTS metrics (
-    uuid TEXT PRIMARY KEY, type TEXT NOT NULL, timestamp REAL NOT NULL, host TEXT NOT NULL,
-    status TEXT NOT NULL, request_id TEXT NOT NULL, user_id TEXT NOT NULL
-) WITHOUT ROWID;
+    uuid {text} PRIMARY KEY, type {text} NOT NULL, timestamp {real} NOT NULL, host {text} NOT NULL,
+    status {text} NOT NULL, request_id {text} NOT NULL, user_id {text} NOT NULL
+) {by_key};
 CREATE INDEX IF NOT EXISTS metrics_timestamp ON metrics (timestamp)
-"""
-_INSERT = (
-    "INSERT OR IGNORE INTO metrics (uuid, type, timestamp, host, status, request_id, user_id) "
-    "VALUES (:uuid, :type, :timestamp, :host, :status, :request_id, :user_id)"
+""",
 )
+_NAMES = tuple(field.name for field in fields(RequestStatusChange))
+_COLUMNS = ", ".join(f'"{name}"' for name in _NAMES)
+#: Metrics in one statement.
+_BATCH = 100
 
 
 class SQLMetricStore(MetricStore):
-    """Metrics as rows of one table."""
+    """Metrics as rows of one table.
+
+    Every method may raise :class:`~polytope_server.unavailable.UnavailableError`.
+    """
 
     Settings = SQLSettings
 
@@ -39,30 +48,36 @@ class SQLMetricStore(MetricStore):
         await self._database.close()
 
     async def add(self, *metrics: RequestStatusChange) -> None:
-        rows = [asdict(metric) for metric in metrics]
-
-        def insert(connection: sqlite3.Connection) -> None:
-            connection.executemany(_INSERT, rows)
-
-        await self._database.write(insert)
+        batches = [_insertion(metrics[start : start + _BATCH]) for start in range(0, len(metrics), _BATCH)]
+        if batches:
+            await self._database.write_all(batches)
 
     async def find(
         self, *, since: float = 0.0, statuses: Collection[str] | None = None
     ) -> list[RequestStatusChange]:
-        rows = self._database.read(
-            "SELECT * FROM metrics WHERE timestamp >= :since "
-            "AND (:statuses IS NULL OR status IN (SELECT value FROM json_each(:statuses))) "
-            "ORDER BY timestamp",
-            {"since": since, "statuses": None if statuses is None else json.dumps(list(statuses))},
-        )
-        return [RequestStatusChange(**dict(row)) for row in rows]
+        where, parameters = "timestamp >= :since", {"since": since}
+        if statuses is not None:
+            where += f" AND {self._database.dialect.among('status', 'statuses')}"
+            parameters |= {"statuses": self._database.dialect.listed(list(statuses))}
+        sql = f"SELECT {_COLUMNS} FROM metrics WHERE {where} ORDER BY timestamp"
+        return [RequestStatusChange(*row) for row in await self._database.read(sql, parameters)]
 
     async def remove_old(self, before: float) -> int:
-        def delete(connection: sqlite3.Connection) -> int:
-            statement = "DELETE FROM metrics WHERE timestamp < :before"
-            return connection.execute(statement, {"before": before}).rowcount
-
-        return await self._database.write(delete)
+        sql = "DELETE FROM metrics WHERE timestamp < :before"
+        return (await self._database.write(sql, {"before": before})).changed
 
     async def wipe(self) -> None:
-        await self._database.write(lambda connection: connection.execute("DELETE FROM metrics"))
+        await self._database.write("DELETE FROM metrics")
+
+
+def _insertion(metrics: Sequence[RequestStatusChange]) -> Statement:
+    values: dict[str, Any] = {
+        f"{name}_{number}": getattr(metric, name) for number, metric in enumerate(metrics) for name in _NAMES
+    }
+    return _insert(len(metrics)), values
+
+
+@cache
+def _insert(number: int) -> str:
+    rows = (f"({', '.join(f':{name}_{row}' for name in _NAMES)})" for row in range(number))
+    return f"INSERT INTO metrics ({_COLUMNS}) VALUES {', '.join(rows)} ON CONFLICT DO NOTHING"

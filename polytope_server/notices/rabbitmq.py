@@ -74,10 +74,13 @@ class RabbitMQNotices(Notices):
 
     async def subscribe(self, topics: set[Topic], receive: Receive) -> None:
         self._subscriptions.append((topics, receive))
-        if self._channel is not None:
-            # Otherwise, and after a failure, it is part of what follows the next connection.
-            with suppress(*FAILURES):
-                await self._bind(self._channel, topics, receive)
+        channel = self._channel
+        if channel is None:
+            return  # it is part of what follows the next connection
+        try:
+            await self._bind(channel, topics, receive)
+        except FAILURES as error:
+            channel.connection.give_up(error)
 
     async def close(self) -> None:
         self._flush()

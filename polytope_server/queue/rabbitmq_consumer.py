@@ -71,7 +71,7 @@ class Consumer:
         message = decode(body, queue)
         if message is None:
             logger.warning("a message in the queue %s is none of this server's; it is set aside", queue)
-            channel.raw.basic_reject(method.delivery_tag, requeue=False)
+            _send(channel, partial(channel.raw.basic_reject, requeue=False), method.delivery_tag)
             return
 
         def answer(how: Callable[[int], None]) -> None:

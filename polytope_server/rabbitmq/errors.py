@@ -56,7 +56,7 @@ def reason(error: BaseException) -> str:
         case StreamLostError():
             return "the connection was lost"
         case ssl.SSLError():
-            return f"TLS failed: {error.reason or error}"
+            return f"TLS failed: {getattr(error, 'reason', None) or error}"
         case OSError() if error.strerror:
             return error.strerror
     if isinstance(error, TimeoutError) or "Timeout" in type(error).__name__:

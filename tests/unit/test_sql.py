@@ -4,13 +4,23 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from polytope_server.sql import Database, DatabaseUnavailableError, SQLSettings
+from polytope_server.sql import (
+    Database,
+    DatabaseUnavailableError,
+    Outcome,
+    Schema,
+    SQLSettings,
+    UniqueViolationError,
+)
+from polytope_server.sql.sqlite import SQLite
 
-SCHEMA = "CREATE TABLE IF NOT EXISTS t (n INTEGER PRIMARY KEY)"
+SCHEMA = Schema("t", 1, "CREATE TABLE IF NOT EXISTS t (n {integer} PRIMARY KEY, x {real} NOT NULL)")
+INSERT = "INSERT INTO t VALUES (:n, 0.5)"
 
 
 @pytest.fixture
@@ -21,46 +31,60 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
     await database.close()
 
 
-def insert(number: int):
-    return lambda connection: connection.execute("INSERT INTO t VALUES (:n)", {"n": number})
+async def insert(database: Database, number: int) -> Outcome:
+    return await database.write(INSERT, {"n": number})
 
 
-def numbers(database: Database) -> list[int]:
-    return [row["n"] for row in database.read("SELECT n FROM t ORDER BY n")]
+async def numbers(database: Database) -> list[int]:
+    return [row[0] for row in await database.read("SELECT n FROM t ORDER BY n")]
 
 
 async def test_writes_that_come_together_are_all_done(database: Database) -> None:
-    await asyncio.gather(*(database.write(insert(number)) for number in range(2000)))
-    assert numbers(database) == list(range(2000))
+    await asyncio.gather(*(insert(database, number) for number in range(2000)))
+    assert await numbers(database) == list(range(2000))
 
 
 async def test_a_write_that_fails_harms_no_other(database: Database) -> None:
-    await database.write(insert(5))
+    await insert(database, 5)
     outcomes = await asyncio.gather(
-        *(database.write(insert(number)) for number in range(10)), return_exceptions=True
+        *(insert(database, number) for number in range(10)), return_exceptions=True
     )
-    assert [isinstance(outcome, sqlite3.IntegrityError) for outcome in outcomes] == [
-        n == 5 for n in range(10)
-    ]
-    assert numbers(database) == list(range(10))
+    assert [isinstance(outcome, UniqueViolationError) for outcome in outcomes] == [n == 5 for n in range(10)]
+    assert await numbers(database) == list(range(10))
 
 
-async def test_an_error_of_the_disk_is_unavailability(database: Database) -> None:
-    def fail(connection: sqlite3.Connection) -> None:
-        raise sqlite3.OperationalError("disk I/O error")
+async def test_statements_of_one_transaction_are_all_done_or_none(database: Database) -> None:
+    with pytest.raises(UniqueViolationError):
+        await database.write_all([(INSERT, {"n": 1}), (INSERT, {"n": 1})])
+    assert await numbers(database) == []
+    await database.write_all([(INSERT, {"n": 1}), (INSERT, {"n": 2})])
+    assert await numbers(database) == [1, 2]
 
-    with pytest.raises(DatabaseUnavailableError, match="disk I/O error"):
-        await database.write(fail)
+
+async def test_an_outcome_tells_rows_and_how_many(database: Database) -> None:
+    await asyncio.gather(*(insert(database, number) for number in range(3)))
+    assert await database.write("UPDATE t SET x = 1.5 WHERE n > :n", {"n": 0}) == ([], 2)
+    assert await database.write("DELETE FROM t WHERE n = 1 RETURNING n, x") == ([(1, 1.5)], 1)
+
+
+async def test_another_violation_is_no_violation_of_a_key(database: Database) -> None:
+    with pytest.raises(sqlite3.IntegrityError):
+        await database.write("INSERT INTO t VALUES (1, NULL)")
+
+
+async def test_an_error_of_the_database_is_unavailability(database: Database) -> None:
     with pytest.raises(DatabaseUnavailableError, match="no such table"):
-        database.read("SELECT * FROM missing")
+        await database.write("DELETE FROM missing")
+    with pytest.raises(DatabaseUnavailableError, match="no such table"):
+        await database.read("SELECT * FROM missing")
 
 
 async def test_a_write_that_nobody_waits_for_any_more_disturbs_nothing(database: Database) -> None:
-    task = asyncio.create_task(database.write(insert(1)))
+    task = asyncio.create_task(insert(database, 1))
     await asyncio.sleep(0)
     task.cancel()
-    await database.write(insert(2))
-    assert 2 in numbers(database)
+    await insert(database, 2)
+    assert 2 in await numbers(database)
 
 
 async def test_a_transaction_that_cannot_even_be_rolled_back_stops_nobody(
@@ -71,38 +95,52 @@ async def test_a_transaction_that_cannot_even_be_rolled_back_stops_nobody(
 
     monkeypatch.setattr(database, "_transaction", fail)
     with pytest.raises(DatabaseUnavailableError, match="disk I/O error"):
-        await database.write(insert(1))
+        await insert(database, 1)
     monkeypatch.undo()
-    await database.write(insert(2))
-    assert numbers(database) == [2]
+    await insert(database, 2)
+    assert await numbers(database) == [2]
 
 
-async def test_a_damaged_database_is_unavailability(database: Database) -> None:
-    def fail(connection: sqlite3.Connection) -> None:
-        raise sqlite3.DatabaseError("database disk image is malformed")
+async def test_a_damaged_database_is_unavailability(database: Database, tmp_path: Path) -> None:
+    await insert(database, 1)
+    await database.close()
+    file = tmp_path / "polytope.sqlite"
+    file.write_bytes(b"no database" * 1000)
+    with pytest.raises(DatabaseUnavailableError, match="not a database"):
+        await database.open(SCHEMA)
+    file.unlink()
+    await database.open(SCHEMA)  # for the fixture to close
 
-    with pytest.raises(DatabaseUnavailableError, match="malformed"):
-        await database.write(fail)
+
+async def test_a_schema_that_fails_leaves_nothing_open(tmp_path: Path) -> None:
+    database = Database.at(None, tmp_path)
+    with pytest.raises(DatabaseUnavailableError, match="syntax error"):
+        await database.open(Schema("t", 1, "CREATE SOMETHING"))
+    with pytest.raises(DatabaseUnavailableError, match="not open"):
+        await numbers(database)
+    await database.open(SCHEMA)
+    assert await numbers(database) == []
+    await database.close()
 
 
 async def test_several_processes_write_at_the_same_time(database: Database, tmp_path: Path) -> None:
     script = f"""
 import asyncio, sys
 from pathlib import Path
-from polytope_server.sql import Database
+from polytope_server.sql import Database, Schema
 async def main(first):
     database = Database.at(None, Path({str(tmp_path)!r}))
     await database.open({SCHEMA!r})
     for n in range(first, first + 200):
-        await database.write(lambda c: c.execute("INSERT INTO t VALUES (:n)", {{"n": n}}))
+        await database.write({INSERT!r}, {{"n": n}})
     await database.close()
 asyncio.run(main(int(sys.argv[1])))
 """
     others = [subprocess.Popen([sys.executable, "-c", script, str(1000 * n)]) for n in (1, 2)]  # noqa: ASYNC220
     for number in range(200):
-        await database.write(insert(number))
+        await insert(database, number)
     assert [await asyncio.to_thread(other.wait) for other in others] == [0, 0]
-    assert len(numbers(database)) == 600
+    assert len(await numbers(database)) == 600
 
 
 async def test_the_database_stays_open_until_its_last_user_closes(tmp_path: Path) -> None:
@@ -114,20 +152,95 @@ async def test_the_database_stays_open_until_its_last_user_closes(tmp_path: Path
     await first.open(SCHEMA)
     await second.open(SCHEMA)
     await first.close()
-    await second.write(insert(1))
+    await insert(second, 1)
     await second.close()
     with pytest.raises(DatabaseUnavailableError, match="not open"):
-        numbers(second)
+        await numbers(second)
 
 
 async def test_a_writer_that_cannot_lock_says_so(tmp_path: Path) -> None:
-    (tmp_path / "polytope.sqlite.lock").mkdir()
+    lock = tmp_path / "polytope.sqlite.lock"
+    lock.mkdir()
     database = Database.at(None, tmp_path)
-    with pytest.raises(DatabaseUnavailableError, match="cannot write"):
-        await database.open(SCHEMA)
+    for _ in range(2):
+        with pytest.raises(DatabaseUnavailableError, match="cannot write"):
+            await database.open(SCHEMA)
+    lock.rmdir()
+    await database.open(SCHEMA)
+    await insert(database, 1)
+    await database.close()
 
 
-@pytest.mark.parametrize("url", ["postgresql://x/y", "sqlite:///", "requests.sqlite"])
+def test_sqlite_needs_no_other_driver() -> None:
+    script = """
+import sys
+sys.modules.update({"sqlalchemy": None, "psycopg": None})
+from pathlib import Path
+from polytope_server.sql import Database
+Database.at(None, Path("/nowhere"))
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_a_missing_driver_is_explained_when_the_configuration_is_checked() -> None:
+    script = """
+import sys
+sys.modules["psycopg"] = None
+from polytope_server.sql import SQLSettings
+SQLSettings(url="postgresql://u:sesame@h/d")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert "needs the Python package 'psycopg'" in done.stderr
+    assert "pip install 'polytope-server[postgresql]'" in done.stderr
+
+
+@pytest.mark.parametrize("url", ["mysql://x/y", "sqlite:///", "requests.sqlite", "postgresql:x"])
 def test_another_address_is_refused(url: str) -> None:
-    with pytest.raises(ValidationError, match="sqlite:///PATH"):
+    with pytest.raises(ValidationError, match="sqlite:///PATH, or postgresql://"):
         SQLSettings(url=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:sesame@h:port/d",
+        "postgresql://u:ses@me@h:5432/d/e",
+        "postgresql://u:sesame@h/d?sslmod=require",
+    ],
+)
+def test_a_wrong_address_of_postgresql_is_told_without_its_password(url: str) -> None:
+    with pytest.raises(ValidationError, match="no address of a PostgreSQL database") as caught:
+        SQLSettings(url=url)
+    assert "sesame" not in str(caught.value)
+    assert "ses@me" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+def test_addresses_of_postgresql_and_their_options(scheme: str) -> None:
+    from polytope_server.sql.postgresql_connection import connect_arguments
+
+    url = f"{scheme}://u:p%40%2F@h:5433/d?sslmode=verify-full&connect_timeout=9"
+    settings = SQLSettings(url=url)
+    assert settings.url == url
+    assert "p%40" not in repr(settings)
+    arguments = connect_arguments(url)
+    expected: dict[str, Any] = {"host": "h", "port": 5433, "user": "u", "password": "p@/", "dbname": "d"}
+    expected |= {"sslmode": "verify-full", "connect_timeout": "9", "keepalives_idle": "5"}
+    assert arguments | expected == arguments
+
+
+def test_one_database_of_an_address_in_a_process(tmp_path: Path) -> None:
+    url = "postgresql://u@h/d"
+    assert Database.at(url, tmp_path) is Database.at(url, tmp_path / "other")
+    assert isinstance(Database.at(None, tmp_path), SQLite)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "\x00", "\x1a", "\x1a0", "\x1a1", "a\x00\x1a\x1a\x001", "\x000", "é"]
+)
+def test_every_text_comes_back_from_postgresql(text: str) -> None:
+    from polytope_server.sql.postgresql_text import decoded, encoded
+
+    parameters = encoded({"one": text, "list": [text], "other": 1})
+    assert "\x00" not in parameters["one"]
+    assert decoded([(parameters["one"], *parameters["list"], parameters["other"])]) == [(text, text, 1)]

@@ -121,15 +121,18 @@ class TestRabbitMQQueue(QueueContract):
     async def test_a_queue_that_is_deleted_is_made_again_by_the_consumer(
         self, make: Connect, channel: BlockingChannel, name: str
     ) -> None:
-        publisher, consumer = await self._publisher(make), await self._consumer(make, 9, "default", "slow")
+        publisher, worker = await self._publisher(make), _Worker(make(), slots=2)
+        await worker.start(["default", "slow"])
         await publisher.publish([Message("a")])
-        await until(lambda: consumer.ids == ["a"])
-        consumer.deliveries[0].ack()
+        await until(lambda: worker.ids == ["a"])
         channel.queue_delete(name)
         channel.queue_delete(f"{name}.slow")
-        await publisher.publish([Message("b"), Message("c", "slow")])
-        # What is not answered may come twice: each deletion costs the connection.
-        await until(lambda: set(consumer.ids) == {"a", "b", "c"})
+        async with asyncio.timeout(10):
+            # Again and again, as the broker does: RabbitMQ 3.10 takes a message of the new queue for the one
+            # of the same number in the old queue, if a consumer does not hear of the deletion in between.
+            while set(worker.ids) != {"a", "b", "c"}:
+                await publisher.publish([Message("b"), Message("c", "slow")])
+                await asyncio.sleep(0.02)
 
     async def test_a_queue_that_does_not_exist_is_empty(self, make: Connect) -> None:
         assert await (await self._publisher(make)).count("slow") == 0

@@ -52,7 +52,7 @@ class TestSQLAPIKeys(APIKeysContract):
     ) -> None:
         key = (await api_keys.create(User("alice", "allowed"))).key
 
-        async def fail(work: Any) -> None:
+        async def fail(*_: Any) -> None:
             raise AuthenticationUnavailableError
 
         monkeypatch.setattr(api_keys._database, "write", fail)

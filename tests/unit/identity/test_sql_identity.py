@@ -68,22 +68,26 @@ class TestSQLIdentity(IdentityContract):
         self, identity: SQLIdentity, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await identity.add_user("alice", "secret", [])
-        monkeypatch.setattr(identity, "_row", lambda username: None)
+
+        async def nobody(username: str) -> None:
+            return None
+
+        monkeypatch.setattr(identity, "find", nobody)
         with pytest.raises(UserExistsError):
             await identity.add_user("alice", "secret", [])
 
     async def test_a_login_renews_an_outdated_hash(self, identity: SQLIdentity, make: Make) -> None:
         await identity.add_user("alice", "secret", ["a"])
-        before = identity._row("alice")
+        before = await identity.find("alice")
         renewed = make(Passwords(argon2.PasswordHasher(2, 8, 1)))
         await renewed.open()
         assert await renewed.verify("alice", "wrong") is None
         assert await renewed.verify("alice", "secret") == ["a"]
-        after = identity._row("alice")
+        after = await identity.find("alice")
         assert before is not None
         assert after is not None
-        assert "t=1" in before["password"]
-        assert "t=2" in after["password"]
+        assert "t=1" in before.password
+        assert "t=2" in after.password
         assert await renewed.verify("alice", "secret") == ["a"]
         await renewed.close()
 
@@ -94,7 +98,7 @@ class TestSQLIdentity(IdentityContract):
         renewed = make(Passwords(argon2.PasswordHasher(2, 8, 1)))
         await renewed.open()
 
-        async def fail(work: Any) -> None:
+        async def fail(*_: Any) -> None:
             raise AuthenticationUnavailableError
 
         monkeypatch.setattr(renewed._database, "write", fail)

@@ -6,7 +6,8 @@ import pytest
 from polytope_server.request import Status
 from polytope_server.request_store import RequestStore, StoreUnavailableError
 from polytope_server.request_store.memory import MemoryRequestStore, MemoryRequestStoreSettings
-from polytope_server.request_store.sql import SQLRequestStore, _conditions
+from polytope_server.request_store.rows import conditions
+from polytope_server.request_store.sql import SQLRequestStore
 from polytope_server.sql import SQLSettings
 from polytope_server.testing.request_store import RequestStoreContract, make
 
@@ -47,11 +48,11 @@ class TestSQLRequestStore(RequestStoreContract):
             "SELECT count(*) FROM requests WHERE status IN ('waiting')": "requests_status",
             "SELECT * FROM requests WHERE status IN ('failed') AND last_modified < 1": "requests_status",
         }
-        where, _ = _conditions(ids=["a", "b"], statuses=[Status.WAITING])
+        where, _ = conditions(store._dialect, ids=["a", "b"], statuses=[Status.WAITING])
         plans[f"SELECT * FROM requests WHERE {where}".replace(":ids", "'[]'")] = "sqlite_autoindex_requests_1"
         for query, index in plans.items():
-            (row, *_) = store._read(f"EXPLAIN QUERY PLAN {query}", {})
-            assert index in row["detail"], query
+            (row, *_) = await store._read(f"EXPLAIN QUERY PLAN {query}", {})
+            assert index in row[-1], query
 
     async def test_a_store_that_cannot_be_opened_says_so(self, tmp_path: Path) -> None:
         blocked = tmp_path / "file"

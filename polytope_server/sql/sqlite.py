@@ -10,48 +10,70 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from polytope_server.sql import (
+    Database,
+    DatabaseUnavailableError,
+    Dialect,
+    Outcome,
+    Parameters,
+    Row,
+    Schema,
+    Statement,
+    UniqueViolationError,
+)
 
-T = TypeVar("T")
-_Job = tuple[Callable[[sqlite3.Connection], Any], "Future[Any]"]
+_Job = tuple[Sequence[Statement], "Future[list[Outcome]]"]
 
 #: So many writes at most share one transaction; bounds the time that the first of them waits.
 _GROUP = 512
+_UNIQUE = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
 
 
-class DatabaseUnavailableError(RuntimeError):
-    """The database cannot be read or written at the moment (full disk, missing rights, damaged file)."""
+class SQLiteDialect(Dialect):
+    """The SQL of SQLite."""
+
+    types: ClassVar = {
+        "sequence": "INTEGER PRIMARY KEY AUTOINCREMENT",
+        "text": "TEXT",
+        "integer": "INTEGER",
+        "real": "REAL",
+        "bytes": "BLOB",
+        "by_key": "WITHOUT ROWID",
+    }
+    clock = "((julianday('now') - 2440587.5) * 86400.0)"
+    held = ""  # a transaction that writes is alone
+
+    def among(self, expression: str, name: str) -> str:
+        return f"{expression} IN (SELECT value FROM json_each(:{name}))"  # noqa: S608
+
+    def listed(self, texts: Sequence[str]) -> Any:
+        return json.dumps(list(texts))
+
+    def not_sought(self, column: str) -> str:
+        return f"+{column}"
+
+    def with_default(self, column: str, key: str, value: str) -> str:
+        return f"json_insert({column}, '$.' || :{key}, :{value})"
+
+    def in_order(self, table: str, key: str, where: str) -> str:
+        return where
 
 
-class SQLSettings(BaseModel):
-    """Keys of every back-end of type `sql`."""
+class SQLite(Database):
+    """One file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    url: str | None = Field(
-        None, description="`sqlite:///PATH`; by default the file polytope.sqlite in the data folder."
-    )
-
-    @field_validator("url")
-    @classmethod
-    def _only_sqlite(cls, url: str | None) -> str | None:
-        if url is not None and not (url.startswith("sqlite:///") and len(url) > len("sqlite:///")):
-            raise ValueError("the address of an SQLite file is written sqlite:///PATH")
-        return url
-
-
-class Database:
-    """One SQLite file, shared by everything in this process that keeps something there."""
-
-    _instances: ClassVar[dict[Path, Database]] = {}
+    dialect = SQLiteDialect()
+    _instances: ClassVar[dict[Path, SQLite]] = {}
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -61,18 +83,12 @@ class Database:
         self._reader: sqlite3.Connection | None = None
 
     @classmethod
-    def at(cls, url: str | None, data: Path) -> Database:
-        """The database of `url` (`sqlite:///PATH`), by default `polytope.sqlite` in the folder `data`."""
-        path = Path(url.removeprefix("sqlite:///")) if url else data / "polytope.sqlite"
+    def of(cls, path: Path) -> SQLite:
+        """The database in that file."""
         path = path.resolve()
         return cls._instances.setdefault(path, cls(path))
 
-    async def open(self, schema: str) -> None:
-        """Connect, and run the statements of `schema`, which must be idempotent.
-
-        May be called by several users of the database; each calls :meth:`close` in the end. Raises
-        :class:`DatabaseUnavailableError`.
-        """
+    async def open(self, schema: Schema) -> None:
         if self._reader is None:
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -82,16 +98,14 @@ class Database:
             self._thread = threading.Thread(target=self._run, name=f"sql {self._path.name}", daemon=True)
             self._thread.start()
         self._users += 1
-
-        def create(connection: sqlite3.Connection) -> None:
-            for statement in schema.split(";"):
-                if statement.strip():
-                    connection.execute(statement)
-
-        await self.write(create)
+        try:
+            # Whether a table exists, SQLite knows without a look at the disk: that needs no version.
+            await self.write_all([(statement, {}) for statement in schema.statements(self.dialect)])
+        except BaseException:
+            await self.close()
+            raise
 
     async def close(self) -> None:
-        """Finish pending writes and disconnect, when the last user closes."""
         self._users -= 1
         if self._users > 0 or self._thread is None or self._reader is None:
             return
@@ -101,8 +115,8 @@ class Database:
         self._reader.close()
         self._reader = None
 
-    def read(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[sqlite3.Row]:
-        """The rows of a short, indexed query; blocks the caller for as long as it takes."""
+    async def read(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
+        # PERF: blocks the loop, for less time than a thread would need to answer.
         if self._reader is None:
             raise DatabaseUnavailableError(f"the database {self._path} is not open")
         try:
@@ -110,21 +124,15 @@ class Database:
         except sqlite3.Error as error:
             raise DatabaseUnavailableError(f"cannot read the database {self._path}: {error}") from error
 
-    async def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Run `work` in the writer's thread, within a transaction; its result once that is durable.
-
-        Should another piece of work in the same group fail, `work` is rolled back and run again, so it
-        must do nothing but use the connection.
-        """
-        future: Future[T] = Future()
-        self._jobs.put((work, future))
+    async def write_all(self, statements: Sequence[Statement]) -> list[Outcome]:
+        future: Future[list[Outcome]] = Future()
+        self._jobs.put((statements, future))
         return await asyncio.wrap_future(future)
 
     # -- the writer's thread -------------------------------------------------------------------------
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
-        connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode=WAL")
         # A commit is on disk when it returns: an accepted request survives a power cut.
         connection.execute("PRAGMA synchronous=FULL")
@@ -177,24 +185,36 @@ class Database:
     @staticmethod
     def _transaction(
         connection: sqlite3.Connection, group: list[_Job], alone: bool = False
-    ) -> list[Any] | None:
-        """The results of all the work, None (or the exception, if `alone`) when it was rolled back."""
+    ) -> list[list[Outcome] | Exception] | None:
+        """What all the statements did, None (or the exception, if `alone`) when it was rolled back."""
         try:
             connection.execute("BEGIN IMMEDIATE")
-            results = [work(connection) for work, _ in group]
+            results: list[list[Outcome] | Exception] = [
+                [_outcome(connection.execute(*statement)) for statement in statements]
+                for statements, _ in group
+            ]
             connection.execute("COMMIT")
         except Exception as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            if not alone:
-                return None
-            if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError):
-                return [DatabaseUnavailableError(f"cannot write the database: {error}")]
-            return [error]
+            return [_explained(error)] if alone else None
         return results
 
 
-def _settle(group: list[_Job], outcomes: list[Any]) -> None:
+def _outcome(cursor: sqlite3.Cursor) -> Outcome:
+    # A statement has run, and its count is known, only when its rows were fetched.
+    return Outcome(cursor.fetchall(), cursor.rowcount)
+
+
+def _explained(error: Exception) -> Exception:
+    if isinstance(error, sqlite3.IntegrityError):
+        return UniqueViolationError(str(error)) if error.sqlite_errorcode in _UNIQUE else error
+    if isinstance(error, sqlite3.Error):
+        return DatabaseUnavailableError(f"cannot write the database: {error}")
+    return error
+
+
+def _settle(group: list[_Job], outcomes: Sequence[list[Outcome] | Exception]) -> None:
     """Tell those who wait; some may have gone."""
     for (_, future), outcome in zip(group, outcomes, strict=True):
         if future.done() or not future.set_running_or_notify_cancel():

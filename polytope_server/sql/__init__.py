@@ -1,0 +1,179 @@
+"""SQL databases behind one interface: SQLite, embedded, for one machine; PostgreSQL for several.
+
+What keeps something in a database writes one text of each statement for both, with parameters written
+`:name`; where they differ, it asks the :class:`Dialect` of its database. The drivers are imported in
+`sqlite.py` and `postgresql.py` only, the latter when it is asked for.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from polytope_server.unavailable import UnavailableError
+
+#: The values of the columns, in the order in which the statement names them.
+Row = Sequence[Any]
+Parameters = Mapping[str, Any]
+#: A statement and its parameters.
+Statement = tuple[str, Parameters]
+
+_SQLITE = "sqlite:///"
+#: How an address of PostgreSQL begins.
+POSTGRESQL = ("postgresql://", "postgresql+psycopg://", "postgres://")
+
+
+class DatabaseUnavailableError(UnavailableError):
+    """The database cannot be read or written at the moment: it is down, full, damaged, or refuses us."""
+
+
+class UniqueViolationError(ValueError):
+    """A row was not written because another has the same key already."""
+
+
+class Outcome(NamedTuple):
+    """What a statement did: the rows that it returned, and how many it inserted, changed or deleted."""
+
+    rows: list[Row]
+    changed: int
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Tables and indexes of one concern: statements with semicolons between them, safe to run again.
+
+    Fields in braces stand for the :attr:`Dialect.types` of a database. `version` grows with each change.
+    """
+
+    name: str
+    version: int
+    text: str
+
+    def statements(self, dialect: Dialect) -> list[str]:
+        """The statements for one kind of database."""
+        text = self.text.format_map(dialect.types)
+        return [statement.strip() for statement in text.split(";") if statement.strip()]
+
+
+class Dialect(ABC):
+    """Where the SQL of two databases differs."""
+
+    #: What the fields of a :class:`Schema` stand for: the types `sequence` (a key that grows), `text`
+    #: (compared by code points), `integer` (64 bits), `real` (double precision) and `bytes`, and
+    #: `by_key`, after the columns of a table that is kept in the order of its key.
+    types: ClassVar[Mapping[str, str]]
+    #: The time by the database's clock, in seconds since the epoch.
+    clock: ClassVar[str]
+    #: After a SELECT: what it found stays as it is until the transaction ends.
+    held: ClassVar[str]
+
+    @abstractmethod
+    def among(self, expression: str, name: str) -> str:
+        """The condition that a text is among those of the parameter `name`, made by :meth:`listed`."""
+
+    @abstractmethod
+    def listed(self, texts: Sequence[str]) -> Any:
+        """Any number of texts as one parameter: a statement stays the same for any number of them."""
+
+    @abstractmethod
+    def not_sought(self, column: str) -> str:
+        """A column, in a condition by which the database must not look for rows."""
+
+    @abstractmethod
+    def with_default(self, column: str, key: str, value: str) -> str:
+        """The JSON object of a column, with the number `value` for `key`, both parameters, if it had none."""
+
+    @abstractmethod
+    def in_order(self, table: str, key: str, where: str) -> str:
+        """The condition `where`, of a statement that changes several rows, so that they are locked by `key`.
+
+        Two such statements then wait for each other, never both.
+        """
+
+
+class Database(ABC):
+    """One database, shared by everything in this process that keeps something there.
+
+    It belongs to the event loop in which it was opened. Every method may raise
+    :class:`DatabaseUnavailableError`, with a text for the log.
+    """
+
+    dialect: Dialect
+
+    @staticmethod
+    def at(url: str | None, data: Path) -> Database:
+        """The database of a checked `url`, by default the file `polytope.sqlite` in the folder `data`."""
+        if url is not None and url.startswith(POSTGRESQL):
+            from polytope_server.sql.postgresql import PostgreSQL
+
+            return PostgreSQL.of(url)
+        from polytope_server.sql.sqlite import SQLite
+
+        return SQLite.of(Path(url.removeprefix(_SQLITE)) if url else data / "polytope.sqlite")
+
+    @abstractmethod
+    async def open(self, schema: Schema) -> None:
+        """Connect, and create what of `schema` is missing.
+
+        May be called by several users of the database; each calls :meth:`close` in the end, unless this
+        has failed.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Finish pending writes and disconnect, when the last user closes."""
+
+    @abstractmethod
+    async def read(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
+        """The rows of a short, indexed query."""
+
+    @abstractmethod
+    async def write_all(self, statements: Sequence[Statement]) -> list[Outcome]:
+        """Run statements as one transaction; their outcomes once they are durable.
+
+        Raises :class:`UniqueViolationError`; nothing is changed then.
+        """
+
+    async def write(self, sql: str, parameters: Parameters | None = None) -> Outcome:
+        """Run one statement likewise."""
+        return (await self.write_all([(sql, parameters or {})]))[0]
+
+
+def check_url(url: str) -> str:
+    """The address of a database as it is, if it is one. Raises ValueError, with a text for the operator."""
+    if url.startswith(POSTGRESQL):
+        try:
+            from polytope_server.sql import postgresql_connection
+        except ImportError as error:
+            raise ValueError(
+                f"PostgreSQL needs the Python package {error.name or 'psycopg'!r}: install it with "
+                "`pip install 'polytope-server[postgresql]'`"
+            ) from error
+        postgresql_connection.connect_arguments(url)
+    elif not url.startswith(_SQLITE) or url == _SQLITE:
+        raise ValueError(
+            "the address of a database is written sqlite:///PATH, or postgresql://USER:PASSWORD@HOST:PORT/"
+            "DATABASE with special characters of USER and PASSWORD as %XX"
+        )
+    return url
+
+
+DatabaseURL = Annotated[str, AfterValidator(check_url)]
+
+URL_DESCRIPTION = (
+    "Address of the database: `sqlite:///PATH`, or `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, to which "
+    "options of libpq can be added (`?sslmode=verify-full`); by default the file polytope.sqlite in the "
+    "data folder."
+)
+
+
+class SQLSettings(BaseModel):
+    """Keys of every back-end of type `sql`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    url: DatabaseURL | None = Field(None, repr=False, description=URL_DESCRIPTION)

@@ -1,0 +1,40 @@
+"""Texts for PostgreSQL, which cannot keep the character NUL: written as SUB 0, and SUB as SUB 1.
+
+Both are so rare that nearly every text stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from polytope_server.sql import Parameters, Row
+
+_NUL, _SUB = "\x00", "\x1a"
+
+
+def encoded(parameters: Parameters) -> dict[str, Any]:
+    """Parameters of a statement as PostgreSQL takes them."""
+    return {name: _encode(value) for name, value in parameters.items()}
+
+
+def decoded(rows: Iterable[Sequence[Any]]) -> list[Row]:
+    """Rows as they were before."""
+    return [tuple(_decode(value) for value in row) for row in rows]
+
+
+def _encode(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_encode(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    plain = str(value)  # of a member of an enumeration, the driver would take the name
+    if _NUL in plain or _SUB in plain:
+        return plain.replace(_SUB, _SUB + "1").replace(_NUL, _SUB + "0")
+    return plain
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, str) and _SUB in value:
+        return value.replace(_SUB + "0", _NUL).replace(_SUB + "1", _SUB)
+    return value

@@ -1,0 +1,267 @@
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from polytope_server.request import LIVE, TERMINAL, Request, Status
+from polytope_server.request_store import DuplicateRequestError, StoreUnavailableError
+from polytope_server.request_store.rows import INSERT, to_row
+from polytope_server.request_store.sql import SQLRequestStore
+from polytope_server.sql import Outcome, Parameters, Row, SQLSettings
+from polytope_server.sql.postgresql import PostgreSQL as Database
+from polytope_server.testing.request_store import ALICE, BOB, RequestStoreContract, make, queue
+from polytope_server.testing.services import PostgreSQL
+from polytope_server.user import User
+
+UNUSED = Path("unused")
+
+
+def store_on(service: PostgreSQL) -> SQLRequestStore:
+    return SQLRequestStore(SQLSettings(url=service.url), UNUSED)
+
+
+@pytest.fixture
+async def store(postgresql: PostgreSQL) -> AsyncIterator[SQLRequestStore]:
+    store = store_on(postgresql)
+    await store.open()
+    await store.wipe()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def outside(postgresql: PostgreSQL) -> Iterator[psycopg.Connection]:
+    """A connection of somebody else."""
+    with psycopg.connect(postgresql.url, autocommit=True) as connection:
+        yield connection
+
+
+async def blocked(outside: psycopg.Connection) -> None:
+    """Wait until a statement of the store waits for a lock."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    while outside.execute(waiting).fetchone() == (0,):  # noqa: ASYNC110 -- a condition of the server
+        await asyncio.sleep(0.01)
+
+
+class TestPostgreSQLRequestStore(RequestStoreContract):
+    async def test_requests_outlive_the_process(self, store: SQLRequestStore, postgresql: PostgreSQL) -> None:
+        request = make()
+        await store.add(request)
+        await store.close()
+        other = Database(postgresql.url)  # as another process would have it
+        store._database = other
+        await store.open()
+        assert await store.get(request.id) == request
+
+    async def test_any_text_comes_back(self, store: SQLRequestStore) -> None:
+        awkward = 'a\x00b\x1a0\x1a1"\\\\u0000\ud7ff\U0001f600'
+        request = make(
+            User(awkward, awkward, (awkward,)),
+            user_request=awkward,
+            coerced_request={awkward: [awkward, 1e-300, 10**30]},
+            user_message=awkward,
+        )
+        await store.add(request)
+        assert await store.get(request.id) == request
+        changed = await store.transition(request.id, Status.WAITING, 0, Status.FAILED, user_message=awkward)
+        assert changed is not None
+        assert changed.user_message == awkward
+        assert await store.get("\x00") is None
+        assert await store.existing(["\x00", request.id]) == {request.id}
+
+    async def test_times_keep_all_their_digits(self, store: SQLRequestStore) -> None:
+        request = make(timestamp=1_700_000_000.1234567, not_before=1_700_000_000.7654321)
+        await store.add(request)
+        found = await store.get(request.id)
+        assert found is not None
+        assert (found.timestamp, found.not_before) == (request.timestamp, request.not_before)
+
+    async def test_of_many_who_add_an_id_one_succeeds(self, store: SQLRequestStore) -> None:
+        request = make()
+        outcomes = await asyncio.gather(*(store.add(request) for _ in range(20)), return_exceptions=True)
+        assert sum(outcome is None for outcome in outcomes) == 1
+        assert sum(isinstance(outcome, DuplicateRequestError) for outcome in outcomes) == 19
+
+    async def test_statements_on_the_same_requests_never_wait_for_each_other(
+        self, store: SQLRequestStore, outside: psycopg.Connection
+    ) -> None:
+        """Claims, renewals and removals of many in any order: no deadlock, each claimed once."""
+        deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        before = outside.execute(deadlocks).fetchone()
+        requests = [make(BOB if number % 2 else ALICE) for number in range(60)]
+        for request in requests:
+            await store.add(request)
+        await queue(store, *requests)
+        ids = [request.id for request in requests]
+
+        async def claim(worker: str) -> list[Request]:
+            found = []
+            for start in range(0, 60, 20):
+                chosen = random.sample(ids, 30) + ids[start : start + 20]
+                found += await store.claim(chosen, worker, 60)
+                await store.renew([(request.id, 1) for request in reversed(found)], worker, 60)
+            return found
+
+        claims, *removed = await asyncio.gather(
+            asyncio.gather(*(claim(f"w{number}") for number in range(6))),
+            *(store.remove_all(user.id, LIVE) for user in (ALICE, BOB)),
+        )
+        claimed = [request.id for found in claims for request in found]
+        assert len(claimed) == len(set(claimed))
+        assert sorted(request.id for found in removed for request in found) == sorted(ids)
+        outside.execute("SELECT pg_stat_clear_snapshot()")
+        assert outside.execute(deadlocks).fetchone() == before
+
+    async def test_a_former_leader_that_comes_late_promotes_nothing(
+        self, store: SQLRequestStore, outside: psycopg.Connection
+    ) -> None:
+        """The statement began while it led, and finds its lead taken when it gets there."""
+        request = make()
+        await store.add(request)
+        term = await store.lead("broker", "former", -1)
+        assert term is not None
+        with outside.transaction():
+            outside.execute("UPDATE leases SET holder = 'next', term = term + 1 WHERE name = 'broker'")
+            promotion = asyncio.create_task(store.promote([request.id], "former", term))
+            await blocked(outside)
+        assert await promotion == set()
+        found = await store.get(request.id)
+        assert found is not None
+        assert found.status is Status.WAITING
+
+    async def test_a_lead_waits_for_a_promotion_under_way(
+        self, store: SQLRequestStore, outside: psycopg.Connection
+    ) -> None:
+        request = make()
+        await store.add(request)
+        term = await store.lead("broker", "former", -1)
+        assert term is not None
+        with outside.transaction():
+            # What the promotion of another process holds until it has committed.
+            outside.execute("SELECT 1 FROM leases WHERE name = 'broker' FOR SHARE")
+            lead = asyncio.create_task(store.lead("broker", "next", 60))
+            await blocked(outside)
+            outside.execute("UPDATE requests SET status = 'queued' WHERE id = %s", [request.id])
+        assert await lead == term + 1
+        assert [sketch.id for sketch in await store.sketches({Status.QUEUED})] == [request.id]
+
+    async def test_leads_go_by_the_clock_of_the_server(
+        self, store: SQLRequestStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert await store.lead("broker", "a", 60) is not None
+        monkeypatch.setattr(time, "time", lambda: 4e9)
+        assert await store.lead("broker", "b", 60) is None
+
+    async def test_of_many_who_want_to_lead_one_does(self, store: SQLRequestStore) -> None:
+        for _ in range(5):
+            terms = await asyncio.gather(*(store.lead("broker", f"b{number}", -1) for number in range(8)))
+            assert len({term for term in terms if term is not None}) == len(
+                [term for term in terms if term is not None]
+            )
+        await store.lead("broker", "z", 60)
+        found = await asyncio.gather(*(store.lead("broker", f"b{number}", 60) for number in range(8)))
+        assert found == [None] * 8
+
+    async def test_a_killed_server_is_found_again_when_it_is_back(
+        self, tmp_path: Path, postgresql: PostgreSQL
+    ) -> None:
+        with PostgreSQL(tmp_path) as own:
+            store = store_on(own)
+            await store.open()
+            requests = [make() for _ in range(20)]
+            await asyncio.gather(*(store.add(request) for request in requests))
+            own.kill()
+            began = time.monotonic()
+            for call in (store.find(), store.add(make()), store.lead("broker", "b", 9), store.count()):
+                with pytest.raises(StoreUnavailableError, match=f"PostgreSQL at 127.0.0.1:{own.port}"):
+                    await call
+            assert time.monotonic() - began < 2
+            own.start()
+            found = await store.find()
+            assert sorted(found, key=_id) == sorted(requests, key=_id)
+            await store.close()
+
+
+def _id(request: Request) -> str:
+    return request.id
+
+
+class Explained(SQLRequestStore):
+    """Notes the plan of what it would run."""
+
+    plan = ""
+
+    async def _read(self, sql: str, parameters: Parameters) -> list[Row]:
+        rows = await super()._read(f"EXPLAIN {sql}", parameters)
+        self.plan = "\n".join(row[0] for row in rows)
+        return [(0,)] if "count(" in sql else []
+
+    async def _write(self, sql: str, parameters: Parameters) -> Outcome:
+        return Outcome(await self._read(sql, parameters), 0)
+
+
+_USER = User("u7", "r").id
+_IDS = [str(number) for number in range(20)]
+HOT: list[tuple[Callable[[SQLRequestStore], Awaitable[object]], str]] = [
+    (lambda store: store.get("1"), "requests_id_key"),
+    (lambda store: store.existing(_IDS), "requests_id_key"),
+    (lambda store: store.transition("1", Status.WAITING, 0, Status.FAILED), "requests_id_key"),
+    (lambda store: store.promote(_IDS, "b", 1), "requests_id_key"),
+    (lambda store: store.claim(_IDS, "w", 60), "requests_id_key"),
+    (lambda store: store.renew([(request_id, 1) for request_id in _IDS], "w", 60), "requests_id_key"),
+    (lambda store: store.sketches(LIVE, _IDS), "requests_id_key"),
+    (lambda store: store.remove("1", user_id=_USER), "requests_id_key"),
+    (lambda store: store.find(user_id=_USER, collection="c"), "requests_user"),
+    (lambda store: store.count(user_id=_USER, statuses=LIVE), "requests_user"),
+    (lambda store: store.remove_all(_USER, LIVE), "requests_user"),
+    (lambda store: store.expired(5.0), "requests_status"),
+    (lambda store: store.count(statuses=[Status.WAITING]), "requests_status"),
+    (lambda store: store.sketches([Status.WAITING]), "requests_status"),
+    (lambda store: store.stale(TERMINAL, 1e9 + 100, 100), "requests_status"),
+]
+
+
+@pytest.fixture(scope="module")
+def filled(postgresql: PostgreSQL) -> Iterator[str]:
+    """A database of its own with 5000 requests of 100 users, nine in ten of them processed."""
+    url = postgresql.url.replace("/polytope", "/filled")
+    with psycopg.connect(postgresql.url, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE filled")
+    asyncio.run(_fill(url))
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ANALYZE")
+    yield url
+    with psycopg.connect(postgresql.url, autocommit=True) as connection:
+        connection.execute("DROP DATABASE filled WITH (FORCE)")
+
+
+async def _fill(url: str) -> None:
+    store = SQLRequestStore(SQLSettings(url=url), UNUSED)
+    await store.open()
+    states = (
+        [Status.PROCESSED] * 45 + [Status.FAILED] * 2 + [Status.WAITING, Status.QUEUED, Status.PROCESSING]
+    )
+    requests = [
+        make(User(f"u{number % 100}", "r"), status=states[number % 50], timestamp=1e9 + number)
+        for number in range(5000)
+    ]
+    for start in range(0, 5000, 500):
+        rows = [(INSERT, to_row(request)) for request in requests[start : start + 500]]
+        await store._database.write_all(rows)
+    await store.close()
+
+
+@pytest.mark.parametrize(("call", "index"), HOT)
+async def test_a_hot_query_uses_an_index(
+    filled: str, call: Callable[[SQLRequestStore], Awaitable[object]], index: str
+) -> None:
+    store = Explained(SQLSettings(url=filled), UNUSED)
+    await store.open()
+    await call(store)
+    await store.close()
+    assert index in store.plan
+    assert "Seq Scan on requests" not in store.plan
