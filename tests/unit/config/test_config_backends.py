@@ -48,10 +48,15 @@ def test_an_empty_section_is_the_embedded_back_end(config):
 
 
 def test_a_back_end_that_is_not_built_is_named(problems):
-    (problem,) = problems("queue: {rabbitmq: {host: h}}")
-    assert problem.startswith(
-        "1.yaml:1: queue.rabbitmq: queue 'rabbitmq' is not part of this version; available: "
-    )
+    (problem,) = problems("queue: {sqs: {queue_name: q}}")
+    assert problem.startswith("1.yaml:1: queue.sqs: queue 'sqs' is not part of this version; available: ")
+
+
+def test_notices_go_by_the_queue_unless_the_configuration_says_otherwise(config):
+    queue = "queue: {rabbitmq: {host: h}}"
+    assert config(queue).settings.notices == {"rabbitmq": {"host": "h"}}
+    assert config(queue, "notices: {local: {}}").settings.notices == {"local": {}}
+    assert config("frontend: {port: 1}").settings.notices == {"local": {}}
 
 
 def test_a_back_end_that_is_not_installed_is_answered_with_what_to_install(problems):

@@ -151,13 +151,13 @@ def test_a_section_that_is_not_known_is_a_warning(warnings):
 def test_keys_without_effect_are_named(warnings):
     text = "frontend: {server: flask, port: 1}\ntelemetry: {a: 1}\n"
     text += "deployment: {worker: {replicas: 3, x: 1}, y: 2}\n"
-    assert warnings(text + "queue: {stub: {old: x, size: 2}}\ndatasources: {d: {queue: q}}") == [
+    assert warnings(text + "queue: {stub: {old: x, size: 2}}\ndatasources: {d: {name: q}}") == [
         "1.yaml:1: frontend.server: no effect",
         "1.yaml:2: telemetry: no effect",
         "1.yaml:3: deployment.worker.x: no effect",
         "1.yaml:3: deployment.y: no effect",
         "1.yaml:4: queue.stub.old: no effect",
-        "1.yaml:5: datasources.d.queue: no effect",
+        "1.yaml:5: datasources.d.name: no effect",
     ]
 
 
