@@ -42,6 +42,8 @@ _DEFAULTS: dict[str, Any] = {
 }
 #: Options that make what was written durable, and seen by whoever reads next; no address changes them.
 _DURABLE: dict[str, Any] = {"w": "majority", "journal": True, "readPreference": "primary"}
+#: Seconds for the end of a client.
+_CLOSING_TIME = 5.0
 #: Seconds for an index on a collection that has many documents already.
 _INDEX_TIME = 600.0
 _SCHEMES = ("mongodb://", "mongodb+srv://")
@@ -173,7 +175,9 @@ class Connection:
         self._users -= 1
         if self._users == 0 and self._client is not None:
             client, self._client = self._client, None
-            await client.close()
+            # Not awaited as such: before Python 3.12 the driver may swallow a cancellation of its own tasks,
+            # and wait for them for ever.
+            await asyncio.wait([asyncio.ensure_future(client.close())], timeout=_CLOSING_TIME)
 
     def collection(self, database: str, name: str) -> AsyncCollection[Document]:
         """A collection: its reads are from the primary, its writes durable on a majority of the members.

@@ -30,12 +30,19 @@ class Patience:
         """What `question` returns; None if it failed, took longer than 0.25 s, or was not asked."""
         if not self._may_ask():
             return None
+        # A task that is left behind: a driver may swallow its cancellation, and must not hold up the caller.
+        asking = asyncio.ensure_future(question())
         try:
-            async with asyncio.timeout(TIMEOUT):
-                answer = await question()
+            await asyncio.wait([asking], timeout=TIMEOUT)
+            if not asking.done():
+                raise TimeoutError
+            answer = asking.result()
         except Exception as error:  # whatever a driver makes of a server that is broken
             self._failed(error)
             return None
+        finally:
+            asking.cancel()
+            asking.add_done_callback(_forget)
         self._succeeded()
         return answer
 
@@ -61,3 +68,9 @@ class Patience:
         if self._asking_again is not None:
             self._asking_again = None
             _log.info("%s can be used again", self._server)
+
+
+def _forget(asked: asyncio.Future[T]) -> None:
+    """Take note of what came of a question, so that nobody is told of an error that does not matter."""
+    if not asked.cancelled():
+        asked.exception()

@@ -23,6 +23,7 @@ FAILURES = (AMQPError, OSError, TimeoutError)
 
 #: The part of a server's reply that says what is wrong, inside of a representation of the driver.
 _REPLY = re.compile(r"""\(\d+\) (['"])(.*?)\1""")
+_USER = re.compile(r"user '[^']*'")
 
 
 class RabbitMQUnavailableError(UnavailableError):
@@ -50,7 +51,7 @@ def reason(error: BaseException) -> str:
         case IncompatibleProtocolError():
             return "what listens there does not speak AMQP 0-9-1, or expects TLS"
         case ConnectionClosed() | ChannelClosed():
-            return str(error.reply_text)
+            return _anonymous(str(error.reply_text))
         case AMQPHeartbeatTimeout():
             return "it has been silent for too long"
         case StreamLostError():
@@ -66,4 +67,8 @@ def reason(error: BaseException) -> str:
 
 def _reply(error: BaseException) -> str:
     found = _REPLY.search(str(error))
-    return f": {found[2]}" if found else ""
+    return f": {_anonymous(found[2])}" if found else ""
+
+
+def _anonymous(reply: str) -> str:
+    return _USER.sub("`user`", reply)

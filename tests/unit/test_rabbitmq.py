@@ -66,6 +66,7 @@ def test_a_wrong_key_is_refused_without_its_value(keys: dict[str, object]) -> No
         (IncompatibleProtocolError("x"), "what listens there does not speak AMQP 0-9-1, or expects TLS"),
         (ConnectionClosedByBroker(320, "CONNECTION_FORCED - shutdown"), "CONNECTION_FORCED - shutdown"),
         (ChannelClosedByBroker(404, "NOT_FOUND - no queue"), "NOT_FOUND - no queue"),
+        (ChannelClosedByBroker(403, "ACCESS_REFUSED for user 'alice'"), "ACCESS_REFUSED for `user`"),
         (AMQPHeartbeatTimeout("x"), "it has been silent for too long"),
         (StreamLostError("x"), "the connection was lost"),
         (AMQPConnectorStackTimeout("x"), "no answer in time"),

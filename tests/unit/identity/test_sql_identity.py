@@ -64,6 +64,19 @@ class TestSQLIdentity(IdentityContract):
         assert await identity.verify("one", "one") == ["a"]
         assert await identity.verify("two", "two") == []
 
+    async def test_one_that_cannot_add_its_users_leaves_nothing_open(
+        self, make: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def fail(user: object) -> bool:
+            raise AuthenticationUnavailableError
+
+        extra = make(**{"extra-users": [{"uid": "one", "password": "one"}]})
+        monkeypatch.setattr(extra, "insert", fail)
+        with pytest.raises(AuthenticationUnavailableError):
+            await extra.open()
+        with pytest.raises(AuthenticationUnavailableError):  # the database is not open
+            await extra.list_users()
+
     async def test_of_two_who_add_at_a_time_one_is_told(
         self, identity: SQLIdentity, monkeypatch: pytest.MonkeyPatch
     ) -> None:
