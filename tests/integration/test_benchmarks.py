@@ -5,9 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.timeout(400)
+@pytest.mark.usefixtures("mongodb", "rabbitmq", "s3", "redis_server")
 def test_the_short_form_produces_all_figures(tmp_path: Path) -> None:
     output = tmp_path / "figures.json"
     command = [
@@ -20,16 +24,16 @@ def test_the_short_form_produces_all_figures(tmp_path: Path) -> None:
         "--folder",
         str(tmp_path),
     ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=380, check=False)
     assert done.returncode == 0, done.stderr[-5000:]
     document = json.loads(output.read_text())
     figures = {figure["name"]: figure for figure in document["figures"]}
     assert document["commit"]
-    for unit, count in {"/s": 6, "ms": 3, "s": 2, "MB/s": 3, "MiB": 2, "% of a core": 1}.items():
+    for unit, count in {"/s": 14, "ms": 5, "s": 2, "MB/s": 11, "MiB": 4, "% of a core": 1}.items():
         found = [figure for figure in figures.values() if figure["unit"] == unit]
         assert len(found) == count, unit
         # Memory may not grow at all, and an idle server may use less time than the clock can tell.
         assert all(figure["value"] >= 0 for figure in found)
         if unit not in ("MiB", "% of a core"):
-            assert all(figure["value"] > 0 and figure["floor_value"] > 0 for figure in found)
+            assert all(figure["value"] > 0 and figure["floor_value"] != 0 for figure in found)
     assert all(name in done.stdout for name in figures)
