@@ -247,7 +247,7 @@ class TestMongoDBAuthenticator(AuthenticatorContract):
     async def test_roles_are_left_to_the_authorizer(self, authenticator: Authenticator, right: str) -> None:
         user = await authenticator.authenticate(right)
         assert user is not None
-        assert user.roles == ()
+        assert user.roles == ("default",)
 
 
 class TestMongoDBAuthorizer(AuthorizerContract):
