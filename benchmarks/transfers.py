@@ -64,6 +64,7 @@ def bench(plan: Plan, folder: Path) -> Iterator[Bench]:
     """The servers, with all their files below `folder`."""
     # Few rounds: each of them moves gigabytes.
     plan = replace(plan, rounds=min(plan.rounds, 3))
+    folder = folder / "transfers"
     with ExitStack() as stack:
         s3, store = (stack.enter_context(kind(folder)) for kind in (S3, ObjectStore))
         bare = stack.enter_context(BareServer(folder / "bare-files"))
