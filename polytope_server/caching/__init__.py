@@ -43,18 +43,20 @@ class Cache(ABC):
         and the others wait for it (single flight). An exception of `make` reaches all of them and is not
         kept. A None that `make` returns is not kept either.
         """
-        value = await self.get(key)
-        if value is not None:
-            return value
+        # The flight begins with the look: else whoever looked in vain while another made the value, and
+        # hears of that only when it is done, would make it again.
         flight = self._flights.get(key)
         if flight is None:
             # A task of its own: that one caller goes away must not cancel the others' value.
-            flight = asyncio.ensure_future(self._make(key, seconds, make))
+            flight = asyncio.ensure_future(self._look_or_make(key, seconds, make))
             self._flights[key] = flight
             flight.add_done_callback(lambda _: self._flights.pop(key, None))
         return await asyncio.shield(flight)
 
-    async def _make(self, key: str, seconds: float, make: Callable[[], Awaitable[JSON]]) -> JSON:
+    async def _look_or_make(self, key: str, seconds: float, make: Callable[[], Awaitable[JSON]]) -> JSON:
+        value = await self.get(key)
+        if value is not None:
+            return value
         value = await make()
         if value is not None:
             await self.set(key, value, seconds)

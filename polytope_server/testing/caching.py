@@ -104,6 +104,34 @@ class CacheContract:
         assert await cache.get_or_make("key", 60, make) == "value"
         assert made == ["once"]
 
+    async def test_who_looked_before_it_was_made_does_not_make_it_again(
+        self, cache: Cache, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        get = cache.get
+        looks = 0
+        made: list[str] = []
+        second = asyncio.Event()
+
+        async def slow_the_second_time(key: str) -> JSON:
+            nonlocal looks
+            looks += 1
+            late = looks == 2
+            found = await get(key)
+            if late:
+                await second.wait()
+            return found
+
+        async def make() -> JSON:
+            made.append("once")
+            return "value"
+
+        monkeypatch.setattr(cache, "get", slow_the_second_time)
+        callers = [asyncio.ensure_future(cache.get_or_make("key", 60, make)) for _ in range(2)]
+        assert await callers[0] == "value"
+        second.set()
+        assert await callers[1] == "value"
+        assert made == ["once"]
+
     async def test_what_could_not_be_made_is_tried_again(self, cache: Cache) -> None:
         async def fail() -> JSON:
             raise ConnectionError
