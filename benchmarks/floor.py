@@ -26,12 +26,12 @@ import psutil
 from gunicorn.app.base import BaseApplication
 
 from benchmarks import load
-from polytope_server.frontend.server import FrontendWorker
 from polytope_server.request import Request
 from polytope_server.request_store.sql import SQLRequestStore
 from polytope_server.sql import SQLSettings
 from polytope_server.testing.server import free_port
 from polytope_server.user import User
+from polytope_server.web import WebWorker
 
 #: The result of each canned request.
 TINY = b"benchmark"
@@ -179,7 +179,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
     def load_config(self) -> None:
         options = {
             "bind": f"{load.HOST}:{self._port}",
-            "worker_class": FrontendWorker,
+            "worker_class": WebWorker,
             "loglevel": "warning",
             "control_socket_disable": True,
         }

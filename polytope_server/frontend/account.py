@@ -9,7 +9,8 @@ import falcon
 import falcon.asgi
 
 from polytope_server.api_keys import RealmNotAllowedError
-from polytope_server.frontend.calls import answer, identify, read_json, refuse, require_admin, shown
+from polytope_server.asgi import refuse
+from polytope_server.frontend.calls import answer, identify, read_json, require_admin, shown
 from polytope_server.frontend.services import Services
 from polytope_server.identity import Identity, InvalidUserError, UnknownUserError, UserExistsError
 from polytope_server.request import LIVE

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import falcon
 import falcon.asgi
 
 from polytope_server import log
+from polytope_server.asgi import ClientGoneError, Event, Receive, Scope, Send, Shell, fail, pass_on, refuse
 from polytope_server.config import Configuration
 from polytope_server.frontend.account import (
     CollectionsResource,
@@ -22,7 +22,7 @@ from polytope_server.frontend.account import (
     UserResource,
     UsersResource,
 )
-from polytope_server.frontend.calls import PREFIX, refuse
+from polytope_server.frontend.calls import PREFIX
 from polytope_server.frontend.downloads import DownloadLinkResource, DownloadResource
 from polytope_server.frontend.requests import RequestResource, RequestsResource
 from polytope_server.frontend.services import Services
@@ -30,12 +30,6 @@ from polytope_server.frontend.uploads import UploadResource
 from polytope_server.unavailable import UnavailableError
 
 logger = logging.getLogger(__name__)
-
-Scope = dict[str, Any]
-Event = dict[str, Any]
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-Send = Callable[[Event], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 #: On every answer, errors too (REST v1, 1.1 and 1.2). CORS is open because no answer depends on cookies.
 _HEADERS = [
@@ -50,7 +44,6 @@ _PREFLIGHT = [
     (b"access-control-allow-headers", b"*, Authorization"),
     (b"access-control-max-age", b"86400"),
 ]
-_HTTP_VERSIONS = frozenset({"1.0", "1.1", "2", "3"})
 _UNKNOWN_ROUTE = (
     "The requested URL was not found on the server. "
     "If you entered the URL manually please check your spelling and try again."
@@ -62,35 +55,13 @@ class Application:
     """The REST API as an ASGI application; `lifespan` opens and closes the back-ends."""
 
     def __init__(self, configuration: Configuration, data: Path) -> None:
-        self._services = Services(configuration, data)
-        self._falcon: ASGIApp = make_falcon(self._services)
+        self._app = Shell(make_falcon(Services(configuration, data)), _HEADERS, _PREFLIGHT)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._falcon(scope, receive, send)
-            return
-        if scope["http_version"] not in _HTTP_VERSIONS:
-            # The parser lets `GET / HTTP/2.0` pass, and Falcon raises an exception.
-            await _refuse_version(send)
-            return
-        head = scope["method"] == "HEAD"
-        if head:  # as GET, without the body; the server below sees the method as it was sent
+        # HEAD is as GET, without the body; the server below sees the method as it was sent.
+        if scope.get("method") == "HEAD":
             scope = {**scope, "method": "GET", "polytope.head": True}
-        headers = _HEADERS + _PREFLIGHT if scope["method"] == "OPTIONS" else _HEADERS
-
-        async def send_with_headers(event: Event) -> None:
-            if event["type"] == "http.response.start":
-                event["headers"] = [*event["headers"], *headers]
-            await send(event)
-
-        await self._falcon(scope, receive, send_with_headers)
-
-
-async def _refuse_version(send: Send) -> None:
-    body = json.dumps({"message": "This version of HTTP is not supported"}).encode()
-    kind = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": 400, "headers": [*kind, *_HEADERS]})
-    await send({"type": "http.response.body", "body": body})
+        await self._app(scope, receive, send)
 
 
 class Middleware:
@@ -133,6 +104,7 @@ def make_falcon(services: Services) -> falcon.asgi.App[Any, Any]:
         app.add_route(f"{PREFIX}{path}", resource)
     app.set_error_serializer(_serialize)
     app.add_error_handler(Exception, _on_unexpected)
+    app.add_error_handler(ClientGoneError, pass_on)
     app.add_error_handler(UnavailableError, _on_unavailable)
     app.add_error_handler(falcon.HTTPError, _on_http_error)
     return app
@@ -144,16 +116,13 @@ def _is_json(content_type: str | None) -> bool:
 
 
 def _serialize(req: falcon.asgi.Request, resp: falcon.asgi.Response, error: falcon.HTTPError) -> None:
-    """A flat object of one string, which is what `polytope-client` can print."""
-    message = error.description or _DEFAULTS.get(error.status_code) or error.title
-    resp.content_type = falcon.MEDIA_JSON
-    resp.data = json.dumps({"message": message}).encode()
+    message = error.description or _DEFAULTS.get(error.status_code) or str(error.title)
+    fail(resp, error.status, message)
 
 
 async def _on_http_error(
     req: falcon.asgi.Request, resp: falcon.asgi.Response, error: falcon.HTTPError, params: dict[str, Any]
 ) -> None:
-    resp.status = error.status
     for name, value in dict(error.headers or ()).items():
         resp.set_header(name, value)
     _serialize(req, resp, error)
@@ -164,10 +133,7 @@ async def _on_unavailable(
 ) -> None:
     logger.error("%s", error)
     resp.set_header("Retry-After", "5")
-    message = "The server cannot reach its stores at the moment. Please try again."
-    resp.status = falcon.HTTP_503
-    resp.content_type = falcon.MEDIA_JSON
-    resp.data = json.dumps({"message": message}).encode()
+    fail(resp, falcon.HTTP_503, "The server cannot reach its stores at the moment. Please try again.")
 
 
 async def _on_unexpected(
@@ -175,10 +141,8 @@ async def _on_unexpected(
 ) -> None:
     # What went wrong inside is for the log: it may hold paths, addresses and secrets.
     logger.error("%s %s failed", req.method, req.path, exc_info=error)
-    resp.status = falcon.HTTP_500
-    resp.content_type = falcon.MEDIA_JSON
     message = f"An internal error occurred. The operator finds it in the log as {log.request_id.get()}."
-    resp.data = json.dumps({"message": message}).encode()
+    fail(resp, falcon.HTTP_500, message)
 
 
 def _release_on_stop(services: Services) -> None:

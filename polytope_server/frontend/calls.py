@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, NoReturn
+from typing import Any
 
 import falcon
 import falcon.asgi
 
+from polytope_server.asgi import refuse
 from polytope_server.authentication import AuthenticationUnavailableError
 from polytope_server.authentication.manager import Identification, UnauthenticatedError
 from polytope_server.collection import has_access
@@ -25,13 +26,6 @@ _SHOWN = 100
 def shown(text: str) -> str:
     """A word of the caller for use in a message: bounded, and fit to be encoded."""
     return text[:_SHOWN].encode(errors="replace").decode()
-
-
-def refuse(status: str, message: str, **headers: str) -> NoReturn:
-    """End the call with an error."""
-    raise falcon.HTTPError(
-        status, description=message, headers={k.replace("_", "-"): v for k, v in headers.items()}
-    )
 
 
 def answer(resp: falcon.asgi.Response, body: dict[str, Any], status: str = falcon.HTTP_200) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import falcon
 import falcon.asgi
 
+from polytope_server.asgi import refuse
 from polytope_server.delivery import deliver
-from polytope_server.frontend.calls import absolute, identify, refuse, shown
+from polytope_server.frontend.calls import absolute, identify, shown
 from polytope_server.frontend.requests import result_location
 from polytope_server.frontend.services import Services
 from polytope_server.request import Status, Verb

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from polytope_server.frontend.app import ASGIApp, Receive, Scope, Send
+from polytope_server.asgi import ASGIApp, Receive, Scope, Send
 
 
 class Proxied:

@@ -15,8 +15,9 @@ import falcon
 import falcon.asgi
 
 from polytope_server import log
+from polytope_server.asgi import refuse
 from polytope_server.authentication.manager import Identification
-from polytope_server.frontend.calls import absolute, answer, identify, read_json, refuse, shown
+from polytope_server.frontend.calls import absolute, answer, identify, read_json, shown
 from polytope_server.frontend.services import Services
 from polytope_server.frontend.submission import make_request
 from polytope_server.frontend.waiters import wait

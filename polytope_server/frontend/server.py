@@ -9,9 +9,6 @@ from polytope_server.config import Configuration
 from polytope_server.frontend.app import Application
 from polytope_server.frontend.proxy import Proxied
 from polytope_server.web import WebServer
-from polytope_server.web import WebWorker as FrontendWorker
-
-__all__ = ["FrontendWorker", "Server"]
 
 
 class Server(WebServer):

@@ -7,8 +7,9 @@ from typing import Any
 
 import falcon
 
+from polytope_server.asgi import refuse
 from polytope_server.collection import Collection
-from polytope_server.frontend.calls import refuse, shown
+from polytope_server.frontend.calls import shown
 from polytope_server.frontend.services import Services, Source
 from polytope_server.inputs import refusal
 from polytope_server.language import RequestError, coerce, match, parse

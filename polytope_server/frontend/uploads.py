@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import re
 from collections.abc import AsyncIterator
 
 import falcon
 import falcon.asgi
 
 from polytope_server import log
-from polytope_server.frontend.calls import answer, identify, refuse, shown
+from polytope_server.asgi import refuse
+from polytope_server.checksums import announced_md5
+from polytope_server.frontend.calls import answer, identify, shown
 from polytope_server.frontend.requests import answer_pending, answer_state, poll, refuse_failed
 from polytope_server.frontend.services import Services
 from polytope_server.inputs import STAGED
@@ -22,7 +21,6 @@ from polytope_server.staging import StagedObject, new_object_name
 
 #: The next bytes of an upload must come within so many seconds.
 _CHUNK_TIME = 60.0
-_MD5 = re.compile(r"[0-9a-f]{32}")
 #: States in which data may still be (re)placed, and the state after it.
 _OPEN = {
     Status.UPLOADING: Status.WAITING,
@@ -106,17 +104,14 @@ class UploadResource:
 
 
 def _checksum(req: falcon.asgi.Request) -> str:
-    """The MD5 sum that the client computed, in hex: header X-Checksum, or Content-MD5 (hex or base64)."""
-    given = (req.get_header("x-checksum") or req.get_header("content-md5") or "").strip()
-    if _MD5.fullmatch(given.lower()):
-        return given.lower()
+    """The MD5 sum that the client computed, in hex. Ends the call with 400 if it is missing, or none."""
     try:
-        digest = base64.b64decode(given, validate=True)
-    except (binascii.Error, ValueError):
-        digest = b""
-    if len(digest) != 16:
+        announced = announced_md5(req.get_header("x-checksum"), req.get_header("content-md5"))
+    except ValueError:
+        announced = None
+    if announced is None:
         refuse(falcon.HTTP_400, "The header X-Checksum must hold the MD5 sum of the data in hex")
-    return digest.hex()
+    return announced
 
 
 async def _body(req: falcon.asgi.Request, limit: int) -> AsyncIterator[bytes]:
