@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,42 +37,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=others)
 
 
-def _served(kind: type[Service], factory: pytest.TempPathFactory) -> Iterator[Service]:
-    try:
-        service = kind(factory.mktemp("service"))
-        service.command()
-    except NotInstalledError as error:
-        pytest.skip(str(error))
-    with service:
-        yield service
+def _service(kind: type[Service], what: str) -> Any:
+    """A fixture: one server of that kind for the whole session."""
+
+    @pytest.fixture(scope="session")
+    def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+        try:
+            service = kind(tmp_path_factory.mktemp("service"))
+            service.command()
+        except NotInstalledError as error:
+            pytest.skip(str(error))
+        with service:
+            yield service
+
+    served.__doc__ = what
+    return served
 
 
-@pytest.fixture(scope="session")
-def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """A replica set of one server."""
-    yield from _served(MongoDB, tmp_path_factory)
-
-
-@pytest.fixture(scope="session")
-def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    yield from _served(RabbitMQ, tmp_path_factory)
-
-
-@pytest.fixture(scope="session")
-def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    yield from _served(Redis, tmp_path_factory)
-
-
-@pytest.fixture(scope="session")
-def memcached(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    yield from _served(Memcached, tmp_path_factory)
-
-
-@pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    yield from _served(PostgreSQL, tmp_path_factory)
-
-
-@pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    yield from _served(S3, tmp_path_factory)
+mongodb = _service(MongoDB, "A replica set of one server.")
+rabbitmq = _service(RabbitMQ, "A RabbitMQ node.")
+redis_server = _service(Redis, "A Redis with a password.")
+memcached = _service(Memcached, "A Memcached.")
+postgresql = _service(PostgreSQL, "A PostgreSQL with an empty database.")
+s3 = _service(S3, "A SeaweedFS.")

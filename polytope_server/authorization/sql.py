@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from polytope_server.authorization import Authorizer, AuthorizerSettings
+from polytope_server.authorization import AuthorizerSettings
+from polytope_server.authorization.users import UsersAuthorizer
 from polytope_server.identity.sql import SQLIdentity, SQLIdentitySettings
 from polytope_server.sql import DatabaseURL
-from polytope_server.user import User
 
 
 class SQLAuthorizerSettings(AuthorizerSettings):
@@ -19,20 +19,11 @@ class SQLAuthorizerSettings(AuthorizerSettings):
     url: DatabaseURL | None = Field(None, repr=False, description="The same as that of the identity.")
 
 
-class SQLAuthorizer(Authorizer):
+class SQLAuthorizer(UsersAuthorizer):
     """The roles with which a user was added to the identity."""
 
     Settings: ClassVar[type[AuthorizerSettings]] = SQLAuthorizerSettings
 
     def __init__(self, realm: str, settings: SQLAuthorizerSettings, data: Path) -> None:
-        super().__init__(realm, settings, data)
-        self._identity = SQLIdentity(SQLIdentitySettings(url=settings.url, realm=realm), data)
-
-    async def open(self) -> None:
-        await self._identity.open()
-
-    async def close(self) -> None:
-        await self._identity.close()
-
-    async def roles(self, user: User) -> tuple[list[str], dict[str, str]]:
-        return await self._identity.roles_of(user.username) or [], {}
+        identity = SQLIdentity(SQLIdentitySettings(url=settings.url, realm=realm), data)
+        super().__init__(realm, settings, data, identity)
