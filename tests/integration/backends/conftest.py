@@ -22,3 +22,10 @@ def own_mongodb(tmp_path: Path, mongodb: MongoDB) -> Iterator[MongoDB]:
         yield service
     # Here, and not in the middle of another test.
     gc.collect()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_left_to_other_modules() -> Iterator[None]:
+    """What a module's tests left to the garbage collector is collected under the filters of that module."""
+    yield
+    gc.collect()
