@@ -2,54 +2,31 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import logging
-import os
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-import requests
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from polytope_server.authentication import (
-    AuthenticationUnavailableError,
-    Authenticator,
-    AuthenticatorSettings,
-)
-from polytope_server.authentication.pool import BoundedPool
+from polytope_server.authentication import Authenticator, AuthenticatorSettings
+from polytope_server.authentication.outgoing import Address, OutgoingService
 from polytope_server.user import User
 
 _UNAVAILABLE = "The service that knows ECMWF API keys cannot be reached at the moment"
-_THREADS = 8
-_LIMIT = 256
-_LARGEST_ANSWER = 64 << 10
-_log = logging.getLogger(__name__)
-
-
-class _NoKeys(logging.Filter):
-    """Drops the lines of the HTTP library about these calls: the key is part of the address."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return "who-am-i" not in record.getMessage()
-
-
-logging.getLogger("urllib3.connectionpool").addFilter(_NoKeys())
 
 
 class ECMWFAPISettings(AuthenticatorSettings):
     """Keys of the authenticator `ecmwfapi`."""
 
-    url: str = Field(description="Base of the service, for example `https://api.ecmwf.int/v1`.")
+    url: Address = Field(description="Base of the service, for example `https://api.ecmwf.int/v1`.")
     status_url: str | None = Field(None, description="Key of the earlier server; no effect.")
     timeout: float = Field(10.0, gt=0, le=300, description="Seconds after which the service counts as down.")
-
-    @field_validator("url")
-    @classmethod
-    def _is_http(cls, url: str) -> str:
-        if not url.startswith(("https://", "http://")):
-            raise ValueError("an address begins with https:// or http://")
-        return url.rstrip("/")
+    token_in: Literal["query", "header"] = Field(
+        "query",
+        description=(
+            "How the key travels: `query` as `?token=`, as the service of ECMWF expects it; `header` as "
+            "`Authorization: Bearer`, which is in no log of a proxy."
+        ),
+    )
 
 
 class ECMWFAPIAuthenticator(Authenticator):
@@ -61,16 +38,15 @@ class ECMWFAPIAuthenticator(Authenticator):
 
     def __init__(self, realm: str, settings: ECMWFAPISettings, data: Path) -> None:
         super().__init__(realm, settings, data)
-        self._timeout = settings.timeout
         self._url = f"{settings.url}/who-am-i"
-        self._pool: BoundedPool | None = None
+        self._in_header = settings.token_in == "header"
+        self._service = OutgoingService(_UNAVAILABLE, settings.timeout)
 
     async def open(self) -> None:
-        self._pool = BoundedPool("ecmwfapi", _THREADS, _LIMIT)
+        await self._service.open()
 
     async def close(self) -> None:
-        if self._pool is not None:
-            self._pool.close()
+        await self._service.close()
 
     async def authenticate(self, credentials: str) -> User | None:
         email, _, key = credentials.partition(":")
@@ -83,58 +59,20 @@ class ECMWFAPIAuthenticator(Authenticator):
         return User(owner["uid"], self.realm, attributes=attributes)
 
     async def _who_is(self, key: str) -> dict[str, str] | None:
-        if self._pool is None:
-            raise AuthenticationUnavailableError(_UNAVAILABLE)
-        try:
-            # The library's time-out is one for each piece of the answer; this is one for the whole.
-            async with asyncio.timeout(self._timeout):
-                status, body = await self._pool.run(lambda: self._ask(key))
-        except TimeoutError:
-            status, body = 0, b"no answer in time"
-        if status in (401, 403):
+        options: dict[str, Any] = (
+            {"headers": {"Authorization": f"Bearer {key}"}} if self._in_header else {"params": {"token": key}}
+        )
+        answer = await self._service.call("GET", self._url, **options)
+        if answer.status in (401, 403):
             return None
-        owner = _owner(body) if status == 200 else None
+        owner = _owner(answer.document) if answer.status == 200 else None
         if owner is None:
-            _log.warning("%s: status %s", self._url, status or body.decode())
-            raise AuthenticationUnavailableError(_UNAVAILABLE)
+            raise self._service.unavailable(self._url, f"status {answer.status}")
         return owner
 
-    def _ask(self, key: str) -> tuple[int, bytes]:
-        """Status and body of the answer; 0 and the kind of error if there is none."""
-        proxy = os.environ.get("POLYTOPE_PROXY")
-        with requests.Session() as session:
-            session.trust_env = False  # no .netrc, which would add other credentials
-            session.proxies = {"http": proxy, "https": proxy} if proxy else {}
-            try:
-                with session.get(
-                    self._url,
-                    params={"token": key},
-                    timeout=self._timeout,
-                    allow_redirects=False,
-                    stream=True,
-                ) as answer:
-                    return answer.status_code, _body(answer)
-            except (requests.RequestException, ValueError) as error:
-                # Not passed on: its text holds the address, and with it the key.
-                return 0, type(error).__name__.encode()
 
-
-def _body(answer: requests.Response) -> bytes:
-    """The body, or nothing if it is too large to be what is asked for."""
-    body = b""
-    for piece in answer.iter_content(4096):
-        body += piece
-        if len(body) > _LARGEST_ANSWER:
-            return b""
-    return body
-
-
-def _owner(body: bytes) -> dict[str, str] | None:
+def _owner(found: Any) -> dict[str, str] | None:
     """`uid` and `email` of an answer; None if it is something else."""
-    try:
-        found: Any = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
     if not isinstance(found, dict):
         return None
     owner = {key: found.get(key) for key in ("uid", "email")}

@@ -49,7 +49,9 @@ def reason(error: BaseException) -> str:
         case ProbableAccessDeniedError():
             return f"it refuses access to `virtual_host`{_reply(error)}"
         case IncompatibleProtocolError():
-            return "what listens there does not speak AMQP 0-9-1, or expects TLS"
+            return (
+                "what listens there closed the connection: it starts or ends, expects TLS, or is no RabbitMQ"
+            )
         case ConnectionClosed() | ChannelClosed():
             return _anonymous(str(error.reply_text))
         case AMQPHeartbeatTimeout():

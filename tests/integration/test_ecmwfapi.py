@@ -31,6 +31,7 @@ class Service(ThreadingHTTPServer):
         self.answer: tuple[int, bytes, dict[str, str]] | None = None
         self.hang: threading.Event | None = None
         self.seen: list[str] = []
+        self.authorization: str | None = None
 
     @property
     def url(self) -> str:
@@ -46,6 +47,9 @@ class Handler(BaseHTTPRequestHandler):
             self.server.hang.wait(10)
         parts = urlsplit(self.path)
         token = parse_qs(parts.query).get("token", [""])[0]
+        self.server.authorization = self.headers.get("Authorization")
+        if self.server.authorization is not None:
+            token = self.server.authorization.removeprefix("Bearer ").encode("latin-1").decode()
         status, body, headers = 403, b"{}", {}
         if self.server.answer is not None:
             status, body, headers = self.server.answer
@@ -211,6 +215,16 @@ async def test_other_proxies_are_not_used(
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     assert await authenticator.authenticate(CREDENTIALS) is not None
+
+
+async def test_the_key_travels_in_a_header_if_that_is_asked_for(
+    service: Service, make: Callable[..., Any]
+) -> None:
+    authenticator = await make(f"{service.url}/v1", token_in="header")
+    assert await authenticator.authenticate(CREDENTIALS) is not None
+    assert service.seen == ["/v1/who-am-i"]
+    assert service.authorization is not None
+    assert await authenticator.authenticate(CREDENTIALS + "x") is None
 
 
 @pytest.mark.parametrize("url", ["api.ecmwf.int", "ftp://api.ecmwf.int", "file:///etc/passwd"])

@@ -63,7 +63,10 @@ def test_a_wrong_key_is_refused_without_its_value(keys: dict[str, object]) -> No
             "it refuses access to `virtual_host`: NOT_ALLOWED - vhost v not found",
         ),
         (ProbableAccessDeniedError("StreamLostError"), "it refuses access to `virtual_host`"),
-        (IncompatibleProtocolError("x"), "what listens there does not speak AMQP 0-9-1, or expects TLS"),
+        (
+            IncompatibleProtocolError("x"),
+            "what listens there closed the connection: it starts or ends, expects TLS, or is no RabbitMQ",
+        ),
         (ConnectionClosedByBroker(320, "CONNECTION_FORCED - shutdown"), "CONNECTION_FORCED - shutdown"),
         (ChannelClosedByBroker(404, "NOT_FOUND - no queue"), "NOT_FOUND - no queue"),
         (ChannelClosedByBroker(403, "ACCESS_REFUSED for user 'alice'"), "ACCESS_REFUSED for `user`"),

@@ -32,10 +32,17 @@ def settings_of(service: RabbitMQ, **keys: Any) -> RabbitMQSettings:
 
 
 @pytest.fixture(scope="module")
-def own(rabbitmq: RabbitMQ, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    """A server of this module's own, which each test leaves running."""
+def servers_own(rabbitmq: RabbitMQ, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
     with RabbitMQ(tmp_path_factory.mktemp("own")) as service:
         yield service
+
+
+@pytest.fixture
+def own(servers_own: RabbitMQ) -> RabbitMQ:
+    """A server of this module's own, which runs, whatever became of the test before."""
+    if not servers_own.running:
+        servers_own.start()
+    return servers_own
 
 
 @pytest.fixture
@@ -122,7 +129,8 @@ async def test_what_waits_survives_a_server_that_is_killed(
     began = time.monotonic()
     with pytest.raises(QueueUnavailableError):
         await publisher.publish([Message("lost")])
-    with pytest.raises(QueueUnavailableError, match="Connection refused"):
+    # Refused, or taken by a port that is on its way out and closed at once.
+    with pytest.raises(QueueUnavailableError, match="Connection refused|closed the connection"):
         await queue().open_publisher()
     with pytest.raises(QueueUnavailableError):
         await publisher.count()
@@ -272,7 +280,7 @@ async def test_what_is_no_rabbitmq_is_said_to_be_none(greeting: bytes) -> None:
     port = server.sockets[0].getsockname()[1]
     queue = RabbitMQQueue(RabbitMQSettings(host="127.0.0.1", port=port), Path("unused"))
     with pytest.raises(
-        QueueUnavailableError, match="does not speak AMQP" if greeting else "no answer in time"
+        QueueUnavailableError, match="expects TLS, or is no RabbitMQ" if greeting else "no answer in time"
     ):
         await queue.open_publisher()
     await queue.close()
