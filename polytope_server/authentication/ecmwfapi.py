@@ -39,7 +39,7 @@ class ECMWFAPIAuthenticator(Authenticator):
     def __init__(self, realm: str, settings: ECMWFAPISettings, data: Path) -> None:
         super().__init__(realm, settings, data)
         self._url = f"{settings.url}/who-am-i"
-        self._in_header = settings.token_in == "header"
+        self._in_header = settings.token_in == "header"  # noqa: S105 -- no password, but where it travels
         self._service = OutgoingService(_UNAVAILABLE, settings.timeout)
 
     async def open(self) -> None:
