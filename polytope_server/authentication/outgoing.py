@@ -98,7 +98,7 @@ class OutgoingService:
         raise self.unavailable(url, reason)
 
     def unavailable(self, url: str, reason: object) -> AuthenticationUnavailableError:
-        """The error that says that the service is of no use now; `url`, without a query, and reason are logged."""
+        """The error that says that the service is of no use now; `url` and reason are logged."""
         _log.warning("%s: %s", url, reason)
         return AuthenticationUnavailableError(self._unavailable)
 
