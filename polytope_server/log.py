@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import sys
 import time
 from contextvars import ContextVar
@@ -16,6 +17,12 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 #: Libraries whose lines at lower levels hold addresses with credentials, or tell of every call.
 _QUIET = ("urllib3", "asyncio", "requests")
+
+
+def call_id() -> str:
+    """A new id for an HTTP call, to find its lines by; it is no secret."""
+    # PERF: not from the operating system, which each poll would have to ask.
+    return f"{random.getrandbits(48):012x}"
 
 
 class _Context(logging.Filter):

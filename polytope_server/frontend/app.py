@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -79,7 +78,7 @@ class Middleware:
         await self._services.close()
 
     async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        log.request_id.set(os.urandom(6).hex())
+        log.request_id.set(log.call_id())
         if req.method == "POST" and "/uploads/" not in req.path and not _is_json(req.content_type):
             refuse(falcon.HTTP_400, "Request must be JSON")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +57,7 @@ class Middleware:
         await self._store.close()
 
     async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        log.request_id.set(os.urandom(6).hex())
+        log.request_id.set(log.call_id())
 
 
 def make_application(settings: PolytopeStagingSettings, data: Path) -> Shell:
