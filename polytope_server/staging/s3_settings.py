@@ -72,8 +72,8 @@ class S3Settings(BaseModel):
     )
     buffer_size: Size = Field(
         10 << 20,
-        description="Size of the parts in which larger results are sent, at least 5M. About three parts, or"
-        " 30M, are in memory at a time. Parts grow after every 900, as S3 takes 10000.",
+        description="Size of the parts in which larger results are sent, at least 5M. About four parts, or"
+        " 40M, are in memory at a time. Parts grow after every 900, as S3 takes 10000.",
     )
     should_set_policy: bool = Field(
         False,
