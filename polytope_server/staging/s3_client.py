@@ -65,6 +65,7 @@ class S3Client:
         self._threads = ThreadPoolExecutor(settings.max_threads, thread_name_prefix="s3")
         self._questions: Any = None
         self._transfers: Any = None
+        self._senders: Any = None
         self._signer: Any = None
         self._lock = threading.Lock()
 
@@ -88,10 +89,16 @@ class S3Client:
             session = boto3.Session()
             endpoint, public = self._settings.endpoint, self._settings.public_url
             self._transfers = self._client(session, endpoint, _TRANSFER_TIME, _TRANSFER_ATTEMPTS)
+            # PERF: what it sends is bound to its signature by an MD5, see send; no SHA-256 besides.
+            self._senders = self._client(
+                session, endpoint, _TRANSFER_TIME, _TRANSFER_ATTEMPTS, sign_body=False
+            )
             self._signer = self._client(session, public or endpoint, _ANSWER_TIME, _ATTEMPTS)
             self._questions = self._client(session, endpoint, _ANSWER_TIME, _ATTEMPTS)
 
-    def _client(self, session: Any, endpoint: str | None, answer_time: int, attempts: int) -> Any:
+    def _client(
+        self, session: Any, endpoint: str | None, answer_time: int, attempts: int, *, sign_body: bool = True
+    ) -> Any:
         settings = self._settings
         return session.client(
             "s3",
@@ -101,13 +108,12 @@ class S3Client:
             aws_secret_access_key=settings.secret_key or None,
             config=Config(
                 signature_version="s3v4",
-                # PERF: no SHA-256 of what is sent besides the MD5 of _perform, which is signed as well.
-                s3={"addressing_style": settings.addressing_style, "payload_signing_enabled": False},
+                s3={"addressing_style": settings.addressing_style, "payload_signing_enabled": sign_body},
                 connect_timeout=_CONNECT_TIME,
                 read_timeout=answer_time,
                 retries={"mode": "standard", "total_max_attempts": attempts},
                 max_pool_connections=settings.max_threads + _CONNECTIONS,
-                # By default boto3 sends checksums in a form that not all servers know. See _perform.
+                # By default boto3 sends checksums in a form that not all servers know. See send.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
             ),
@@ -123,6 +129,16 @@ class S3Client:
     async def transfer(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """The same, with more time and more attempts, for what carries data or is dear to begin again."""
         return await self.run(operation, self._perform, self._transfers, operation, parameters)
+
+    async def send(
+        self, operation: str, body: bytes | bytearray, md5: bytes | None = None, **parameters: Any
+    ) -> dict[str, Any]:
+        """The same as :meth:`transfer`, for what sends a body, with its MD5 sum, computed unless it is given.
+
+        That is a header, and all headers are signed; it is the only checksum that every server verifies
+        (SeaweedFS 4 accepts a wrong SHA-256).
+        """
+        return await self.run(operation, self._send, operation, body, md5, parameters)
 
     def get(self, **parameters: Any) -> dict[str, Any]:
         """The answer to `get_object`, with its body still to be read; called in a thread of :meth:`run`."""
@@ -146,13 +162,15 @@ class S3Client:
     def _perform(self, client: Any, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         if client is None:
             raise StagingUnavailableError(f"{self._where} is not opened yet")
-        body = parameters.get("Body")
-        if body is not None and "ContentMD5" not in parameters:
-            # The only checksum that every server verifies (SeaweedFS 4 accepts a wrong SHA-256).
-            digest = hashlib.md5(body, usedforsecurity=False).digest()
-            parameters = {**parameters, "ContentMD5": base64.b64encode(digest).decode()}
         answer: dict[str, Any] = getattr(client, operation)(Bucket=self._settings.bucket, **parameters)
         return answer
+
+    def _send(
+        self, operation: str, body: bytes | bytearray, md5: bytes | None, parameters: dict[str, Any]
+    ) -> dict[str, Any]:
+        digest = md5 or hashlib.md5(body, usedforsecurity=False).digest()
+        checked = {"Body": body, "ContentMD5": base64.b64encode(digest).decode()}
+        return self._perform(self._senders, operation, {**parameters, **checked})
 
     def _refused(self, operation: str, error: ClientError) -> S3RefusedError:
         told = error.response.get("Error", {})
@@ -181,6 +199,6 @@ class S3Client:
     def close(self) -> None:
         """Let go of connections. Calls that run end by themselves, within their time."""
         self._threads.shutdown(wait=False)
-        for client in (self._questions, self._transfers, self._signer):
+        for client in (self._questions, self._transfers, self._senders, self._signer):
             if client is not None:
                 client.close()

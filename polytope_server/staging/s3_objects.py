@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import logging
 import threading
@@ -73,12 +72,11 @@ class Upload:
     async def _put_whole(self, part: bytearray) -> None:
         await self._hash(part)
         metadata = {"md5": self._digest.hexdigest()}
-        checksum = base64.b64encode(self._digest.digest()).decode()
-        await self._put(self._name, Body=part, ContentMD5=checksum, Metadata=metadata, **self._headers)
+        await self._put(self._name, part, md5=self._digest.digest(), Metadata=metadata, **self._headers)
 
-    async def _put(self, name: str, **parameters: Any) -> None:
+    async def _put(self, name: str, body: bytes | bytearray, **parameters: Any) -> None:
         self._written.append(name)
-        await asyncio.shield(self._start(self._client.transfer("put_object", Key=name, **parameters)))
+        await asyncio.shield(self._start(self._client.send("put_object", body, Key=name, **parameters)))
 
     def _hash(self, part: bytearray) -> asyncio.Future[None]:
         return asyncio.get_running_loop().run_in_executor(self._hashing, self._digest.update, part)
@@ -107,8 +105,8 @@ class Upload:
 
     async def _upload(self, number: int, part: bytearray, hashed: asyncio.Future[None]) -> dict[str, Any]:
         try:
-            answer = await self._client.transfer(
-                "upload_part", Key=self._name, UploadId=self._upload_id, PartNumber=number, Body=part
+            answer = await self._client.send(
+                "upload_part", part, Key=self._name, UploadId=self._upload_id, PartNumber=number
             )
             return {"PartNumber": number, "ETag": answer["ETag"]}
         finally:
@@ -118,7 +116,7 @@ class Upload:
     async def _complete(self) -> None:
         parts = [await asyncio.shield(part) for part in self._parts]
         checksum = self._digest.hexdigest().encode()
-        await self._put(checksum_name(self._name), Body=checksum, ContentType="text/plain")
+        await self._put(checksum_name(self._name), checksum, ContentType="text/plain")
         self._written.append(self._name)
         try:
             await asyncio.shield(self._start(self._finish(parts)))

@@ -163,7 +163,7 @@ class TestOperations:
             with operations:
                 try:
                     started.set()
-                    await asyncio.sleep(60)
+                    await asyncio.Event().wait()
                 except asyncio.CancelledError:
                     if outcome is not None:
                         raise outcome from None
@@ -181,7 +181,7 @@ class TestOperations:
         async def clean_up() -> str:
             try:
                 started.set()
-                await asyncio.sleep(60)
+                await asyncio.Event().wait()
             except asyncio.CancelledError:
                 with operations:
                     await asyncio.sleep(0)

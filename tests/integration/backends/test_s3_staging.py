@@ -175,14 +175,14 @@ class TestS3StagingInParts(StagingContract):
         self, staging: S3Staging, client: Any, monkeypatch: pytest.MonkeyPatch, operation: str
     ) -> None:
         reached = asyncio.Event()
-        real = staging._client.transfer
+        real = staging._client.run
 
-        async def seen(name: str, **parameters: Any) -> Any:
+        async def seen(name: str, *arguments: Any) -> Any:
             if name == operation:
                 reached.set()
-            return await real(name, **parameters)
+            return await real(name, *arguments)
 
-        monkeypatch.setattr(staging._client, "transfer", seen)
+        monkeypatch.setattr(staging._client, "run", seen)
         task = asyncio.create_task(self._put(staging, bytes(12 * MIB)))
         await reached.wait()
         task.cancel()
@@ -285,7 +285,7 @@ class TestObjects:
         def corrupt(request: Any, **_: Any) -> None:
             request.body = bytes(len(request.body))
 
-        staging._client._transfers.meta.events.register("before-send.s3.PutObject", corrupt)
+        staging._client._senders.meta.events.register("before-send.s3.PutObject", corrupt)
         with pytest.raises(StagingUnavailableError, match="BadDigest"):
             await self._put(staging)
         assert keys(client) == set()

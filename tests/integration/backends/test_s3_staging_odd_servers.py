@@ -1,7 +1,9 @@
 """The staging on S3 before servers that do not do what they should."""
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -143,6 +145,37 @@ async def test_an_object_of_another_size_is_no_success(tmp_path: Path) -> None:
         with pytest.raises(StagingUnavailableError, match="of the 4 bytes of a result S3 keeps 3"):
             await staging.create(new_object_name("r1", GRIB), chunked([b"data"]), GRIB)
     assert len(deleted) == 1
+
+
+async def test_every_body_is_bound_to_the_signature(tmp_path: Path) -> None:
+    """By its MD5, in a header that is signed, or by its SHA-256: nobody in between can change it."""
+    answers = {
+        b"PUT": http("200 OK", b"", 'ETag: "x"'),
+        b"POST": http("200 OK", b"<CompleteMultipartUploadResult/>"),
+    }
+    sent: dict[bytes, tuple[dict[str, str], bytes]] = {}
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+            if "expect" in headers:
+                writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            method = first.partition(" ")[0].encode()
+            sent[method] = headers, await reader.readexactly(int(headers["content-length"]))
+            writer.write(answers[method])
+
+    upload: dict[str, Any] = {"Key": "name", "UploadId": "upload"}
+    parts = {"Parts": [{"PartNumber": 1, "ETag": "x"}]}
+    async with against(serve, tmp_path) as staging:
+        await staging._client.send("upload_part", b"data", PartNumber=1, **upload)
+        await staging._client.transfer("complete_multipart_upload", MultipartUpload=parts, **upload)
+    part, body = sent[b"PUT"]
+    assert body == b"data"
+    assert base64.b64decode(part["content-md5"]) == hashlib.md5(body).digest()
+    assert "content-md5" in part["authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
+    completion, body = sent[b"POST"]
+    assert completion["x-amz-content-sha256"] == hashlib.sha256(body).hexdigest()
 
 
 class TestDownloads:
