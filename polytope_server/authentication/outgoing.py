@@ -38,7 +38,6 @@ class Answer(NamedTuple):
 
     status: int
     document: Any
-    headers: Mapping[str, str]
 
 
 class OutgoingService:
@@ -48,13 +47,12 @@ class OutgoingService:
     and .netrc are not looked at, but `POLYTOPE_PROXY` is.
     """
 
-    def __init__(self, unavailable: str, timeout: float, *, verify: bool = True) -> None:
+    def __init__(self, unavailable: str, timeout: float) -> None:
         """`unavailable` is what callers are told when it cannot be reached, without address or secret;
-        `timeout` is in seconds, for a call as a whole; `verify` says whether its certificate is checked.
+        `timeout` is in seconds, for a call as a whole.
         """
         self._unavailable = unavailable
         self._timeout = timeout
-        self._verify = verify
         self._session: aiohttp.ClientSession | None = None
         self._calls = 0
 
@@ -62,7 +60,7 @@ class OutgoingService:
         """Get ready; the service need not run."""
         if self._session is None:
             # One context: it reads the certificates of the system, which takes tens of milliseconds.
-            context = await asyncio.to_thread(ssl.create_default_context) if self._verify else False
+            context = await asyncio.to_thread(ssl.create_default_context)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=context),
                 timeout=aiohttp.ClientTimeout(total=self._timeout),
@@ -108,7 +106,7 @@ class OutgoingService:
     ) -> Answer:
         proxy = os.environ.get("POLYTOPE_PROXY") or None
         async with session.request(method, url, allow_redirects=False, proxy=proxy, **options) as answer:
-            return Answer(answer.status, await _document(answer), answer.headers)
+            return Answer(answer.status, await _document(answer))
 
 
 async def _document(answer: aiohttp.ClientResponse) -> Any:

@@ -7,10 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
-
-import psutil
 
 from polytope_server.testing.services.programs import program
 from polytope_server.testing.services.service import Service
@@ -63,16 +60,6 @@ class PostgreSQL(Service):
 
     def ready(self) -> bool:
         return self._query("SELECT 1", "postgres")
-
-    def kill(self) -> None:
-        # Each of its backends leads a session of its own; one that computes holds the memory of a new server.
-        process = self._process
-        others = psutil.Process(process.pid).children(recursive=True) if process and self.running else []
-        super().kill()
-        for other in others:
-            with suppress(psutil.NoSuchProcess):
-                other.kill()
-        psutil.wait_procs(others, timeout=20)
 
     def stop(self) -> None:
         super().stop()

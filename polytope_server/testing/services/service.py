@@ -10,12 +10,16 @@ import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import psutil
+
 _HOST = "127.0.0.1"
-_START_TIME = 60.0
+#: Seconds.
+_START_TIME, _END_TIME = 60.0, 20.0
 _PAUSE = 0.02
 
 
@@ -128,12 +132,20 @@ class Service(ABC):
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and everything that belongs to its session by SIGKILL."""
-    try:
+    """End a process and all that it started by SIGKILL; returns when the last of them has gone.
+
+    Until then they hold their port, and take connections. Some lead a session of their own.
+    """
+    started: list[psutil.Process] = []
+    with suppress(psutil.NoSuchProcess):
+        started = psutil.Process(process.pid).children(recursive=True)
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+    for other in started:
+        with suppress(psutil.NoSuchProcess):
+            other.kill()
     process.wait()
+    psutil.wait_procs(started, timeout=_END_TIME)
 
 
 def answers(host: str, port: int, question: bytes, answer: bytes) -> bool:

@@ -129,8 +129,7 @@ async def test_what_waits_survives_a_server_that_is_killed(
     began = time.monotonic()
     with pytest.raises(QueueUnavailableError):
         await publisher.publish([Message("lost")])
-    # Refused, or taken by a port that is on its way out and closed at once.
-    with pytest.raises(QueueUnavailableError, match=r"Connection refused|closed the connection"):
+    with pytest.raises(QueueUnavailableError, match="Connection refused"):
         await queue().open_publisher()
     with pytest.raises(QueueUnavailableError):
         await publisher.count()
