@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="configuration of a deployment that runs already: only the tests for any deployment are run, "
         "against it; several files are merged, as -f of polytope-server does",
     )  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let what the tests start be stopped by SIGINT, which a shell has its background jobs ignore."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -27,8 +27,8 @@ T = TypeVar("T")
 
 #: Small chunks are gathered to this size before they go to the disk.
 _WRITE_SIZE = 1 << 20
-#: Larger reads gain little more, and each reader that stalls holds two or three of them.
-_READ_SIZE = 2 << 20
+#: Larger reads gain little, and each reader that stalls holds two or three of them.
+_READ_SIZE = 1 << 20
 #: An object of up to this size is read in the event loop, which takes less time than going to a thread.
 _SMALL = 64 << 10
 #: Folders of requests that are listed in one turn.
