@@ -145,7 +145,17 @@ def end(process: subprocess.Popen[bytes]) -> None:
         with suppress(psutil.NoSuchProcess):
             other.kill()
     process.wait()
-    psutil.wait_procs(started, timeout=_END_TIME)
+    deadline = time.monotonic() + _END_TIME
+    while any(map(_lives, started)) and time.monotonic() < deadline:
+        time.sleep(_PAUSE)
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether a process still holds anything. One that waits to be reaped does not."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def answers(host: str, port: int, question: bytes, answer: bytes) -> bool:
