@@ -55,6 +55,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "plain": "authorization.plain:PlainAuthorizer",
         "sql": "authorization.sql:SQLAuthorizer",
         "mongodb": "authorization.mongodb:MongoDBAuthorizer",
+        "ldap": "authorization.ldap:LDAPAuthorizer",
     },
     "datasource": {
         "echo": "datasource.echo:EchoDataSource",
@@ -81,7 +82,6 @@ NOT_BUILT: dict[str, frozenset[str]] = {
     "queue": frozenset({"sqs"}),
     "metric_store": frozenset({"dynamodb"}),
     "authenticator": frozenset({"mongoapikey", "jwt", "openid_offline_access", "keycloak", "auth-o-tron"}),
-    "authorizer": frozenset({"ldap"}),
     "datasource": frozenset({"mars", "webmars", "polytope", "ionbeam", "federated"}),
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from polytope_server.testing.services import (
+    LDAP,
     S3,
     Memcached,
     MongoDB,
@@ -66,4 +67,5 @@ rabbitmq = _service(RabbitMQ, "A RabbitMQ node.")
 redis_server = _service(Redis, "A Redis with a password.")
 memcached = _service(Memcached, "A Memcached.")
 postgresql = _service(PostgreSQL, "A PostgreSQL with an empty database.")
+ldap = _service(LDAP, "An OpenLDAP with a few users and groups.")
 s3 = _service(S3, "A SeaweedFS.")

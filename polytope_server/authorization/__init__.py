@@ -16,6 +16,10 @@ class AuthorizerSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True)
 
+    def warnings(self) -> list[str]:
+        """What `config check` tells the operator about these keys, which are valid."""
+        return []
+
 
 class Authorizer(ABC):
     """Knows roles and attributes of the users of one realm."""

