@@ -156,8 +156,8 @@ class Tokens:
         except ValidationError:
             return None
         client = claims.resource_access.get(self._client_id, _Access())
-        roles = (*client.roles, *claims.realm_access.roles)
-        return User(claims.sub, self._realm, roles, until=claims.exp + _LEEWAY)
+        roles = dict.fromkeys((*client.roles, *claims.realm_access.roles))
+        return User(claims.sub, self._realm, tuple(roles), until=claims.exp + _LEEWAY)
 
 
 class JWTAuthenticator(Authenticator):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
+from base64 import b64encode
 from pathlib import Path
 from typing import ClassVar
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
-import aiohttp
 import jwt
 from pydantic import Field, SecretStr
 
@@ -67,11 +67,10 @@ class OfflineAccessAuthenticator(Authenticator):
         self._token_url, self._check_url = f"{base}/token", f"{base}/token/introspect"
         self._issuer = settings.jwt_iss
         self._public_client = settings.public_client_id
-        # RFC 6749, 2.3.1: both are encoded as in a form.
-        self._private_client = aiohttp.BasicAuth(
-            quote_plus(settings.private_client_id),
-            quote_plus(settings.private_client_secret.get_secret_value()),
-        )
+        # RFC 6749, 2.3.1: both are encoded as in a form; not all know that `+` is a space there.
+        secret = quote(settings.private_client_secret.get_secret_value(), safe="")
+        client = f"{quote(settings.private_client_id, safe='')}:{secret}"
+        self._private_client = SecretStr(f"Basic {b64encode(client.encode()).decode()}")
         self._checks = not settings.disable_check
         self._service = OutgoingService(UNAVAILABLE, settings.timeout)
         self._keys = KeySet(settings.cert_url, settings.algorithms, self._service)
@@ -113,20 +112,20 @@ class OfflineAccessAuthenticator(Authenticator):
         except (jwt.PyJWTError, ValueError, ArithmeticError, RecursionError):
             return False
         claims = found["payload"]
-        return claims.get("typ", _OFFLINE) == _OFFLINE and claims.get("iss", self._issuer) == self._issuer
+        return (claims.get("typ", _OFFLINE), claims.get("iss", self._issuer)) == (_OFFLINE, self._issuer)
 
     async def _is_active(self, token: str) -> bool:
         """Whether the provider says that it is an offline token that counts."""
-        answer = await self._service.call(
-            "POST", self._check_url, auth=self._private_client, data={"token": token}
-        )
+        headers = {"Authorization": self._private_client.get_secret_value()}
+        answer = await self._service.call("POST", self._check_url, headers=headers, data={"token": token})
         found = answer.document
         if answer.status in (401, 403):
             raise self._client_refused(self._check_url, answer, "private_client_id, private_client_secret")
         if answer.status != 200 or not isinstance(found, dict) or not isinstance(found.get("active"), bool):
             raise self._service.unavailable(self._check_url, f"status {answer.status}")
         # Versions of Keycloak differ in the name.
-        return found["active"] is True and _OFFLINE in (found.get("token_type"), found.get("typ"))
+        kinds = (found.get("token_type"), found.get("typ"))
+        return bool(found["active"]) and _OFFLINE in kinds
 
     async def _access_token(self, token: str) -> str | None:
         """The access token for an offline token; None if the provider gives none."""

@@ -96,15 +96,21 @@ class RefreshToken(TokenMixin):
 class OpenIDProvider(CredentialService):
     """One realm."""
 
-    def __init__(self, realm: str, clients: list[OAuthClient], accounts: list[Account]) -> None:
-        """`realm` is as it appears in an address."""
+    def __init__(
+        self,
+        realm: str,
+        clients: list[OAuthClient],
+        accounts: list[Account],
+        key: RSAKey | ECKey | None = None,
+    ) -> None:
+        """`realm` is as it appears in an address; without a `key` it makes one, which takes 0.1 s."""
         super().__init__()
         self.realm = realm
         self.clients = {client.client_id: client for client in clients}
         self.accounts = accounts
         self.refresh_tokens: dict[str, RefreshToken] = {}
         #: The first signs; all are shown.
-        self.keys: list[RSAKey | ECKey] = [new_key()]
+        self.keys: list[RSAKey | ECKey] = [key or new_key()]
         self.forms: list[dict[str, str]] = []
         self._secret = secrets.token_hex(64)
         self._server = _Server(self)
@@ -153,13 +159,12 @@ class OpenIDProvider(CredentialService):
         request = _Request(method, f"https://provider.example{path}", headers=headers)
         request.payload = BasicOAuth2Payload(dict(parse_qsl(body.decode(), keep_blank_values=True)))
         self.forms.append(request.payload.data)
+        reply: Reply = (404, b'{"error":"Realm does not exist"}', {})
         if method == "POST" and path == f"/realms/{self.realm}/protocol/openid-connect/token":
-            reply: Reply = self._server.create_token_response(request)
-            return reply
-        if method == "POST" and path == f"/realms/{self.realm}/protocol/openid-connect/token/introspect":
+            reply = self._server.create_token_response(request)
+        elif method == "POST" and path == f"/realms/{self.realm}/protocol/openid-connect/token/introspect":
             reply = self._server.create_endpoint_response("introspection", request)
-            return reply
-        return 404, b'{"error":"Realm does not exist"}', {}
+        return reply
 
     def account(self, sub: str, password: str) -> Account:
         """Raises InvalidGrantError."""

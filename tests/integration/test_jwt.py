@@ -5,8 +5,6 @@ import base64
 import hashlib
 import hmac
 import json
-import logging
-import os
 import socket
 import threading
 import time
@@ -16,6 +14,7 @@ from typing import Any
 
 import jwt
 import pytest
+from joserfc.errors import SecurityWarning
 from joserfc.jwk import ECKey, RSAKey
 from openid_provider import Account, OAuthClient, OpenIDProvider, new_key
 
@@ -111,7 +110,7 @@ def signed(
     """A token that the provider could have made, besides the changes."""
     key = key or provider.keys[0]
     kid = {"kid": key.kid} if key.kid else {}
-    return jwt.encode(claims(provider, **changes), key.as_pem(), key.alg, {**kid, **(headers or {})})
+    return jwt.encode(claims(provider, **changes), key.private_key, key.alg, {**kid, **(headers or {})})
 
 
 def encoded(document: Any) -> str:
@@ -170,8 +169,6 @@ class TestWhoCounts:
         now = int(time.time())
         early = signed(provider, iat=now + 5, nbf=now + 5)
         assert await authenticator.authenticate(early) is not None
-        assert await authenticator.authenticate(issued(provider, "brief")) is None  # of another audience
-        provider.clients["brief"].audience = "polytope"
         assert await authenticator.authenticate(issued(provider, "brief")) is not None
 
     @pytest.mark.parametrize(
@@ -225,7 +222,6 @@ class TestWhoCounts:
             {"resource_access": {"polytope": ["a"]}},
             {"resource_access": {"polytope": {"roles": None}}},
             {"resource_access": {"polytope": {"roles": "admin"}}},
-            {"exp": 10**400},
             {"exp": "9999999999"},
         ],
     )
@@ -233,10 +229,10 @@ class TestWhoCounts:
         self, provider: OpenIDProvider, authenticator: Authenticator, payload: dict[str, Any]
     ) -> None:
         header = encoded({"alg": "RS256", "kid": provider.keys[0].kid})
-        assert await authenticator.authenticate(_sign(provider, f"{header}.{encoded(claims(provider))}"))
+        usual = {"resource_access": {"other": {"roles": []}}, **claims(provider)}
+        assert await authenticator.authenticate(_sign(provider, f"{header}.{encoded(usual)}")) is not None
         signing = f"{header}.{encoded({**claims(provider), **payload})}"
-        user = await authenticator.authenticate(_sign(provider, signing))
-        assert user is None or (payload == {"exp": 10**400} and user.until > time.time())
+        assert await authenticator.authenticate(_sign(provider, signing)) is None
 
     @pytest.mark.parametrize(
         "payload",
@@ -270,9 +266,8 @@ class TestWhoCounts:
 
 
 def _sign(provider: OpenIDProvider, signing: str) -> str:
-    algorithm = jwt.get_algorithm_by_name("RS256")
-    key = algorithm.prepare_key(provider.keys[0].as_pem())
-    return f"{signing}.{encoded(algorithm.sign(signing.encode(), key))}"
+    signature = jwt.get_algorithm_by_name("RS256").sign(signing.encode(), provider.keys[0].private_key)
+    return f"{signing}.{encoded(signature)}"
 
 
 class TestForgery:
@@ -341,9 +336,9 @@ class TestForgery:
         self, provider: OpenIDProvider, make: Callable[..., Any]
     ) -> None:
         authenticator = await make(provider.cert_url, algorithms=["RS256", "PS256", "RS512", "ES256"])
-        pem = provider.keys[0].as_pem()
+        key = provider.keys[0].private_key
         for algorithm in ("PS256", "RS512"):
-            token = jwt.encode(claims(provider), pem, algorithm, {"kid": provider.keys[0].kid})
+            token = jwt.encode(claims(provider), key, algorithm, {"kid": provider.keys[0].kid})
             assert await authenticator.authenticate(token) is None
         assert await authenticator.authenticate(signed(provider)) is not None
 
@@ -382,7 +377,6 @@ class TestKeys:
             ({"n": "!"}, False),
             ({"n": 3}, False),
             ({"e": None}, False),
-            ({"d": "AQAB"}, False),
             ({"kid": 7}, False),
         ],
     )
@@ -395,10 +389,18 @@ class TestKeys:
         provider.answers["/certs"] = (200, json.dumps({"keys": [7, other, key]}).encode(), {})
         assert (await authenticator.authenticate(signed(provider)) is not None) is counts
 
+    async def test_a_private_key_that_everybody_can_read_does_not_count(
+        self, provider: OpenIDProvider, authenticator: Authenticator
+    ) -> None:
+        keys = [new_key().as_dict(private=False), provider.keys[0].as_dict(private=True)]
+        provider.answers["/certs"] = (200, json.dumps({"keys": keys}).encode(), {})
+        assert await authenticator.authenticate(signed(provider)) is None
+
     async def test_a_weak_key_does_not_count(
         self, provider: OpenIDProvider, authenticator: Authenticator
     ) -> None:
-        weak = RSAKey.generate_key(1024, {"use": "sig", "alg": "RS256", "kid": "weak"})
+        with pytest.warns(SecurityWarning):
+            weak = RSAKey.generate_key(1024, {"use": "sig", "alg": "RS256", "kid": "weak"})
         right = provider.keys[0]
         provider.rotate(weak, keep=True)
         with pytest.warns(jwt.InsecureKeyLengthWarning):
@@ -410,7 +412,7 @@ class TestKeys:
         self, provider: OpenIDProvider, authenticator: Authenticator, clock: Clock
     ) -> None:
         key = provider.keys[0]
-        token = jwt.encode(claims(provider), key.as_pem(), "RS256")
+        token = jwt.encode(claims(provider), key.private_key, "RS256")
         # Keys of other kinds and uses do not make it less clear.
         provider.keys = [key, new_key(ECKey), new_key(use="enc", alg="RSA-OAEP")]
         assert await authenticator.authenticate(token) is not None
@@ -462,7 +464,7 @@ class TestRotation:
     ) -> None:
         right = issued(provider)
         assert await authenticator.authenticate(right) is not None
-        key = provider.keys[0].as_pem()
+        key = provider.keys[0].private_key
         tokens = [jwt.encode(claims(provider), key, "RS256", {"kid": f"unknown {n}"}) for n in range(1000)]
         found = await asyncio.gather(*map(authenticator.authenticate, tokens))
         assert found == [None] * 1000
@@ -600,7 +602,18 @@ class TestManyBearers:
     ) -> None:
         other = jwt.encode(claims(provider, iss="https://other.example"), "s" * 32, "HS256")
         same = signed(provider, iss="https://other.example", headers={"kid": "theirs"})
-        for credentials in ("api-key", "a.b", "a.b.c", "a.b.c.d", f"{other}", same, "é.é.é", "x" * 100_000):
+        endless = signed(provider, exp=None)
+        for credentials in (
+            endless,
+            "api-key",
+            "a.b",
+            "a.b.c",
+            "a.b.c.d",
+            f"{other}",
+            same,
+            "é.é.é",
+            "x" * 100_000,
+        ):
             assert await authenticator.authenticate(credentials) is None
         assert provider.seen == []
 
