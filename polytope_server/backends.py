@@ -50,6 +50,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "mongodb": "authentication.mongodb:MongoDBAuthenticator",
         "anonymous": "authentication.anonymous:AnonymousAuthenticator",
         "ecmwfapi": "authentication.ecmwfapi:ECMWFAPIAuthenticator",
+        "keycloak": "authentication.keycloak:KeycloakAuthenticator",
+        "jwt": "authentication.jwt:JWTAuthenticator",
+        "openid_offline_access": "authentication.openid:OfflineAccessAuthenticator",
     },
     "authorizer": {
         "plain": "authorization.plain:PlainAuthorizer",
@@ -81,7 +84,7 @@ NOT_BUILT: dict[str, frozenset[str]] = {
     "request_store": frozenset({"dynamodb"}),
     "queue": frozenset({"sqs"}),
     "metric_store": frozenset({"dynamodb"}),
-    "authenticator": frozenset({"mongoapikey", "jwt", "openid_offline_access", "keycloak", "auth-o-tron"}),
+    "authenticator": frozenset({"mongoapikey"}),
     "datasource": frozenset({"mars", "webmars", "polytope", "ionbeam", "federated"}),
 }
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -23,12 +24,14 @@ class User:
 
     ``attributes`` may hold secrets (an ECMWF API key): they live only as long as the call and are
     neither stored with a request nor logged, which is why they do not show in the representation.
+    ``until`` is when the credentials end that were shown, in seconds since the epoch.
     """
 
     username: str
     realm: str
     roles: tuple[str, ...] = ("default",)
     attributes: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
+    until: float = field(default=math.inf, repr=False, compare=False)
 
     @property
     def id(self) -> str:
@@ -38,7 +41,7 @@ class User:
     def with_roles(self, roles: Sequence[str], attributes: Mapping[str, str] | None = None) -> User:
         """This user with further roles and attributes; roles keep their order and appear once."""
         merged = tuple(dict.fromkeys((*self.roles, *roles)))
-        return User(self.username, self.realm, merged, {**self.attributes, **(attributes or {})})
+        return replace(self, roles=merged, attributes={**self.attributes, **(attributes or {})})
 
     def to_document(self) -> dict[str, Any]:
         """The user as stored with a request and shown in lists: without attributes (invariant 10)."""

@@ -35,9 +35,9 @@ class Authenticator(ABC):
 
     Settings: ClassVar[type[AuthenticatorSettings]] = AuthenticatorSettings
     #: The scheme of the Authorization header, for example `Basic`; empty for calls without credentials.
-    scheme: ClassVar[str]
+    scheme: str
     #: How a challenge tells a person what to send.
-    hint: ClassVar[str] = ""
+    hint: str = ""
 
     def __init__(self, realm: str, settings: Any, data: Path) -> None:
         """`settings` is an instance of this class's `Settings`; `data` the folder of embedded back-ends."""

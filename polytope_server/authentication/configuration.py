@@ -8,18 +8,20 @@ from typing import Any
 
 from polytope_server import backends
 from polytope_server.api_keys import APIKeys
-from polytope_server.authentication import Authenticator
+from polytope_server.authentication import Authenticator, auth_o_tron
 from polytope_server.authentication.api_key import APIKeyAuthenticator
 from polytope_server.authentication.federation import Federation
 from polytope_server.authorization import Authorizer
-from polytope_server.config import ConfigurationError, Settings, backend_settings
+from polytope_server.config import ConfigurationError, Settings, backend_settings, section_settings
+from polytope_server.config.check import AUTH_O_TRON, NO_REALMS
+from polytope_server.config.data_settings import AuthOTronSettings
 from polytope_server.config.values import parse_duration
 
 _DEFAULT_SECONDS = 60.0
 
 
 def authenticators(settings: Settings, data: Path) -> list[Authenticator]:
-    """The authenticators of the realms, of API keys and of federation, in order, not yet open.
+    """The authenticators of realms, API keys, federation and auth-o-tron, in this order, not yet open.
 
     Raises :class:`ConfigurationError`.
     """
@@ -33,6 +35,10 @@ def authenticators(settings: Settings, data: Path) -> list[Authenticator]:
         found.append(APIKeyAuthenticator(store, data))
     if settings.federation:
         found.append(Federation(settings.federation, data))
+    service = settings.authentication.get(AUTH_O_TRON)
+    if service is not None:
+        checked = section_settings(AuthOTronSettings, service, f"authentication.{AUTH_O_TRON}")
+        found += auth_o_tron.authenticators(checked, data)
     return found
 
 
@@ -52,7 +58,7 @@ def cache_seconds(settings: Settings) -> float:
 def _of_realms(concern: str, settings: Settings) -> Iterator[tuple[str, Any, Any]]:
     """Realm, class and settings of each back-end of that concern."""
     for realm, section in settings.authentication.items():
-        if realm == "cache":
+        if realm in NO_REALMS:
             continue
         for name, keys in ((section or {}).get(f"{concern}s") or {}).items():
             yield realm, *_chosen(concern, f"authentication.{realm}.{concern}s.{name}", keys)

@@ -1,8 +1,9 @@
 """Finds out who makes a call: all schemes, all realms, and a memory of who was verified.
 
 A credential that was verified is remembered, by keyed hash, for `authentication.cache` seconds: so long at
-most a removed user, a revoked key or a role that was taken away still counts. The process that removes
-something calls :meth:`Authentication.forget_user` and forgets at once.
+most a removed user, a revoked key or a role that was taken away still counts; credentials that end by
+themselves are not remembered after that. The process that removes something calls
+:meth:`Authentication.forget_user` and forgets at once.
 """
 
 from __future__ import annotations
@@ -192,10 +193,14 @@ class Authentication:
 
         async def make() -> JSON:
             user = await self._identify(scheme, word)
-            return None if user is None else _document(user, self._clock() + self._seconds)
+            return None if user is None else _document(user, min(self._clock() + self._seconds, user.until))
 
         if self._seconds > 0:
             document: Any = await self._cache.get_or_make(cache_key, self._seconds, make)
+            if document is not None and document["until"] <= self._clock():
+                # The credentials ended before the cache forgets who showed them.
+                await self._cache.delete(cache_key)
+                document = await self._cache.get_or_make(cache_key, self._seconds, make)
         else:
             document = await make()
         if document is None:

@@ -38,6 +38,7 @@ class Answer(NamedTuple):
 
     status: int
     document: Any
+    headers: Mapping[str, str]
 
 
 class OutgoingService:
@@ -47,12 +48,13 @@ class OutgoingService:
     and .netrc are not looked at, but `POLYTOPE_PROXY` is.
     """
 
-    def __init__(self, unavailable: str, timeout: float) -> None:
+    def __init__(self, unavailable: str, timeout: float, *, verify: bool = True) -> None:
         """`unavailable` is what callers are told when it cannot be reached, without address or secret;
-        `timeout` is in seconds, for a call as a whole.
+        `timeout` is in seconds, for a call as a whole; `verify` says whether its certificate is checked.
         """
         self._unavailable = unavailable
         self._timeout = timeout
+        self._verify = verify
         self._session: aiohttp.ClientSession | None = None
         self._calls = 0
 
@@ -60,7 +62,7 @@ class OutgoingService:
         """Get ready; the service need not run."""
         if self._session is None:
             # One context: it reads the certificates of the system, which takes tens of milliseconds.
-            context = await asyncio.to_thread(ssl.create_default_context)
+            context = await asyncio.to_thread(ssl.create_default_context) if self._verify else False
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=context),
                 timeout=aiohttp.ClientTimeout(total=self._timeout),
@@ -106,7 +108,7 @@ class OutgoingService:
     ) -> Answer:
         proxy = os.environ.get("POLYTOPE_PROXY") or None
         async with session.request(method, url, allow_redirects=False, proxy=proxy, **options) as answer:
-            return Answer(answer.status, await _document(answer))
+            return Answer(answer.status, await _document(answer), answer.headers)
 
 
 async def _document(answer: aiohttp.ClientResponse) -> Any:

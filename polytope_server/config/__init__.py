@@ -4,7 +4,7 @@
 secrets of whatever is shown or logged.
 """
 
-from polytope_server.config.check import backend_settings, create_backend
+from polytope_server.config.check import backend_settings, create_backend, section_settings
 from polytope_server.config.loading import Configuration, coercion_rules, load, source_rules
 from polytope_server.config.masking import mask
 from polytope_server.config.problems import ConfigurationError
@@ -19,5 +19,6 @@ __all__ = [
     "create_backend",
     "load",
     "mask",
+    "section_settings",
     "source_rules",
 ]

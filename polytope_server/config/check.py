@@ -9,15 +9,19 @@ from typing import Any
 from pydantic import BaseModel
 
 from polytope_server import backends
-from polytope_server.config.data_settings import APIKeysSettings, CacheTime, RealmSettings
+from polytope_server.config.data_settings import APIKeysSettings, AuthOTronSettings, CacheTime, RealmSettings
 from polytope_server.config.nodes import Node, Origin
 from polytope_server.config.problems import ConfigurationError, Report
+from polytope_server.config.section import Section
 from polytope_server.config.values import Backend, chosen
 
 #: Sections that name one back-end, and that is all: `request_store: {sql: {...}}`.
 SECTIONS = ("request_store", "queue", "notices", "staging", "caching", "metric_store", "identity")
 #: What a realm may have, and the concern of its back-ends.
 REALM = {"authenticators": "authenticator", "authorizers": "authorizer"}
+AUTH_O_TRON = "auth-o-tron"
+#: Keys of the section `authentication` that are not the name of a realm.
+NO_REALMS = ("cache", AUTH_O_TRON)
 
 
 def create_backend(concern: str, section: Backend, data: Path) -> Any:
@@ -41,6 +45,18 @@ def backend_settings(concern: str, name: str, keys: Mapping[str, Any], path: str
     report = Report()
     node = _tree(path, {key: value for key, value in keys.items() if key != "type"})
     settings: BaseModel | None = check_backend(report, concern, name, node)
+    if settings is None:
+        raise ConfigurationError(report.problems)
+    return settings
+
+
+def section_settings(kind: type[Section], keys: Mapping[str, Any], path: str) -> Any:
+    """The checked keys of a section that has another type than its siblings, as an instance of `kind`.
+
+    `path` is where they are, for the message. Raises :class:`ConfigurationError`.
+    """
+    report = Report()
+    settings = report.validated(kind, _tree(path, keys))
     if settings is None:
         raise ConfigurationError(report.problems)
     return settings
@@ -91,9 +107,9 @@ def check_backends(report: Report, root: Node) -> None:
 def normal_authentication(section: Mapping[str, Any]) -> dict[str, Any]:
     """The section `authentication`, which is valid, with nothing left to be absent or null."""
     return {
-        name: RealmSettings.model_validate(keys or {}).model_dump() if name != "cache" else keys
+        name: keys if name in NO_REALMS else RealmSettings.model_validate(keys or {}).model_dump()
         for name, keys in section.items()
-        if name != "cache" or keys is not None
+        if name not in NO_REALMS or keys is not None
     }
 
 
@@ -110,9 +126,10 @@ def _one(report: Report, section: Node, concern: str) -> str | None:
 def _check_realm(report: Report, realm: str, node: Node) -> None:
     if realm == "cache":
         report.validated(CacheTime, node)
-    elif realm in backends.NOT_BUILT["authenticator"] and not node.only(REALM).value:
-        # An earlier server's `authentication.auth-o-tron` is a back-end where realms are.
-        check_backend(report, "authenticator", realm, node)
+    elif realm == AUTH_O_TRON:
+        settings = report.validated(AuthOTronSettings, node)
+        for warning in settings.warnings() if settings else ():
+            report.warn(node, warning)
     elif report.validated(RealmSettings, node):
         for key, concern in REALM.items():
             for _, backend in (node.child(key) or Node({})).children():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 from polytope_server.config.section import Section, part
 from polytope_server.config.values import Count, Duration, Mapped, QueueName, Roles, expected
@@ -13,6 +14,11 @@ from polytope_server.config.values import Count, Duration, Mapped, QueueName, Ro
 CacheTime = Annotated[
     Duration, Field(le=3600, description="How long a verified credential is remembered; 60 s by default.")
 ]
+
+#: A name or address and a port, with http:// or https:// or neither, and perhaps a path.
+_ADDRESS = re.compile(r"(https?://)?(\[[0-9A-Fa-f:.]+\]|[^\s/:@?#\[\]]+)(:\d+)?(/[^\s?#]*)?")
+#: A key for HS256 is as long as the hash (RFC 7518, 3.2).
+_SECRET_LENGTH = 32
 
 
 class LimitsSettings(Section):
@@ -108,3 +114,38 @@ class FederationSettings(Section):
     allowed_realms: Annotated[list[str] | str, expected("a list of realms, or any")] = Field(
         "any", alias="allowed-realms", description="Realms for whose users it may act, or `any`."
     )
+
+
+class AuthOTronSettings(Section):
+    """`authentication.auth-o-tron`: a service that checks credentials, and says user, realm and roles."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    url: str = Field(
+        "http://auth-o-tron-svc:8080", description="Base of the service, what comes before `/authenticate`."
+    )
+    secret: SecretStr = Field(
+        min_length=1, description="The secret with which the service signs its tokens (HS256)."
+    )
+    timeout: float = Field(10.0, gt=0, le=300, description="Seconds after which the service counts as down.")
+
+    @field_validator("url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        if not _ADDRESS.fullmatch(url):
+            raise ValueError("expected an address such as https://auth.example.org")
+        return url.rstrip("/")
+
+    @property
+    def address(self) -> str:
+        """`url`; without a scheme, as in the default of an earlier server, it is http."""
+        return self.url if "://" in self.url else f"http://{self.url}"
+
+    def warnings(self) -> list[str]:
+        """What `config check` tells the operator about these keys, which are valid."""
+        found = []
+        if self.address != self.url:
+            found.append(f"url has no scheme; it is taken as {self.address}")
+        if len(self.secret.get_secret_value().encode()) < _SECRET_LENGTH:
+            found.append(f"secret has fewer than {_SECRET_LENGTH} characters: tokens could be forged")
+        return found

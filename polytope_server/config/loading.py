@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from polytope_server.collection import Collection, DataSourceConfig, Limits
-from polytope_server.config.check import check_backends, normal_authentication
+from polytope_server.config.check import AUTH_O_TRON, NO_REALMS, check_backends, normal_authentication
 from polytope_server.config.datasources import DataSources
 from polytope_server.config.nodes import FileError, Node, merge, read
 from polytope_server.config.problems import ConfigurationError, Report, keys_of, suggestion
@@ -139,9 +139,9 @@ def _collection(settings: Settings, name: str, sources: tuple[DataSourceConfig, 
 def _unknown_realms(settings: Settings, collections: Iterable[Collection]) -> list[str]:
     """Realms in the roles of collections to which nobody who gets in can belong: most likely a typo."""
     peers = [peer.allowed_realms for peer in settings.federation.values()]
-    if "any" in peers or not settings.authentication:
+    if "any" in peers or AUTH_O_TRON in settings.authentication or not settings.authentication:
         return []
-    known = {realm for realm in settings.authentication if realm != "cache"}.union(*peers)
+    known = {realm for realm in settings.authentication if realm not in NO_REALMS}.union(*peers)
     return [
         f"collections.{collection.name}.roles: nobody is of the realm {realm!r}; {suggestion(realm, known)}"
         for collection in collections

@@ -9,9 +9,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from polytope_server.config.check import REALM, SECTIONS
+from polytope_server.config.check import AUTH_O_TRON, REALM, SECTIONS
 from polytope_server.config.data_settings import (
     APIKeysSettings,
+    AuthOTronSettings,
     CollectionSettings,
     DataSourceSection,
     RealmSettings,
@@ -65,6 +66,8 @@ def _section(name: str, section: _Schema, definitions: _Schema) -> Iterator[str]
         yield from _backends("api_key", "api-keys: type ")
     elif name in _NAMED:
         yield f"### `{name}.<name>`\n\n{_table(_NAMED[name])}"
+        if name == "authentication":
+            yield f"### `{name}.{AUTH_O_TRON}`\n\n{_table(AuthOTronSettings)}"
         for concern in {"authentication": REALM.values(), "datasources": ["datasource"]}.get(name, ()):
             yield from _backends(concern, f"{concern}: type ")
     elif "$ref" in section:

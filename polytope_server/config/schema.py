@@ -9,8 +9,14 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from polytope_server import backends
-from polytope_server.config.check import REALM, SECTIONS
-from polytope_server.config.data_settings import APIKeysSettings, CacheTime, DataSourceSection, RealmSettings
+from polytope_server.config.check import AUTH_O_TRON, REALM, SECTIONS
+from polytope_server.config.data_settings import (
+    APIKeysSettings,
+    AuthOTronSettings,
+    CacheTime,
+    DataSourceSection,
+    RealmSettings,
+)
 from polytope_server.config.settings import Settings
 
 Schema = dict[str, Any]
@@ -21,7 +27,9 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 def json_schema() -> Schema:
     """The schema, in the dialect 2020-12."""
     concerns = {concern: installed(concern) for concern in backends.BUILT_IN}
-    sections: list[type[BaseModel]] = [Settings, DataSourceSection, RealmSettings, APIKeysSettings]
+    sections: list[type[BaseModel]] = [
+        *(Settings, DataSourceSection, RealmSettings, APIKeysSettings, AuthOTronSettings)
+    ]
     backend_models = [model for models in concerns.values() for model in models.values()]
     definitions = _Definitions(sections + backend_models)
     root = definitions.of(Settings)
@@ -111,7 +119,11 @@ def _authentication(definitions: _Definitions, concerns: dict[str, dict[str, typ
     for key, concern in REALM.items():
         realm[key]["additionalProperties"] = _typed(definitions, concerns[concern])
     cache = {"default": 60, **TypeAdapter(CacheTime).json_schema()}
-    return {"properties": {"cache": cache}, "additionalProperties": definitions.reference(RealmSettings)}
+    auth_o_tron = {"anyOf": [definitions.reference(AuthOTronSettings), {"type": "null"}]}
+    return {
+        "properties": {"cache": cache, AUTH_O_TRON: auth_o_tron},
+        "additionalProperties": definitions.reference(RealmSettings),
+    }
 
 
 def _datasource(definitions: _Definitions, models: dict[str, type[BaseModel]]) -> Schema:

@@ -265,7 +265,7 @@ class Settings(Section):
     authentication: dict[str, Any] = Field(
         default_factory=dict,
         description="By realm: `authenticators` and `authorizers`. `cache`: so long a verified credential is "
-        "remembered (default 60 s).",
+        "remembered (default 60 s). `auth-o-tron`: a service that checks credentials.",
     )
     federation: dict[str, FederationSettings] = Field(
         default_factory=dict, description="Servers that may act for users, by any name."

@@ -21,6 +21,7 @@ def test_what_is_configured_is_made_in_order(tmp_path: Path) -> None:
             "cache": "2m",
             "r": {"authenticators": {"a": {"type": "plain", "users": []}, "b": {"type": "anonymous"}}},
             "s": {"authenticators": {"c": {"type": "sql"}}, "authorizers": {"d": {"type": "plain"}}},
+            "auth-o-tron": {"secret": "s"},
             "t": {"authorizers": {"e": {"type": "sql"}, "f": {"type": "plain"}}},
         },
         federation={"peer": {"secret": "s"}},
@@ -33,6 +34,7 @@ def test_what_is_configured_is_made_in_order(tmp_path: Path) -> None:
         ("SQLAuthenticator", "s"),
         ("APIKeyAuthenticator", "polytope"),
         ("Federation", "polytope"),
+        *[("AuthOTronAuthenticator", "polytope")] * 4,
     ]
     roles = authorizers(given, tmp_path)
     assert {name: [type(one).__name__ for one in found] for name, found in roles.items()} == {
@@ -54,6 +56,8 @@ def test_nothing_is_made_of_nothing(tmp_path: Path) -> None:
     [
         (realm(users=[]), r"authentication\.r\.authenticators\.a\.type: is missing; available: .*plain"),
         (realm(type="plain", user=["sesame"]), r"authenticators\.a\.user: "),
+        ({"auth-o-tron": {"secret": {"a": "sesame"}}}, r"authentication\.auth-o-tron\.secret: .*a text"),
+        ({"auth-o-tron": {}}, r"authentication\.auth-o-tron\.secret: is missing: The secret with which"),
         (realm(type="plain", users=[{"uid": "x", "password": {"a": "sesame"}}]), r"users\[0\]\.password: "),
     ],
 )

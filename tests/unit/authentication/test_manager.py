@@ -1,6 +1,7 @@
 import asyncio
 import base64
 import json
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ class Stub(Authenticator):
     scheme = "Stub"
     calls = 0
     down = False
+    until = math.inf
 
     async def authenticate(self, credentials: str) -> User | None:
         Stub.calls += 1
@@ -64,7 +66,8 @@ class Stub(Authenticator):
             raise AuthenticationUnavailableError("the stub is down")
         if credentials.startswith("wrong"):
             return None
-        return User(credentials, self.realm, ("own",), {"ecmwf-apikey": "k3y", "ecmwf-email": "a@b"})
+        attributes = {"ecmwf-apikey": "k3y", "ecmwf-email": "a@b"}
+        return User(credentials, self.realm, ("own",), attributes, until=Stub.until)
 
 
 class StubAuthorizer(Authorizer):
@@ -88,7 +91,7 @@ def stubs(monkeypatch: pytest.MonkeyPatch) -> None:
         return stub.get((concern, name)) or load(concern, name)
 
     monkeypatch.setattr(backends, "load", patched)
-    for attribute, value in {"calls": 0, "down": False}.items():
+    for attribute, value in {"calls": 0, "down": False, "until": math.inf}.items():
         monkeypatch.setattr(Stub, attribute, value)
     monkeypatch.setattr(StubAuthorizer, "granted", ())
     monkeypatch.setattr(StubAuthorizer, "down", False)
@@ -328,6 +331,37 @@ class TestMemory:
         clock.now += 11.0
         await second.authenticate("Stub bob")
         assert Stub.calls == 2
+
+    async def test_it_ends_with_the_credentials(self, open_: Open, clock: Clock) -> None:
+        """In this process, and in another that has it from the cache, which forgets it later."""
+        first, second, third = await open_(), await open_(), await open_()
+        Stub.until = clock.now + 10.0
+        await first.authenticate("Stub bob")
+        clock.now += 9.9
+        for manager in (first, second):
+            await manager.authenticate("Stub bob")
+        assert Stub.calls == 1
+        clock.now += 0.2
+        Stub.until = clock.now + 10.0
+        for manager in (first, second, third):
+            await manager.authenticate("Stub bob")
+        assert Stub.calls == 2
+
+    async def test_credentials_that_ended_are_wrong_although_the_cache_has_them(
+        self, open_: Open, clock: Clock
+    ) -> None:
+        class Ended(Stub):
+            async def authenticate(self, credentials: str) -> User | None:
+                return None if clock.now >= Stub.until else await super().authenticate(credentials)
+
+        first, second = await open_(), await open_()
+        for manager in (first, second):
+            manager._methods["stub"][0].__class__ = Ended
+        Stub.until = clock.now + 10.0
+        await first.authenticate("Stub bob")
+        clock.now += 10.0
+        for manager in (first, second):
+            await refusal(manager, "Stub bob")
 
     async def test_it_can_be_switched_off(self, open_: Open, cache: Cache) -> None:
         manager = await open_({**STUB, "cache": 0})

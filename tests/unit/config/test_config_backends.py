@@ -139,9 +139,18 @@ def test_the_time_that_credentials_are_remembered_is_checked(problems, cache):
     assert problem.startswith(f"1.yaml:1: authentication.cache: value '{cache}': ")
 
 
-def test_a_service_of_the_earlier_server_in_place_of_a_realm_is_named(problems):
-    (problem,) = problems("authentication: {auth-o-tron: {url: u, secret: s}}")
-    assert "authenticator 'auth-o-tron' is not part of this version" in problem
+def test_a_service_of_the_earlier_server_is_no_realm(problems, config):
+    service = {"url": "http://u", "secret": "s"}
+    text = f"authentication: {{auth-o-tron: {service}, r: }}"
+    assert config(text).settings.authentication == {
+        "auth-o-tron": service,
+        "r": {"authenticators": {}, "authorizers": {}},
+    }
+    assert config("authentication: {auth-o-tron: }").settings.authentication == {}
+    (problem,) = problems("authentication: {auth-o-tron: {authenticators: {a: {type: plain}}, secret: s}}")
+    assert problem == (
+        "1.yaml:1: authentication.auth-o-tron.authenticators: unknown key; known: url, secret, timeout"
+    )
 
 
 def test_api_keys_are_checked_by_type(problems, config):

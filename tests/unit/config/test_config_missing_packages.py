@@ -31,3 +31,13 @@ def test_a_realm_to_which_nobody_can_belong_is_warned_of(tmp_path: Path) -> None
     (warning,) = load([tmp_path / "c.yaml"], system_file=tmp_path / "none").warnings
     assert "collections.c.roles: nobody is of the realm 'sit'" in warning
     assert "'site'" in warning
+
+
+def test_users_of_auth_o_tron_may_be_of_any_realm(tmp_path: Path) -> None:
+    secret = "s" * 32
+    (tmp_path / "c.yaml").write_text(
+        f"authentication: {{auth-o-tron: {{secret: {secret}}}}}\n"
+        "datasources: {e: {type: echo}}\n"
+        "collections: {c: {roles: {anywhere: [default]}, datasources: [e]}}\n"
+    )
+    assert load([tmp_path / "c.yaml"], system_file=tmp_path / "none").warnings == []
