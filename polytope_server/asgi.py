@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -21,11 +21,45 @@ Send = Callable[[Event], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = Sequence[tuple[bytes, bytes]]
 
+#: Bytes of a body that are taken under one time limit, and the seconds in which they are to come.
+_TOGETHER, _SUCCESSION = 256 << 10, 0.01
 _HTTP_VERSIONS = frozenset({"1.0", "1.1", "2", "3"})
 
 
 class ClientGoneError(ConnectionError):
     """The client hung up: it has not sent all of its body, or does not take the answer any more."""
+
+
+class StalledError(TimeoutError):
+    """The next bytes of a body did not come in time."""
+
+
+async def body(req: falcon.asgi.Request, seconds: float) -> AsyncIterator[bytes]:
+    """The body in chunks. Raises StalledError when none comes for so many seconds."""
+    chunks = aiter(req.stream)
+    # PERF: a time limit for each chunk would take as long as all the rest that is done with it.
+    while gathered := await _gathered(chunks, seconds):
+        for chunk in gathered:
+            yield chunk
+
+
+async def _gathered(chunks: AsyncIterator[bytes], seconds: float) -> list[bytes]:
+    """The next chunks that come in quick succession, none at the end of the body."""
+    gathered: list[bytes] = []
+    size = 0
+    clock = asyncio.get_running_loop().time
+    started = clock()
+    try:
+        async with asyncio.timeout_at(started + seconds):
+            while size < _TOGETHER and clock() < started + _SUCCESSION:
+                chunk = await anext(chunks, b"")
+                if not chunk:
+                    break
+                gathered.append(chunk)
+                size += len(chunk)
+    except TimeoutError:
+        raise StalledError(f"No data came for {seconds:g} seconds") from None
+    return gathered
 
 
 class Shell:

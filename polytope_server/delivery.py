@@ -21,7 +21,7 @@ async def deliver(
     Raises ObjectNotFoundError, and ends the call with 416 for a range that lies outside of the object.
     """
     found = await staging.stat(name)
-    etag = f'"{found.md5}"' if found.md5 else f'"{found.size:x}-{int(found.modified * 1e6):x}"'
+    etag = f'"{found.etag or f"{found.size:x}-{int(found.modified * 1e6):x}"}"'
     resp.set_header("ETag", etag)
     resp.set_header("Accept-Ranges", "bytes")
     known = req.get_header("if-none-match") or ""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 import falcon
 import falcon.asgi
 
 from polytope_server import log
-from polytope_server.asgi import refuse
+from polytope_server.asgi import StalledError, body, refuse
 from polytope_server.checksums import announced_md5
 from polytope_server.frontend.calls import answer, identify, shown
 from polytope_server.frontend.requests import answer_pending, answer_state, poll, refuse_failed
@@ -17,10 +16,12 @@ from polytope_server.frontend.services import Services
 from polytope_server.inputs import STAGED
 from polytope_server.notices import Topic
 from polytope_server.request import Request, Status, Verb
-from polytope_server.staging import StagedObject, new_object_name
+from polytope_server.staging import ChecksumError, StagedObject, new_object_name
 
 #: The next bytes of an upload must come within so many seconds.
 _CHUNK_TIME = 60.0
+#: What the data are is for the data source to find out.
+_TYPE = "application/octet-stream"
 #: States in which data may still be (re)placed, and the state after it.
 _OPEN = {
     Status.UPLOADING: Status.WAITING,
@@ -51,11 +52,7 @@ class UploadResource:
         if request is None:
             answer(resp, {"message": "Data has already been uploaded"})
             return
-        expected = _checksum(req)
-        staged = await self._stage(req, request)
-        if staged.md5 != expected:
-            await self._services.staging.delete(staged.name)
-            refuse(falcon.HTTP_400, "Uploaded data checksum does not agree with header X-Checksum")
+        staged = await self._stage(req, request, _checksum(req))
         changed = await self._attach(request, staged)
         self._services.notices.publish(Topic.WAITING, request.id)
         answer_pending(self._services, req, resp, caller, changed)
@@ -76,12 +73,15 @@ class UploadResource:
             refuse(falcon.HTTP_400, f"Request {request_id} is being processed, its data cannot be replaced")
         return request
 
-    async def _stage(self, req: falcon.asgi.Request, request: Request) -> StagedObject:
+    async def _stage(self, req: falcon.asgi.Request, request: Request, md5: str) -> StagedObject:
         limit = self._services.settings.max_upload
         if (req.content_length or 0) > limit:
             refuse(falcon.HTTP_413, f"The upload is larger than {limit} bytes")
-        name = new_object_name(request.id, "application/octet-stream")
-        return await self._services.staging.create(name, _body(req, limit), "application/octet-stream")
+        name = new_object_name(request.id, _TYPE)
+        try:
+            return await self._services.staging.create(name, _body(req, limit), _TYPE, md5)
+        except ChecksumError:
+            refuse(falcon.HTTP_400, "Uploaded data checksum does not agree with header X-Checksum")
 
     async def _attach(self, request: Request, staged: StagedObject) -> Request:
         """Give the data to the request, whose state may have changed while they came in."""
@@ -117,16 +117,11 @@ def _checksum(req: falcon.asgi.Request) -> str:
 async def _body(req: falcon.asgi.Request, limit: int) -> AsyncIterator[bytes]:
     """The body in chunks, at most `limit` bytes. Ends the call if it is larger, or stalls."""
     size = 0
-    chunks = aiter(req.stream)
-    while True:
-        try:
-            async with asyncio.timeout(_CHUNK_TIME):
-                chunk = await anext(chunks, b"")
-        except TimeoutError:
-            refuse(falcon.HTTP_400, f"No data came for {_CHUNK_TIME:g} seconds")
-        if not chunk:
-            break
-        size += len(chunk)
-        if size > limit:
-            refuse(falcon.HTTP_413, f"The upload is larger than {limit} bytes")
-        yield chunk
+    try:
+        async for chunk in body(req, _CHUNK_TIME):
+            size += len(chunk)
+            if size > limit:
+                refuse(falcon.HTTP_413, f"The upload is larger than {limit} bytes")
+            yield chunk
+    except StalledError as error:
+        refuse(falcon.HTTP_400, str(error))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import re
-from collections.abc import AsyncIterator
 
 import falcon
 import falcon.asgi
@@ -13,9 +11,6 @@ import falcon.asgi
 from polytope_server.asgi import refuse
 from polytope_server.checksums import announced_md5
 
-#: Seconds for the next bytes of a body. The sender is a worker, whose data source may pause between two
-#: fields; one whose machine is gone is found by the system much earlier.
-_CHUNK_TIME = 3600.0
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,64}/[\w!#$&^.+-]{1,128}(?:;[ -~]{1,128})?", re.ASCII)
 
 
@@ -32,20 +27,6 @@ class Gate:
             raise falcon.HTTPUnauthorized(
                 description="This needs the token of the object store", challenges=["Bearer"]
             )
-
-
-async def body(req: falcon.asgi.Request) -> AsyncIterator[bytes]:
-    """The body in chunks. Ends the call if it stalls."""
-    chunks = aiter(req.stream)
-    while True:
-        try:
-            async with asyncio.timeout(_CHUNK_TIME):
-                chunk = await anext(chunks, b"")
-        except TimeoutError:
-            refuse(falcon.HTTP_408, f"No data came for {_CHUNK_TIME:g} seconds")
-        if not chunk:
-            return
-        yield chunk
 
 
 def media_type(req: falcon.asgi.Request) -> str:

@@ -10,16 +10,19 @@ from datetime import UTC, datetime
 import falcon
 import falcon.asgi
 
-from polytope_server.asgi import refuse
+from polytope_server.asgi import StalledError, body, refuse
 from polytope_server.delivery import deliver
-from polytope_server.object_store.calls import Gate, age, body, checksum, media_type
+from polytope_server.object_store.calls import Gate, age, checksum, media_type
 from polytope_server.object_store.store import Store, WriteEndedError
-from polytope_server.staging import ObjectNotFoundError, StagedObject
-from polytope_server.staging.local_files import ChecksumError, ObjectExistsError
+from polytope_server.staging import ChecksumError, ObjectNotFoundError, StagedObject
+from polytope_server.staging.local_files import ObjectExistsError
 from polytope_server.staging.names import is_object_name
 
 #: Bytes of the list that are sent together.
 _LIST_BLOCK = 64 << 10
+#: Seconds for the next bytes of a body. The sender is a worker, whose data source may pause between two
+#: fields; one whose machine is gone is found by the system much earlier.
+_CHUNK_TIME = 3600.0
 _NO_OBJECT = "There is no such object"
 
 
@@ -51,7 +54,8 @@ class ObjectResource:
             refuse(falcon.HTTP_400, "The path must be <request id>/<token>.<grib, covjson or bin>")
         made = await self._create(req, full_name)
         resp.status = falcon.HTTP_201
-        known = {"name": made.name, "size": made.size, "md5": made.md5, "modified": made.modified}
+        sums = {"md5": made.md5, "etag": made.etag}
+        known = {"name": made.name, "size": made.size, **sums, "modified": made.modified}
         resp.data = json.dumps(known).encode()
 
     async def on_delete(
@@ -71,6 +75,7 @@ class ObjectResource:
             found = await deliver(self._store.staging, name, req, resp, head)
         except ObjectNotFoundError:
             refuse(falcon.HTTP_404, _NO_OBJECT)
+        self._store.sums.want(found)
         resp.last_modified = datetime.fromtimestamp(found.modified, UTC)
         # To the fraction of a second, for the other processes.
         resp.set_header("X-Modified", repr(found.modified))
@@ -78,7 +83,9 @@ class ObjectResource:
     async def _create(self, req: falcon.asgi.Request, name: str) -> StagedObject:
         announced, md5, kind = req.content_length or 0, checksum(req), media_type(req)
         try:
-            return await self._store.create(name, body(req), kind, announced, md5)
+            return await self._store.create(name, body(req, _CHUNK_TIME), kind, announced, md5)
+        except StalledError as error:
+            refuse(falcon.HTTP_408, str(error))
         except ObjectExistsError:
             conditional = req.get_header("if-none-match") == "*"
             refuse(
@@ -86,7 +93,7 @@ class ObjectResource:
                 "There is an object of that name already; objects are written once",
             )
         except ChecksumError as error:
-            refuse(falcon.HTTP_400, f"Nothing is stored: {error}")
+            refuse(falcon.HTTP_422, f"Nothing is stored: {error}")
         except WriteEndedError:
             refuse(falcon.HTTP_409, "The object was deleted while it was written")
 

@@ -6,11 +6,15 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from polytope_server.object_store.late_sums import LateSums
 from polytope_server.object_store.space import Space
 from polytope_server.staging import ObjectNotFoundError, StagedObject
 from polytope_server.staging.local import LocalStaging, LocalStagingSettings
 from polytope_server.staging.local_files import ObjectExistsError
 from polytope_server.staging.polytope import PolytopeStagingSettings
+
+#: The MD5 sum of a larger object is computed when it is there, since it takes longer than all the rest.
+_MD5_AT_ONCE = 16 << 20
 
 
 class WriteEndedError(RuntimeError):
@@ -18,10 +22,16 @@ class WriteEndedError(RuntimeError):
 
 
 class Store:
-    """Reads go to `staging`; what changes the sum of all objects goes through here."""
+    """Reads go to `staging`; what changes the sum of all objects goes through here.
+
+    `sums` computes the MD5 sums that are missing.
+    """
 
     def __init__(self, settings: PolytopeStagingSettings, data: Path) -> None:
-        self.staging = LocalStaging(LocalStagingSettings(root_dir=settings.root_dir), data)
+        self.staging = LocalStaging(
+            LocalStagingSettings(root_dir=settings.root_dir), data, md5_up_to=_MD5_AT_ONCE
+        )
+        self.sums = LateSums(self.staging)
         self._space = Space(settings.quota, self.staging.root)
         self._has_quota = settings.quota is not None
         self._writing: dict[str, asyncio.Task[StagedObject]] = {}
@@ -29,12 +39,15 @@ class Store:
     async def open(self) -> None:
         """Make the folder, and count what is in it if there is a quota."""
         await self.staging.open()
+        self.sums.open()
         if self._has_quota:
             async for found in self.staging.list():
                 self._space.count(found.size)
 
     async def close(self) -> None:
         """Let go of all resources."""
+        # It may still read a block.
+        await asyncio.to_thread(self.sums.close)
         await self.staging.close()
 
     async def create(
@@ -60,6 +73,7 @@ class Store:
                 raise WriteEndedError("the object was removed while it was written")
             made = task.result()
             share.keep()
+            self.sums.want(made)
             return made
 
     async def _exists(self, name: str) -> bool:

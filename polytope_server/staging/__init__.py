@@ -20,15 +20,24 @@ class ObjectNotFoundError(KeyError):
     """There is no object of that name."""
 
 
+class ChecksumError(ValueError):
+    """The bytes that came are not those that were announced."""
+
+
 @dataclass(frozen=True, slots=True)
 class StagedObject:
-    """What staging knows of an object. Size in bytes, modification time in seconds since the epoch."""
+    """What staging knows of an object. Size in bytes, modification time in seconds since the epoch.
+
+    `md5` is empty where the sum is not known, or not yet. `etag` stands for these very bytes, and is empty
+    where nothing better than size and time does.
+    """
 
     name: str
     size: int
     content_type: str
     md5: str
     modified: float
+    etag: str = ""
 
 
 def new_object_name(request_id: str, content_type: str) -> str:
@@ -53,8 +62,13 @@ class Staging(ABC):
         """Let go of all resources."""
 
     @abstractmethod
-    async def create(self, name: str, chunks: AsyncIterator[bytes], content_type: str) -> StagedObject:
-        """Store the chunks as one object. It appears complete or not at all; an empty one is legal."""
+    async def create(
+        self, name: str, chunks: AsyncIterator[bytes], content_type: str, md5: str | None = None
+    ) -> StagedObject:
+        """Store the chunks as one object. It appears complete or not at all; an empty one is legal.
+
+        Raises :class:`ChecksumError` if an MD5 sum is given, in hex, and the bytes have another one.
+        """
 
     @abstractmethod
     async def stat(self, name: str) -> StagedObject:
@@ -74,7 +88,7 @@ class Staging(ABC):
 
     @abstractmethod
     def list(self) -> AsyncIterator[StagedObject]:
-        """All objects, in no certain order. `content_type` and `md5` may be empty here."""
+        """All objects, in no certain order. `content_type`, `md5` and `etag` may be empty here."""
 
     @abstractmethod
     async def abandoned(self, before: float) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -19,6 +20,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from polytope_server.checksums import Sums
 from polytope_server.staging import ObjectNotFoundError, StagedObject, Staging, StagingUnavailableError
 from polytope_server.staging import local_files as files
 from polytope_server.staging.names import is_object_name, is_request_id
@@ -27,8 +29,10 @@ T = TypeVar("T")
 
 #: Small chunks are gathered to this size before they go to the disk.
 _WRITE_SIZE = 1 << 20
-#: Larger reads gain little, and each reader that stalls holds two or three of them.
-_READ_SIZE = 1 << 20
+#: Each reader that stalls holds two or three reads; one that took so many bytes, each read within so many
+#: seconds, gets larger ones. That is more than the system takes for a reader that does not read at all.
+_READ_SIZE, _LARGE_READ_SIZE = 1 << 20, 4 << 20
+_PROOF, _AT_ONCE = 16 << 20, 0.02
 #: An object of up to this size is read in the event loop, which takes less time than going to a thread.
 _SMALL = 64 << 10
 #: Folders of requests that are listed in one turn.
@@ -52,7 +56,9 @@ class LocalStaging(Staging):
 
     Settings = LocalStagingSettings
 
-    def __init__(self, settings: LocalStagingSettings, data: Path) -> None:
+    def __init__(self, settings: LocalStagingSettings, data: Path, *, md5_up_to: int | None = None) -> None:
+        """Larger objects than `md5_up_to` bytes get their MD5 sum by :meth:`set_md5` only."""
+        self._md5_up_to = md5_up_to
         self.root = settings.root_dir or data / "staging"
         self._objects, self._unfinished = self.root / "objects", self.root / "unfinished"
         self._threads: ThreadPoolExecutor | None = None
@@ -75,7 +81,8 @@ class LocalStaging(Staging):
         with _explained():
             return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
-    def _path(self, name: str) -> Path:
+    def path_of(self, name: str) -> Path:
+        """The file of an object. Raises ObjectNotFoundError for what cannot be the name of one."""
         # The pattern leaves no way out of the folder.
         if not is_object_name(name):
             raise ObjectNotFoundError(name)
@@ -84,9 +91,10 @@ class LocalStaging(Staging):
     async def create(
         self, name: str, chunks: AsyncIterator[bytes], content_type: str, md5: str | None = None
     ) -> StagedObject:
-        """As the interface says. Raises ObjectExistsError, and ChecksumError if the MD5 sum is not `md5`."""
-        target = self._path(name)
-        writer = files.Writer(self._unfinished / uuid4().hex)
+        """As the interface says. Raises ObjectExistsError, too."""
+        target = self.path_of(name)
+        sums = Sums(self._md5_up_to if md5 is None else None)
+        writer = files.Writer(self._unfinished / uuid4().hex, sums)
         writing: asyncio.Task[None] | None = None
         try:
             gathered: list[bytes] = []
@@ -114,29 +122,38 @@ class LocalStaging(Staging):
         # In a thread: it waits for the disk, which may take long.
         await self._run(writer.discard)
 
+    def set_md5(self, name: str, md5: str) -> None:
+        """Keep the MD5 sum of an object, in hex; blocks. Raises OSError, FileNotFoundError if it is gone."""
+        files.set_md5(self.path_of(name), md5, self._unfinished / uuid4().hex)
+
     async def stat(self, name: str) -> StagedObject:
         with _explained(name):
-            return files.stat(self._path(name))
+            return files.stat(self.path_of(name))
 
     async def read(self, name: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         with _explained(name):
-            file = os.open(self._path(name), os.O_RDONLY | os.O_CLOEXEC)
+            file = os.open(self.path_of(name), os.O_RDONLY | os.O_CLOEXEC)
         try:
             end = os.fstat(file).st_size if length is None else start + length
             if end - start <= _SMALL:
                 yield os.pread(file, end - start, start)
                 return
+            taken_at_once = 0
             while start < end:
-                chunk = await self._run(os.pread, file, min(_READ_SIZE, end - start), start)
+                size = _READ_SIZE if taken_at_once < _PROOF else _LARGE_READ_SIZE
+                chunk = await self._run(os.pread, file, min(size, end - start), start)
                 if not chunk:
                     raise StagingUnavailableError(f"{name} is shorter than it was")
                 start += len(chunk)
+                given = time.monotonic()
                 yield chunk
+                quick = time.monotonic() < given + _AT_ONCE
+                taken_at_once = taken_at_once + len(chunk) if quick else 0
         finally:
             os.close(file)
 
     async def delete(self, name: str) -> bool:
-        return await self._run(files.remove, self._path(name))
+        return await self._run(files.remove, self.path_of(name))
 
     async def delete_request(self, request_id: str) -> int:
         if not is_request_id(request_id):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -11,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
-from polytope_server.staging import EXTENSIONS, StagedObject, StagingUnavailableError
+from polytope_server.checksums import Sums
+from polytope_server.staging import EXTENSIONS, ChecksumError, StagedObject, StagingUnavailableError
 from polytope_server.staging.names import is_object_name
 
 _TYPES = {extension: content_type for content_type, extension in EXTENSIONS.items()}
@@ -21,20 +21,15 @@ class ObjectExistsError(ValueError):
     """There is an object of that name already: objects are written once."""
 
 
-class ChecksumError(ValueError):
-    """The bytes that came are not those that were announced."""
-
-
 class Writer:
     """Writes one object, in a thread: gathers chunks, counts and sums them.
 
     Whoever gives up on it may do so while the thread still works: the lock lets one finish before the other.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sums: Sums) -> None:
         self.path = path
-        self.size = 0
-        self.digest = hashlib.md5(usedforsecurity=False)
+        self._sums = sums
         self._file: IO[bytes] | None = None
         self._target: Path | None = None
         self._discarded = False
@@ -52,8 +47,7 @@ class Writer:
             self._file = self.path.open("xb", buffering=0)
         for chunk in chunks:
             view = memoryview(chunk)
-            self.size += len(view)
-            self.digest.update(view)
+            self._sums.update(view)
             while view:
                 view = view[self._file.write(view) :]
         return self._file
@@ -66,13 +60,12 @@ class Writer:
         """
         with self._lock:
             file = self._write(chunks)
-            if md5 is not None and md5 != self.digest.hexdigest():
-                raise ChecksumError(f"the data have the MD5 sum {self.digest.hexdigest()}, not {md5}")
+            if md5 is not None and md5 != self._sums.md5:
+                raise ChecksumError(f"the data have the MD5 sum {self._sums.md5}, not {md5}")
             os.fsync(file.fileno())
             file.close()
             self._appear(target)
-            meta = {"content_type": content_type, "md5": self.digest.hexdigest()}
-            meta_of(target).write_text(json.dumps(meta))
+            _keep_meta(meta_of(target), content_type, self._sums.md5, self._sums.xxh3)
             return stat(target)
 
     def _appear(self, target: Path) -> None:
@@ -140,6 +133,26 @@ def meta_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.meta")
 
 
+def set_md5(path: Path, md5: str, draft: Path) -> None:
+    """Keep the MD5 sum of an object. `draft` is a free path on the same disk, for the time of writing.
+
+    Raises FileNotFoundError if the object is gone; then nothing is left of it.
+    """
+    found = stat(path)
+    try:
+        _keep_meta(draft, found.content_type, md5, found.etag)
+        draft.replace(meta_of(path))
+    finally:
+        draft.unlink(missing_ok=True)
+    if not path.exists():
+        remove(path)
+        raise FileNotFoundError(path)
+
+
+def _keep_meta(path: Path, content_type: str, md5: str, etag: str) -> None:
+    path.write_text(json.dumps({"content_type": content_type, "md5": md5, "etag": etag}))
+
+
 def stat(path: Path) -> StagedObject:
     """What is known of an object. Raises FileNotFoundError."""
     status = path.stat()
@@ -148,7 +161,8 @@ def stat(path: Path) -> StagedObject:
     except (OSError, ValueError):  # lost in a power cut: the name still tells the common types
         meta = {"content_type": _TYPES.get(path.suffix[1:], "application/octet-stream"), "md5": ""}
     name = f"{path.parent.name}/{path.name}"
-    return StagedObject(name, status.st_size, meta["content_type"], meta["md5"], status.st_mtime)
+    kind, md5, etag = meta["content_type"], meta["md5"], meta.get("etag", "")
+    return StagedObject(name, status.st_size, kind, md5, status.st_mtime, etag)
 
 
 def listing(folders: Iterable[str | os.PathLike[str]]) -> list[StagedObject]:

@@ -99,8 +99,10 @@ class PolytopeStaging(Staging):
     async def close(self) -> None:
         await self._connection.close()
 
-    async def create(self, name: str, chunks: AsyncIterator[bytes], content_type: str) -> StagedObject:
-        upload = Upload(self._connection, _checked(name), content_type)
+    async def create(
+        self, name: str, chunks: AsyncIterator[bytes], content_type: str, md5: str | None = None
+    ) -> StagedObject:
+        upload = Upload(self._connection, _checked(name), content_type, md5)
         try:
             gathered: list[bytes] = []
             size = 0
@@ -116,7 +118,7 @@ class PolytopeStaging(Staging):
         except BaseException:
             await upload.give_up()
             raise
-        return StagedObject(name, made["size"], content_type, made["md5"], made["modified"])
+        return StagedObject(name, made["size"], content_type, made["md5"], made["modified"], made["etag"])
 
     async def stat(self, name: str) -> StagedObject:
         async with self._connection.call("HEAD", _checked(name), authorized=False, total=_SHORT) as answer:
@@ -127,6 +129,7 @@ class PolytopeStaging(Staging):
                 headers["Content-Type"],
                 headers.get("Content-MD5", ""),
                 float(headers["X-Modified"]),
+                headers["ETag"].strip('"'),
             )
 
     async def read(self, name: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:

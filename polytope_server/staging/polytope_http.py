@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,8 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from polytope_server.staging import ObjectNotFoundError, StagingUnavailableError
+from polytope_server.checksums import Sums
+from polytope_server.staging import ChecksumError, ObjectNotFoundError, StagingUnavailableError
 
 #: Further calls wait for one that is free.
 _CONNECTIONS = 512
@@ -26,6 +26,8 @@ IDLE = 60.0
 _SYNC = 600.0
 #: On every answer of an object store: what a proxy says in its place is no answer.
 MARK = "X-Object-Store"
+#: Status of the answer to data that have another MD5 sum than was announced.
+WRONG_SUM = 422
 #: Seconds for the store to be told that an upload is given up.
 _GIVE_UP = 5.0
 #: Bytes of an answer that says what is wrong.
@@ -49,7 +51,7 @@ class Connection:
         self._address = address
         self._authorization = {"Authorization": f"Bearer {token}"}
         self._session: aiohttp.ClientSession | None = None
-        #: For MD5 sums: the default pool also looks up host names, which can take long.
+        #: For sums: the default pool also looks up host names, which can take long.
         self.threads: ThreadPoolExecutor | None = None
 
     async def open(self) -> None:
@@ -122,22 +124,24 @@ class Connection:
 class Upload:
     """Sends one object: the caller hands over a block while a task writes the one before it."""
 
-    def __init__(self, connection: Connection, name: str, content_type: str) -> None:
-        self._connection, self._name, self._content_type = connection, name, content_type
-        self._digest = hashlib.md5(usedforsecurity=False)
+    def __init__(self, connection: Connection, name: str, content_type: str, md5: str | None) -> None:
+        """`md5` is the MD5 sum that the store shall find, in hex."""
+        self._connection, self._name = connection, name
+        self._headers = {"Content-Type": content_type} | ({"Content-MD5": md5} if md5 else {})
+        self._sums = Sums(md5_up_to=0)
         self._blocks: asyncio.Queue[bytes] = asyncio.Queue(1)
         self._sending = asyncio.create_task(self._send())
         self._may_exist = False
 
     async def give(self, block: bytes) -> None:
-        """Take the next block, which is not empty. Raises StagingUnavailableError."""
+        """Take the next block, which is not empty. Raises StagingUnavailableError, ChecksumError."""
         loop = asyncio.get_running_loop()
-        summing = loop.run_in_executor(self._connection.threads, self._digest.update, block)
+        summing = loop.run_in_executor(self._connection.threads, self._sums.update, block)
         await self._hand_over(block)
         await summing
 
     async def finish(self) -> dict[str, Any]:
-        """What the store says of the object, which is complete. Raises StagingUnavailableError."""
+        """What the store says of the object, which is complete. Raises as :meth:`give` does."""
         await self._hand_over(b"")
         try:
             async with asyncio.timeout(_SYNC):
@@ -145,7 +149,7 @@ class Upload:
         except TimeoutError:
             reason = f"did not store {self._name} within {_SYNC:g} seconds"
             raise StagingUnavailableError(f"{self._connection.store} {reason}") from None
-        if made["md5"] != self._digest.hexdigest():
+        if made["etag"] != self._sums.xxh3:
             reason = f"got other bytes for {self._name} than were sent"
             raise StagingUnavailableError(f"{self._connection.store} {reason}")
         return made
@@ -161,6 +165,9 @@ class Upload:
                 pass
 
     async def _hand_over(self, block: bytes) -> None:
+        if not self._blocks.full() and not self._sending.done():
+            self._blocks.put_nowait(block)
+            return
         handing = asyncio.ensure_future(self._blocks.put(block))
         try:
             done, _ = await asyncio.wait(
@@ -177,10 +184,12 @@ class Upload:
         # Connects only when there is something to send: a data source may take hours to its first byte.
         first = await self._blocks.get()
         call = self._connection.call(
-            "PUT", self._name, data=self._body(first), headers={"Content-Type": self._content_type}
+            "PUT", self._name, data=self._body(first), headers=self._headers, accept=(WRONG_SUM,)
         )
         try:
             async with call as answer:
+                if answer.status == WRONG_SUM:
+                    raise ChecksumError(await _message(answer))
                 made: dict[str, Any] = await answer.json()
                 return made
         except (StagingUnavailableError, ObjectNotFoundError) as error:

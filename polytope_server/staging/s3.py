@@ -70,17 +70,19 @@ class S3Staging(Staging):
         self._client.close()
         self._hashing.shutdown(wait=False)
 
-    async def create(self, name: str, chunks: AsyncIterator[bytes], content_type: str) -> StagedObject:
+    async def create(
+        self, name: str, chunks: AsyncIterator[bytes], content_type: str, md5: str | None = None
+    ) -> StagedObject:
         _check(name)
         file = f"{request_of(name)}.{name.rpartition('.')[2]}"
         headers = {"ContentType": content_type, "ContentDisposition": f'attachment; filename="{file}"'}
-        upload = Upload(self._client, self._window, self._hashing, name, headers)
+        upload = Upload(self._client, self._window, self._hashing, name, headers, md5)
         try:
-            size, md5 = await upload.write(chunks, self._settings.buffer_size)
+            size, computed = await upload.write(chunks, self._settings.buffer_size)
             found = await self._head(name)
             if found.size != size:
                 raise StagingUnavailableError(f"of the {size} bytes of a result S3 keeps {found.size}")
-            return replace(found, md5=md5)
+            return replace(found, md5=computed)
         except BaseException:
             await self._clear(upload)
             raise
@@ -104,7 +106,8 @@ class S3Staging(Staging):
             raise _not_found(name, error) from error
         modified = answer["LastModified"].timestamp()
         md5 = answer["Metadata"].get("md5", "")
-        return StagedObject(name, answer["ContentLength"], answer["ContentType"], md5, modified)
+        etag = answer.get("ETag", "").strip('"')
+        return StagedObject(name, answer["ContentLength"], answer["ContentType"], md5, modified, etag)
 
     async def _checksum(self, name: str) -> str:
         try:

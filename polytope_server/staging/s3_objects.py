@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError
 
-from polytope_server.staging import StagingUnavailableError
+from polytope_server.staging import ChecksumError, StagingUnavailableError
 from polytope_server.staging.multipart import Window, cut, part_sizes
 from polytope_server.staging.s3_client import S3Client, S3RefusedError
 
@@ -44,10 +44,13 @@ class Upload:
         hashing: ThreadPoolExecutor,
         name: str,
         headers: dict[str, str],
+        expected: str | None,
     ) -> None:
-        """`hashing` has one thread, which keeps the order; `headers` are those of the object."""
+        """`hashing` has one thread, which keeps the order; `headers` are those of the object, `expected` the
+        MD5 sum that it shall have, in hex.
+        """
         self._client, self._window, self._hashing = client, window, hashing
-        self._name, self._headers = name, headers
+        self._name, self._headers, self._expected = name, headers, expected
         self._digest = hashlib.md5(usedforsecurity=False)
         self._upload_id = ""
         self._parts: list[asyncio.Task[dict[str, Any]]] = []
@@ -55,7 +58,10 @@ class Upload:
         self._written: list[str] = []
 
     async def write(self, chunks: AsyncIterator[bytes], part_size: int) -> tuple[int, str]:
-        """Write the chunks; returns the size and the MD5. The last call makes the object appear."""
+        """Write the chunks; returns the size and the MD5. The last call makes the object appear.
+
+        Raises ChecksumError.
+        """
         size = 0
         async for part, last in cut(chunks, part_sizes(part_size)):
             size += len(part)
@@ -71,7 +77,7 @@ class Upload:
 
     async def _put_whole(self, part: bytearray) -> None:
         await self._hash(part)
-        metadata = {"md5": self._digest.hexdigest()}
+        metadata = {"md5": self._sum()}
         await self._put(self._name, part, md5=self._digest.digest(), Metadata=metadata, **self._headers)
 
     async def _put(self, name: str, body: bytes | bytearray, **parameters: Any) -> None:
@@ -80,6 +86,13 @@ class Upload:
 
     def _hash(self, part: bytearray) -> asyncio.Future[None]:
         return asyncio.get_running_loop().run_in_executor(self._hashing, self._digest.update, part)
+
+    def _sum(self) -> str:
+        """The MD5 sum of all that was sent, in hex, if it is the one that was expected."""
+        found = self._digest.hexdigest()
+        if self._expected not in (None, found):
+            raise ChecksumError(f"the data have the MD5 sum {found}, not {self._expected}")
+        return found
 
     def _start(self, call: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Start a call that ends by itself whatever becomes of its caller: a thread cannot be cancelled."""
@@ -115,8 +128,7 @@ class Upload:
 
     async def _complete(self) -> None:
         parts = [await asyncio.shield(part) for part in self._parts]
-        checksum = self._digest.hexdigest().encode()
-        await self._put(checksum_name(self._name), checksum, ContentType="text/plain")
+        await self._put(checksum_name(self._name), self._sum().encode(), ContentType="text/plain")
         self._written.append(self._name)
         try:
             await asyncio.shield(self._start(self._finish(parts)))

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
-from polytope_server.staging import ObjectNotFoundError, StagedObject, Staging, new_object_name
+from polytope_server.staging import ChecksumError, ObjectNotFoundError, StagedObject, Staging, new_object_name
 
 GRIB = "application/x-grib"
 
@@ -51,6 +51,24 @@ class StagingContract:
         assert await staging.stat(made.name) == made
         assert await read(staging, made.name) == data
         assert abs(made.modified - time.time()) < 60
+
+    @pytest.mark.parametrize("size", [0, 5, (17 << 20) + 3])
+    async def test_an_announced_md5_is_checked(self, staging: Staging, size: int) -> None:
+        data = b"x" * size
+        chunks = [data[start : start + (1 << 20)] for start in range(0, size, 1 << 20)]
+        md5 = hashlib.md5(data).hexdigest()  # noqa: S324
+        made = await staging.create(new_object_name("r1", GRIB), chunked(chunks), GRIB, md5)
+        assert (made.size, made.md5) == (size, md5)
+        with pytest.raises(ChecksumError, match=f"{md5}, not {'0' * 32}"):
+            await staging.create(new_object_name("r1", GRIB), chunked(chunks), GRIB, "0" * 32)
+        assert await names(staging) == {made.name}
+        assert await staging.abandoned(time.time() + 60) == 0
+
+    async def test_other_bytes_have_another_tag(self, staging: Staging) -> None:
+        made = [await self._put(staging, data) for data in (b"data", b"DATA")]
+        found = [await staging.stat(each.name) for each in made]
+        assert [each.etag for each in found] == [each.etag for each in made]
+        assert len({each.etag for each in found}) == 2
 
     async def test_a_part_is_read(self, staging: Staging) -> None:
         data = bytes(range(256)) * 40_000

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from polytope_server.asgi import Shell
-from polytope_server.object_store import calls
+from polytope_server.object_store import resources
 from polytope_server.object_store.app import make_application
 from polytope_server.staging.polytope import PolytopeStagingSettings
 
@@ -127,7 +127,7 @@ async def test_more_than_the_disk_has_is_refused_before_it_comes(client: Client)
 
 
 async def test_a_sender_that_stalls_is_given_up(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "_CHUNK_TIME", 0.01)
+    monkeypatch.setattr(resources, "_CHUNK_TIME", 0.01)
     answer = await client("PUT", NAME, [part(b"x" * 2_000_000, more=True)])
     assert (answer.status, answer.message) == (408, "No data came for 0.01 seconds")
     assert client.left() == []
