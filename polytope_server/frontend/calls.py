@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import falcon
@@ -59,6 +60,23 @@ async def read_json(req: falcon.asgi.Request, limit: int) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         refuse(falcon.HTTP_400, _MALFORMED)
+
+
+def text_of(body: Any, key: str) -> str:
+    """A text in the body that must be there. Ends the call with 400 if it is not."""
+    value = body.get(key) if isinstance(body, dict) else None
+    if not isinstance(value, str) or not value:
+        refuse(falcon.HTTP_400, f"HTTP request content is missing '{key}', a string")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        refuse(falcon.HTTP_400, f"The value of '{key}' is not valid Unicode")
+    return value
+
+
+def stamp(seconds: float | None) -> str | None:
+    """A time in an answer (UTC), from seconds since the epoch."""
+    return None if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 async def require_admin(services: Services, req: falcon.asgi.Request) -> Identification:
