@@ -34,9 +34,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             "--realm", type=word, help="the realm of the user (default: that of the identity)"
         )
         command.add_argument("username", type=word)
-    which = revoke.add_mutually_exclusive_group(required=True)
-    which.add_argument("prefix", type=word, nargs="?", help="as `keys list` shows it")
-    which.add_argument("--all", action="store_true", help="all of the user")
+    revoke.add_argument("prefix", type=word, help="as `keys list` shows it, or `all`")
 
 
 def _create(options: argparse.Namespace, settings: Settings, data: Path) -> Command:
@@ -68,7 +66,7 @@ def _revoke(options: argparse.Namespace, settings: Settings, data: Path) -> Comm
     keys, owner = _keys(settings, data), _owner(options, settings, data)
 
     async def work() -> None:
-        if options.all:
+        if options.prefix == "all":
             await keys.revoke_all(owner)
         elif not await keys.revoke(owner, options.prefix):
             # What was given is not repeated: it may be a whole key.

@@ -35,10 +35,13 @@ def answer(resp: falcon.asgi.Response, body: dict[str, Any], status: str = falco
     resp.data = json.dumps(body).encode()
 
 
-async def identify(services: Services, req: falcon.asgi.Request) -> Identification:
-    """Who calls. Ends the call with 401 if the credentials are missing or wrong, 503 if nobody can tell."""
+async def identify(services: Services, req: falcon.asgi.Request, *, anew: bool = False) -> Identification:
+    """Who calls. Ends the call with 401 if the credentials are missing or wrong, 503 if nobody can tell.
+
+    With `anew`, that a process remembers them does not do.
+    """
     try:
-        return await services.authentication.authenticate(req.get_header("authorization"))
+        return await services.authentication.authenticate(req.get_header("authorization"), anew=anew)
     except UnauthenticatedError as error:
         raise falcon.HTTPUnauthorized(description=str(error), challenges=error.challenges) from None
     except AuthenticationUnavailableError as error:

@@ -21,7 +21,8 @@ class KeysResource:
         self._services = services
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        caller, keys, body = await self._admitted(req)
+        # The new key would outlive what is remembered of a user who was removed, or of a revoked key.
+        caller, keys, body = await self._admitted(req, anew=True)
         try:
             made = await keys.create(caller.user, _days(body))
         except RealmNotAllowedError as error:
@@ -51,8 +52,10 @@ class KeysResource:
         await self._services.authentication.forget_user(caller.user.username, caller.user.realm)
         answer(resp, {"message": f"Successfully revoked {number} API keys"})
 
-    async def _admitted(self, req: falcon.asgi.Request) -> tuple[Identification, APIKeys, Any]:
-        caller = await identify(self._services, req)
+    async def _admitted(
+        self, req: falcon.asgi.Request, *, anew: bool = False
+    ) -> tuple[Identification, APIKeys, Any]:
+        caller = await identify(self._services, req, anew=anew)
         body = await read_json(req, self._services.settings.max_body)
         return caller, self._keys(), body
 
