@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import os
 import sys
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -69,11 +68,6 @@ async def with_open(parts: Sequence[Part], work: Callable[[], Awaitable[None]]) 
             await part.open()
             stack.push_async_callback(part.close)
         await work()
-
-
-def date(seconds: float | None) -> str:
-    """A time (UTC), from seconds since the epoch."""
-    return "never" if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def print_table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> None:

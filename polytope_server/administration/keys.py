@@ -11,13 +11,13 @@ from polytope_server.administration.command import (
     Command,
     CommandError,
     add_command,
-    date,
     print_table,
     with_open,
     word,
 )
 from polytope_server.api_keys import APIKeys
 from polytope_server.config import Settings
+from polytope_server.stamps import stamp
 from polytope_server.user import User
 
 
@@ -43,7 +43,7 @@ def _create(options: argparse.Namespace, settings: Settings, data: Path) -> Comm
     async def work() -> None:
         made = await keys.create(owner, options.expiry)
         print(made.key)
-        print(f"It ends {date(made.expires.timestamp())}, and cannot be shown again.", file=sys.stderr)
+        print(f"It ends {stamp(made.expires.timestamp())}, and cannot be shown again.", file=sys.stderr)
 
     return with_open([keys], work)
 
@@ -54,7 +54,7 @@ def _list(options: argparse.Namespace, settings: Settings, data: Path) -> Comman
     async def work() -> None:
         listed = await keys.list_keys(owner)
         rows = (
-            (key["prefix"], date(key["created"]), date(key["expires"]), date(key["last_used"]))
+            (key["prefix"], stamp(key["created"]), stamp(key["expires"]), _used(key["last_used"]))
             for key in listed
         )
         print_table(("prefix", "created", "expires", "last used"), rows)
@@ -73,6 +73,10 @@ def _revoke(options: argparse.Namespace, settings: Settings, data: Path) -> Comm
             raise CommandError(f"no API key of {owner.username} (realm {owner.realm}) has that prefix")
 
     return with_open([keys], work)
+
+
+def _used(seconds: float | None) -> str:
+    return "never" if seconds is None else stamp(seconds)
 
 
 def _keys(settings: Settings, data: Path) -> APIKeys:

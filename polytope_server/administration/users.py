@@ -12,7 +12,6 @@ from polytope_server.administration.command import (
     Command,
     CommandError,
     add_command,
-    date,
     print_table,
     with_open,
     word,
@@ -20,6 +19,7 @@ from polytope_server.administration.command import (
 from polytope_server.config import Settings
 from polytope_server.identity import Identity
 from polytope_server.process import Part
+from polytope_server.stamps import stamp
 
 #: Characters of a line of standard input that are looked at: more than a password may have.
 _LONGEST_LINE = 4096
@@ -45,7 +45,7 @@ def _list(options: argparse.Namespace, settings: Settings, data: Path) -> Comman
 
     async def work() -> None:
         users = await identity.list_users()
-        rows = ((user["username"], ",".join(user["roles"]), date(user["created"])) for user in users)
+        rows = ((user["username"], ",".join(user["roles"]), stamp(user["created"])) for user in users)
         print_table(("user", "roles", "created"), rows)
 
     return with_open([identity], work)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from typing import Any
 
 import falcon
@@ -75,11 +74,6 @@ def text_of(body: Any, key: str) -> str:
     except UnicodeEncodeError:
         refuse(falcon.HTTP_400, f"The value of '{key}' is not valid Unicode")
     return value
-
-
-def stamp(seconds: float | None) -> str | None:
-    """A time in an answer (UTC), from seconds since the epoch."""
-    return None if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 async def require_admin(services: Services, req: falcon.asgi.Request) -> Identification:

@@ -10,8 +10,9 @@ import falcon.asgi
 from polytope_server.api_keys import APIKeys, InvalidExpiryError, RealmNotAllowedError
 from polytope_server.asgi import refuse
 from polytope_server.authentication.manager import Identification
-from polytope_server.frontend.calls import answer, identify, read_json, stamp, text_of
+from polytope_server.frontend.calls import answer, identify, read_json, text_of
 from polytope_server.frontend.services import Services
+from polytope_server.stamps import stamp
 
 
 class KeysResource:
@@ -38,7 +39,7 @@ class KeysResource:
                 "prefix": key["prefix"],
                 "created": stamp(key["created"]),
                 "expires": stamp(key["expires"]),
-                "last_used": stamp(key["last_used"]),
+                "last_used": None if key["last_used"] is None else stamp(key["last_used"]),
             }
             for key in await self._keys().list_keys(caller.user)
         ]

@@ -11,7 +11,7 @@ import falcon.asgi
 
 from polytope_server import accounts
 from polytope_server.asgi import refuse
-from polytope_server.frontend.calls import answer, identify, read_json, require_admin, shown, stamp, text_of
+from polytope_server.frontend.calls import answer, identify, read_json, require_admin, shown, text_of
 from polytope_server.frontend.services import Services
 from polytope_server.identity import (
     Identity,
@@ -20,6 +20,7 @@ from polytope_server.identity import (
     UserExistsError,
     check_password,
 )
+from polytope_server.stamps import stamp
 
 
 class UsersResource:
