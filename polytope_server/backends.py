@@ -48,6 +48,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "plain": "authentication.plain:PlainAuthenticator",
         "sql": "authentication.sql:SQLAuthenticator",
         "mongodb": "authentication.mongodb:MongoDBAuthenticator",
+        "mongoapikey": "authentication.mongoapikey:MongoDBAPIKeyAuthenticator",
         "anonymous": "authentication.anonymous:AnonymousAuthenticator",
         "ecmwfapi": "authentication.ecmwfapi:ECMWFAPIAuthenticator",
         "keycloak": "authentication.keycloak:KeycloakAuthenticator",
@@ -76,6 +77,9 @@ ALIASES = {
     ("api_key", "mongoapikey"): "mongodb",
 }
 
+#: Extras of this package that bring what a back-end needs, where they are not called like it.
+EXTRAS = {"mongoapikey": "mongodb"}
+
 #: Groups of entry points whose name is not that of the concern and an s.
 GROUPS = {"identity": "polytope_server.identities", "notices": "polytope_server.notices"}
 
@@ -84,7 +88,6 @@ NOT_BUILT: dict[str, frozenset[str]] = {
     "request_store": frozenset({"dynamodb"}),
     "queue": frozenset({"sqs"}),
     "metric_store": frozenset({"dynamodb"}),
-    "authenticator": frozenset({"mongoapikey"}),
     "datasource": frozenset({"mars", "webmars", "polytope", "ionbeam", "federated"}),
 }
 
@@ -118,7 +121,7 @@ def load(concern: str, name: str) -> Any:
         concern,
         name,
         lambda: getattr(importlib.import_module(f"polytope_server.{module}"), attribute),
-        f"with `pip install 'polytope-server[{name}]'`",
+        f"with `pip install 'polytope-server[{EXTRAS.get(name, name)}]'`",
     )
 
 

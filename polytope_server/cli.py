@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from polytope_server import __version__, builtin, data_folder, log, process
+from polytope_server.administration.keys import add_parser as add_keys_parser
+from polytope_server.administration.users import add_parser as add_users_parser
 from polytope_server.config import Configuration, ConfigurationError, load
 from polytope_server.config.commands import add_parser as add_config_parser
 from polytope_server.config.loading import SYSTEM_FILE
+from polytope_server.options import add_data, add_files
 
 _HELP = {
     "frontend": "serve the REST API",
@@ -41,17 +44,12 @@ def _parser() -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, text in _HELP.items():
         command = subparsers.add_parser(name, help=text, description=text)
-        command.add_argument(
-            *("-f", "--config"), metavar="FILE", type=Path, action="append", default=[], dest="files",
-            help="configuration file; may be given several times, later files win",
-        )  # fmt: skip
-        command.add_argument(
-            "--data", metavar="DIR", type=Path, default=data_folder.default(),
-            help="folder of the embedded back-ends (default: %(default)s)",
-        )  # fmt: skip
+        add_files(command)
+        add_data(command)
         command.add_argument("--parent", type=int, default=None, help=argparse.SUPPRESS)
         command.set_defaults(run=_run, process=name)
-    add_config_parser(subparsers)
+    for add in (add_config_parser, add_users_parser, add_keys_parser):
+        add(subparsers)
     return parser
 
 

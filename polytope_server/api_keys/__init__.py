@@ -14,6 +14,10 @@ class RealmNotAllowedError(PermissionError):
     """The users of that realm get no keys; the message is for the caller."""
 
 
+class InvalidExpiryError(ValueError):
+    """A new key cannot end so soon or so late; the message is for the caller."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewKey:
     """A key that was just made, and the time (UTC) at which it ends. The only time that it can be read."""
@@ -46,15 +50,16 @@ class APIKeys(ABC):
         """Let go of all resources."""
 
     @abstractmethod
-    async def create(self, user: User) -> NewKey:
-        """A new key (a UUID of version 4) of a user; earlier ones stay valid.
+    async def create(self, user: User, days: int | None = None) -> NewKey:
+        """A new key (a UUID of version 4) of a user, for so many days (None: as many as are allowed).
 
-        Of more live keys than a user may have, the oldest end. Raises :class:`RealmNotAllowedError`.
+        Earlier ones stay valid; of more live keys than a user may have, the oldest end. Raises
+        :class:`RealmNotAllowedError`, :class:`InvalidExpiryError`.
         """
 
     @abstractmethod
-    async def verify(self, key: str) -> tuple[str, str] | None:
-        """User name and realm of the owner; None if the key is unknown, revoked or too old."""
+    async def verify(self, key: str) -> User | None:
+        """The owner, `until` the key ends; None if the key is unknown, revoked or too old."""
 
     @abstractmethod
     async def list_keys(self, user: User) -> list[KeyEntry]:

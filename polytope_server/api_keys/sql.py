@@ -83,7 +83,7 @@ class SQLAPIKeys(StoredAPIKeys):
         return [_key(row) for row in await self._database.read(sql, _owner(user) | {"now": now})]
 
     async def note_use(self, digest: bytes, now: float) -> None:
-        sql = "UPDATE api_keys SET last_used = :now WHERE hash = :hash"
+        sql = "UPDATE api_keys SET last_used = :now WHERE hash = :hash AND COALESCE(last_used, 0) < :now"
         await self._database.write(sql, {"now": now, "hash": digest})
 
     async def delete(self, user: User, prefix: str | None) -> int:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from polytope_server.api_keys import APIKeys, KeyEntry, NewKey, RealmNotAllowedError
+from polytope_server.api_keys import APIKeys, InvalidExpiryError, KeyEntry, NewKey, RealmNotAllowedError
 from polytope_server.authentication import AuthenticationUnavailableError
 from polytope_server.user import User
 
@@ -32,7 +32,12 @@ class StoredAPIKeysSettings(BaseModel):
     allowed_realms: list[str] = Field(
         default_factory=list, description="Realms whose users may create keys (generator only)."
     )
-    expiry: int = Field(365, ge=1, le=36500, description="Days after which a new key ends (generator only).")
+    expiry: int = Field(
+        365,
+        ge=1,
+        le=36500,
+        description="Days after which a new key ends unless its user wants fewer (generator only).",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,7 @@ class StoredAPIKeys(APIKeys):
         self, allowed_realms: Iterable[str], expiry_days: int, clock: Callable[[], float] = time.time
     ) -> None:
         self._realms = frozenset(allowed_realms)
-        self._expiry = timedelta(days=expiry_days)
+        self._days = expiry_days
         self._clock = clock
 
     @abstractmethod
@@ -81,25 +86,28 @@ class StoredAPIKeys(APIKeys):
     async def delete(self, user: User, prefix: str | None) -> int:
         """Remove the keys of a user that begin so (None: all); returns how many."""
 
-    async def create(self, user: User) -> NewKey:
+    async def create(self, user: User, days: int | None = None) -> NewKey:
         if user.realm not in self._realms:
             raise RealmNotAllowedError(f"Not allowed to create an API Key for users in realm {user.realm}")
+        days = self._days if days is None else days
+        if not 1 <= days <= self._days:
+            raise InvalidExpiryError(f"An API key ends after 1 to {self._days} days")
         key = str(uuid.uuid4())
         now = self._clock()
-        expires = datetime.fromtimestamp(now, UTC).replace(second=0, microsecond=0) + self._expiry
+        expires = datetime.fromtimestamp(now, UTC).replace(second=0, microsecond=0) + timedelta(days=days)
         await self.insert(
             StoredKey(_hash(key), key[:_PREFIX], user.username, user.realm, now, expires.timestamp())
         )
         return NewKey(key, expires)
 
-    async def verify(self, key: str) -> tuple[str, str] | None:
+    async def verify(self, key: str) -> User | None:
         now = self._clock()
         found = await self.find(_hash(key), now)
         if found is None:
             return None
         if now - (found.last_used or 0.0) >= _PRECISION:
             await self._note_use(found, now)
-        return found.username, found.realm
+        return User(found.username, found.realm, until=found.expires)
 
     async def _note_use(self, key: StoredKey, now: float) -> None:
         try:

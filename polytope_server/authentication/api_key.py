@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from polytope_server.api_keys import APIKeys
-from polytope_server.authentication import Authenticator
+from polytope_server.authentication import Authenticator, AuthenticatorSettings
 from polytope_server.user import User
 
 
@@ -15,8 +15,8 @@ class APIKeyAuthenticator(Authenticator):
     scheme = "Bearer"
     hint = "API key"
 
-    def __init__(self, keys: APIKeys, data: Path) -> None:
-        super().__init__("polytope", None, data)
+    def __init__(self, realm: str, settings: AuthenticatorSettings | None, data: Path, keys: APIKeys) -> None:
+        super().__init__(realm, settings, data)
         self._keys = keys
 
     async def open(self) -> None:
@@ -26,5 +26,4 @@ class APIKeyAuthenticator(Authenticator):
         await self._keys.close()
 
     async def authenticate(self, credentials: str) -> User | None:
-        owner = await self._keys.verify(credentials)
-        return None if owner is None else User(*owner)
+        return await self._keys.verify(credentials)

@@ -32,7 +32,7 @@ def authenticators(settings: Settings, data: Path) -> list[Authenticator]:
     if keys is not None:
         factory, checked = _chosen("api_key", "api-keys.authenticator", keys)
         store: APIKeys = factory(checked, data)
-        found.append(APIKeyAuthenticator(store, data))
+        found.append(APIKeyAuthenticator("polytope", None, data, store))
     if settings.federation:
         found.append(Federation(settings.federation, data))
     service = settings.authentication.get(AUTH_O_TRON)

@@ -115,9 +115,10 @@ class Authentication:
         self._refused.clear()
         await self._opened.aclose()
 
-    async def authenticate(self, authorization: str | None) -> Identification:
+    async def authenticate(self, authorization: str | None, *, anew: bool = False) -> Identification:
         """Who makes a call with this Authorization header (None: without one).
 
+        `anew` is for what outlives the memory, such as a new API key: nobody is who was verified before only.
         Raises :class:`UnauthenticatedError` if the credentials are missing or wrong, and
         :class:`AuthenticationUnavailableError` if none is right and some cannot be checked now.
         """
@@ -127,13 +128,15 @@ class Authentication:
         key = hashlib.blake2b(
             authorization.encode("utf-8", "surrogatepass"), key=self._process_key, digest_size=32
         ).digest()
+        if anew:
+            self._known.pop(key, None)
         known = self._known.get(key)
         if known is not None:
             return known.identification
         if key in self._refused:
             raise self._refusal(_WRONG)
         credentials = header.split(authorization) if authorization.strip() else [header.Credential("", "")]
-        known = await self._first(credentials)
+        known = await self._first(credentials, anew)
         if known is None:
             message = self._reason(credentials)
             if message == _WRONG:
@@ -167,12 +170,12 @@ class Authentication:
         shown = next((scheme for scheme in schemes if scheme and "expired" not in scheme.lower()), None)
         return f'No authentication providers for authentication type "{shown}"' if shown else _UNREADABLE
 
-    async def _first(self, credentials: list[header.Credential]) -> _Known | None:
+    async def _first(self, credentials: list[header.Credential], anew: bool) -> _Known | None:
         """What the first of the credentials that is right says."""
         unavailable: AuthenticationUnavailableError | None = None
         for scheme, word in dict.fromkeys(credentials):
             try:
-                known = await self._verified(scheme.lower(), word)
+                known = await self._verified(scheme.lower(), word, anew)
             except AuthenticationUnavailableError as error:
                 unavailable = error
                 continue
@@ -182,8 +185,8 @@ class Authentication:
             raise unavailable
         return None
 
-    async def _verified(self, scheme: str, word: str) -> _Known | None:
-        """Who a credential belongs to, from the cache if somebody verified it lately."""
+    async def _verified(self, scheme: str, word: str, anew: bool) -> _Known | None:
+        """Who a credential belongs to, from the cache if somebody verified it lately, unless `anew`."""
         if scheme not in self._methods:
             return None
         if not self._deployment_key:
@@ -196,6 +199,8 @@ class Authentication:
             return None if user is None else _document(user, min(self._clock() + self._seconds, user.until))
 
         if self._seconds > 0:
+            if anew:
+                await self._cache.delete(cache_key)
             document: Any = await self._cache.get_or_make(cache_key, self._seconds, make)
             if document is not None and document["until"] <= self._clock():
                 # The credentials ended before the cache forgets who showed them.

@@ -32,6 +32,7 @@ class Passwords:
         """`hasher` says how dear a new hash is; by default as the library recommends."""
         self._hasher = hasher or argon2.PasswordHasher()
         self._dummy = _dummy(self._hasher)
+        self._today = argon2.extract_parameters(self._dummy)
 
     async def hash(self, password: str) -> str:
         """The hash to keep of a password."""
@@ -53,8 +54,19 @@ class Passwords:
             return False
 
     def needs_rehash(self, stored: str) -> bool:
-        """Whether a hash was made with other parameters than those of today."""
-        return self._hasher.check_needs_rehash(stored)
+        """Whether a hash is weaker than one of today: of another kind, or with less memory or work.
+
+        One that is stronger, which an operator may have made, stays.
+        """
+        kept, today = argon2.extract_parameters(stored), self._today
+        return (
+            kept.type != today.type
+            or kept.version < today.version
+            or kept.memory_cost < today.memory_cost
+            or kept.memory_cost * kept.time_cost < today.memory_cost * today.time_cost
+            or kept.salt_len < today.salt_len
+            or kept.hash_len < today.hash_len
+        )
 
 
 def _dummy(hasher: argon2.PasswordHasher) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from pathlib import Path
 
 import yaml
 
+from polytope_server import options
 from polytope_server.config.loading import load
 from polytope_server.config.masking import mask
 from polytope_server.config.problems import ConfigurationError
@@ -27,16 +27,13 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, run in (("check", _check), ("show", _show), ("schema", _schema)):
         command = commands.add_parser(name, help=_HELP[name], description=_HELP[name])
-        command.add_argument(
-            *("-f", "--config"), metavar="FILE", type=Path, action="append", default=[], dest="files",
-            help="configuration file; may be given several times, later files win",
-        )  # fmt: skip
+        options.add_files(command)
         command.set_defaults(run=run)
 
 
-def _check(options: argparse.Namespace) -> int:
+def _check(chosen: argparse.Namespace) -> int:
     try:
-        configuration = load(options.files)
+        configuration = load(chosen.files)
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 1
@@ -46,9 +43,9 @@ def _check(options: argparse.Namespace) -> int:
     return 0
 
 
-def _show(options: argparse.Namespace) -> int:
+def _show(chosen: argparse.Namespace) -> int:
     try:
-        settings = load(options.files).settings
+        settings = load(chosen.files).settings
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 1
@@ -57,6 +54,6 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
-def _schema(options: argparse.Namespace) -> int:
+def _schema(chosen: argparse.Namespace) -> int:
     print(json.dumps(json_schema(), indent=2))
     return 0

@@ -26,7 +26,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 def json_schema() -> Schema:
     """The schema, in the dialect 2020-12."""
-    concerns = {concern: installed(concern) for concern in backends.BUILT_IN}
+    concerns = {concern: _with_aliases(concern, installed(concern)) for concern in backends.BUILT_IN}
     sections: list[type[BaseModel]] = [
         *(Settings, DataSourceSection, RealmSettings, APIKeysSettings, AuthOTronSettings)
     ]
@@ -54,6 +54,11 @@ def installed(concern: str) -> dict[str, type[BaseModel]]:
         except backends.UnknownBackendError:
             continue
     return found
+
+
+def _with_aliases(concern: str, models: dict[str, type[BaseModel]]) -> dict[str, type[BaseModel]]:
+    aliases = {alias: name for (of, alias), name in backends.ALIASES.items() if of == concern}
+    return models | {alias: models[name] for alias, name in aliases.items() if name in models}
 
 
 class WithFactories(GenerateJsonSchema):

@@ -1,22 +1,15 @@
-"""The smaller routes: test, collections, user, keys and users (REST v1, 3.1 to 3.3, 3.10, 3.11)."""
+"""The smaller routes: test, collections and user (REST v1, 3.1 to 3.3)."""
 
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import falcon
 import falcon.asgi
 
-from polytope_server.api_keys import RealmNotAllowedError
-from polytope_server.asgi import refuse
-from polytope_server.frontend.calls import answer, identify, read_json, require_admin, shown
+from polytope_server.frontend.calls import answer, identify
 from polytope_server.frontend.services import Services
-from polytope_server.identity import Identity, InvalidUserError, UnknownUserError, UserExistsError
 from polytope_server.request import LIVE
-from polytope_server.user import User
-
-_NO_IDENTITY = "This Polytope server is not configured with identity management."
 
 
 class TestResource:
@@ -51,70 +44,3 @@ class UserResource:
         caller = await identify(self._services, req)
         live = await self._services.store.count(user_id=caller.user.id, statuses=LIVE)
         answer(resp, {"live requests": str(live)})
-
-
-class KeysResource:
-    """`POST /auth/keys`: a new API key for the caller."""
-
-    def __init__(self, services: Services) -> None:
-        self._services = services
-
-    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        caller = await identify(self._services, req)
-        await read_json(req, self._services.settings.max_body)
-        if self._services.api_keys is None:
-            refuse(falcon.HTTP_501, "API key generation is not enabled.")
-        try:
-            made = await self._services.api_keys.create(caller.user)
-        except RealmNotAllowedError as error:
-            refuse(falcon.HTTP_403, str(error))
-        answer(resp, {"key": made.key, "expires": made.expires.strftime("%Y-%m-%dT%H:%M:00Z")})
-
-
-class UsersResource:
-    """`POST` and `DELETE /auth/users`: administrators add and remove users."""
-
-    def __init__(self, services: Services) -> None:
-        self._services = services
-
-    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        identity, body = await self._admitted(req)
-        username, password, role = (_string(body, key) for key in ("username", "password", "role"))
-        try:
-            await identity.add_user(username, password, [role])
-        except UserExistsError:
-            refuse(falcon.HTTP_409, "Username already registered")
-        except InvalidUserError as error:
-            refuse(falcon.HTTP_400, str(error))
-        # Who was refused a moment ago is let in at once.
-        await self._services.authentication.forget_user(username, identity.realm)
-        answer(resp, {"message": "Successfully added user"})
-
-    async def on_delete(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        identity, body = await self._admitted(req)
-        username = _string(body, "username")
-        try:
-            await identity.remove_user(username)
-        except UnknownUserError:
-            refuse(falcon.HTTP_404, f"User {shown(username)} does not exist")
-        if self._services.api_keys is not None:
-            await self._services.api_keys.revoke_all(User(username, identity.realm))
-        await self._services.authentication.forget_user(username, identity.realm)
-        answer(resp, {"message": "Successfully removed user"})
-
-    async def _admitted(self, req: falcon.asgi.Request) -> tuple[Identity, Any]:
-        await require_admin(self._services, req)
-        if self._services.identity is None:
-            refuse(falcon.HTTP_501, _NO_IDENTITY)
-        return self._services.identity, await read_json(req, self._services.settings.max_body)
-
-
-def _string(body: Any, key: str) -> str:
-    value = body.get(key) if isinstance(body, dict) else None
-    if not isinstance(value, str) or not value:
-        refuse(falcon.HTTP_400, f"HTTP request content is missing '{key}', a string")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        refuse(falcon.HTTP_400, f"The value of '{key}' is not valid Unicode")
-    return value

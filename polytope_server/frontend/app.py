@@ -16,16 +16,16 @@ from polytope_server.asgi import ClientGoneError, Event, Receive, Scope, Send, S
 from polytope_server.config import Configuration
 from polytope_server.frontend.account import (
     CollectionsResource,
-    KeysResource,
     TestResource,
     UserResource,
-    UsersResource,
 )
 from polytope_server.frontend.calls import PREFIX
 from polytope_server.frontend.downloads import DownloadLinkResource, DownloadResource
+from polytope_server.frontend.keys import KeysResource
 from polytope_server.frontend.requests import RequestResource, RequestsResource
 from polytope_server.frontend.services import Services
 from polytope_server.frontend.uploads import UploadResource
+from polytope_server.frontend.users import PasswordResource, UsersResource
 from polytope_server.unavailable import UnavailableError
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ _HEADERS = [
     (b"access-control-allow-origin", b"*"),
 ]
 _PREFLIGHT = [
-    (b"access-control-allow-methods", b"GET, HEAD, POST, DELETE, OPTIONS"),
+    (b"access-control-allow-methods", b"GET, HEAD, POST, PATCH, DELETE, OPTIONS"),
     (b"access-control-allow-headers", b"*, Authorization"),
     (b"access-control-max-age", b"86400"),
 ]
@@ -98,6 +98,7 @@ def make_falcon(services: Services) -> falcon.asgi.App[Any, Any]:
         "/uploads/{request_id}": UploadResource(services),
         "/auth/keys": KeysResource(services),
         "/auth/users": UsersResource(services),
+        "/auth/password": PasswordResource(services),
     }
     for path, resource in routes.items():
         app.add_route(f"{PREFIX}{path}", resource)

@@ -34,10 +34,13 @@ def answer(resp: falcon.asgi.Response, body: dict[str, Any], status: str = falco
     resp.data = json.dumps(body).encode()
 
 
-async def identify(services: Services, req: falcon.asgi.Request) -> Identification:
-    """Who calls. Ends the call with 401 if the credentials are missing or wrong, 503 if nobody can tell."""
+async def identify(services: Services, req: falcon.asgi.Request, *, anew: bool = False) -> Identification:
+    """Who calls. Ends the call with 401 if the credentials are missing or wrong, 503 if nobody can tell.
+
+    With `anew`, that a process remembers them does not do.
+    """
     try:
-        return await services.authentication.authenticate(req.get_header("authorization"))
+        return await services.authentication.authenticate(req.get_header("authorization"), anew=anew)
     except UnauthenticatedError as error:
         raise falcon.HTTPUnauthorized(description=str(error), challenges=error.challenges) from None
     except AuthenticationUnavailableError as error:
@@ -59,6 +62,18 @@ async def read_json(req: falcon.asgi.Request, limit: int) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         refuse(falcon.HTTP_400, _MALFORMED)
+
+
+def text_of(body: Any, key: str) -> str:
+    """A text in the body that must be there. Ends the call with 400 if it is not."""
+    value = body.get(key) if isinstance(body, dict) else None
+    if not isinstance(value, str) or not value:
+        refuse(falcon.HTTP_400, f"HTTP request content is missing '{key}', a string")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        refuse(falcon.HTTP_400, f"The value of '{key}' is not valid Unicode")
+    return value
 
 
 async def require_admin(services: Services, req: falcon.asgi.Request) -> Identification:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from polytope_server import accounts
 from polytope_server.api_keys import APIKeys
 from polytope_server.authentication.manager import Authentication
 from polytope_server.caching import Cache
@@ -58,15 +59,8 @@ class Services:
         self.staging: Staging = create_backend("staging", settings.staging, data)
         self.cache: Cache = create_backend("caching", settings.caching, data)
         self.authentication = Authentication(settings, data, self.cache)
-        self.identity: Identity | None = (
-            create_backend("identity", settings.identity, data) if settings.identity else None
-        )
-        generator = settings.api_keys.get("generator")
-        self.api_keys: APIKeys | None = (
-            create_backend("api_key", {generator["type"]: _without_type(generator)}, data)
-            if generator
-            else None
-        )
+        self.identity: Identity | None = accounts.identity(settings, data)
+        self.api_keys: APIKeys | None = accounts.api_keys(settings, data)
         self.waiters = Waiters()
         self._stack = AsyncExitStack()
         self._stop = asyncio.Event()
@@ -103,7 +97,3 @@ class Services:
         if self._opening is not None:
             await asyncio.gather(self._opening, return_exceptions=True)
         await self._stack.aclose()
-
-
-def _without_type(keys: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in keys.items() if key != "type"}

@@ -62,12 +62,19 @@ class Identity(ABC):
         """Replace a password. Raises :class:`InvalidUserError`, :class:`UnknownUserError`."""
 
     @abstractmethod
+    async def change_password(self, username: str, current: str, new: str) -> bool:
+        """Replace a password by a user who knows it, and only while it is still that one.
+
+        False if `current` is wrong or there is no such user. Raises :class:`InvalidUserError`.
+        """
+
+    @abstractmethod
     async def set_roles(self, username: str, roles: Sequence[str]) -> None:
         """Replace the roles. Raises :class:`InvalidUserError`, :class:`UnknownUserError`."""
 
     @abstractmethod
     async def list_users(self) -> list[UserEntry]:
-        """All users, by name."""
+        """All users, by name (by code points), without passwords or hashes."""
 
     @abstractmethod
     async def roles_of(self, username: str) -> list[str] | None:

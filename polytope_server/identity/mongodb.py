@@ -1,8 +1,9 @@
 """Users in MongoDB.
 
 A document has realm and name of its user as `_id`, which makes them unique. Those of the earlier server,
-which have another kind of `_id` and passwords that cannot be used, are neither read nor changed: those users
-are to be added anew.
+which have another kind of `_id`, are neither read nor changed: what it kept as the hash of a password begins
+with the password itself, in clear, so that everybody who saw the database or a copy of it knows them. Those
+users are to be added anew, with new passwords.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bson.max_key import MaxKey
-from bson.min_key import MinKey
 from pydantic import Field
 from pymongo.errors import DuplicateKeyError
 
@@ -66,6 +66,7 @@ class MongoDBIdentity(StoredIdentity):
         await self._users.open(self.add_extra_users)
 
     async def close(self) -> None:
+        await self.end_renewals()
         await self._users.close()
 
     async def find(self, username: str) -> StoredUser | None:
@@ -73,10 +74,10 @@ class MongoDBIdentity(StoredIdentity):
             found = await users.find_one({"_id": self._id(username)})
         return None if found is None else _user(found)
 
-    async def find_all(self) -> list[StoredUser]:
-        of_realm = {"$gt": self._id(MinKey()), "$lt": self._id(MaxKey())}
+    async def find_page(self, after: str, limit: int) -> list[StoredUser]:
+        page = {"$gt": self._id(after), "$lt": self._id(MaxKey())}
         with self._users.use() as users:
-            return [_user(found) async for found in users.find({"_id": of_realm}).sort("_id")]
+            return [_user(found) async for found in users.find({"_id": page}).sort("_id").limit(limit)]
 
     async def insert(self, user: StoredUser) -> bool:
         document = asdict(user)

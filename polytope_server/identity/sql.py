@@ -68,6 +68,7 @@ class SQLIdentity(StoredIdentity):
             raise
 
     async def close(self) -> None:
+        await self.end_renewals()
         await self._database.close()
 
     async def find(self, username: str) -> StoredUser | None:
@@ -75,9 +76,12 @@ class SQLIdentity(StoredIdentity):
         rows = await self._database.read(sql, self._named(username))
         return _user(rows[0]) if rows else None
 
-    async def find_all(self) -> list[StoredUser]:
-        sql = f"SELECT {_COLUMNS} FROM users WHERE realm = :realm ORDER BY username"
-        return [_user(row) for row in await self._database.read(sql, {"realm": self.realm})]
+    async def find_page(self, after: str, limit: int) -> list[StoredUser]:
+        sql = (
+            f"SELECT {_COLUMNS} FROM users WHERE realm = :realm AND username > :username "
+            "ORDER BY username LIMIT :limit"
+        )
+        return [_user(row) for row in await self._database.read(sql, self._named(after) | {"limit": limit})]
 
     async def insert(self, user: StoredUser) -> bool:
         parameters = self._named(user.username) | {

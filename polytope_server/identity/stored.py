@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from abc import abstractmethod
@@ -22,6 +23,8 @@ from polytope_server.identity import (
     check_username,
 )
 
+#: Users that are read at a time: what embedded databases read holds up everything else.
+_PAGE = 500
 _log = logging.getLogger(__name__)
 
 
@@ -81,14 +84,16 @@ class StoredIdentity(Identity):
         self._extra = extra_users
         self._passwords = passwords or Passwords()
         self._clock = clock
+        self._renewals: dict[str, asyncio.Task[None]] = {}
+        self._one_at_a_time = asyncio.Semaphore()
 
     @abstractmethod
     async def find(self, username: str) -> StoredUser | None:
         """The user of that name."""
 
     @abstractmethod
-    async def find_all(self) -> list[StoredUser]:
-        """All users of the realm, by name."""
+    async def find_page(self, after: str, limit: int) -> list[StoredUser]:
+        """The first users of the realm whose names come after that one, by name (by code points)."""
 
     @abstractmethod
     async def insert(self, user: StoredUser) -> bool:
@@ -136,15 +141,27 @@ class StoredIdentity(Identity):
         ):
             raise _unknown(username)
 
+    async def change_password(self, username: str, current: str, new: str) -> bool:
+        check_password(new)
+        replacement = await self._passwords.hash(new)
+        # What is replaced is what was verified. If it has changed meanwhile, maybe only by a log-in that
+        # renewed the hash, it is verified anew.
+        while user := await self._verified(username, current):
+            if await self.replace_password(username, replacement, user.password):
+                return True
+        return False
+
     async def set_roles(self, username: str, roles: Sequence[str]) -> None:
         check_roles(roles)
         if not _is_text(username) or not await self.replace_roles(username, roles):
             raise _unknown(username)
 
     async def list_users(self) -> list[UserEntry]:
+        users: list[StoredUser] = []
+        while page := await self.find_page(users[-1].username if users else "", _PAGE):
+            users += page
         return [
-            {"username": user.username, "roles": list(user.roles), "created": user.created}
-            for user in await self.find_all()
+            {"username": user.username, "roles": list(user.roles), "created": user.created} for user in users
         ]
 
     async def roles_of(self, username: str) -> list[str] | None:
@@ -152,20 +169,34 @@ class StoredIdentity(Identity):
         return None if user is None else list(user.roles)
 
     async def verify(self, username: str, password: str) -> list[str] | None:
+        user = await self._verified(username, password)
+        if user is None:
+            return None
+        if username not in self._renewals and self._passwords.needs_rehash(user.password):
+            # Beside the log-in, which does not wait for it.
+            self._renewals[username] = renewal = asyncio.create_task(self._renew(user, password))
+            renewal.add_done_callback(lambda _: self._renewals.pop(username))
+        return list(user.roles)
+
+    async def end_renewals(self) -> None:
+        """Give up the hashes that are being renewed, to be called by `close`: another log-in will do it."""
+        renewals = list(self._renewals.values())
+        for renewal in renewals:
+            renewal.cancel()
+        await asyncio.gather(*renewals, return_exceptions=True)
+
+    async def _verified(self, username: str, password: str) -> StoredUser | None:
         user = await self._found(username)
         right = await self._passwords.verify(None if user is None else user.password, password)
-        if user is None or not right:
-            return None
-        if self._passwords.needs_rehash(user.password):
-            await self._rehash(user, password)
-        return list(user.roles)
+        return user if right else None
 
     async def _found(self, username: str) -> StoredUser | None:
         return await self.find(username) if _is_text(username) else None
 
-    async def _rehash(self, user: StoredUser, password: str) -> None:
+    async def _renew(self, user: StoredUser, password: str) -> None:
         try:
-            new = await self._passwords.hash(password)
+            async with self._one_at_a_time:  # most of the threads are for log-ins
+                new = await self._passwords.hash(password)
             # Only in place of what was verified: a password set meanwhile stays.
             await self.replace_password(user.username, new, user.password)
         except AuthenticationUnavailableError:

@@ -7,7 +7,7 @@ from datetime import UTC
 
 import pytest
 
-from polytope_server.api_keys import APIKeys, RealmNotAllowedError
+from polytope_server.api_keys import APIKeys, InvalidExpiryError, RealmNotAllowedError
 from polytope_server.testing.caching import PassTime
 from polytope_server.user import User
 
@@ -27,7 +27,7 @@ class APIKeysContract:
         assert uuid.UUID(made.key).version == 4
         assert str(uuid.UUID(made.key)) == made.key
         assert made.key not in repr(made)
-        assert await api_keys.verify(made.key) == ("alice", "allowed")
+        assert await api_keys.verify(made.key) == _ALICE
 
     async def test_the_end_is_in_whole_minutes(self, api_keys: APIKeys) -> None:
         made = await api_keys.create(_ALICE)
@@ -39,9 +39,24 @@ class APIKeysContract:
     async def test_a_key_ends(self, api_keys: APIKeys, pass_time: PassTime) -> None:
         made = await api_keys.create(_ALICE)
         await pass_time(365 * _DAY - 61)
-        assert await api_keys.verify(made.key) is not None
+        owner = await api_keys.verify(made.key)
+        assert owner is not None
+        assert owner.until == made.expires.timestamp()
         await pass_time(62)
         assert await api_keys.verify(made.key) is None
+        assert await api_keys.list_keys(_ALICE) == []
+
+    async def test_a_key_ends_sooner_if_its_user_wants(self, api_keys: APIKeys, pass_time: PassTime) -> None:
+        made = await api_keys.create(_ALICE, 2)
+        (entry,) = await api_keys.list_keys(_ALICE)
+        assert 2 * _DAY - 60 < entry["expires"] - entry["created"] <= 2 * _DAY
+        await pass_time(2 * _DAY + 1)
+        assert await api_keys.verify(made.key) is None
+
+    @pytest.mark.parametrize("days", [-1, 0, 366, 10**20])
+    async def test_a_key_ends_when_it_may(self, api_keys: APIKeys, days: int) -> None:
+        with pytest.raises(InvalidExpiryError, match="1 to 365 days"):
+            await api_keys.create(_ALICE, days)
         assert await api_keys.list_keys(_ALICE) == []
 
     @pytest.mark.parametrize("key", ["", "x", str(uuid.uuid4()), "' OR 1=1 --", "\ud800", "é" * 4000])

@@ -37,6 +37,9 @@ ALICE = basic("alice", "alice's password")["Authorization"]
 BOB = basic("bob", "bob's password")["Authorization"]
 GRACE = "EmailKey grace@example.org:0123456789abcdef0123456789abcdef"
 PEER = "Federation shared-between-two-servers:somebody:test"
+JSON = {"Content-Type": "application/json"}
+#: A time in an answer.
+STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
@@ -99,8 +102,9 @@ def test_an_unknown_path_outside_of_the_api_is_404(alice: Caller, server: Standa
         ("DELETE", f"/uploads/{UNKNOWN}", {"GET", "POST"}),
         ("POST", f"/downloads/{UNKNOWN}", {"GET"}),
         ("DELETE", f"/downloads/{UNKNOWN}/x.bin", {"GET"}),
-        ("GET", "/auth/keys", {"POST"}),
-        ("GET", "/auth/users", {"POST", "DELETE"}),
+        ("PUT", "/auth/keys", {"GET", "POST", "DELETE"}),
+        ("PUT", "/auth/users", {"GET", "POST", "PATCH", "DELETE"}),
+        ("GET", "/auth/password", {"POST"}),
     ],
 )
 def test_a_wrong_method_is_405_with_the_right_ones(
@@ -115,7 +119,8 @@ def test_a_wrong_method_is_405_with_the_right_ones(
 @pytest.mark.parametrize(
     "path",
     ["/test", "/user", "/collections", "/requests", "/requests/echo", f"/uploads/{UNKNOWN}",
-     f"/downloads/{UNKNOWN}", f"/downloads/{UNKNOWN}/x.bin", "/auth/keys", "/auth/users"],
+     f"/downloads/{UNKNOWN}", f"/downloads/{UNKNOWN}/x.bin", "/auth/keys", "/auth/users",
+     "/auth/password"],
 )  # fmt: skip
 def test_options_lists_the_methods_and_allows_other_origins_without_credentials(
     nobody: Caller, path: str
@@ -123,7 +128,7 @@ def test_options_lists_the_methods_and_allows_other_origins_without_credentials(
     answer = nobody("OPTIONS", path, headers={"Origin": "https://elsewhere.example"})
     assert (answer.status_code, answer.content) == (200, b"")
     assert allowed(answer) - {"OPTIONS"}
-    assert {"GET", "HEAD", "POST", "DELETE"} <= {
+    assert {"GET", "HEAD", "POST", "PATCH", "DELETE"} <= {
         method.strip() for method in answer.headers["Access-Control-Allow-Methods"].split(",")
     }
     assert "authorization" in answer.headers["Access-Control-Allow-Headers"].lower()
@@ -262,9 +267,14 @@ def test_missing_and_wrong_credentials_are_401_with_a_challenge_for_each_scheme(
         ("GET", f"/uploads/{UNKNOWN}"),
         ("POST", f"/uploads/{UNKNOWN}"),
         ("GET", f"/downloads/{UNKNOWN}"),
+        ("GET", "/auth/keys"),
         ("POST", "/auth/keys"),
+        ("DELETE", "/auth/keys"),
+        ("GET", "/auth/users"),
         ("POST", "/auth/users"),
+        ("PATCH", "/auth/users"),
         ("DELETE", "/auth/users"),
+        ("POST", "/auth/password"),
     ],
 )
 def test_every_route_but_test_and_the_links_asks_for_credentials(
@@ -1189,9 +1199,14 @@ def test_the_limits_of_bodies_and_uploads_can_be_set(
 
 
 def test_keys_and_users_are_501_where_they_are_not_configured(call: Callers) -> None:
-    assert message(call("alice").post("/auth/keys", {})) == (501, "API key generation is not enabled.")
-    answer = call("root").post("/auth/users", {"username": "x", "password": "y", "role": "z"})
-    assert message(answer) == (501, "This Polytope server is not configured with identity management.")
+    for method in ("GET", "POST", "DELETE"):
+        answer = call("alice")(method, "/auth/keys", json={})
+        assert message(answer) == (501, "API key generation is not enabled.")
+    off = (501, "This Polytope server is not configured with identity management.")
+    for method in ("GET", "POST", "PATCH", "DELETE"):
+        new = {"username": "x", "password": "y", "role": "z"}
+        assert message(call("root")(method, "/auth/users", json=new)) == off
+    assert message(call("alice").post("/auth/password", {})) == off
 
 
 @pytest.fixture(scope="module")
@@ -1271,12 +1286,37 @@ def test_a_user_is_added_logs_in_holds_the_role_and_is_removed(at_extras: Caller
     assert heidi.get("/requests").json() == {"message": []}
     assert at_extras(None, **basic("heidi", "wrong")).get("/user").status_code == 401
     key = heidi.post("/auth/keys", {}).json()["key"]
+    (listed,) = [user for user in root.get("/auth/users").json()["message"] if user["username"] == "heidi"]
+    assert listed.keys() == {"username", "roles", "created"}
+    assert listed["roles"] == ["scientist"]
+    assert re.fullmatch(STAMP, listed["created"])
     answer = root.delete("/auth/users", json={"username": "heidi"})
     assert message(answer) == (200, "Successfully removed user")
     answer = root.delete("/auth/users", json={"username": "heidi"})
     assert message(answer) == (404, "User heidi does not exist")
     assert heidi.get("/user").status_code == 401
     assert at_extras(None, Authorization=f"Bearer {key}").get("/user").status_code == 401
+
+
+def test_the_calls_of_polytope_admin(at_extras: Callers) -> None:
+    """`polytope-admin login root`, `create user`, `delete user`, as it sends them."""
+    login = at_extras(None, **basic("root", "root's password")).post("/auth/keys", {})
+    assert login.status_code == 200
+    key = login.json()["key"]
+    password = basic("root", "root's password")["Authorization"]
+    headers = [f"Bearer {key}", f"EmailKey root@example.org:{key}, Bearer {key}", f"Bearer {key}, {password}"]
+    for number, header in enumerate(headers):
+        admin = at_extras(None, Authorization=header)
+        assert admin.get("/test").status_code == 200
+        name = f"laura{number}"
+        new = {"username": name, "password": "secret of laura", "role": "guest", "group": "x"}
+        answer = admin.post("/auth/users", {**new, "soft_limit": "1", "hard_limit": "10"})
+        assert message(answer) == (200, "Successfully added user")
+        laura = at_extras(None, **basic(name, "secret of laura"))
+        assert laura.get("/user").status_code == 200
+        answer = admin.delete("/auth/users", json={"username": name})
+        assert message(answer) == (200, "Successfully removed user")
+        assert laura.get("/user").status_code == 401
 
 
 @pytest.mark.parametrize("missing", ["username", "password", "role"])
@@ -1291,7 +1331,7 @@ def test_a_user_without_one_of_the_three_is_refused(at_extras: Callers, missing:
 
 @pytest.mark.parametrize("body", [None, [], "x", 5])
 def test_users_that_are_no_object_are_refused(at_extras: Callers, body: Any) -> None:
-    for method in ("POST", "DELETE"):
+    for method in ("POST", "PATCH", "DELETE"):
         answer = at_extras("root")(
             method, "/auth/users", data=json.dumps(body), headers={"Content-Type": "application/json"}
         )
@@ -1301,9 +1341,132 @@ def test_users_that_are_no_object_are_refused(at_extras: Callers, body: Any) -> 
 def test_users_are_managed_by_administrators_only(at_extras: Callers) -> None:
     new = {"username": "judy", "password": "x", "role": "scientist"}
     for caller in (at_extras("alice"), at_extras(None)):
-        for method in ("POST", "DELETE"):
+        for method in ("GET", "POST", "PATCH", "DELETE"):
             answer = caller(method, "/auth/users", json=new)
             assert message(answer) == (403, "Not authorized to access this resource.")
+
+
+@pytest.fixture
+def kept(at_extras: Callers) -> Iterator[dict[str, str]]:
+    """The headers of a user whom the server keeps."""
+    new = {"username": "kim", "password": "secret of kim", "role": "scientist"}
+    assert at_extras("root").post("/auth/users", new).status_code == 200
+    yield basic("kim", "secret of kim")
+    at_extras("root").delete("/auth/users", json={"username": "kim"})
+
+
+def test_an_administrator_changes_roles_and_password(at_extras: Callers, kept: dict[str, str]) -> None:
+    root, kim = at_extras("root"), at_extras(None, **kept)
+    assert kim.get("/collections").json() == {"message": ["echo"]}
+    changes = {"username": "kim", "roles": ["guest", "other"]}
+    assert message(root("PATCH", "/auth/users", json=changes)) == (200, "Successfully changed user")
+    assert kim.get("/collections").json() == {"message": []}
+    (listed,) = [user for user in root.get("/auth/users").json()["message"] if user["username"] == "kim"]
+    assert listed["roles"] == ["guest", "other"]
+    changes = {"username": "kim", "password": "new secret", "roles": ["scientist"]}
+    assert root("PATCH", "/auth/users", json=changes).status_code == 200
+    assert kim.get("/user").status_code == 401
+    renewed = at_extras(None, **basic("kim", "new secret"))
+    assert renewed.get("/collections").json() == {"message": ["echo"]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({}, 400),
+        ({"roles": "admin"}, 400),
+        ({"roles": [1]}, 400),
+        ({"roles": [""]}, 400),
+        ({"roles": ["a"], "password": ""}, 400),
+        ({"roles": ["a"], "password": "x" * 1025}, 400),
+        ({"roles": ["a\nb"], "password": "new secret"}, 400),
+        ({"roles": ["a"], "username": "nobody"}, 404),
+        ({"password": "new secret", "username": "nobody"}, 404),
+        ({"roles": ["a"], "username": ""}, 400),
+    ],
+)
+def test_a_change_that_is_refused_changes_nothing(
+    at_extras: Callers, kept: dict[str, str], changes: dict[str, Any], status: int
+) -> None:
+    answer = at_extras("root")("PATCH", "/auth/users", json={"username": "kim", **changes})
+    assert message(answer)[0] == status
+    assert at_extras(None, **kept).get("/collections").json() == {"message": ["echo"]}
+
+
+def test_a_user_changes_the_password(at_extras: Callers, kept: dict[str, str]) -> None:
+    kim = at_extras(None, **kept)
+    change = {"current_password": "secret of kim", "new_password": "kim's: new one"}
+    key = kim.post("/auth/keys", {}).json()["key"]
+    with_key = at_extras(None, Authorization=f"Bearer {key}")
+    wrong = (403, "The current password is wrong")
+    for caller in (kim, with_key):
+        answer = caller.post("/auth/password", {**change, "current_password": "wrong"})
+        assert message(answer) == wrong
+    assert message(kim.post("/auth/password", change)) == (200, "Successfully changed password")
+    assert kim.get("/user").status_code == 401
+    assert at_extras(None, **basic("kim", "kim's: new one")).get("/user").status_code == 200
+    assert message(with_key.post("/auth/password", change)) == wrong
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, None, {"current_password": "secret of kim"}, {"new_password": "x"},
+     {"current_password": "secret of kim", "new_password": ""},
+     {"current_password": "secret of kim", "new_password": "x" * 1025},
+     {"current_password": "secret of kim", "new_password": "\ud800"}],
+)  # fmt: skip
+def test_a_new_password_that_cannot_be_one_is_refused(
+    at_extras: Callers, kept: dict[str, str], change: Any
+) -> None:
+    answer = at_extras(None, **kept)("POST", "/auth/password", data=json.dumps(change), headers=JSON)
+    assert message(answer)[0] == 400
+    assert at_extras(None, **kept).get("/user").status_code == 200
+
+
+def test_passwords_of_other_realms_are_not_kept_here(at_extras: Callers) -> None:
+    change = {"current_password": "alice's password", "new_password": "x"}
+    expected = (403, "This server keeps no passwords of users in realm test")
+    assert message(at_extras("alice").post("/auth/password", change)) == expected
+
+
+def test_the_keys_of_the_caller_are_listed_and_revoked(at_extras: Callers) -> None:
+    alice = at_extras("bob")
+    before = alice.get("/auth/keys").json()["message"]
+    made = [alice.post("/auth/keys", body).json() for body in ({}, {"expiry": 30})]
+    keys = [one["key"] for one in made]
+    with_key = at_extras(None, Authorization=f"Bearer {keys[0]}")
+    assert with_key.get("/user").status_code == 200
+    answer = alice.get("/auth/keys")
+    assert not any(key in answer.text for key in keys)
+    listed = answer.json()["message"][len(before) :]
+    assert [entry["prefix"] for entry in listed] == [key[:8] for key in keys]
+    assert [entry["expires"] for entry in listed] == [one["expires"] for one in made]
+    assert all(re.fullmatch(STAMP, entry["created"]) for entry in listed)
+    assert re.fullmatch(STAMP, listed[0]["last_used"])
+    assert listed[1]["last_used"] is None
+    gone = {"prefix": keys[0][:8]}
+    unknown = (404, "No API key of yours has that prefix")
+    assert message(at_extras("root").delete("/auth/keys", json=gone)) == unknown
+    assert at_extras("root").get("/auth/keys").text.find(gone["prefix"]) < 0
+    assert message(alice.delete("/auth/keys", json=gone)) == (200, "Successfully revoked 1 API keys")
+    assert message(alice.delete("/auth/keys", json=gone)) == unknown
+    assert message(alice.delete("/auth/keys", json={"prefix": keys[1]})) == unknown
+    assert message(alice.delete("/auth/keys", json={}))[0] == 400
+    assert with_key.get("/user").status_code == 401
+    assert at_extras(None, Authorization=f"Bearer {keys[1]}").get("/user").status_code == 200
+
+
+@pytest.mark.parametrize("days", [0, -1, 366, 1.5, "30", True, 10**30])
+def test_a_key_cannot_end_when_it_may_not(at_extras: Callers, days: Any) -> None:
+    status, text = message(at_extras("alice").post("/auth/keys", {"expiry": days}))
+    assert status == 400
+    assert "days" in text
+
+
+@pytest.mark.parametrize("body", [None, [], "x", 5, {"expiry": None, "other": 1}])
+def test_what_else_the_body_for_a_key_says_is_ignored(at_extras: Callers, body: Any) -> None:
+    answer = at_extras("alice").post("/auth/keys", data=json.dumps(body), headers=JSON)
+    assert answer.status_code == 200
 
 
 def test_without_credentials_the_anonymous_user_has_its_collections(at_extras: Callers) -> None:

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from polytope_server.api_keys.mongodb import MongoDBAPIKeys, MongoDBAPIKeysSettings
-from polytope_server.authentication import AuthenticationUnavailableError
+from polytope_server.authentication import AuthenticationUnavailableError, Authenticator
+from polytope_server.authentication.configuration import authenticators
+from polytope_server.config import Settings
 from polytope_server.testing.api_keys import APIKeysContract
+from polytope_server.testing.authentication import AuthenticatorContract
 from polytope_server.testing.caching import PassTime
 from polytope_server.testing.services import MongoDB
 from polytope_server.user import User
@@ -21,7 +24,8 @@ DAY = 86400.0
 
 
 class Clock:
-    now = 1_700_000_000.0
+    def __init__(self, now: float = 1_700_000_000.0) -> None:
+        self.now = now
 
     def __call__(self) -> float:
         return self.now
@@ -88,7 +92,7 @@ class TestMongoDBAPIKeys(APIKeysContract):
             raise AuthenticationUnavailableError
 
         monkeypatch.setattr(api_keys, "note_use", fail)
-        assert await api_keys.verify(key) == ("alice", "allowed")
+        assert await api_keys.verify(key) == ALICE
 
     async def test_a_later_use_is_not_undone_by_an_earlier_one(
         self, api_keys: MongoDBAPIKeys, clock: Clock
@@ -145,7 +149,7 @@ async def test_a_server_that_is_down_is_told_and_used_again(
     assert key not in caplog.text
     own_mongodb.start()
     async with asyncio.timeout(10):
-        assert await keys.verify(key) == ("alice", "allowed")
+        assert await keys.verify(key) == ALICE
     await keys.close()
 
 
@@ -156,8 +160,49 @@ async def test_it_opens_when_the_server_is_there(own_mongodb: MongoDB) -> None:
         await keys.open()
     own_mongodb.start()
     await keys.open()
-    assert await keys.verify((await keys.create(ALICE)).key) == ("alice", "allowed")
+    assert await keys.verify((await keys.create(ALICE)).key) == ALICE
     await keys.close()
+
+
+class TestMongoAPIKeyAuthenticator(AuthenticatorContract):
+    @pytest.fixture
+    async def authenticator(self, mongodb: MongoDB) -> AsyncIterator[Authenticator]:
+        # As the earlier server's authenticator wrote its address.
+        keys = {"type": "mongoapikey", "host": mongodb.host, "port": str(mongodb.port), "collection": "keys"}
+        settings = Settings.model_validate({"authentication": {"polytope": {"authenticators": {"k": keys}}}})
+        (authenticator,) = authenticators(settings, Path("unused"))
+        await authenticator.open()
+        yield authenticator
+        await authenticator.close()
+        with mongodb.client() as client:
+            client.drop_database("polytope")
+
+    @pytest.fixture
+    async def right(self, mongodb: MongoDB) -> AsyncIterator[str]:
+        generator = keys_on(mongodb, Clock(time.time()))
+        await generator.open()
+        yield (await generator.create(ALICE)).key
+        await generator.close()
+
+    @pytest.fixture
+    def expected(self) -> User:
+        return ALICE
+
+    @pytest.fixture
+    def wrong(self, right: str) -> list[str]:
+        return [right.upper(), right[:-1], right + "0", "00000000-0000-4000-8000-000000000000"]
+
+    async def test_it_is_the_same_as_that_of_the_section_api_keys(
+        self, mongodb: MongoDB, right: str, authenticator: Authenticator
+    ) -> None:
+        keys = {"type": "mongoapikey", "host": mongodb.host, "port": str(mongodb.port), "collection": "keys"}
+        (other,) = authenticators(
+            Settings.model_validate({"api-keys": {"authenticator": keys}}), Path("unused")
+        )
+        await other.open()
+        assert await other.authenticate(right) == await authenticator.authenticate(right) == ALICE
+        assert (other.scheme, other.realm) == (authenticator.scheme, authenticator.realm)
+        await other.close()
 
 
 def test_the_keys_of_the_earlier_server() -> None:

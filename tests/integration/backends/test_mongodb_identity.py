@@ -18,7 +18,7 @@ from polytope_server.identity import UserExistsError
 from polytope_server.identity.mongodb import MongoDBIdentity, MongoDBIdentitySettings
 from polytope_server.testing.authentication import AuthenticatorContract
 from polytope_server.testing.authorization import AuthorizerContract
-from polytope_server.testing.identity import IdentityContract
+from polytope_server.testing.identity import StoredIdentityContract
 from polytope_server.testing.services import MongoDB
 from polytope_server.user import User
 
@@ -49,7 +49,7 @@ async def identity(mongodb: MongoDB) -> AsyncIterator[MongoDBIdentity]:
         client.drop_database("polytope")
 
 
-class TestMongoDBIdentity(IdentityContract):
+class TestMongoDBIdentity(StoredIdentityContract):
     async def test_a_realm_sees_its_own_users_only(self, identity: MongoDBIdentity, mongodb: MongoDB) -> None:
         await identity.add_user("alice", "secret", ["a"])
         for realm in ("q", "r2", "s"):
@@ -94,37 +94,6 @@ class TestMongoDBIdentity(IdentityContract):
         assert [type(outcome) for outcome in added].count(UserExistsError) == 7
         winner = next(number for number, outcome in enumerate(added) if outcome is None)
         assert await identity.verify("alice", str(winner)) == []
-
-    async def test_a_login_renews_an_outdated_hash(self, identity: MongoDBIdentity, mongodb: MongoDB) -> None:
-        await identity.add_user("alice", "secret", ["a"])
-        renewed = identity_on(mongodb, Passwords(argon2.PasswordHasher(2, 8, 1)))
-        await renewed.open()
-        assert await renewed.verify("alice", "wrong") is None
-        assert "t=1" in documents(mongodb)[0]["password"]
-        assert await renewed.verify("alice", "secret") == ["a"]
-        assert "t=2" in documents(mongodb)[0]["password"]
-        assert await renewed.verify("alice", "secret") == ["a"]
-        await renewed.close()
-
-    async def test_a_password_that_was_set_meanwhile_is_not_undone(self, identity: MongoDBIdentity) -> None:
-        await identity.add_user("alice", "old", [])
-        await identity.set_password("alice", "new")
-        assert not await identity.replace_password("alice", CHEAP.hash("old"), CHEAP.hash("old"))
-        assert await identity.verify("alice", "new") == []
-
-    async def test_a_hash_that_cannot_be_renewed_does_not_refuse_the_login(
-        self, identity: MongoDBIdentity, mongodb: MongoDB, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        await identity.add_user("alice", "secret", ["a"])
-        renewed = identity_on(mongodb, Passwords(argon2.PasswordHasher(2, 8, 1)))
-        await renewed.open()
-
-        async def fail(*arguments: Any) -> bool:
-            raise AuthenticationUnavailableError
-
-        monkeypatch.setattr(renewed, "replace_password", fail)
-        assert await renewed.verify("alice", "secret") == ["a"]
-        await renewed.close()
 
     async def test_users_of_the_earlier_server_are_left_alone(
         self, identity: MongoDBIdentity, mongodb: MongoDB

@@ -56,7 +56,7 @@ class TestSQLAPIKeys(APIKeysContract):
             raise AuthenticationUnavailableError
 
         monkeypatch.setattr(api_keys._database, "write", fail)
-        assert await api_keys.verify(key) == ("alice", "allowed")
+        assert await api_keys.verify(key) == User("alice", "allowed")
 
     async def test_a_damaged_database_is_told_without_its_path(
         self, api_keys: SQLAPIKeys, tmp_path: Path

@@ -175,9 +175,8 @@ class TestFederation(AuthenticatorContract):
 class TestAPIKey(AuthenticatorContract):
     @pytest.fixture
     async def authenticator(self, tmp_path: Path) -> AsyncIterator[Authenticator]:
-        authenticator = APIKeyAuthenticator(
-            SQLAPIKeys(SQLAPIKeysSettings(allowed_realms=["r"]), tmp_path), tmp_path
-        )
+        keys = SQLAPIKeys(SQLAPIKeysSettings(allowed_realms=["r"]), tmp_path)
+        authenticator = APIKeyAuthenticator("polytope", None, tmp_path, keys)
         await authenticator.open()
         yield authenticator
         await authenticator.close()

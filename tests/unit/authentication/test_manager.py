@@ -416,6 +416,21 @@ class TestMemory:
         await refusal(manager, "Stub wrong")
         assert Stub.calls == 5
 
+    async def test_nothing_remembered_counts_for_what_must_be_known_now(self, open_: Open) -> None:
+        manager = await open_(STUB)
+        other = await open_(STUB)
+        for frontend in (manager, other):
+            await frontend.authenticate("Stub bob")
+        assert Stub.calls == 1
+        StubAuthorizer.granted = ("new",)
+        assert (await manager.authenticate("Stub bob")).user.roles == ("own", "default")
+        assert (await manager.authenticate("Stub bob", anew=True)).user.roles == ("own", "default", "new")
+        assert (await manager.authenticate("Stub bob")).user.roles == ("own", "default", "new")
+        assert Stub.calls == 2
+        Stub.down = True
+        with pytest.raises(AuthenticationUnavailableError):
+            await other.authenticate("Stub bob", anew=True)
+
 
 class TestLife:
     async def test_what_was_opened_is_closed_when_the_rest_fails(

@@ -30,6 +30,28 @@ async def test_nobody_has_no_password_but_costs_the_same(passwords: Passwords) -
     assert ours == real
 
 
+@pytest.mark.parametrize(
+    ("hasher", "weaker"),
+    [
+        (argon2.PasswordHasher(2, 64, 1), False),
+        (argon2.PasswordHasher(3, 64, 1), False),
+        (argon2.PasswordHasher(1, 128, 2), False),
+        (argon2.PasswordHasher(1, 64, 1), True),
+        (argon2.PasswordHasher(1, 96, 1), True),
+        (argon2.PasswordHasher(100, 32, 1), True),
+        (argon2.PasswordHasher(2, 64, 1, hash_len=16), True),
+        (argon2.PasswordHasher(2, 64, 1, salt_len=8), True),
+        (argon2.PasswordHasher(2, 64, 1, type=argon2.Type.I), True),
+        (argon2.PasswordHasher(2, 64, 1, type=argon2.Type.D), True),
+    ],
+)
+async def test_a_hash_with_less_work_or_memory_is_weaker(hasher: argon2.PasswordHasher, weaker: bool) -> None:
+    passwords = Passwords(argon2.PasswordHasher(2, 64, 1))
+    stored = hasher.hash("secret")
+    assert await passwords.verify(stored, "secret")
+    assert passwords.needs_rehash(stored) is weaker
+
+
 async def test_too_many_at_a_time_are_refused() -> None:
     pool = BoundedPool("test", threads=1, limit=2)
     go = threading.Event()

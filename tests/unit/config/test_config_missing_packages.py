@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from polytope_server import backends
 from polytope_server.config import load
 from polytope_server.datasource.fdb import FDBDataSource
 
@@ -20,6 +21,16 @@ def test_a_missing_package_is_a_warning_that_says_what_to_install(
     assert "collections.c: datasource 'f'" in warning
     assert "no_such_package" in warning
     assert "pip install 'polytope-server[fdb]'" in warning
+
+
+def test_of_a_back_end_the_extra_that_brings_its_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str) -> None:
+        raise ModuleNotFoundError(name="pymongo")
+
+    monkeypatch.setattr("importlib.import_module", fail)
+    for name in ("mongodb", "mongoapikey"):
+        with pytest.raises(backends.UnknownBackendError, match=r"'polytope-server\[mongodb\]'"):
+            backends.load("authenticator", name)
 
 
 def test_a_realm_to_which_nobody_can_belong_is_warned_of(tmp_path: Path) -> None:

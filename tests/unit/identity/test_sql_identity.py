@@ -10,7 +10,7 @@ from polytope_server.authentication import AuthenticationUnavailableError
 from polytope_server.authentication.passwords import Passwords
 from polytope_server.identity import UserExistsError
 from polytope_server.identity.sql import SQLIdentity, SQLIdentitySettings
-from polytope_server.testing.identity import IdentityContract
+from polytope_server.testing.identity import StoredIdentityContract
 
 CHEAP = argon2.PasswordHasher(1, 8, 1)
 Make = Callable[..., SQLIdentity]
@@ -25,7 +25,7 @@ def make(tmp_path: Path) -> Make:
     return make
 
 
-class TestSQLIdentity(IdentityContract):
+class TestSQLIdentity(StoredIdentityContract):
     @pytest.fixture
     async def identity(self, make: Make) -> AsyncIterator[SQLIdentity]:
         identity = make()
@@ -88,35 +88,6 @@ class TestSQLIdentity(IdentityContract):
         monkeypatch.setattr(identity, "find", nobody)
         with pytest.raises(UserExistsError):
             await identity.add_user("alice", "secret", [])
-
-    async def test_a_login_renews_an_outdated_hash(self, identity: SQLIdentity, make: Make) -> None:
-        await identity.add_user("alice", "secret", ["a"])
-        before = await identity.find("alice")
-        renewed = make(Passwords(argon2.PasswordHasher(2, 8, 1)))
-        await renewed.open()
-        assert await renewed.verify("alice", "wrong") is None
-        assert await renewed.verify("alice", "secret") == ["a"]
-        after = await identity.find("alice")
-        assert before is not None
-        assert after is not None
-        assert "t=1" in before.password
-        assert "t=2" in after.password
-        assert await renewed.verify("alice", "secret") == ["a"]
-        await renewed.close()
-
-    async def test_a_hash_that_cannot_be_renewed_does_not_refuse_the_login(
-        self, identity: SQLIdentity, make: Make, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        await identity.add_user("alice", "secret", ["a"])
-        renewed = make(Passwords(argon2.PasswordHasher(2, 8, 1)))
-        await renewed.open()
-
-        async def fail(*_: Any) -> None:
-            raise AuthenticationUnavailableError
-
-        monkeypatch.setattr(renewed._database, "write", fail)
-        assert await renewed.verify("alice", "secret") == ["a"]
-        await renewed.close()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,49 @@
+"""The users and API keys of a deployment together, as the configuration names their back-ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from polytope_server.api_keys import APIKeys
+from polytope_server.config import Settings, create_backend
+from polytope_server.identity import Identity, UnknownUserError
+from polytope_server.user import User
+
+
+def identity(settings: Settings, data: Path) -> Identity | None:
+    """Where users are kept, not yet open; None if that is off.
+
+    Raises :class:`~polytope_server.config.ConfigurationError`.
+    """
+    if not settings.identity:
+        return None
+    users: Identity = create_backend("identity", settings.identity, data)
+    return users
+
+
+def api_keys(settings: Settings, data: Path) -> APIKeys | None:
+    """What makes API keys, not yet open; None if that is off. Raises as :func:`identity`."""
+    generator = settings.api_keys.get("generator")
+    if not generator:
+        return None
+    keys = {key: value for key, value in generator.items() if key != "type"}
+    store: APIKeys = create_backend("api_key", {generator["type"]: keys}, data)
+    return store
+
+
+async def remove_user(users: Identity, keys: APIKeys | None, username: str) -> None:
+    """Forget a user, and end the user's API keys.
+
+    May be repeated if it could not be finished. Raises
+    :class:`~polytope_server.identity.UnknownUserError`,
+    :class:`~polytope_server.authentication.AuthenticationUnavailableError`.
+    """
+    if await users.roles_of(username) is None:
+        raise UnknownUserError(f"there is no user {username!r}")
+    owner = User(username, users.realm)
+    if keys is not None:
+        # Before: once the user is gone, nobody would come back for keys that could not be ended.
+        await keys.revoke_all(owner)
+    await users.remove_user(username)
+    if keys is not None:
+        await keys.revoke_all(owner)  # those made meanwhile

@@ -1,0 +1,95 @@
+"""`polytope-server keys`: the API keys of any user, in what the section `api-keys` names."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from polytope_server import accounts
+from polytope_server.administration.command import (
+    Command,
+    CommandError,
+    add_command,
+    print_table,
+    with_open,
+    word,
+)
+from polytope_server.api_keys import APIKeys
+from polytope_server.config import Settings
+from polytope_server.stamps import stamp
+from polytope_server.user import User
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command `keys` and its sub-commands."""
+    parser = subparsers.add_parser("keys", help="manage API keys of users (api-keys)")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    create = add_command(commands, "create", "print a new API key of a user, this once", _create)
+    create.add_argument("--expiry", type=int, metavar="DAYS", help="days until it ends (default: the most)")
+    listing = add_command(commands, "list", "list the API keys of a user: prefix and times", _list)
+    revoke = add_command(commands, "revoke", "end API keys of a user", _revoke)
+    for command in (create, listing, revoke):
+        command.add_argument(
+            "--realm", type=word, help="the realm of the user (default: that of the identity)"
+        )
+        command.add_argument("username", type=word)
+    revoke.add_argument("prefix", type=word, help="as `keys list` shows it, or `all`")
+
+
+def _create(options: argparse.Namespace, settings: Settings, data: Path) -> Command:
+    keys, owner = _keys(settings, data), _owner(options, settings, data)
+
+    async def work() -> None:
+        made = await keys.create(owner, options.expiry)
+        print(made.key)
+        print(f"It ends {stamp(made.expires.timestamp())}, and cannot be shown again.", file=sys.stderr)
+
+    return with_open([keys], work)
+
+
+def _list(options: argparse.Namespace, settings: Settings, data: Path) -> Command:
+    keys, owner = _keys(settings, data), _owner(options, settings, data)
+
+    async def work() -> None:
+        listed = await keys.list_keys(owner)
+        rows = (
+            (key["prefix"], stamp(key["created"]), stamp(key["expires"]), _used(key["last_used"]))
+            for key in listed
+        )
+        print_table(("prefix", "created", "expires", "last used"), rows)
+
+    return with_open([keys], work)
+
+
+def _revoke(options: argparse.Namespace, settings: Settings, data: Path) -> Command:
+    keys, owner = _keys(settings, data), _owner(options, settings, data)
+
+    async def work() -> None:
+        if options.prefix == "all":
+            await keys.revoke_all(owner)
+        elif not await keys.revoke(owner, options.prefix):
+            # What was given is not repeated: it may be a whole key.
+            raise CommandError(f"no API key of {owner.username} (realm {owner.realm}) has that prefix")
+
+    return with_open([keys], work)
+
+
+def _used(seconds: float | None) -> str:
+    return "never" if seconds is None else stamp(seconds)
+
+
+def _keys(settings: Settings, data: Path) -> APIKeys:
+    keys = accounts.api_keys(settings, data)
+    if keys is None:
+        raise CommandError("api-keys.generator: is not configured, so there are no API keys")
+    return keys
+
+
+def _owner(options: argparse.Namespace, settings: Settings, data: Path) -> User:
+    if options.realm is not None:
+        return User(options.username, options.realm)
+    identity = accounts.identity(settings, data)
+    if identity is None:
+        raise CommandError("--realm: is missing: there is no identity whose realm could be meant")
+    return User(options.username, identity.realm)

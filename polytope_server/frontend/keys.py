@@ -1,0 +1,74 @@
+"""API keys (REST v1, 3.10)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import falcon
+import falcon.asgi
+
+from polytope_server.api_keys import APIKeys, InvalidExpiryError, RealmNotAllowedError
+from polytope_server.asgi import refuse
+from polytope_server.authentication.manager import Identification
+from polytope_server.frontend.calls import answer, identify, read_json, text_of
+from polytope_server.frontend.services import Services
+from polytope_server.stamps import stamp
+
+
+class KeysResource:
+    """`/auth/keys`: the caller makes, lists and revokes their own API keys."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        # The new key would outlive what is remembered of a user who was removed, or of a revoked key.
+        caller, keys, body = await self._admitted(req, anew=True)
+        try:
+            made = await keys.create(caller.user, _days(body))
+        except RealmNotAllowedError as error:
+            refuse(falcon.HTTP_403, str(error))
+        except InvalidExpiryError as error:
+            refuse(falcon.HTTP_400, str(error))
+        answer(resp, {"key": made.key, "expires": stamp(made.expires.timestamp())})
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        caller = await identify(self._services, req)
+        listed = [
+            {
+                "prefix": key["prefix"],
+                "created": stamp(key["created"]),
+                "expires": stamp(key["expires"]),
+                "last_used": None if key["last_used"] is None else stamp(key["last_used"]),
+            }
+            for key in await self._keys().list_keys(caller.user)
+        ]
+        answer(resp, {"message": listed})
+
+    async def on_delete(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        caller, keys, body = await self._admitted(req)
+        number = await keys.revoke(caller.user, text_of(body, "prefix"))
+        if not number:
+            refuse(falcon.HTTP_404, "No API key of yours has that prefix")
+        await self._services.authentication.forget_user(caller.user.username, caller.user.realm)
+        answer(resp, {"message": f"Successfully revoked {number} API keys"})
+
+    async def _admitted(
+        self, req: falcon.asgi.Request, *, anew: bool = False
+    ) -> tuple[Identification, APIKeys, Any]:
+        caller = await identify(self._services, req, anew=anew)
+        body = await read_json(req, self._services.settings.max_body)
+        return caller, self._keys(), body
+
+    def _keys(self) -> APIKeys:
+        if self._services.api_keys is None:
+            refuse(falcon.HTTP_501, "API key generation is not enabled.")
+        return self._services.api_keys
+
+
+def _days(body: Any) -> int | None:
+    """What the body says about the end of a new key: `polytope-client` sends nothing."""
+    days = body.get("expiry") if isinstance(body, dict) else None
+    if days is not None and type(days) is not int:
+        refuse(falcon.HTTP_400, "The value of 'expiry' is not a whole number of days")
+    return days
