@@ -35,13 +35,20 @@ def answer(resp: falcon.asgi.Response, body: dict[str, Any], status: str = falco
 
 
 async def identify(services: Services, req: falcon.asgi.Request) -> Identification:
-    """Who calls. Ends the call with 401 if the credentials are missing or wrong, 503 if nobody can tell."""
+    """Who calls.
+
+    Ends the call with 401 if the credentials are missing or wrong, 503 if nobody can tell, 429 if the caller
+    makes too many calls.
+    """
     try:
-        return await services.authentication.authenticate(req.get_header("authorization"))
+        caller = await services.authentication.authenticate(req.get_header("authorization"))
     except UnauthenticatedError as error:
         raise falcon.HTTPUnauthorized(description=str(error), challenges=error.challenges) from None
     except AuthenticationUnavailableError as error:
         refuse(falcon.HTTP_503, str(error), Retry_After="5")
+    req.context.realm = caller.user.realm
+    await services.limits.admit_call(req, caller.user)
+    return caller
 
 
 async def read_json(req: falcon.asgi.Request, limit: int) -> Any:
