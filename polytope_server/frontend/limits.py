@@ -117,7 +117,8 @@ class DoorLimits:
             refuse_for_now(req, message, _RETRY_SECONDS)
 
     def _rate(self) -> str:
-        return f"{self._settings.calls_per_second:g} per second on average, {self._settings.calls_at_once} at once"
+        settings = self._settings
+        return f"{settings.calls_per_second:g} per second on average, {settings.calls_at_once} at once"
 
     def _headers(self, remaining: float, reset: float) -> dict[str, str]:
         """As the tenth draft of `RateLimit header fields for HTTP` has them; it knows whole numbers only."""
