@@ -77,10 +77,14 @@ class Throttle:
         await self._cache.set(_known(attempt), True, _KNOWN_SECONDS)
 
     async def wait(self, attempt: Attempt) -> int:
-        """Seconds until there are no more failures of the name and the address than are let pass; or 0."""
+        """Seconds until one more failure of the name and the address would be let pass; 0 if there were not
+        too many.
+        """
         limits = self._limits(attempt)
         counts = await asyncio.gather(*(self._failures.look(key) for key, _ in limits))
-        return math.ceil(max(count.wait(most) for count, (_, most) in zip(counts, limits, strict=True)))
+        found = zip(counts, limits, strict=True)
+        waits = [count.wait(most - 1) for count, (_, most) in found if count.total > most]
+        return math.ceil(max(waits, default=0.0))
 
     def _limits(self, attempt: Attempt) -> list[tuple[str, int]]:
         limits = [(self._digest(f"address\0{attempt.address}"), _MOST_OF_ADDRESS)]
