@@ -1,10 +1,9 @@
-"""A flood of guesses against a whole server with hashed passwords: every right credential gets in meanwhile."""
+"""A flood of guesses against a whole server with hashed passwords: right credentials get in meanwhile."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 from collections import Counter
 from collections.abc import Iterator
 
@@ -16,12 +15,13 @@ from polytope_server.testing.server import StandaloneServer, basic
 
 USERS = ("alice", "bob", "carol", "dave", "erin")
 ATTACKER, OTHER = "192.0.2.1", "198.51.100.7"
-CONNECTIONS = 40
+CONNECTIONS = 25
 
 
 @pytest.fixture(scope="module")
 def hashed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneServer]:
-    hasher = argon2.PasswordHasher()
+    # Cheaper than by default, for the sake of the other tests on this machine.
+    hasher = argon2.PasswordHasher(time_cost=4, memory_cost=16 << 10, parallelism=1)
     users = [{"uid": name, "password": hasher.hash(f"{name}'s password")} for name in USERS]
     config = {
         # Each address of this test is one of X-Forwarded-For.
@@ -29,8 +29,11 @@ def hashed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneServe
         # Nobody is let in because of an earlier log-in.
         "authentication": {"cache": 0, "test": {"authenticators": {"p": {"type": "plain", "users": users}}}},
     }
-    with StandaloneServer(tmp_path_factory.mktemp("flood") / "data", config) as server:
-        yield server
+    server = StandaloneServer(tmp_path_factory.mktemp("flood") / "data", config)
+    server.start()
+    yield server
+    # Told to stop, it would check all guesses that wait.
+    server.kill()
 
 
 class Flood:
@@ -52,19 +55,19 @@ class Flood:
     async def guess(self, session: aiohttp.ClientSession) -> None:
         while True:
             number = next(self._number)
-            name = ("alice", "dave", f"nobody{number}")[number % 3]
+            name = f"nobody{number}" if number % 10 == 9 else ("alice", "dave")[number % 2]
             answer = await self.log_in(session, name, f"guess {number}", ATTACKER)
             self.answers[answer.status, "Retry-After" in answer.headers] += 1
 
 
 async def test_right_credentials_get_in_while_others_are_guessed(hashed: StandaloneServer) -> None:
     flood = Flood(hashed)
-    took: dict[tuple[str, str], float] = {}
+    meanwhile: dict[tuple[str, str], int] = {}
 
     async def right(session: aiohttp.ClientSession, name: str, address: str) -> None:
-        began = time.monotonic()
+        before = flood.answers.total()
         answer = await flood.log_in(session, name, f"{name}'s password", address)
-        took[name, address] = time.monotonic() - began
+        meanwhile[name, address] = flood.answers.total() - before
         assert answer.status == 200, (name, address)
 
     connector = aiohttp.TCPConnector(limit=0)
@@ -74,14 +77,14 @@ async def test_right_credentials_get_in_while_others_are_guessed(hashed: Standal
         guessing = [asyncio.ensure_future(flood.guess(session)) for _ in range(CONNECTIONS)]
         while not flood.answers[429, True]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-        # Somebody whose name is guessed, here and there; somebody whom nobody guesses; and the first log-in of
-        # somebody whose name is guessed, and of somebody from the very address.
+        # Somebody whose name is guessed, here and there; somebody whom nobody guesses; and the first log-in
+        # of somebody whose name is guessed, and of somebody from the very address.
         calls = [("alice", ATTACKER), ("alice", OTHER), ("bob", OTHER), ("dave", OTHER), ("carol", ATTACKER)]
         await asyncio.gather(*(right(session, *call) for call in calls))
         for task in guessing:
             task.cancel()
         await asyncio.gather(*guessing, return_exceptions=True)
     assert set(flood.answers) == {(401, False), (429, True)}
-    # Of each of the flood's names some wait in front of the last one only.
-    assert max(took["alice", ATTACKER], took["alice", OTHER], took["bob", OTHER]) < 5
-    print(took, flood.answers)
+    # Nearly all of the flood waits all the time: in order of arrival all of it would be answered before.
+    for call in [("alice", ATTACKER), ("alice", OTHER), ("bob", OTHER)]:
+        assert meanwhile[call] < CONNECTIONS / 2, meanwhile
