@@ -175,7 +175,7 @@ class Authentication:
     ) -> UnauthenticatedError | None:
         """The refusal of wrong credentials if there were too many lately."""
         attempts = [self._attempt(scheme.lower(), word, network) for scheme, word in credentials]
-        seconds = max([await self._throttle.wait(attempt) for attempt in attempts])
+        seconds = max(await asyncio.gather(*map(self._throttle.wait, attempts)))
         if not seconds:
             return None
         message = f"{_WRONG}, too many times. Try again in {seconds} seconds."

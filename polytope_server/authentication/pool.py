@@ -16,14 +16,14 @@ class BoundedPool:
     """A few threads, at which callers take turns (:mod:`polytope_server.authentication.turns`)."""
 
     def __init__(self, name: str, threads: int, limit: int) -> None:
-        """Beyond `limit` calls that wait, those of whom there are most are refused."""
+        """Beyond `limit` calls at a time, those of whom most wait are refused."""
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._turns = Turns(threads, limit)
 
     async def run(self, work: Callable[[], T]) -> T:
         """The result of `work`, run in a thread; its exceptions pass through.
 
-        Raises :class:`AuthenticationUnavailableError` if too many calls wait.
+        Raises :class:`AuthenticationUnavailableError` if too many calls run or wait.
         """
         async with self._turns.turn():
             return await asyncio.get_running_loop().run_in_executor(self._executor, work)

@@ -10,7 +10,7 @@ earlier ones failed. What can be done is to say who is next:
   one guess of each other address at most, not for all of them.
 * Of the third group one is checked at a time, with a rest of equal length after it: guesses have half of one
   slot, and half the processor time of it, while the others have all the rest.
-* When too many wait, one of those gives way of whose address, and of whose user name there, most wait.
+* When there are too many, one of those gives way of whose address, and of whose user name there, most wait.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class Turns:
     """Gives turns at so many slots."""
 
     def __init__(self, slots: int, limit: int, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """`limit` bounds those who wait."""
-        self._free = slots
+        """`limit` bounds those who have a slot and those who wait, together."""
+        self._slots = self._free = slots
         self._limit = limit
         self._clock = clock
         self._lanes = {standing: _Lanes() for standing in Standing}
@@ -99,7 +99,7 @@ class Turns:
         place = _Place(asker, asyncio.get_running_loop().create_future())
         self._lanes[asker.standing].add(place)
         self._serve()
-        if not place.granted.done() and sum(len(lanes) for lanes in self._lanes.values()) > self._limit:
+        if self._slots - self._free + sum(map(len, self._lanes.values())) > self._limit:
             self._make_room()
         try:
             await place.granted

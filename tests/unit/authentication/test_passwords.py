@@ -31,7 +31,7 @@ async def test_nobody_has_no_password_but_costs_the_same(passwords: Passwords) -
 
 
 async def test_too_many_at_a_time_are_refused() -> None:
-    pool = BoundedPool("test", threads=1, limit=1)
+    pool = BoundedPool("test", threads=1, limit=2)
     go = threading.Event()
     waiting = [asyncio.ensure_future(pool.run(go.wait)) for _ in range(2)]
     await asyncio.sleep(0)

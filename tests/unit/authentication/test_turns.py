@@ -129,7 +129,7 @@ async def test_a_suspect_rests_as_long_as_it_took_while_others_use_the_slot() ->
 
 
 async def test_of_too_many_one_of_the_longest_lane_gives_way(desk: Desk) -> None:
-    desk.turns._limit = 10
+    desk.turns._limit = 11  # with the first one, who is served
     await desk.come(TRUSTED, "t", "")
     await desk.come(UNKNOWN, "quiet", "a")
     await desk.come(UNKNOWN, "flood", "quiet")
@@ -141,7 +141,7 @@ async def test_of_too_many_one_of_the_longest_lane_gives_way(desk: Desk) -> None
 
 
 async def test_suspects_give_way_to_others(desk: Desk) -> None:
-    desk.turns._limit = 3
+    desk.turns._limit = 4
     await desk.come(SUSPECT, "s", "", 3)
     await desk.come(UNKNOWN, "flood", "", 2)
     assert desk.refused == ["s/", "s/"]
