@@ -189,3 +189,15 @@ def test_keys_without_effect_are_named(warnings):
 
 def test_weak_federation_secrets_are_warned_of(warnings):
     assert any("federation.f" in text for text in warnings("federation: {f: {secret: short}}"))
+
+
+LIMITED = "frontend: {workers: 2, limits: {calls-per-second: 5}}\n"
+
+
+def test_a_limit_that_each_process_counts_for_itself_is_told(warnings):
+    assert warnings(LIMITED) == [
+        "frontend.limits.calls-per-second: each of the 2 frontend.workers counts for itself in "
+        "the cache 'memory'; use redis, memcached or mongodb"
+    ]
+    assert warnings(LIMITED + "caching: {redis: {}}") == []
+    assert warnings(LIMITED.replace("workers: 2", "workers: 1")) == []
