@@ -25,6 +25,8 @@ from cachetools import TLRUCache, TTLCache
 from polytope_server.authentication import AuthenticationUnavailableError, Authenticator, header
 from polytope_server.authentication.configuration import authenticators, authorizers, cache_seconds
 from polytope_server.authentication.deployment_key import deployment_key
+from polytope_server.authentication.throttle import Attempt, Throttle, name_of, network_of
+from polytope_server.authentication.turns import Asker, asking
 from polytope_server.authorization import Authorizer
 from polytope_server.caching import JSON, Cache
 from polytope_server.config import Settings
@@ -42,11 +44,15 @@ _SECRET_NAMES = re.compile("key|secret|token|password", re.IGNORECASE)
 
 
 class UnauthenticatedError(Exception):
-    """The credentials are missing or wrong; with the values of WWW-Authenticate."""
+    """The credentials are missing or wrong; with the values of WWW-Authenticate.
 
-    def __init__(self, message: str, challenges: list[str]) -> None:
+    `retry_after` is None, or the seconds for which no more guesses should be made: there were too many.
+    """
+
+    def __init__(self, message: str, challenges: list[str], retry_after: int | None = None) -> None:
         super().__init__(message)
         self.challenges = challenges
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,10 @@ class Authentication:
         self._known: TLRUCache[bytes, _Known] = TLRUCache(
             _REMEMBERED, ttu=lambda key, known, now: known.until, timer=clock
         )
-        self._refused: TTLCache[bytes, bool] = TTLCache(_REMEMBERED, _REFUSED_SECONDS, timer=clock)
+        self._throttle = Throttle(cache, self._digest, clock)
+        self._refused: TTLCache[bytes, UnauthenticatedError] = TTLCache(
+            _REMEMBERED, _REFUSED_SECONDS, timer=clock
+        )
         self._opened = AsyncExitStack()
 
     async def open(self) -> None:
@@ -115,8 +124,10 @@ class Authentication:
         self._refused.clear()
         await self._opened.aclose()
 
-    async def authenticate(self, authorization: str | None, *, anew: bool = False) -> Identification:
-        """Who makes a call with this Authorization header (None: without one).
+    async def authenticate(
+        self, authorization: str | None, address: str = "", *, anew: bool = False
+    ) -> Identification:
+        """Who makes a call with this Authorization header (None: without one) from this address.
 
         `anew` is for what outlives the memory, such as a new API key: nobody is who was verified before only.
         Raises :class:`UnauthenticatedError` if the credentials are missing or wrong, and
@@ -133,15 +144,19 @@ class Authentication:
         known = self._known.get(key)
         if known is not None:
             return known.identification
-        if key in self._refused:
-            raise self._refusal(_WRONG)
+        refused = self._refused.get(key)
+        if refused is not None:
+            raise UnauthenticatedError(str(refused), refused.challenges, refused.retry_after)
         credentials = header.split(authorization) if authorization.strip() else [header.Credential("", "")]
-        known = await self._first(credentials, anew)
+        network = network_of(address)
+        known = await self._first(credentials, network, anew)
         if known is None:
             message = self._reason(credentials)
-            if message == _WRONG:
-                self._refused[key] = True
-            raise self._refusal(message)
+            if message != _WRONG:
+                raise self._refusal(message)
+            refused = await self._too_many(credentials, network) or self._refusal(message)
+            self._refused[key] = refused
+            raise refused
         self._known[key] = known
         return known.identification
 
@@ -160,6 +175,23 @@ class Authentication:
     def _refusal(self, message: str) -> UnauthenticatedError:
         return UnauthenticatedError(message, self.challenges)
 
+    async def _too_many(
+        self, credentials: list[header.Credential], network: str
+    ) -> UnauthenticatedError | None:
+        """The refusal of wrong credentials if there were too many lately."""
+        attempts = [self._attempt(scheme.lower(), word, network) for scheme, word in credentials]
+        seconds = max(await asyncio.gather(*map(self._throttle.wait, attempts)))
+        if not seconds:
+            return None
+        message = f"{_WRONG}, too many times. Try again in {seconds} seconds."
+        return UnauthenticatedError(message, self.challenges, seconds)
+
+    def _attempt(self, scheme: str, word: str, network: str) -> Attempt:
+        return Attempt(self._digest(f"{scheme}\0{word}"), network, name_of(scheme, word))
+
+    def _digest(self, text: str) -> str:
+        return hmac.new(self._deployment_key, text.encode("utf-8", "surrogatepass"), "sha256").hexdigest()
+
     def _reason(self, credentials: list[header.Credential]) -> str:
         if not self._methods:
             return _NOT_CONFIGURED
@@ -170,12 +202,12 @@ class Authentication:
         shown = next((scheme for scheme in schemes if scheme and "expired" not in scheme.lower()), None)
         return f'No authentication providers for authentication type "{shown}"' if shown else _UNREADABLE
 
-    async def _first(self, credentials: list[header.Credential], anew: bool) -> _Known | None:
+    async def _first(self, credentials: list[header.Credential], network: str, anew: bool) -> _Known | None:
         """What the first of the credentials that is right says."""
         unavailable: AuthenticationUnavailableError | None = None
         for scheme, word in dict.fromkeys(credentials):
             try:
-                known = await self._verified(scheme.lower(), word, anew)
+                known = await self._verified(scheme.lower(), word, network, anew)
             except AuthenticationUnavailableError as error:
                 unavailable = error
                 continue
@@ -185,17 +217,17 @@ class Authentication:
             raise unavailable
         return None
 
-    async def _verified(self, scheme: str, word: str, anew: bool) -> _Known | None:
+    async def _verified(self, scheme: str, word: str, network: str, anew: bool) -> _Known | None:
         """Who a credential belongs to, from the cache if somebody verified it lately, unless `anew`."""
         if scheme not in self._methods:
             return None
         if not self._deployment_key:
             raise AuthenticationUnavailableError("the authentication is not open yet")
-        text = f"{scheme}\0{word}".encode()
-        cache_key = "authentication:" + hmac.new(self._deployment_key, text, "sha256").hexdigest()
+        attempt = self._attempt(scheme, word, network)
+        cache_key = f"authentication:{attempt.digest}"
 
         async def make() -> JSON:
-            user = await self._identify(scheme, word)
+            user = await self._checked(scheme, word, attempt)
             return None if user is None else _document(user, min(self._clock() + self._seconds, user.until))
 
         if self._seconds > 0:
@@ -215,6 +247,15 @@ class Authentication:
         until = min(document["until"], self._clock() + self._seconds)
         return _Known(Identification(user, self._methods[scheme][0].scheme), until, cache_key)
 
+    async def _checked(self, scheme: str, word: str, attempt: Attempt) -> User | None:
+        """The user of a credential, found out when it is its turn."""
+        if not scheme:  # there is nothing to guess
+            return await self._identify(scheme, word)
+        with asking(await self._throttle.asker(attempt)):
+            user = await self._identify(scheme, word)
+        await (self._throttle.failed(attempt) if user is None else self._throttle.succeeded(attempt))
+        return user
+
     async def _identify(self, scheme: str, word: str) -> User | None:
         """The user of a credential with all roles; asks all authenticators of the scheme in order."""
         unavailable: AuthenticationUnavailableError | None = None
@@ -232,8 +273,10 @@ class Authentication:
 
     async def _authorized(self, user: User) -> User:
         user = user.with_roles(("default",))
-        for authorizer in self._authorizers.get(user.realm, ()):
-            user = user.with_roles(*await authorizer.roles(user))
+        # Whoever has shown right credentials is no suspect any more.
+        with asking(Asker()):
+            for authorizer in self._authorizers.get(user.realm, ()):
+                user = user.with_roles(*await authorizer.roles(user))
         return user
 
 

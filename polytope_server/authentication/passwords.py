@@ -11,7 +11,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from polytope_server.authentication.pool import BoundedPool
 
 #: One for the process: a hash costs 64 MiB and tens of milliseconds of several cores.
-_POOL = BoundedPool("argon2", threads=2, limit=256)
+_POOL = BoundedPool("argon2", threads=2, limit=1000)
 
 
 def is_hash(text: str) -> bool:

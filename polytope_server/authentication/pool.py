@@ -1,4 +1,4 @@
-"""Threads for work that blocks, with a bound on how much of it may wait."""
+"""Threads for work that blocks, with turns, and a bound on how much of it may wait."""
 
 from __future__ import annotations
 
@@ -7,31 +7,26 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from polytope_server.authentication import AuthenticationUnavailableError
+from polytope_server.authentication.turns import Turns
 
 T = TypeVar("T")
 
 
 class BoundedPool:
-    """A few threads. Beyond so many calls at a time it refuses, rather than let everybody wait for ever."""
+    """A few threads, at which callers take turns (:mod:`polytope_server.authentication.turns`)."""
 
     def __init__(self, name: str, threads: int, limit: int) -> None:
+        """Beyond `limit` calls at a time, those of whom most wait are refused."""
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
-        self._limit = limit
-        self._calls = 0
+        self._turns = Turns(threads, limit)
 
     async def run(self, work: Callable[[], T]) -> T:
         """The result of `work`, run in a thread; its exceptions pass through.
 
-        Raises :class:`AuthenticationUnavailableError` if too many calls run or wait already.
+        Raises :class:`AuthenticationUnavailableError` if too many calls run or wait.
         """
-        if self._calls >= self._limit:
-            raise AuthenticationUnavailableError("Too many log-ins at a time, please try again later")
-        self._calls += 1
-        try:
+        async with self._turns.turn():
             return await asyncio.get_running_loop().run_in_executor(self._executor, work)
-        finally:
-            self._calls -= 1
 
     def close(self) -> None:
         """Take no more calls; those that wait are dropped, those that run end by themselves."""

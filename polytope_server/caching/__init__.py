@@ -36,6 +36,14 @@ class Cache(ABC):
     async def delete(self, key: str) -> None:
         """Forget a key."""
 
+    @abstractmethod
+    async def add(self, key: str, amount: int, seconds: float) -> int | None:
+        """Add to a whole number, in one atomic step for all processes; the sum, None if nobody can count now.
+
+        A number that is not there, or no number, begins at 0 and is kept for `seconds` from then on. `get`
+        reads it. A negative `amount` gives back what was added before.
+        """
+
     async def get_or_make(self, key: str, seconds: float, make: Callable[[], Awaitable[JSON]]) -> JSON:
         """The value of the key, made by `make` if there is none.
 

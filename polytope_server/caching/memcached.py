@@ -7,13 +7,14 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from queue import LifoQueue
 from typing import TypeVar
 
 from pydantic import Field
 from pymemcache.client.base import Client
-from pymemcache.exceptions import MemcacheUnexpectedCloseError
+from pymemcache.exceptions import MemcacheClientError, MemcacheUnexpectedCloseError
 
 from polytope_server.caching.patience import TIMEOUT
 from polytope_server.caching.remote import RemoteCache, RemoteCacheSettings
@@ -33,7 +34,10 @@ class MemcachedCacheSettings(RemoteCacheSettings):
 
 
 class MemcachedCache(RemoteCache):
-    """An item a value, which begins with the time of its end, as Memcached counts in whole seconds."""
+    """An item a value, which begins with the time of its end, as Memcached counts in whole seconds.
+
+    A number that is added to is an item of digits only, which Memcached ends by itself.
+    """
 
     Settings = MemcachedCacheSettings
 
@@ -66,10 +70,15 @@ class MemcachedCache(RemoteCache):
         # Its second may be over at once, so one more.
         await self._run(lambda client: client.set(name, item, expire=math.ceil(seconds) + 1, noreply=False))
 
+    async def count(self, name: str, amount: int, seconds: float) -> int:
+        return await self._run(lambda client: _count(client, name, amount, math.ceil(seconds)))
+
     async def remove(self, name: str) -> None:
         await self._run(lambda client: client.delete(name, noreply=False))
 
     def _live(self, item: bytes) -> bytes | None:
+        if item.strip().isdigit():
+            return item
         end, _, text = item.partition(b" ")
         try:
             return text if self._clock() < float(end) else None
@@ -89,3 +98,20 @@ class MemcachedCache(RemoteCache):
             return call(client)
         finally:
             self._clients.put(client)
+
+
+def _count(client: Client, name: str, amount: int, seconds: int) -> int:
+    change = partial(client.incr, name, amount) if amount >= 0 else partial(client.decr, name, -amount)
+    try:
+        total: int | None = change(noreply=False)
+    except MemcacheClientError:  # what is there is no number
+        client.delete(name, noreply=False)
+        total = None
+    if total is None:
+        total = max(amount, 0)  # there are no negative ones
+        if not client.add(name, str(total), expire=seconds, noreply=False):
+            # Somebody else has begun at the same time.
+            total = change(noreply=False)
+    if total is None:
+        raise MemcacheUnexpectedCloseError(f"{name} ends at once")
+    return total

@@ -58,5 +58,13 @@ class MemoryCache(Cache):
         self._entries.pop(key, None)
         self._entries[key] = (json.dumps(value), self._clock() + seconds)
 
+    async def add(self, key: str, amount: int, seconds: float) -> int:
+        entry = self._entries.get(key)
+        number = json.loads(entry[0]) if entry else None
+        if entry is None or type(number) is not int:
+            number, entry = 0, ("", self._clock() + seconds)
+        self._entries[key] = (json.dumps(number + amount), entry[1])
+        return number + amount
+
     async def delete(self, key: str) -> None:
         self._entries.pop(key, None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pydantic import Field
-from pymongo import IndexModel, timeout
+from pymongo import IndexModel, ReturnDocument, timeout
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.write_concern import WriteConcern
 
@@ -26,6 +26,8 @@ from polytope_server.mongodb import (
 _INDEX = IndexModel("expires", expireAfterSeconds=0)
 #: By the clock of the server, so that those of the frontends may differ.
 _NOT_ENDED = {"$gt": ["$expires", "$$NOW"]}
+#: The value as a whole number; null if it is none.
+_NUMBER = {"$convert": {"input": "$value", "to": "long", "onError": None, "onNull": None}}
 
 
 class MongoDBCacheSettings(RemoteCacheSettings, MongoDBSettings):
@@ -59,15 +61,27 @@ class MongoDBCache(RemoteCache):
         return value if isinstance(value, str) else None
 
     async def write(self, name: str, text: str, seconds: float) -> None:
-        end = {"$add": ["$$NOW", max(round(seconds * 1000), 1)]}
-        document = {"_id": {"$literal": name}, "value": {"$literal": text}, "expires": end}
+        await self._replace(name, {"value": {"$literal": text}, "expires": _after(seconds)})
+
+    async def count(self, name: str, amount: int, seconds: float) -> int:
+        live = {"$and": [_NOT_ENDED, {"$isNumber": _NUMBER}]}
+        total = {"$toString": {"$add": [{"$cond": [live, _NUMBER, 0]}, amount]}}
+        end = {"$cond": [live, "$expires", _after(seconds)]}
+        return int((await self._replace(name, {"value": total, "expires": end}))["value"])
+
+    async def _replace(self, name: str, fields: Document) -> Document:
+        """Put expressions in the place of a document; the new document."""
         with self._connection.failing_with(MongoDBUnavailableError), timeout(TIMEOUT):
             collection = self._collection()
             if not self._indexed:
                 # Here, as the server may be down while this process starts.
                 await create_indexes(collection, [_INDEX])
                 self._indexed = True
-            await collection.update_one({"_id": name}, [{"$replaceWith": document}], upsert=True)
+            step = {"$replaceWith": {"_id": {"$literal": name}, **fields}}
+            changed = await collection.find_one_and_update(
+                {"_id": name}, [step], upsert=True, return_document=ReturnDocument.AFTER
+            )
+        return changed or {}
 
     async def remove(self, name: str) -> None:
         with self._connection.failing_with(MongoDBUnavailableError), timeout(TIMEOUT):
@@ -76,3 +90,8 @@ class MongoDBCache(RemoteCache):
     def _collection(self) -> AsyncCollection[Document]:
         # What may be lost need not be durable.
         return self._connection.collection(*self._names).with_options(write_concern=WriteConcern(w=1))
+
+
+def _after(seconds: float) -> Document:
+    """So many seconds from now, by the clock of the server."""
+    return {"$add": ["$$NOW", max(round(seconds * 1000), 1)]}

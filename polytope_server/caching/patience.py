@@ -60,7 +60,9 @@ class Patience:
         if self._asking_again is None:
             reason = f"no answer in {TIMEOUT} s" if isinstance(error, TimeoutError) else str(error)
             _log.warning(
-                "%s cannot be used, so nothing is cached: %s", self._server, reason or type(error).__name__
+                "%s cannot be used, so nothing is cached or limited: %s",
+                self._server,
+                reason or type(error).__name__,
             )
         self._asking_again = self._clock() + _PAUSE
 

@@ -75,6 +75,19 @@ class RedisCache(RemoteCache):
     async def write(self, name: str, text: str, seconds: float) -> None:
         await self._client.set(name, text, px=max(round(seconds * 1000), 1))
 
+    async def count(self, name: str, amount: int, seconds: float) -> int:
+        kept = max(round(seconds * 1000), 1)
+        try:
+            async with self._client.pipeline() as transaction:
+                # With the time in the first of the two, no number is left without one.
+                transaction.set(name, 0, px=kept, nx=True)
+                transaction.incrby(name, amount)
+                total: int = (await transaction.execute())[1]
+        except ResponseError:  # what is there is no number
+            await self._client.set(name, amount, px=kept)
+            return amount
+        return total
+
     async def remove(self, name: str) -> None:
         await self._client.delete(name)
 

@@ -34,8 +34,8 @@ class RemoteCacheSettings(BaseModel):
 class RemoteCache(Cache):
     """Keeps JSON texts on a server. One that is down costs a caller 0.25 s at most, and not every caller.
 
-    A back-end says how to read, write and remove a text. What these raise, and what takes longer, makes the
-    cache empty for a second.
+    A back-end says how to read, write and remove a text, and how to count. What these raise, and what takes
+    longer, makes the cache empty for a second.
     """
 
     def __init__(self, prefix: str, server: str) -> None:
@@ -51,6 +51,10 @@ class RemoteCache(Cache):
     @abstractmethod
     async def write(self, name: str, text: str, seconds: float) -> None:
         """Keep a text of ASCII characters for so many seconds (more than 0)."""
+
+    @abstractmethod
+    async def count(self, name: str, amount: int, seconds: float) -> int:
+        """Add to the number of that name, which begins at 0 and is then kept for so many seconds; the sum."""
 
     @abstractmethod
     async def remove(self, name: str) -> None:
@@ -69,6 +73,10 @@ class RemoteCache(Cache):
             return
         name = self._name(key)
         await self._patience.ask(lambda: self.write(name, text, min(seconds, _LONGEST)))
+
+    async def add(self, key: str, amount: int, seconds: float) -> int | None:
+        name = self._name(key)
+        return await self._patience.ask(lambda: self.count(name, amount, min(seconds, _LONGEST)))
 
     async def delete(self, key: str) -> None:
         name = self._name(key)

@@ -69,6 +69,7 @@ def load(
         *_warnings(report, settings),
         *_missing(collections.values()),
         *_unknown_realms(settings, collections.values()),
+        *_counted_apart(settings),
     ]
     return Configuration(settings, collections, warnings, raw)
 
@@ -148,6 +149,18 @@ def _unknown_realms(settings: Settings, collections: Iterable[Collection]) -> li
         if isinstance(collection.roles, Mapping)
         for realm in collection.roles
         if realm not in known
+    ]
+
+
+def _counted_apart(settings: Settings) -> list[str]:
+    """A limit of calls that is higher than it says, because processes have no cache in common."""
+    frontend = settings.frontend
+    in_memory = {"memory", "globalvar"} & settings.caching.keys()
+    if frontend.limits.calls_per_second is None or frontend.workers == 1 or not in_memory:
+        return []
+    return [
+        f"frontend.limits.calls-per-second: each of the {frontend.workers} frontend.workers counts for "
+        "itself in the cache 'memory'; use redis, memcached or mongodb"
     ]
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from polytope_server.config.data_settings import CollectionSettings, FederationSettings, LimitsSettings
+from polytope_server.config.frontend_settings import DoorLimitsSettings, FrontendSettings, SupportSettings
 from polytope_server.config.section import Section, part
 from polytope_server.config.values import (
     Backend,
@@ -35,6 +36,7 @@ __all__ = [
     "CoercionSettings",
     "CollectionSettings",
     "DeploymentSettings",
+    "DoorLimitsSettings",
     "Duration",
     "FederationSettings",
     "FrontendSettings",
@@ -45,39 +47,12 @@ __all__ = [
     "Section",
     "Settings",
     "Size",
+    "SupportSettings",
     "WorkerDeploymentSettings",
     "WorkerSettings",
     "parse_duration",
     "parse_size",
 ]
-
-
-class FrontendSettings(Section):
-    """`frontend`: the REST API."""
-
-    server: str = Field("gunicorn", description="Key of the earlier server; no effect.")
-    handler: str = Field("falcon", description="Key of the earlier server; no effect.")
-    bind_to: str = Field("localhost", description="Host name or address to listen on.")
-    port: Port = Field(5000, description="Port to listen on; 0 takes a free one.")
-    workers: int = Field(1, ge=1, le=64, description="Number of server processes.")
-    proxy_support: bool = Field(
-        False,
-        description="Trust one hop of X-Forwarded-For, -Proto, -Host, -Port and -Prefix. "
-        "Only behind a proxy that sets them.",
-    )
-    public_url: str | None = Field(
-        None,
-        pattern="^https?://",
-        description="Base of absolute Locations, for example `https://polytope.example.org`.",
-    )
-    poll_wait: Duration = Field(
-        10.0, le=300, description="A poll is held at most this long until the request ends; 0 for no hold."
-    )
-    submit_wait: Duration = Field(
-        0.0, le=300, description="A POST is held at most this long, to report an early failure on it."
-    )
-    max_body: Size = Field(512 << 10, description="Largest body of a call that is not an upload.")
-    max_upload: Size = Field(1 << 40, description="Largest upload.")
 
 
 class BrokerSettings(Section):
@@ -217,6 +192,7 @@ class Settings(Section):
     )
     logging: LoggingSettings = part(LoggingSettings, description="What is logged, and how.")
     frontend: FrontendSettings = part(FrontendSettings, description="The REST API.")
+    support: SupportSettings = part(SupportSettings, description="Where users get help.")
     broker: BrokerSettings = part(BrokerSettings, description="Decides which waiting request runs next.")
     worker: WorkerSettings = part(WorkerSettings, description="Fetches data and puts them into staging.")
     garbage_collector: GarbageCollectorSettings = part(
@@ -249,7 +225,7 @@ class Settings(Section):
     )
     caching: Backend = part(
         lambda: {"memory": {}},
-        description="Remembers verified credentials: one back-end and its keys.",
+        description="Remembers verified credentials, and counts for limits: one back-end and its keys.",
     )
     metric_store: Backend = part(
         lambda: {"sql": {}}, description="Keeps usage statistics: one back-end and its keys."

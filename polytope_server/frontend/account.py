@@ -35,7 +35,7 @@ class CollectionsResource:
 
 
 class UserResource:
-    """`GET /user`: how many requests of the caller have not ended. All values are strings."""
+    """`GET /user`: how many requests of the caller have not ended, and the limits. All values are strings."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -43,4 +43,4 @@ class UserResource:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         caller = await identify(self._services, req)
         live = await self._services.store.count(user_id=caller.user.id, statuses=LIVE)
-        answer(resp, {"live requests": str(live)})
+        answer(resp, {"live requests": str(live), **self._services.limits.described()})

@@ -12,7 +12,7 @@ import falcon
 import falcon.asgi
 
 from polytope_server import log
-from polytope_server.asgi import ClientGoneError, Event, Receive, Scope, Send, Shell, fail, pass_on, refuse
+from polytope_server.asgi import Event, Receive, Scope, Send, Shell, refuse
 from polytope_server.config import Configuration
 from polytope_server.frontend.account import (
     CollectionsResource,
@@ -21,12 +21,13 @@ from polytope_server.frontend.account import (
 )
 from polytope_server.frontend.calls import PREFIX
 from polytope_server.frontend.downloads import DownloadLinkResource, DownloadResource
+from polytope_server.frontend.errors import Errors
 from polytope_server.frontend.keys import KeysResource
+from polytope_server.frontend.limits import RateLimitHeaders
 from polytope_server.frontend.requests import RequestResource, RequestsResource
 from polytope_server.frontend.services import Services
 from polytope_server.frontend.uploads import UploadResource
 from polytope_server.frontend.users import PasswordResource, UsersResource
-from polytope_server.unavailable import UnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -43,11 +44,6 @@ _PREFLIGHT = [
     (b"access-control-allow-headers", b"*, Authorization"),
     (b"access-control-max-age", b"86400"),
 ]
-_UNKNOWN_ROUTE = (
-    "The requested URL was not found on the server. "
-    "If you entered the URL manually please check your spelling and try again."
-)
-_DEFAULTS = {404: _UNKNOWN_ROUTE, 405: "The method is not allowed for the requested URL."}
 
 
 class Application:
@@ -85,7 +81,10 @@ class Middleware:
 
 def make_falcon(services: Services) -> falcon.asgi.App[Any, Any]:
     """The Falcon application with all routes and error handlers."""
-    app: falcon.asgi.App[Any, Any] = falcon.asgi.App(middleware=[Middleware(services)])
+    middleware: list[Any] = [Middleware(services)]
+    if services.limits.counts_calls:
+        middleware.append(RateLimitHeaders())
+    app: falcon.asgi.App[Any, Any] = falcon.asgi.App(middleware=middleware)
     routes = {
         "/test": TestResource(),
         "/user": UserResource(services),
@@ -102,47 +101,13 @@ def make_falcon(services: Services) -> falcon.asgi.App[Any, Any]:
     }
     for path, resource in routes.items():
         app.add_route(f"{PREFIX}{path}", resource)
-    app.set_error_serializer(_serialize)
-    app.add_error_handler(Exception, _on_unexpected)
-    app.add_error_handler(ClientGoneError, pass_on)
-    app.add_error_handler(UnavailableError, _on_unavailable)
-    app.add_error_handler(falcon.HTTPError, _on_http_error)
+    Errors(services.support).add_to(app)
     return app
 
 
 def _is_json(content_type: str | None) -> bool:
     kind = (content_type or "").partition(";")[0].strip().lower()
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
-
-
-def _serialize(req: falcon.asgi.Request, resp: falcon.asgi.Response, error: falcon.HTTPError) -> None:
-    message = error.description or _DEFAULTS.get(error.status_code) or str(error.title)
-    fail(resp, error.status, message)
-
-
-async def _on_http_error(
-    req: falcon.asgi.Request, resp: falcon.asgi.Response, error: falcon.HTTPError, params: dict[str, Any]
-) -> None:
-    for name, value in dict(error.headers or ()).items():
-        resp.set_header(name, value)
-    _serialize(req, resp, error)
-
-
-async def _on_unavailable(
-    req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, params: dict[str, Any]
-) -> None:
-    logger.error("%s", error)
-    resp.set_header("Retry-After", "5")
-    fail(resp, falcon.HTTP_503, "The server cannot reach its stores at the moment. Please try again.")
-
-
-async def _on_unexpected(
-    req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, params: dict[str, Any]
-) -> None:
-    # What went wrong inside is for the log: it may hold paths, addresses and secrets.
-    logger.error("%s %s failed", req.method, req.path, exc_info=error)
-    message = f"An internal error occurred. The operator finds it in the log as {log.request_id.get()}."
-    fail(resp, falcon.HTTP_500, message)
 
 
 def _release_on_stop(services: Services) -> None:

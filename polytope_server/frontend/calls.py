@@ -13,6 +13,7 @@ from polytope_server.asgi import refuse
 from polytope_server.authentication import AuthenticationUnavailableError
 from polytope_server.authentication.manager import Identification, UnauthenticatedError
 from polytope_server.collection import has_access
+from polytope_server.frontend.limits import is_polytope_client
 from polytope_server.frontend.services import Services
 
 PREFIX = "/api/v1"
@@ -35,16 +36,33 @@ def answer(resp: falcon.asgi.Response, body: dict[str, Any], status: str = falco
 
 
 async def identify(services: Services, req: falcon.asgi.Request, *, anew: bool = False) -> Identification:
-    """Who calls. Ends the call with 401 if the credentials are missing or wrong, 503 if nobody can tell.
+    """Who calls.
 
-    With `anew`, that a process remembers them does not do.
+    With `anew`, that a process remembers them does not do. Ends the call with 401 if the credentials are
+    missing or wrong, 503 if nobody can tell, 429 if the caller makes too many calls, or too many wrong
+    credentials were shown.
     """
     try:
-        return await services.authentication.authenticate(req.get_header("authorization"), anew=anew)
+        address = (req.scope.get("client") or ("",))[0]
+        authorization = req.get_header("authorization")
+        caller = await services.authentication.authenticate(authorization, address, anew=anew)
     except UnauthenticatedError as error:
-        raise falcon.HTTPUnauthorized(description=str(error), challenges=error.challenges) from None
+        raise _unauthorized(req, error) from None
     except AuthenticationUnavailableError as error:
         refuse(falcon.HTTP_503, str(error), Retry_After="5")
+    req.context.realm = caller.user.realm
+    await services.limits.admit_call(req, caller.user)
+    return caller
+
+
+def _unauthorized(req: falcon.asgi.Request, error: UnauthenticatedError) -> falcon.HTTPError:
+    headers = {"WWW-Authenticate": ", ".join(error.challenges)} if error.challenges else {}
+    status = falcon.HTTP_401
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+        if not is_polytope_client(req):
+            status = falcon.HTTP_429
+    return falcon.HTTPError(status, description=str(error), headers=headers)
 
 
 async def read_json(req: falcon.asgi.Request, limit: int) -> Any:

@@ -20,6 +20,7 @@ from polytope_server.authentication.manager import Identification
 from polytope_server.frontend.calls import absolute, answer, identify, read_json, shown
 from polytope_server.frontend.services import Services
 from polytope_server.frontend.submission import make_request
+from polytope_server.frontend.support import FailedRequestError
 from polytope_server.frontend.waiters import wait
 from polytope_server.notices import Topic
 from polytope_server.request import LIVE, TERMINAL, Request, Status, Verb
@@ -69,7 +70,8 @@ class RequestResource:
         request = make_request(services, collection, caller.user, body)
         log.request_id.set(request.id)
         with services.waiters.watch(request.id) as ended:
-            await services.store.add(request)
+            async with services.limits.admit_request(req, caller.user):
+                await services.store.add(request)
             if request.status is Status.WAITING:
                 services.notices.publish(Topic.WAITING, request.id)
             logger.info("%s %s by %s", request.verb, name, caller.user.username)
@@ -77,7 +79,7 @@ class RequestResource:
                 await wait(ended, services.settings.submit_wait)
                 now = await services.store.get(request.id)
                 if now is not None and now.status is Status.FAILED:
-                    refuse_failed(now)
+                    raise FailedRequestError(now)
         answer_pending(services, req, resp, caller, request)
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
@@ -191,7 +193,7 @@ def answer_state(
 ) -> None:
     """What a poll is told of a request, whatever its state."""
     if request.status is Status.FAILED:
-        refuse_failed(request)
+        raise FailedRequestError(request)
     if request.status is not Status.PROCESSED:
         answer_pending(services, req, resp, caller, request)
     elif request.verb is Verb.ARCHIVE:
@@ -205,11 +207,6 @@ def answer_state(
             "location": location,
         }
         answer(resp, body, falcon.HTTP_303)
-
-
-def refuse_failed(request: Request) -> None:
-    """400: the request failed."""
-    refuse(falcon.HTTP_400, f"Request failed with error:\n{request.user_message}")
 
 
 def result_location(services: Services, request: Request) -> str:

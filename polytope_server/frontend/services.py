@@ -16,6 +16,8 @@ from polytope_server.caching import Cache
 from polytope_server.collection import Collection, DataSourceConfig
 from polytope_server.config import Configuration, coercion_rules, create_backend, source_rules
 from polytope_server.datasource import factory
+from polytope_server.frontend.limits import DoorLimits
+from polytope_server.frontend.support import Support
 from polytope_server.frontend.waiters import Waiters
 from polytope_server.identity import Identity
 from polytope_server.language import CoercionRules, SourceRules
@@ -59,6 +61,8 @@ class Services:
         self.staging: Staging = create_backend("staging", settings.staging, data)
         self.cache: Cache = create_backend("caching", settings.caching, data)
         self.authentication = Authentication(settings, data, self.cache)
+        self.limits = DoorLimits(settings.frontend.limits, self.cache, self.store)
+        self.support = Support(settings.support)
         self.identity: Identity | None = accounts.identity(settings, data)
         self.api_keys: APIKeys | None = accounts.api_keys(settings, data)
         self.waiters = Waiters()

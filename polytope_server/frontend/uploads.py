@@ -11,8 +11,9 @@ from polytope_server import log
 from polytope_server.asgi import StalledError, body, refuse
 from polytope_server.checksums import announced_md5
 from polytope_server.frontend.calls import answer, identify, shown
-from polytope_server.frontend.requests import answer_pending, answer_state, poll, refuse_failed
+from polytope_server.frontend.requests import answer_pending, answer_state, poll
 from polytope_server.frontend.services import Services
+from polytope_server.frontend.support import FailedRequestError
 from polytope_server.inputs import STAGED
 from polytope_server.notices import Topic
 from polytope_server.request import Request, Status, Verb
@@ -68,7 +69,7 @@ class UploadResource:
         if request.status is Status.PROCESSED:
             return None
         if request.status is Status.FAILED:
-            refuse_failed(request)
+            raise FailedRequestError(request)
         if request.status not in _OPEN:
             refuse(falcon.HTTP_400, f"Request {request_id} is being processed, its data cannot be replaced")
         return request

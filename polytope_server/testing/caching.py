@@ -82,6 +82,41 @@ class CacheContract:
         await cache.delete("never set")
         assert await cache.get("key") is None
 
+    async def test_numbers_are_added(self, cache: Cache) -> None:
+        assert [await cache.add("key", amount, 60) for amount in (1, 1, 5, 100)] == [1, 2, 7, 107]
+        assert await cache.add("another", 3, 60) == 3
+        assert await cache.get("key") == 107
+        assert [await cache.add("key", amount, 60) for amount in (-99, 1)] == [8, 9]
+        assert await cache.get("key") == 9
+        await cache.delete("key")
+        assert await cache.add("key", 1, 60) == 1
+
+    async def test_a_number_ends_in_the_time_of_the_first_addition(
+        self, cache: Cache, pass_time: PassTime
+    ) -> None:
+        await cache.add("short", 1, 1)
+        await cache.add("long", 1, 60)
+        await pass_time(0.3)
+        await cache.add("short", 1, 60)
+        await pass_time(0.8)
+        assert await cache.get("short") is None
+        assert await cache.add("short", 1, 60) == 1
+        assert await cache.add("long", 1, 60) == 2
+
+    @pytest.mark.parametrize("value", ["text", 1.5, [], {"a": 1}])
+    async def test_what_is_no_number_counts_as_none(self, cache: Cache, value: JSON) -> None:
+        await cache.set("key", value, 60)
+        assert await cache.add("key", 2, 60) == 2
+        assert await cache.add("key", 1, 60) == 3
+
+    async def test_no_addition_is_lost(self, cache: Cache) -> None:
+        await cache.add("key", 1, 60)
+        totals = await asyncio.gather(*(cache.add("key", 1, 60) for _ in range(10)))
+        # A busy server may be too late for some.
+        counted = [total for total in totals if total is not None]
+        assert counted
+        assert len(set(counted)) == len(counted)
+
     async def test_a_value_that_somebody_changes_stays_as_it_was_set(self, cache: Cache) -> None:
         given: list[JSON] = ["a"]
         await cache.set("key", given, 60)
@@ -198,6 +233,17 @@ class RemoteCacheContract(CacheContract):
     async def test_a_very_long_time_is_no_harm(self, cache: Cache) -> None:
         await cache.set("key", "a", 1e11)
         assert await cache.get("key") == "a"
+
+    async def test_two_processes_count_together(
+        self, cache: Cache, own: Service, connect: Callable[[Service], Cache]
+    ) -> None:
+        one, other = connect(own), connect(own)
+        await asyncio.gather(one.open(), other.open())
+        assert [await each.add("key", 1, 60) for each in (one, other, one)] == [1, 2, 3]
+        own.kill()
+        assert [await each.add("key", 1, 60) for each in (one, other)] == [None, None]
+        await one.close()
+        await other.close()
 
     async def test_values_are_not_mixed_up_under_load(self, cache: Cache) -> None:
         async def use(number: int) -> bool:

@@ -6,7 +6,7 @@ import fcntl
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -357,3 +357,61 @@ except Exception as error:
     answer = str(error)
 """
     assert "Invalid credentials" in Client(NEWEST, with_keys, tmp_path).run(script)
+
+
+# --- limits ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneServer]:
+    config = {
+        "frontend": {"limits": {"per-user": 2, "calls-per-second": 0.2, "burst": 20}},
+        "support": {"default_url": "https://support.example.org"},
+        "collections": {
+            "echo": {"roles": {"test": ["default"]}, "datasources": ["echo"]},
+            "held": {"roles": {"test": ["default"]}, "datasources": ["echo"], "limits": {"total": 0}},
+        },
+    }
+    with StandaloneServer(tmp_path_factory.mktemp("limited") / "data", config) as server:
+        yield server
+
+
+def test_each_client_shows_at_once_that_there_are_too_many_requests(
+    version: str, limited: StandaloneServer, tmp_path: Path
+) -> None:
+    session = limited.session("bob")
+    held = [limited.submit(session, "held", "x") for _ in range(2)]
+    client = Client(version, limited, tmp_path, POLYTOPE_USERNAME="bob", POLYTOPE_PASSWORD="bob's password")
+    script = """
+try:
+    client.retrieve("echo", "x")
+except Exception as error:
+    answer = str(error)
+"""
+    text = client.run(script)
+    assert "You have 2 requests that have not ended, and the limit is 2." in text
+    assert text.count("For help: https://support.example.org") == 1
+    for request_id in held:
+        session.delete(f"{limited.url}/requests/{request_id}")
+
+
+def test_the_client_shows_at_once_that_there_are_too_many_calls(
+    limited: StandaloneServer, tmp_path: Path
+) -> None:
+    script = """
+try:
+    for _ in range(30):
+        client.describe_user()
+except Exception as error:
+    answer = str(error)
+"""
+    text = Client(NEWEST, limited, tmp_path).run(script)
+    assert (
+        "Too many calls: the limit of a user is 0.2 per second on average, 20 at once. Try again in" in text
+    )
+
+
+def test_the_command_shows_the_user_the_limits(limited: StandaloneServer, tmp_path: Path) -> None:
+    variables = {"POLYTOPE_USERNAME": "bob", "POLYTOPE_PASSWORD": "bob's password"}
+    result = Client(NEWEST, limited, tmp_path, **variables).command("describe", "user")
+    assert "limit of live requests" in result.stdout + result.stderr

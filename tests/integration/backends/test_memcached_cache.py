@@ -45,7 +45,7 @@ class TestMemcachedCache(RemoteCacheContract):
     def poison(self, memcached: Memcached) -> Callable[[str, bytes], Awaitable[None]]:
         async def poison(key: str, text: bytes) -> None:
             with client_of(memcached) as client:
-                client.set(f"polytope:{key}", b"99999999999 " + text, noreply=False)
+                client.set(f"polytope:{key}", b"99999999999.000 " + text, noreply=False)
 
         return poison
 

@@ -96,7 +96,7 @@ async def test_an_outage_is_told_once(
     for _ in range(2):
         await patience.ask(server.answer)
     assert [(record.levelname, record.message) for record in caplog.records] == [
-        ("WARNING", "the cache of tests cannot be used, so nothing is cached: refused"),
+        ("WARNING", "the cache of tests cannot be used, so nothing is cached or limited: refused"),
         ("INFO", "the cache of tests can be used again"),
     ]
 
@@ -109,7 +109,9 @@ async def test_an_error_without_words_is_told(
 ) -> None:
     server.error = error
     await patience.ask(server.answer)
-    assert caplog.messages == [f"the cache of tests cannot be used, so nothing is cached: {reason}"]
+    assert caplog.messages == [
+        f"the cache of tests cannot be used, so nothing is cached or limited: {reason}"
+    ]
 
 
 async def test_a_caller_who_goes_away_is_no_failure(patience: Patience, server: Server) -> None:

@@ -28,6 +28,32 @@ def test_a_key_like_no_other_is_answered_with_all_keys_and_its_value_is_kept_bac
             "frontend: {public_url: 'ftp://x'}",
             "frontend.public_url: value 'ftp://x': expected a text like '^https?://'",
         ),
+        (
+            "frontend: {limits: {burst: 5}}",
+            "frontend.limits: value {...}: burst needs calls-per-second beside it",
+        ),
+        (
+            "frontend: {limits: {calls-per-second: 10, burst: 5}}",
+            "frontend.limits: value {...}: burst is 5: expected calls-per-second (10) or more",
+        ),
+        (
+            "frontend: {limits: {calls-per-second: 0}}",
+            "frontend.limits.calls-per-second: value 0: expected greater than 0",
+        ),
+        (
+            "frontend: {limits: {per-user: many}}",
+            "frontend.limits.per-user: value 'many': expected a whole number",
+        ),
+        (
+            "support: {default_url: ops@example.org}",
+            "support.default_url: value 'ops@example.org': expected a text like "
+            "'^(https?://|mailto:)[!-~]+$'",
+        ),
+        (
+            "support: {default_url: 'https://x/expired'}",
+            "support.default_url: value 'https://x/expired': expected an address without the word 'expired', "
+            "which old clients fail on",
+        ),
         ("frontend: [1]", "frontend: value [...]: expected a mapping"),
         (
             "garbage-collector: {age: soon}",
@@ -163,3 +189,15 @@ def test_keys_without_effect_are_named(warnings):
 
 def test_weak_federation_secrets_are_warned_of(warnings):
     assert any("federation.f" in text for text in warnings("federation: {f: {secret: short}}"))
+
+
+LIMITED = "frontend: {workers: 2, limits: {calls-per-second: 5}}\n"
+
+
+def test_a_limit_that_each_process_counts_for_itself_is_told(warnings):
+    assert warnings(LIMITED) == [
+        "frontend.limits.calls-per-second: each of the 2 frontend.workers counts for itself in "
+        "the cache 'memory'; use redis, memcached or mongodb"
+    ]
+    assert warnings(LIMITED + "caching: {redis: {}}") == []
+    assert warnings(LIMITED.replace("workers: 2", "workers: 1")) == []

@@ -1,0 +1,118 @@
+"""Who failed to log in lately, and who was right: by this those who guess are slowed down, and nobody else.
+
+Failures are counted for each user name and each address, in the cache, so that all frontends count together.
+Beyond a limit
+
+* a wrong credential is answered with 429 instead of 401. It was checked before: a right one gets in whatever
+  happened to its name or address.
+* credentials of that name or address are checked slowly, one after the other, unless the very same were right
+  before. What is remembered of those is a keyed hash, and it only says that they need not wait: they are
+  checked all the same. See :mod:`polytope_server.authentication.turns`.
+
+So an attacker can make wait only those who log in for the first time in weeks, from the attacker's address or
+with the name that is being guessed: for a slot that all such log-ins share, address by address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+
+from polytope_server.authentication import basic
+from polytope_server.authentication.turns import Asker, Standing
+from polytope_server.caching import Cache
+from polytope_server.caching.window import SlidingWindow
+
+#: So many failures in the last minute are let pass.
+_MOST_OF_NAME, _MOST_OF_ADDRESS = 10, 50
+_SECONDS = 60.0
+#: Somebody who logs in this often is known; a cache keeps nothing for longer.
+_KNOWN_SECONDS = 28 * 86400.0
+_KNOWN = 10_000
+#: An address of version 6 stands for its network: whoever has one has all of it.
+_NETWORK = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Credentials that are to be checked. `digest` is a keyed hash of them."""
+
+    digest: str
+    address: str
+    name: str
+
+
+class Throttle:
+    """Remembers failures and successes."""
+
+    def __init__(self, cache: Cache, digest: Callable[[str], str], clock: Callable[[], float]) -> None:
+        """`digest` makes keyed hashes: what somebody types as a user name may be a password."""
+        self._cache = cache
+        self._digest = digest
+        self._failures = SlidingWindow(cache, "failures", _SECONDS, clock=clock)
+        # PERF and safety: in front of the cache, which forgets when somebody fills it.
+        self._right: LRUCache[str, bool] = LRUCache(_KNOWN)
+
+    async def asker(self, attempt: Attempt) -> Asker:
+        """Whose turn it is that the attempt takes."""
+        if attempt.digest in self._right or await self._cache.get(_known(attempt)) is not None:
+            standing = Standing.TRUSTED
+        else:
+            standing = Standing.SUSPECT if await self.wait(attempt) else Standing.UNKNOWN
+        return Asker(standing, attempt.address, attempt.name)
+
+    async def failed(self, attempt: Attempt) -> None:
+        """The credentials were wrong."""
+        self._right.pop(attempt.digest, None)
+        await asyncio.gather(*(self._failures.add(key) for key, _ in self._limits(attempt)))
+
+    async def succeeded(self, attempt: Attempt) -> None:
+        """The credentials were right."""
+        self._right[attempt.digest] = True
+        await self._cache.set(_known(attempt), True, _KNOWN_SECONDS)
+
+    async def wait(self, attempt: Attempt) -> int:
+        """Seconds until one more failure of the name and the address would be let pass; 0 if there were not
+        too many.
+        """
+        limits = self._limits(attempt)
+        counts = await asyncio.gather(*(self._failures.look(key) for key, _ in limits))
+        found = zip(counts, limits, strict=True)
+        waits = [count.wait(most - 1) for count, (_, most) in found if count.total > most]
+        return math.ceil(max(waits, default=0.0))
+
+    def _limits(self, attempt: Attempt) -> list[tuple[str, int]]:
+        limits = [(self._digest(f"address\0{attempt.address}"), _MOST_OF_ADDRESS)]
+        if attempt.name:
+            limits.append((self._digest(f"name\0{attempt.name}"), _MOST_OF_NAME))
+        return limits
+
+
+def name_of(scheme: str, credentials: str) -> str:
+    """The user name in credentials; empty if there is none to guess passwords for."""
+    if scheme in ("basic", "plain"):
+        decoded = basic.decode(credentials)
+        return decoded[0] if decoded else ""
+    return credentials.partition(":")[0].casefold() if scheme == "emailkey" else ""
+
+
+def network_of(address: str) -> str:
+    """Whom an address stands for: itself, or its network of 64 bits."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address[:64]
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((int(found), _NETWORK), strict=False).network_address)
+
+
+def _known(attempt: Attempt) -> str:
+    return f"known:{attempt.digest}"

@@ -1,0 +1,94 @@
+"""A frontend within the test's own process, without a socket: several of them can share their back-ends."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from polytope_server.config import load
+from polytope_server.frontend.app import make_falcon
+from polytope_server.frontend.services import Services
+from polytope_server.testing.server import CONFIG, basic
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a call; names of headers are in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+    @property
+    def message(self) -> str:
+        """What the answer says."""
+        return str(self.body["message"])
+
+
+class Frontend:
+    """Calls the routes of a frontend as its users do."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self._app = make_falcon(services)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        user: str = "alice",
+        password: str | None = None,
+        address: str = "192.0.2.1",
+        agent: str = "curl",
+    ) -> Answer:
+        """Call `path` below /api/v1 as a user, from an address, with a program of that name."""
+        headers = basic(user, password or f"{user}'s password") | {"User-Agent": agent}
+        headers["Content-Type"] = "application/json"
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "method": method,
+            "path": f"/api/v1{path}",
+            "query_string": b"",
+            "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+            "client": (address, 1),
+        }
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": json.dumps(body).encode()}
+
+        async def send(event: Any) -> None:
+            sent.append(event)
+
+        await self._app(scope, receive, send)
+        found = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
+        text = b"".join(event.get("body", b"") for event in sent[1:])
+        return Answer(sent[0]["status"], found, json.loads(text))
+
+    async def submit(self, collection: str = "echo", **caller: str) -> Answer:
+        """Submit a request. There is no broker, so that it never ends."""
+        body = {"verb": "retrieve", "request": "x"}
+        return await self.call("POST", f"/requests/{collection}", body, **caller)
+
+
+@asynccontextmanager
+async def frontend(data: Path, sections: Mapping[str, Any]) -> AsyncIterator[Frontend]:
+    """A frontend with the users and collections of `CONFIG`, and further sections, in a data folder."""
+    file = data / "config.yaml"
+    file.write_text(yaml.safe_dump({**CONFIG, **sections}))
+    services = Services(load([file]), data)
+    await services.open()
+    try:
+        yield Frontend(services)
+    finally:
+        await services.close()
