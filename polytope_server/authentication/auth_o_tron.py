@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import jwt
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from polytope_server.authentication import Authenticator
-from polytope_server.authentication.outgoing import OutgoingService
+from polytope_server.authentication.names import Name
+from polytope_server.authentication.outgoing import OutgoingService, ServiceAuthenticator
 from polytope_server.config.data_settings import AuthOTronSettings
 from polytope_server.user import User
 
@@ -38,45 +39,29 @@ def authenticators(settings: AuthOTronSettings, data: Path) -> list[Authenticato
     return [AuthOTronAuthenticator(scheme, settings, service, data) for scheme in _HINTS]
 
 
-def _printable(name: str) -> str:
-    if not name or not name.isprintable():
-        raise ValueError("not a name")
-    return name
-
-
-_Name = Annotated[str, AfterValidator(_printable)]
-
-
 class _Claims(BaseModel):
     """What a token says of a user."""
 
     model_config = ConfigDict(strict=True, hide_input_in_errors=True)
-    username: _Name
-    realm: _Name
-    roles: list[_Name] = Field(default_factory=list)
+    username: Name
+    realm: Name
+    roles: list[Name] = Field(default_factory=list)
     attributes: dict[str, str] = Field(default_factory=dict)
     exp: float
 
 
-class AuthOTronAuthenticator(Authenticator):
+class AuthOTronAuthenticator(ServiceAuthenticator):
     """Credentials of one scheme; the service says user, realm, roles and attributes."""
 
     def __init__(
         self, scheme: str, settings: AuthOTronSettings, service: OutgoingService, data: Path
     ) -> None:
         """`scheme` is one of those that :func:`authenticators` makes; `service` is opened and closed here."""
-        super().__init__("polytope", settings, data)
+        super().__init__("polytope", settings, data, service)
         self.scheme = scheme
         self.hint = _HINTS[scheme]
         self._secret: SecretStr = settings.secret
         self._url = f"{settings.address}/authenticate"
-        self._service = service
-
-    async def open(self) -> None:
-        await self._service.open()
-
-    async def close(self) -> None:
-        await self._service.close()
 
     async def authenticate(self, credentials: str) -> User | None:
         forwarded = self._forwarded(credentials)

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from pydantic import ValidationError
 
 from polytope_server.authentication import AuthenticationUnavailableError, Authenticator
 from polytope_server.authentication.ecmwfapi import ECMWFAPIAuthenticator, ECMWFAPISettings
@@ -227,7 +228,29 @@ async def test_the_key_travels_in_a_header_if_that_is_asked_for(
     assert await authenticator.authenticate(CREDENTIALS + "x") is None
 
 
-@pytest.mark.parametrize("url", ["api.ecmwf.int", "ftp://api.ecmwf.int", "file:///etc/passwd"])
-def test_an_address_that_is_not_http_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="begins with"):
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("api.ecmwf.int", "such as https://"),
+        ("ftp://api.ecmwf.int", "such as https://"),
+        ("file:///etc/passwd", "such as https://"),
+        ("https://", "such as https://"),
+        ("https://:443/v1", "such as https://"),
+        ("https://api.ecmwf.int:port", "such as https://"),
+        ("https://[::1", "such as https://"),
+        ("https://api.ecmwf.int/a b", "such as https://"),
+        ("https://user:hidden@api.ecmwf.int", "no user"),
+        ("https://api.ecmwf.int/v1#top", "fragment"),
+        ("https://api.ecmwf.int/v1?key=hidden", "no query"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_refused(url: str, told: str) -> None:
+    with pytest.raises(ValidationError, match=told) as caught:
         ECMWFAPISettings.model_validate({"url": url})
+    assert "hidden" not in str(caught.value)
+
+
+def test_keys_that_travel_without_encryption_draw_a_warning() -> None:
+    (warning,) = ECMWFAPISettings.model_validate({"url": "http://api.example.org"}).warnings()
+    assert "without encryption; use https://" in warning
+    assert ECMWFAPISettings.model_validate({"url": "https://api.example.org"}).warnings() == []

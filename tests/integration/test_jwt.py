@@ -355,6 +355,15 @@ class TestForgery:
     ) -> None:
         assert await authenticator.authenticate(signed(provider, headers=headers)) is None
 
+    @pytest.mark.parametrize("kind", ["ID", "Logout", "Refresh", "Offline", "id"])
+    async def test_what_a_provider_signs_besides_access_tokens(
+        self, provider: OpenIDProvider, authenticator: Authenticator, kind: str
+    ) -> None:
+        """An ID token passes through browsers and their logs, and has the same issuer, audience and key."""
+        assert await authenticator.authenticate(signed(provider, typ="Bearer")) is not None
+        provider.seen.clear()
+        assert await authenticator.authenticate(signed(provider, typ=kind)) is None
+
 
 class TestKeys:
     @pytest.mark.parametrize(

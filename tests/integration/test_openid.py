@@ -127,9 +127,28 @@ async def test_what_is_no_offline_token_causes_no_call(
     provider: OpenIDProvider, authenticator: Authenticator
 ) -> None:
     access, refresh = granted(provider)["access_token"], granted(provider, scope="openid")["refresh_token"]
-    foreign = jwt.encode({"typ": "Offline", "iss": "https://other.example"}, "s" * 64, "HS512")
+    foreign = [
+        jwt.encode(claims, "s" * 64, "HS512")
+        for claims in (
+            {"typ": "Offline", "iss": "https://other.example"},
+            {"typ": "Offline"},
+            {"iss": provider.issuer},
+            {},
+        )
+    ]
     provider.seen.clear()
-    for token in (access, refresh, foreign, "api-key", "a.b", "a.b.c", "a.b.c.d", "", ".." * 50_000, "é.é.é"):
+    for token in (
+        access,
+        refresh,
+        *foreign,
+        "api-key",
+        "a.b",
+        "a.b.c",
+        "a.b.c.d",
+        "",
+        ".." * 50_000,
+        "é.é.é",
+    ):
         assert await authenticator.authenticate(token) is None
     assert provider.seen == []
 

@@ -195,6 +195,28 @@ class TestSchemes:
         assert (await manager.authenticate(basic("alice", "secret"))).user.realm == "r"
         assert (await manager.authenticate(basic("alice", "other"))).user.realm == "t"
 
+    async def test_what_this_server_knows_itself_is_shown_to_no_service(self, open_: Open) -> None:
+        """Whatever the order of the configuration: else a service would learn the passwords of a realm."""
+        asked = []
+
+        class Elsewhere(Stub):
+            scheme = "Basic"
+            forwards = True
+
+            async def authenticate(self, credentials: str) -> User | None:
+                asked.append(credentials)
+                return None
+
+        load = backends.load
+        stub = {("authenticator", "elsewhere"): Elsewhere}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(backends, "load", lambda *names: stub.get(names) or load(*names))
+            manager = await open_({"e": {"authenticators": {"e": {"type": "elsewhere"}}}, **FULL})
+        assert (await manager.authenticate(basic("alice", "secret"))).user.realm == "r"
+        assert asked == []
+        await refusal(manager, basic("alice", "other"))
+        assert len(asked) == 1
+
 
 class TestSeveralCredentials:
     async def test_the_first_right_one_counts(self, open_: Open) -> None:
