@@ -424,19 +424,52 @@ class TestMemory:
                 await manager.authenticate("Stub bob")
         assert Stub.calls == 2
 
-    async def test_a_user_is_forgotten(self, open_: Open) -> None:
+    async def test_a_user_is_forgotten(self, open_: Open, clock: Clock) -> None:
         manager = await open_()
         await manager.authenticate("Stub bob")
         await manager.authenticate("Stub carol")
         await refusal(manager, "Stub wrong")
         await manager.forget_user("bob", "s")
         await manager.forget_user("carol", "other realm")
+        clock.now += 0.001
         assert Stub.calls == 3
         await manager.authenticate("Stub carol")
         assert Stub.calls == 3
         await manager.authenticate("Stub bob")
         await refusal(manager, "Stub wrong")
         assert Stub.calls == 5
+
+    async def test_what_was_verified_before_counts_no_more_whoever_verified_it(
+        self, open_: Open, cache: Cache, clock: Clock
+    ) -> None:
+        """Another process has put it into the cache, which this one has not looked at yet."""
+        first, second = await open_(), await open_()
+        await first.authenticate("Stub bob")
+        clock.now += 1.0
+        await second.forget_user("bob", "s")
+        clock.now += 1.0
+        await second.authenticate("Stub bob")
+        assert Stub.calls == 2
+        await second.authenticate("Stub bob")
+        assert Stub.calls == 2
+
+    async def test_a_verification_that_a_revocation_overtakes_does_not_count(
+        self, open_: Open, clock: Clock
+    ) -> None:
+        class Revoked(Stub):
+            """Finds the user, who is removed before it has answered."""
+
+            async def authenticate(self, credentials: str) -> User | None:
+                user = await super().authenticate(credentials)
+                if Stub.calls > 1:
+                    return None
+                await manager.forget_user(credentials, self.realm)
+                return user
+
+        manager = await open_(STUB)
+        manager._methods["stub"][0].__class__ = Revoked
+        await refusal(manager, "Stub bob")
+        assert Stub.calls == 2
 
 
 class TestLife:
