@@ -103,6 +103,7 @@ class Tokens:
 
     def _checked(self, token: str, key: jwt.PyJWK | None = None) -> dict[str, Any] | None:
         """Header and payload of a token that is for this server and now; with a `key`, signed by it."""
+        # PERF: not in a thread, to which to go and come back takes as long: 0.3 ms by RS256, 1 ms by ES512.
         options: Options = {
             "verify_signature": key is not None,
             "verify_exp": True,
