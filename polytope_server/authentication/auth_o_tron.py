@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from polytope_server.authentication import Authenticator
 from polytope_server.authentication.names import Name
 from polytope_server.authentication.outgoing import OutgoingService, ServiceAuthenticator
+from polytope_server.authentication.tokens import UNREADABLE
 from polytope_server.config.data_settings import AuthOTronSettings
 from polytope_server.user import User
 
@@ -99,7 +100,7 @@ class AuthOTronAuthenticator(ServiceAuthenticator):
             _log.warning("%s: the token has ended already: are the clocks in step?", self._url)
             return None
         # Only the kind of error is logged: the text may hold what the token says.
-        except (jwt.PyJWTError, ValueError, OverflowError, RecursionError) as error:
+        except UNREADABLE as error:
             reason = f"a token that cannot be used ({type(error).__name__}): is the secret the same?"
         else:
             return User(

@@ -14,7 +14,12 @@ from pydantic import Field, SecretStr
 from polytope_server.authentication import AuthenticatorSettings
 from polytope_server.authentication.openid_connect import client_refused, endpoints, refuses_client
 from polytope_server.authentication.outgoing import BaseAddress, unencrypted
-from polytope_server.authentication.tokens import LARGEST_TOKEN, TokenAuthenticator, TokenSettings
+from polytope_server.authentication.tokens import (
+    LARGEST_TOKEN,
+    UNREADABLE,
+    TokenAuthenticator,
+    TokenSettings,
+)
 from polytope_server.user import User
 
 _log = logging.getLogger(__name__)
@@ -91,7 +96,7 @@ class OfflineAccessAuthenticator(TokenAuthenticator):
             return False
         try:
             found = jwt.decode_complete(token, options={"verify_signature": False})
-        except (jwt.PyJWTError, ValueError, ArithmeticError, RecursionError):
+        except UNREADABLE:
             return False
         claims = found["payload"]
         return (claims.get("typ"), claims.get("iss")) == (_OFFLINE, self._issuer)

@@ -29,6 +29,8 @@ _UNAVAILABLE = "The service that vouches for tokens cannot be reached at the mom
 _LEEWAY = 10
 #: A longer token is not looked at.
 LARGEST_TOKEN = 64 << 10
+#: What PyJWT raises at what is no token; the versions differ in which claims of a wrong type raise TypeError.
+UNREADABLE = (jwt.PyJWTError, ValueError, TypeError, ArithmeticError, RecursionError)
 _MOST_ROLES = 1000
 #: RFC 8725, 3.11: a token that says it is for something else, a log-out for example, is no access token.
 _TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
@@ -123,7 +125,7 @@ class Tokens:
                 audience=self._audience,
                 leeway=_LEEWAY,
             )
-        except (jwt.PyJWTError, ValueError, ArithmeticError, RecursionError) as error:
+        except UNREADABLE as error:
             _log.debug("a token of realm %s does not count: %s", self._realm, type(error).__name__)
             return None
 
