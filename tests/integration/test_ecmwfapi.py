@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +27,13 @@ def service() -> Iterator[WhoAmI]:
 
 
 @pytest.fixture
-async def make(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
-    opened = []
-
+def make(tmp_path: Path, opened: Callable[..., Any]) -> Callable[..., Any]:
     async def make(url: str, **keys: Any) -> ECMWFAPIAuthenticator:
         settings = ECMWFAPISettings.model_validate({"url": url, "status_url": "ignored", **keys})
         authenticator = ECMWFAPIAuthenticator("ecmwf", settings, tmp_path)
-        await authenticator.open()
-        opened.append(authenticator)
-        return authenticator
+        return await opened(authenticator)
 
-    yield make
-    for authenticator in opened:
-        await authenticator.close()
+    return make
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,20 +69,14 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def make(tmp_path: Path, clock: Clock) -> AsyncIterator[Callable[..., Any]]:
-    opened = []
-
+def make(tmp_path: Path, clock: Clock, opened: Callable[..., Any]) -> Callable[..., Any]:
     async def make(cert_url: str, **keys: Any) -> JWTAuthenticator:
         settings = JWTSettings.model_validate({"cert_url": cert_url, "client_id": "polytope", **keys})
         authenticator = JWTAuthenticator("site", settings, tmp_path)
         authenticator._keys._clock = clock
-        await authenticator.open()
-        opened.append(authenticator)
-        return authenticator
+        return await opened(authenticator)
 
-    yield make
-    for authenticator in opened:
-        await authenticator.close()
+    return make
 
 
 @pytest.fixture
