@@ -54,7 +54,7 @@ Timeout = Annotated[float, Field(gt=0, le=300, description="Seconds after which 
 
 def unencrypted(address: str, warning: str) -> list[str]:
     """The warning, if whoever is on the way to that address can read and change what travels."""
-    return [f"{warning}; use https://"] if address.startswith("http://") else []
+    return [f"{warning}; use https://"] if urlsplit(address).scheme == "http" else []
 
 
 class Answer(NamedTuple):
@@ -129,8 +129,8 @@ class OutgoingService:
     def unavailable(
         self, url: str, reason: object, level: int = logging.WARNING
     ) -> AuthenticationUnavailableError:
-        """The error that says that the service is of no use now; `url` and reason are logged."""
-        _log.log(level, "%s: %s", url, reason)
+        """The error that says that the service is of no use now; `url` (no query) and reason are logged."""
+        _log.log(level, "%s: %s", url.partition("?")[0], reason)
         return AuthenticationUnavailableError(self._unavailable)
 
     @staticmethod

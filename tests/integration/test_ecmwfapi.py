@@ -191,7 +191,8 @@ def test_an_address_that_cannot_be_used_is_refused(url: str, told: str) -> None:
     assert "hidden" not in str(caught.value)
 
 
-def test_keys_that_travel_without_encryption_draw_a_warning() -> None:
-    (warning,) = ECMWFAPISettings.model_validate({"url": "http://api.example.org"}).warnings()
+@pytest.mark.parametrize("scheme", ["http", "HTTP"])
+def test_keys_that_travel_without_encryption_draw_a_warning(scheme: str) -> None:
+    (warning,) = ECMWFAPISettings.model_validate({"url": f"{scheme}://api.example.org"}).warnings()
     assert "without encryption; use https://" in warning
     assert ECMWFAPISettings.model_validate({"url": "https://api.example.org"}).warnings() == []
