@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import figures, production, transfers
+from benchmarks import figures, polling, production, transfers
 from benchmarks.figure import FULL, QUICK, Figure, Plan
 from polytope_server.testing.services import NotInstalledError
 
@@ -26,6 +26,7 @@ GROUPS: tuple[
     tuple[Callable[..., AbstractContextManager[Any]], Sequence[Callable[..., list[Figure]]]], ...
 ] = (
     (figures.bench, figures.MEASUREMENTS),
+    (polling.bench, polling.MEASUREMENTS),
     (production.bench, production.MEASUREMENTS),
     (transfers.bench, transfers.MEASUREMENTS),
 )

@@ -15,7 +15,7 @@ from uuid import uuid4
 import psutil
 from polytope.api import Client
 
-from benchmarks import load
+from benchmarks import load, polling
 from benchmarks.figure import MIB, Figure, Peaks, Plan, Target, alternate, gib, on, timed
 from benchmarks.floor import TINY, BareServer, Inserts
 from polytope_server.testing.server import CONFIG, PASSWORD, USER, StandaloneServer, basic
@@ -24,21 +24,17 @@ _MB = 1e6
 _API = "/api/v1"
 #: As many connections as the figures "under load" have.
 _MANY = 16
-#: The collection whose requests stay live: nothing of it may run.
-_HELD = "held"
 _AUTH = basic(USER, PASSWORD)
 _TEST = load.message("GET", f"{_API}/test")
 _SUBMIT = load.message("POST", f"{_API}/requests/echo", _AUTH, {"verb": "retrieve", "request": TINY.decode()})
-_SUBMIT_HELD = load.message(
-    "POST", f"{_API}/requests/{_HELD}", _AUTH, {"verb": "retrieve", "request": "a: 1"}
-)
+_SUBMIT_HELD = polling.submission(_AUTH)
 _REVOKE_ALL = load.message("DELETE", f"{_API}/requests/all", _AUTH)
 
 #: The demonstration sources, and one collection that holds what it is given.
 SERVER_CONFIG: dict[str, Any] = {
     "collections": {
         **CONFIG["collections"],
-        _HELD: {"roles": {"test": ["default"]}, "datasources": ["echo"], "limits": {"total": 0}},
+        polling.HELD: {"roles": {"test": ["default"]}, "datasources": ["echo"], "limits": {"total": 0}},
     }
 }
 
@@ -134,36 +130,15 @@ def _revoke_all(run: Bench) -> None:
 
 def polls(run: Bench) -> list[Figure]:
     """Polls that are not held, of requests that stay live."""
-    requests = [
-        load.message("GET", f"{_API}/requests/{request_id}", {**_AUTH, "Prefer": "wait=0"})
-        for request_id in _submit_held(run, run.plan.live)
-    ]
+    messages = polling.live(run.server.port, _AUTH, run.plan.live, _MANY)
 
     def measure() -> float:
-        round_ = run.round()
-        shares = [requests[start::_MANY] for start in range(_MANY)]
-        return load.rate(run.server.port, round_, [load.each(round_, share, 202) for share in shares])
+        return polling.rate(run.server.port, run.round(), messages, _MANY)
 
     floors, values = run.alternate(partial(_test_rate, run, run.bare.port, _MANY), measure)
     _revoke_all(run)
     name = f"polls of {run.plan.live} live requests, {on(_MANY)}"
     return [Figure(name, "/s", values, floors, "bare Falcon, JSON", Target(0.4, of_ratio=True))]
-
-
-def _submit_held(run: Bench, count: int) -> list[str]:
-    found: list[str] = []
-    round_ = load.Round(60.0, most=count)
-
-    def submit() -> load.Session:
-        while round_.more():
-            found.append(_request_id(load.check((yield _SUBMIT_HELD), 202)))
-
-    load.run(run.server.port, round_, [submit() for _ in range(_MANY)])
-    return found
-
-
-def _request_id(reply: load.Reply) -> str:
-    return reply.header(b"location").rpartition(b"/")[2].decode()
 
 
 # -- a request from its submission to its last byte --------------------------------------------------------
@@ -174,7 +149,7 @@ def _complete(round_: load.Round) -> load.Session:
     while round_.more():
         started = time.perf_counter()
         submitted = load.check((yield _SUBMIT), 202)
-        place = yield from _processed(_request_id(submitted))
+        place = yield from _processed(load.request_id(submitted))
         result = load.check((yield load.message("GET", place)), 200)
         if result.body != TINY:
             raise load.LoadError(f"the result is {result.body[:100]!r} instead of {TINY!r}")
@@ -267,7 +242,7 @@ def _make(run: Bench, size: int) -> str:
 
     def session() -> load.Session:
         submitted = yield load.message("POST", f"{_API}/requests/dummy", _AUTH, body)
-        paths.append((yield from _processed(_request_id(load.check(submitted, 202)))))
+        paths.append((yield from _processed(load.request_id(load.check(submitted, 202)))))
 
     load.run(run.server.port, load.Round(120.0), [session()])
     return paths[0]

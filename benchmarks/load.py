@@ -197,6 +197,11 @@ def check(reply: Reply, status: int) -> Reply:
     return reply
 
 
+def request_id(reply: Reply) -> str:
+    """The id of the request that was submitted."""
+    return reply.header(b"location").rpartition(b"/")[2].decode()
+
+
 def repeat(round_: Round, request: bytes, status: int = 200) -> Session:
     """The same request again and again."""
     while round_.more():

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from benchmarks import load
+from benchmarks import load, polling
 from benchmarks.figure import Figure, Peaks, Plan, Target, alternate, gib, on
 from benchmarks.floor import TINY, BareServer
 from polytope_server.config import create_backend
@@ -35,13 +35,13 @@ _AUTH = basic(USER, PASSWORD)
 _JSON = {**_AUTH, "Content-Type": "application/json"}
 _BODY = json.dumps({"verb": "retrieve", "request": TINY.decode()})
 _HELD_BODY = {"verb": "retrieve", "request": "a: 1"}
-_SUBMIT_HELD = load.message("POST", f"{_API}/requests/held", _AUTH, _HELD_BODY)
+_SUBMIT_HELD = polling.submission(_AUTH)
 _REVOKE_ALL = load.message("DELETE", f"{_API}/requests/all", _AUTH)
 _INSERT = load.message("POST", "/mongodb", _AUTH, _HELD_BODY)
 SECTIONS: dict[str, Any] = {
     "collections": {
         **CONFIG["collections"],
-        "held": {"roles": {"test": ["default"]}, "datasources": ["echo"], "limits": {"total": 0}},
+        polling.HELD: {"roles": {"test": ["default"]}, "datasources": ["echo"], "limits": {"total": 0}},
     }
 }
 
@@ -221,13 +221,13 @@ def _revoke_all(port: int) -> None:
 def production_polls(run: Bench) -> list[Figure]:
     """Polls that are not held, of requests that stay live."""
     place = load.message("GET", f"/mongodb/{_inserted(run)}", _AUTH)
-    polls = _live(run.server.port)
+    messages = _live(run.server.port)
     figures = []
     for count in (1, _MANY):
         floors, values = alternate(
             run.plan,
             partial(_rate, run, run.bare.port, place, count),
-            partial(_poll_rate, run, run.server.port, polls, count),
+            partial(_poll_rate, run, run.server.port, messages, count),
         )
         name = f"MongoDB: polls, {on(count)}"
         target = Target(0.5, of_ratio=True)
@@ -236,23 +236,12 @@ def production_polls(run: Bench) -> list[Figure]:
     return figures
 
 
-def _poll_rate(run: Bench, port: int, polls: list[bytes], count: int) -> float:
-    round_ = run.round()
-    return load.rate(port, round_, [load.each(round_, polls[start::count], 202) for start in range(count)])
+def _poll_rate(run: Bench, port: int, messages: list[bytes], count: int) -> float:
+    return polling.rate(port, run.round(), messages, count)
 
 
-def _live(port: int, count: int = 100) -> list[bytes]:
-    """The messages that poll that many requests that do not end."""
-    ids: list[str] = []
-    round_ = load.Round(60.0, most=count)
-
-    def submit() -> load.Session:
-        while round_.more():
-            reply = load.check((yield _SUBMIT_HELD), 202)
-            ids.append(reply.header(b"location").rpartition(b"/")[2].decode())
-
-    load.run(port, round_, [submit()])
-    return [load.message("GET", f"{_API}/requests/{key}", {**_AUTH, "Prefer": "wait=0"}) for key in ids]
+def _live(port: int) -> list[bytes]:
+    return polling.live(port, _AUTH, 100)
 
 
 def _inserted(run: Bench) -> str:
@@ -283,10 +272,10 @@ def production_full_store(run: Bench) -> list[Figure]:
         target = Target(0.8, of_ratio=True)
         empty, filled = run.server.port, full.port
         lives = _Life(empty), _Life(filled)
-        polls = {port: _live(port) for port in (empty, filled)}
+        live = {port: _live(port) for port in (empty, filled)}
         measures: list[tuple[str, Callable[[int], float]]] = [
             ("MongoDB: submissions", lambda port: _rate(run, port, _SUBMIT_HELD, _MANY)),
-            ("MongoDB: polls", lambda port: _poll_rate(run, port, polls[port], _MANY)),
+            ("MongoDB: polls", lambda port: _poll_rate(run, port, live[port], _MANY)),
             ("whole requests, one by one", lambda port: _sequential(run, lives[port == filled])),
         ]
         figures = []

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn_worker import UvicornWorker
 
 from polytope_server import log
@@ -18,6 +19,33 @@ from polytope_server.process import die_with_parent
 
 #: A server process that is told to stop gets so many seconds for the calls in progress.
 _GRACE = 30
+#: Bytes of a head; a credential of 8 KiB is the largest thing in it.
+_LARGEST_HEAD = 64 << 10
+_HEAD_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+)
+
+
+class _Protocol(HttpToolsProtocol):
+    """uvicorn's, which by itself keeps a head, or the trailer after a body, of any size in memory."""
+
+    _kept = 0
+
+    def data_received(self, data: bytes) -> None:
+        self._kept += len(data)
+        super().data_received(data)
+        if self._kept > _LARGEST_HEAD and not self.transport.is_closing():
+            if self.cycle is None or self.cycle.response_complete:
+                self.transport.write(_HEAD_TOO_LARGE)
+            self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        self._kept = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._kept = 0
+        super().on_body(body)
 
 
 class WebWorker(UvicornWorker):  # type: ignore[misc]
@@ -25,7 +53,7 @@ class WebWorker(UvicornWorker):  # type: ignore[misc]
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         "loop": "uvloop",
-        "http": "httptools",
+        "http": _Protocol,
         "lifespan": "on",
         "access_log": False,
         "server_header": False,

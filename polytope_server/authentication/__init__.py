@@ -38,6 +38,8 @@ class Authenticator(ABC):
     scheme: str
     #: How a challenge tells a person what to send.
     hint: str = ""
+    #: Whether credentials are shown to a service of somebody else; those are the last that are asked.
+    forwards: ClassVar[bool] = False
 
     def __init__(self, realm: str, settings: Any, data: Path) -> None:
         """`settings` is an instance of this class's `Settings`; `data` the folder of embedded back-ends."""

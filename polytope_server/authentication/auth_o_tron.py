@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import jwt
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from polytope_server.authentication import Authenticator
-from polytope_server.authentication.outgoing import OutgoingService
+from polytope_server.authentication.names import Name
+from polytope_server.authentication.outgoing import OutgoingService, ServiceAuthenticator
+from polytope_server.authentication.tokens import UNREADABLE
 from polytope_server.config.data_settings import AuthOTronSettings
 from polytope_server.user import User
 
@@ -38,45 +40,29 @@ def authenticators(settings: AuthOTronSettings, data: Path) -> list[Authenticato
     return [AuthOTronAuthenticator(scheme, settings, service, data) for scheme in _HINTS]
 
 
-def _printable(name: str) -> str:
-    if not name or not name.isprintable():
-        raise ValueError("not a name")
-    return name
-
-
-_Name = Annotated[str, AfterValidator(_printable)]
-
-
 class _Claims(BaseModel):
     """What a token says of a user."""
 
     model_config = ConfigDict(strict=True, hide_input_in_errors=True)
-    username: _Name
-    realm: _Name
-    roles: list[_Name] = Field(default_factory=list)
+    username: Name
+    realm: Name
+    roles: list[Name] = Field(default_factory=list)
     attributes: dict[str, str] = Field(default_factory=dict)
     exp: float
 
 
-class AuthOTronAuthenticator(Authenticator):
+class AuthOTronAuthenticator(ServiceAuthenticator):
     """Credentials of one scheme; the service says user, realm, roles and attributes."""
 
     def __init__(
         self, scheme: str, settings: AuthOTronSettings, service: OutgoingService, data: Path
     ) -> None:
         """`scheme` is one of those that :func:`authenticators` makes; `service` is opened and closed here."""
-        super().__init__("polytope", settings, data)
+        super().__init__("polytope", settings, data, service)
         self.scheme = scheme
         self.hint = _HINTS[scheme]
         self._secret: SecretStr = settings.secret
         self._url = f"{settings.address}/authenticate"
-        self._service = service
-
-    async def open(self) -> None:
-        await self._service.open()
-
-    async def close(self) -> None:
-        await self._service.close()
 
     async def authenticate(self, credentials: str) -> User | None:
         forwarded = self._forwarded(credentials)
@@ -114,7 +100,7 @@ class AuthOTronAuthenticator(Authenticator):
             _log.warning("%s: the token has ended already: are the clocks in step?", self._url)
             return None
         # Only the kind of error is logged: the text may hold what the token says.
-        except (jwt.PyJWTError, ValueError, OverflowError, RecursionError) as error:
+        except UNREADABLE as error:
             reason = f"a token that cannot be used ({type(error).__name__}): is the secret the same?"
         else:
             return User(

@@ -23,6 +23,7 @@ _DEFAULT_SECONDS = 60.0
 def authenticators(settings: Settings, data: Path) -> list[Authenticator]:
     """The authenticators of realms, API keys, federation and auth-o-tron, in this order, not yet open.
 
+    Those that show credentials to somebody else come last: what this server knows itself goes nowhere.
     Raises :class:`ConfigurationError`.
     """
     found: list[Authenticator] = [
@@ -39,7 +40,7 @@ def authenticators(settings: Settings, data: Path) -> list[Authenticator]:
     if service is not None:
         checked = section_settings(AuthOTronSettings, service, f"authentication.{AUTH_O_TRON}")
         found += auth_o_tron.authenticators(checked, data)
-    return found
+    return sorted(found, key=lambda authenticator: authenticator.forwards)
 
 
 def authorizers(settings: Settings, data: Path) -> dict[str, list[Authorizer]]:

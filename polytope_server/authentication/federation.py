@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from polytope_server.authentication import Authenticator, basic
+from polytope_server.authentication.names import is_name
 from polytope_server.config.settings import FederationSettings
 from polytope_server.user import User
 
@@ -28,9 +29,8 @@ class Federation(Authenticator):
         username, _, realm = rest.partition(":")
         # All of them are compared: the time must not tell which secret came near.
         matching = [realms for known, realms in self._peers if basic.same(known, secret)]
-        if not username or not realm or not any(realms is None or realm in realms for realms in matching):
-            return None
-        return User(username, realm)
+        allowed = any(realms is None or realm in realms for realms in matching)
+        return User(username, realm) if allowed and is_name(username) and is_name(realm) else None
 
 
 def warnings(peers: Mapping[str, FederationSettings]) -> list[str]:

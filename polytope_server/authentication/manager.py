@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import math
 import re
 import secrets
 import time
@@ -105,6 +106,9 @@ class Authentication:
         self._refused: TTLCache[bytes, UnauthenticatedError] = TTLCache(
             _REMEMBERED, _REFUSED_SECONDS, timer=clock
         )
+        #: When users were forgotten, by name and realm: what the cache, or a verification on its way, knows
+        #: from before counts no more.
+        self._forgotten: TTLCache[tuple[str, str], float] = TTLCache(_REMEMBERED, self._seconds, timer=clock)
         self._opened = AsyncExitStack()
 
     async def open(self) -> None:
@@ -166,6 +170,7 @@ class Authentication:
         It also forgets who was refused, so that a user just added is let in at once.
         """
         self._refused.clear()
+        self._forgotten[username, realm] = self._clock()
         for key, known in list(self._known.items()):
             user = known.identification.user
             if (user.username, user.realm) == (username, realm):
@@ -227,15 +232,14 @@ class Authentication:
         cache_key = f"authentication:{attempt.digest}"
 
         async def make() -> JSON:
+            since = self._clock()
             user = await self._checked(scheme, word, attempt)
-            return None if user is None else _document(user, min(self._clock() + self._seconds, user.until))
+            return None if user is None else _document(user, since, self._clock() + self._seconds)
 
         if self._seconds > 0:
-            if anew:
-                await self._cache.delete(cache_key)
+            earliest = self._clock() if anew else -math.inf
             document: Any = await self._cache.get_or_make(cache_key, self._seconds, make)
-            if document is not None and document["until"] <= self._clock():
-                # The credentials ended before the cache forgets who showed them.
+            if document is not None and self._has_ended(document, earliest):
                 await self._cache.delete(cache_key)
                 document = await self._cache.get_or_make(cache_key, self._seconds, make)
         else:
@@ -255,6 +259,14 @@ class Authentication:
             user = await self._identify(scheme, word)
         await (self._throttle.failed(attempt) if user is None else self._throttle.succeeded(attempt))
         return user
+
+    def _has_ended(self, document: dict[str, Any], earliest: float) -> bool:
+        """Whether the credentials were verified by `earliest`, ended, or belong to a user who was
+        forgotten, before the cache forgot who it was.
+        """
+        forgotten = self._forgotten.get((document["username"], document["realm"]), -math.inf)
+        since = document["since"]
+        return bool(document["until"] <= self._clock() or since <= max(forgotten, earliest))
 
     async def _identify(self, scheme: str, word: str) -> User | None:
         """The user of a credential with all roles; asks all authenticators of the scheme in order."""
@@ -280,12 +292,14 @@ class Authentication:
         return user
 
 
-def _document(user: User, until: float) -> dict[str, JSON]:
+def _document(user: User, since: float, until: float) -> dict[str, JSON]:
+    """What the cache keeps of a user whose verification began at `since`; it counts `until` then at most."""
     attributes = {name: value for name, value in user.attributes.items() if not _SECRET_NAMES.search(name)}
     return {
         "username": user.username,
         "realm": user.realm,
         "roles": list(user.roles),
         "attributes": dict(attributes),
-        "until": until,
+        "since": since,
+        "until": min(until, user.until),
     }

@@ -11,27 +11,26 @@ from urllib.parse import quote
 import jwt
 from pydantic import Field, SecretStr
 
-from polytope_server.authentication import (
-    AuthenticationUnavailableError,
-    Authenticator,
-    AuthenticatorSettings,
+from polytope_server.authentication import AuthenticatorSettings
+from polytope_server.authentication.openid_connect import client_refused, endpoints, refuses_client
+from polytope_server.authentication.outgoing import BaseAddress, unencrypted
+from polytope_server.authentication.tokens import (
+    LARGEST_TOKEN,
+    UNREADABLE,
+    TokenAuthenticator,
+    TokenSettings,
 )
-from polytope_server.authentication.jwt import LARGEST_TOKEN, UNAVAILABLE, Tokens, TokenSettings
-from polytope_server.authentication.key_set import KeySet
-from polytope_server.authentication.outgoing import Address, Answer, OutgoingService
 from polytope_server.user import User
 
 _log = logging.getLogger(__name__)
 
 _OFFLINE = "Offline"
-#: What a provider says when it is a client of the configuration that it refuses, and not the user.
-_CLIENT_ERRORS = frozenset({"invalid_client", "unauthorized_client"})
 
 
 class OfflineAccessSettings(TokenSettings):
     """Keys of the authenticator `openid_offline_access`."""
 
-    iam_url: Address = Field(
+    iam_url: BaseAddress = Field(
         description="Base of the provider, what comes before `/realms`: `https://keycloak.example.org`."
     )
     iam_realm: str = Field(min_length=1, description="The realm of the provider.")
@@ -48,22 +47,24 @@ class OfflineAccessSettings(TokenSettings):
     )
 
     def warnings(self) -> list[str]:
-        found = super().warnings()
-        if self.iam_url.startswith("http://"):
-            found.append("tokens and a secret travel to iam_url without encryption; use https://")
-        return found
+        return super().warnings() + unencrypted(
+            self.iam_url, "tokens and a secret travel to iam_url without encryption"
+        )
 
 
-class OfflineAccessAuthenticator(Authenticator):
+class OfflineAccessAuthenticator(TokenAuthenticator):
     """`Bearer <offline token>`, for which the provider gives an access token, which says who it is."""
 
     Settings: ClassVar[type[AuthenticatorSettings]] = OfflineAccessSettings
-    scheme = "Bearer"
     hint = "Offline token of your account"
 
     def __init__(self, realm: str, settings: OfflineAccessSettings, data: Path) -> None:
-        super().__init__(realm, settings, data)
-        base = f"{settings.iam_url}/realms/{quote(settings.iam_realm, safe='')}/protocol/openid-connect"
+        super().__init__(
+            *(realm, settings, data, settings.public_client_id),
+            issuer=settings.jwt_iss,
+            audience=settings.jwt_aud,
+        )
+        base = endpoints(settings.iam_url, settings.iam_realm)
         self._token_url, self._check_url = f"{base}/token", f"{base}/token/introspect"
         self._issuer = settings.jwt_iss
         self._public_client = settings.public_client_id
@@ -72,20 +73,6 @@ class OfflineAccessAuthenticator(Authenticator):
         client = f"{quote(settings.private_client_id, safe='')}:{secret}"
         self._private_client = SecretStr(f"Basic {b64encode(client.encode()).decode()}")
         self._checks = not settings.disable_check
-        self._service = OutgoingService(UNAVAILABLE, settings.timeout)
-        self._keys = KeySet(settings.cert_url, settings.algorithms, self._service)
-        self._tokens = Tokens(
-            *(realm, self._keys, settings.public_client_id),
-            issuer=settings.jwt_iss,
-            audience=settings.jwt_aud,
-        )
-
-    async def open(self) -> None:
-        await self._service.open()
-
-    async def close(self) -> None:
-        await self._keys.close()
-        await self._service.close()
 
     async def authenticate(self, credentials: str) -> User | None:
         if not self._may_be_offline(credentials):
@@ -109,10 +96,10 @@ class OfflineAccessAuthenticator(Authenticator):
             return False
         try:
             found = jwt.decode_complete(token, options={"verify_signature": False})
-        except (jwt.PyJWTError, ValueError, ArithmeticError, RecursionError):
+        except UNREADABLE:
             return False
         claims = found["payload"]
-        return (claims.get("typ", _OFFLINE), claims.get("iss", self._issuer)) == (_OFFLINE, self._issuer)
+        return (claims.get("typ"), claims.get("iss")) == (_OFFLINE, self._issuer)
 
     async def _is_active(self, token: str) -> bool:
         """Whether the provider says that it is an offline token that counts."""
@@ -120,7 +107,8 @@ class OfflineAccessAuthenticator(Authenticator):
         answer = await self._service.call("POST", self._check_url, headers=headers, data={"token": token})
         found = answer.document
         if answer.status in (401, 403):
-            raise self._client_refused(self._check_url, answer, "private_client_id, private_client_secret")
+            keys = "private_client_id, private_client_secret"
+            raise client_refused(self._service, self._check_url, answer, keys)
         if answer.status != 200 or not isinstance(found, dict) or not isinstance(found.get("active"), bool):
             raise self._service.unavailable(self._check_url, f"status {answer.status}")
         # Versions of Keycloak differ in the name.
@@ -135,16 +123,11 @@ class OfflineAccessAuthenticator(Authenticator):
             "refresh_token": token,
         }
         answer = await self._service.call("POST", self._token_url, data=form)
-        found = answer.document if isinstance(answer.document, dict) else {}
         if answer.status in (400, 401):
-            if found.get("error") in _CLIENT_ERRORS:
-                raise self._client_refused(self._token_url, answer, "public_client_id")
+            if refuses_client(answer):
+                raise client_refused(self._service, self._token_url, answer, "public_client_id")
             return None
-        access_token = found.get("access_token")
-        if answer.status != 200 or not isinstance(access_token, str):
+        access_token = answer.text("access_token")
+        if answer.status != 200 or access_token is None:
             raise self._service.unavailable(self._token_url, f"status {answer.status}")
         return access_token
-
-    def _client_refused(self, url: str, answer: Answer, keys: str) -> AuthenticationUnavailableError:
-        reason = f"status {answer.status}: the provider refuses the client of the configuration: check {keys}"
-        return self._service.unavailable(url, reason)

@@ -8,12 +8,14 @@ import logging
 import os
 import ssl
 from collections.abc import Mapping
-from typing import Annotated, Any, NamedTuple
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, NamedTuple
+from urllib.parse import urlsplit
 
 import aiohttp
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
-from polytope_server.authentication import AuthenticationUnavailableError
+from polytope_server.authentication import AuthenticationUnavailableError, Authenticator
 
 _log = logging.getLogger(__name__)
 
@@ -23,14 +25,36 @@ _LARGEST_ANSWER = 128 << 10
 _TOO_MANY = "Too many log-ins at a time, please try again later"
 
 
-def _http(url: str) -> str:
-    if not url.startswith(("https://", "http://")):
-        raise ValueError("an address begins with https:// or http://")
+def _address(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or any(character.isspace() for character in url):
+        raise ValueError("expected an address such as https://service.example.org")
+    if "@" in parts.netloc or parts.fragment:
+        # It is logged when the service is down.
+        raise ValueError("an address has no user, password or fragment")
+    return url
+
+
+def _base(url: str) -> str:
+    if "?" in url:
+        raise ValueError("the address is a base, to which a path is added: it has no query")
     return url.rstrip("/")
 
 
-#: The address of a service in the configuration, without a slash at its end.
-Address = Annotated[str, AfterValidator(_http)]
+#: The address of something that a service shows.
+Address = Annotated[str, AfterValidator(_address)]
+#: The address of a service, to which paths are added; without a slash at its end.
+BaseAddress = Annotated[str, AfterValidator(_address), AfterValidator(_base)]
+Timeout = Annotated[float, Field(gt=0, le=300, description="Seconds after which the service counts as down.")]
+
+
+def unencrypted(address: str, warning: str) -> list[str]:
+    """The warning, if whoever is on the way to that address can read and change what travels."""
+    return [f"{warning}; use https://"] if urlsplit(address).scheme == "http" else []
 
 
 class Answer(NamedTuple):
@@ -39,6 +63,11 @@ class Answer(NamedTuple):
     status: int
     document: Any
     headers: Mapping[str, str]
+
+    def text(self, key: str) -> str | None:
+        """The text of that key in a JSON object; None if there is none, or an empty one."""
+        value = self.document.get(key) if isinstance(self.document, dict) else None
+        return value if isinstance(value, str) and value else None
 
 
 class OutgoingService:
@@ -97,9 +126,11 @@ class OutgoingService:
             self._calls -= 1
         raise self.unavailable(url, reason)
 
-    def unavailable(self, url: str, reason: object) -> AuthenticationUnavailableError:
-        """The error that says that the service is of no use now; `url` and reason are logged."""
-        _log.warning("%s: %s", url, reason)
+    def unavailable(
+        self, url: str, reason: object, level: int = logging.WARNING
+    ) -> AuthenticationUnavailableError:
+        """The error that says that the service is of no use now; `url` (no query) and reason are logged."""
+        _log.log(level, "%s: %s", url.partition("?")[0], reason)
         return AuthenticationUnavailableError(self._unavailable)
 
     @staticmethod
@@ -122,3 +153,20 @@ async def _document(answer: aiohttp.ClientResponse) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
+
+
+class ServiceAuthenticator(Authenticator):
+    """An authenticator that has a service check the credentials."""
+
+    forwards: ClassVar[bool] = True
+
+    def __init__(self, realm: str, settings: Any, data: Path, service: OutgoingService) -> None:
+        """`service` is opened and closed with the authenticator; several may share one."""
+        super().__init__(realm, settings, data)
+        self._service = service
+
+    async def open(self) -> None:
+        await self._service.open()
+
+    async def close(self) -> None:
+        await self._service.close()

@@ -109,6 +109,7 @@ class FederationSettings(Section):
 
     secret: str = Field(
         pattern=r"^[^:,\s]+$",
+        repr=False,
         description="The secret shared with that server, without colon, comma and space.",
     )
     allowed_realms: Annotated[list[str] | str, expected("a list of realms, or any")] = Field(

@@ -6,8 +6,9 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -351,3 +352,16 @@ def in_background() -> Iterator[Callable[..., Future[Any]]]:
     """Runs a function in a thread, which has ended when the test has."""
     with ThreadPoolExecutor(8) as pool:
         yield pool.submit
+
+
+@pytest.fixture
+async def opened() -> AsyncIterator[Callable[[Any], Awaitable[Any]]]:
+    """Opens an authenticator or authorizer, which is closed after the test: `await opened(authenticator)`."""
+    async with AsyncExitStack() as stack:
+
+        async def open_(part: Any) -> Any:
+            stack.push_async_callback(part.close)
+            await part.open()
+            return part
+
+        yield open_

@@ -109,8 +109,12 @@ class WhoAmI(CredentialService):
         self._owners = dict(owners)
 
     def reply(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        (token,) = parse_qs(urlsplit(path).query).get("token", [""])
-        owner = self._owners.get(token)
+        parts, authorization = urlsplit(path), headers.get("Authorization")
+        if authorization is None:
+            (token,) = parse_qs(parts.query).get("token", [""])
+        else:
+            token = authorization.removeprefix("Bearer ").encode("latin-1").decode()
+        owner = self._owners.get(token) if parts.path.endswith("/who-am-i") else None
         return (403, b"{}", {}) if owner is None else (200, json.dumps(owner).encode(), {})
 
 

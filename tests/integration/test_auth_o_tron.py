@@ -50,19 +50,13 @@ Make = Callable[..., Any]
 
 
 @pytest.fixture
-async def make(tmp_path: Path) -> AsyncIterator[Make]:
-    opened: list[Authenticator] = []
-
+def make(tmp_path: Path, opened: Callable[..., Any]) -> Make:
     async def make(scheme: str, url: str, **keys: Any) -> Authenticator:
         settings = AuthOTronSettings.model_validate({"url": url, "secret": SECRET, **keys})
         found = {one.scheme: one for one in authenticators(settings, tmp_path)}
-        opened.append(found[scheme])
-        await found[scheme].open()
-        return found[scheme]
+        return await opened(found[scheme])
 
-    yield make
-    for authenticator in opened:
-        await authenticator.close()
+    return make
 
 
 RIGHT = {"Basic": BASIC, "Plain": BASIC, "Bearer": KEY, "EmailKey": f"alice@example.org:{KEY}"}

@@ -1,17 +1,16 @@
 """EmailKey against a who-am-i service on this machine."""
 
 import asyncio
-import json
 import logging
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from credential_services import WhoAmI
+from pydantic import ValidationError
 
 from polytope_server.authentication import AuthenticationUnavailableError, Authenticator
 from polytope_server.authentication.ecmwfapi import ECMWFAPIAuthenticator, ECMWFAPISettings
@@ -21,80 +20,24 @@ from polytope_server.user import User
 KEY = "0123&456/89 +#é%"
 
 
-class Service(ThreadingHTTPServer):
-    """Knows one key; or answers what it is told to."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answer: tuple[int, bytes, dict[str, str]] | None = None
-        self.hang: threading.Event | None = None
-        self.seen: list[str] = []
-        self.authorization: str | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Service
-
-    def do_GET(self) -> None:
-        self.server.seen.append(self.path)
-        if self.server.hang is not None:
-            self.server.hang.wait(10)
-        parts = urlsplit(self.path)
-        token = parse_qs(parts.query).get("token", [""])[0]
-        self.server.authorization = self.headers.get("Authorization")
-        if self.server.authorization is not None:
-            token = self.server.authorization.removeprefix("Bearer ").encode("latin-1").decode()
-        status, body, headers = 403, b"{}", {}
-        if self.server.answer is not None:
-            status, body, headers = self.server.answer
-        elif parts.path.endswith("/v1/who-am-i") and token == KEY:
-            status, body = 200, json.dumps({"uid": "alice", "email": "Alice@Example.org", "more": 1}).encode()
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments: Any) -> None:
-        """Quiet."""
-
-
 @pytest.fixture
-def service() -> Iterator[Service]:
-    with Service() as service:
-        thread = threading.Thread(target=service.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+def service() -> Iterator[WhoAmI]:
+    with WhoAmI({KEY: {"uid": "alice", "email": "Alice@Example.org", "more": "1"}}) as service:
         yield service
-        if service.hang is not None:
-            service.hang.set()
-        service.shutdown()
-        thread.join()
 
 
 @pytest.fixture
-async def make(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
-    opened = []
-
+def make(tmp_path: Path, opened: Callable[..., Any]) -> Callable[..., Any]:
     async def make(url: str, **keys: Any) -> ECMWFAPIAuthenticator:
         settings = ECMWFAPISettings.model_validate({"url": url, "status_url": "ignored", **keys})
         authenticator = ECMWFAPIAuthenticator("ecmwf", settings, tmp_path)
-        await authenticator.open()
-        opened.append(authenticator)
-        return authenticator
+        return await opened(authenticator)
 
-    yield make
-    for authenticator in opened:
-        await authenticator.close()
+    return make
 
 
 @pytest.fixture
-async def authenticator(service: Service, make: Callable[..., Any]) -> Authenticator:
+async def authenticator(service: WhoAmI, make: Callable[..., Any]) -> Authenticator:
     return await make(f"{service.url}/v1/")
 
 
@@ -117,7 +60,7 @@ CREDENTIALS = f"alice@example.org:{KEY}"
 
 
 async def test_incomplete_credentials_do_not_reach_the_service(
-    service: Service, authenticator: Authenticator
+    service: WhoAmI, authenticator: Authenticator
 ) -> None:
     for credentials in ("", "a@b", "a@b:", ":key"):
         assert await authenticator.authenticate(credentials) is None
@@ -126,9 +69,9 @@ async def test_incomplete_credentials_do_not_reach_the_service(
 
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_key_that_the_service_refuses_is_wrong(
-    service: Service, authenticator: Authenticator, status: int
+    service: WhoAmI, authenticator: Authenticator, status: int
 ) -> None:
-    service.answer = (status, b"no", {})
+    service.answers[""] = (status, b"no", {})
     assert await authenticator.authenticate(CREDENTIALS) is None
 
 
@@ -153,16 +96,16 @@ async def test_a_key_that_the_service_refuses_is_wrong(
     ],
 )
 async def test_anything_else_is_neither_right_nor_wrong(
-    service: Service, authenticator: Authenticator, answer: tuple[int, bytes, dict[str, str]]
+    service: WhoAmI, authenticator: Authenticator, answer: tuple[int, bytes, dict[str, str]]
 ) -> None:
-    service.answer = answer
+    service.answers[""] = answer
     with pytest.raises(AuthenticationUnavailableError) as caught:
         await authenticator.authenticate(CREDENTIALS)
     assert service.url not in str(caught.value)
     assert len(service.seen) == 1  # no redirect was followed, nothing tried again
 
 
-async def test_a_service_that_hangs_is_given_up(service: Service, make: Callable[..., Any]) -> None:
+async def test_a_service_that_hangs_is_given_up(service: WhoAmI, make: Callable[..., Any]) -> None:
     service.hang = threading.Event()
     authenticator = await make(f"{service.url}/v1", timeout=0.1)
     with pytest.raises(AuthenticationUnavailableError):
@@ -187,12 +130,12 @@ async def test_before_it_is_open_nothing_can_be_checked(tmp_path: Path) -> None:
 
 
 async def test_the_key_is_in_no_log(
-    service: Service, authenticator: Authenticator, caplog: pytest.LogCaptureFixture
+    service: WhoAmI, authenticator: Authenticator, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, logger="urllib3.connectionpool")
     await authenticator.authenticate("alice@example.org:plainkey")
-    service.answer = (500, b"plainkey", {})
+    service.answers[""] = (500, b"plainkey", {})
     with pytest.raises(AuthenticationUnavailableError):
         await authenticator.authenticate("alice@example.org:plainkey")
     assert "status 500" in caplog.text
@@ -200,7 +143,7 @@ async def test_the_key_is_in_no_log(
 
 
 async def test_a_proxy_is_used_if_one_is_set_for_polytope(
-    service: Service, make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    service: WhoAmI, make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("POLYTOPE_PROXY", service.url)
     authenticator = await make("http://who.invalid/v1")
@@ -209,7 +152,7 @@ async def test_a_proxy_is_used_if_one_is_set_for_polytope(
 
 
 async def test_other_proxies_are_not_used(
-    service: Service, authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch
+    service: WhoAmI, authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("POLYTOPE_PROXY", raising=False)
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
@@ -218,16 +161,38 @@ async def test_other_proxies_are_not_used(
 
 
 async def test_the_key_travels_in_a_header_if_that_is_asked_for(
-    service: Service, make: Callable[..., Any]
+    service: WhoAmI, make: Callable[..., Any]
 ) -> None:
     authenticator = await make(f"{service.url}/v1", token_in="header")
     assert await authenticator.authenticate(CREDENTIALS) is not None
     assert service.seen == ["/v1/who-am-i"]
-    assert service.authorization is not None
     assert await authenticator.authenticate(CREDENTIALS + "x") is None
 
 
-@pytest.mark.parametrize("url", ["api.ecmwf.int", "ftp://api.ecmwf.int", "file:///etc/passwd"])
-def test_an_address_that_is_not_http_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="begins with"):
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("api.ecmwf.int", "such as https://"),
+        ("ftp://api.ecmwf.int", "such as https://"),
+        ("file:///etc/passwd", "such as https://"),
+        ("https://", "such as https://"),
+        ("https://:443/v1", "such as https://"),
+        ("https://api.ecmwf.int:port", "such as https://"),
+        ("https://[::1", "such as https://"),
+        ("https://api.ecmwf.int/a b", "such as https://"),
+        ("https://user:hidden@api.ecmwf.int", "no user"),
+        ("https://api.ecmwf.int/v1#top", "fragment"),
+        ("https://api.ecmwf.int/v1?key=hidden", "no query"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_refused(url: str, told: str) -> None:
+    with pytest.raises(ValidationError, match=told) as caught:
         ECMWFAPISettings.model_validate({"url": url})
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["http", "HTTP"])
+def test_keys_that_travel_without_encryption_draw_a_warning(scheme: str) -> None:
+    (warning,) = ECMWFAPISettings.model_validate({"url": f"{scheme}://api.example.org"}).warnings()
+    assert "without encryption; use https://" in warning
+    assert ECMWFAPISettings.model_validate({"url": "https://api.example.org"}).warnings() == []

@@ -8,7 +8,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,20 +69,14 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def make(tmp_path: Path, clock: Clock) -> AsyncIterator[Callable[..., Any]]:
-    opened = []
-
+def make(tmp_path: Path, clock: Clock, opened: Callable[..., Any]) -> Callable[..., Any]:
     async def make(cert_url: str, **keys: Any) -> JWTAuthenticator:
         settings = JWTSettings.model_validate({"cert_url": cert_url, "client_id": "polytope", **keys})
         authenticator = JWTAuthenticator("site", settings, tmp_path)
         authenticator._keys._clock = clock
-        await authenticator.open()
-        opened.append(authenticator)
-        return authenticator
+        return await opened(authenticator)
 
-    yield make
-    for authenticator in opened:
-        await authenticator.close()
+    return make
 
 
 @pytest.fixture
@@ -354,6 +348,15 @@ class TestForgery:
         self, provider: OpenIDProvider, authenticator: Authenticator, headers: dict[str, Any]
     ) -> None:
         assert await authenticator.authenticate(signed(provider, headers=headers)) is None
+
+    @pytest.mark.parametrize("kind", ["ID", "Logout", "Refresh", "Offline", "id"])
+    async def test_what_a_provider_signs_besides_access_tokens(
+        self, provider: OpenIDProvider, authenticator: Authenticator, kind: str
+    ) -> None:
+        """An ID token passes through browsers and their logs, and has the same issuer, audience and key."""
+        assert await authenticator.authenticate(signed(provider, typ="Bearer")) is not None
+        provider.seen.clear()
+        assert await authenticator.authenticate(signed(provider, typ=kind)) is None
 
 
 class TestKeys:

@@ -7,7 +7,7 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -47,20 +47,14 @@ def service() -> Iterator[Keycloak]:
 
 
 @pytest.fixture
-async def make(tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
-    opened = []
-
+def make(tmp_path: Path, opened: Callable[..., Any]) -> Callable[..., Any]:
     async def make(url: str, **keys: Any) -> KeycloakAuthenticator:
         given = {"client_id": "polytope", "client_secret": CLIENT_SECRET, "keycloak_realm": REALM, **keys}
         settings = KeycloakSettings.model_validate({"url": url, **given})
         authenticator = KeycloakAuthenticator("site", settings, tmp_path)
-        await authenticator.open()
-        opened.append(authenticator)
-        return authenticator
+        return await opened(authenticator)
 
-    yield make
-    for authenticator in opened:
-        await authenticator.close()
+    return make
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import json
 import logging
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,19 +42,13 @@ def provider(key: RSAKey | ECKey) -> Iterator[OpenIDProvider]:
 
 
 @pytest.fixture
-async def make(provider: OpenIDProvider, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
-    opened = []
-
+def make(provider: OpenIDProvider, tmp_path: Path, opened: Callable[..., Any]) -> Callable[..., Any]:
     async def make(**changes: Any) -> OfflineAccessAuthenticator:
         settings = OfflineAccessSettings.model_validate(keys(provider, **changes))
         authenticator = OfflineAccessAuthenticator("site", settings, tmp_path)
-        await authenticator.open()
-        opened.append(authenticator)
-        return authenticator
+        return await opened(authenticator)
 
-    yield make
-    for authenticator in opened:
-        await authenticator.close()
+    return make
 
 
 def keys(provider: OpenIDProvider, **changes: Any) -> dict[str, Any]:
@@ -127,9 +121,28 @@ async def test_what_is_no_offline_token_causes_no_call(
     provider: OpenIDProvider, authenticator: Authenticator
 ) -> None:
     access, refresh = granted(provider)["access_token"], granted(provider, scope="openid")["refresh_token"]
-    foreign = jwt.encode({"typ": "Offline", "iss": "https://other.example"}, "s" * 64, "HS512")
+    foreign = [
+        jwt.encode(claims, "s" * 64, "HS512")
+        for claims in (
+            {"typ": "Offline", "iss": "https://other.example"},
+            {"typ": "Offline"},
+            {"iss": provider.issuer},
+            {},
+        )
+    ]
     provider.seen.clear()
-    for token in (access, refresh, foreign, "api-key", "a.b", "a.b.c", "a.b.c.d", "", ".." * 50_000, "é.é.é"):
+    for token in (
+        access,
+        refresh,
+        *foreign,
+        "api-key",
+        "a.b",
+        "a.b.c",
+        "a.b.c.d",
+        "",
+        ".." * 50_000,
+        "é.é.é",
+    ):
         assert await authenticator.authenticate(token) is None
     assert provider.seen == []
 

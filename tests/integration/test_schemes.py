@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import random
 import re
 import secrets
+import socket
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -331,3 +333,32 @@ async def _answers(port: int, headers: list[Generated]) -> list[tuple[int, str]]
     writer.close()
     await writer.wait_closed()
     return found
+
+
+_GET = b"GET /api/v1/user HTTP/1.1\r\nHost: x\r\n"
+_POST = b"POST /api/v1/requests/nobody HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [b"GET /", _GET + b"Authorization: Basic ", _GET + b"Cookie: a\r\n" * 100 + b"X: ", _POST + b"X: "],
+    ids=["address", "Authorization", "many", "trailer"],
+)
+def test_a_head_without_end_is_refused(world: World, begin: bytes) -> None:
+    """It would be kept in memory, and looked at again with each piece, for whoever can open a connection."""
+    sent, most = 0, 64 << 20  # what is in the buffers of the system counts as sent
+    with socket.create_connection(("127.0.0.1", world.server.port), timeout=10) as connection:
+        connection.sendall(begin)
+        with contextlib.suppress(ConnectionError):
+            while sent < most:
+                sent += connection.send(b"x" * 65536)
+    assert sent < most
+    assert requests.get(f"{world.server.url}/test", timeout=10).status_code == 200
+
+
+def test_a_head_that_is_too_large_is_told_so(world: World) -> None:
+    with socket.create_connection(("127.0.0.1", world.server.port), timeout=10) as connection:
+        connection.sendall(b"GET /api/v1/test HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        connection.sendall(b"GET /" + b"x" * (65 << 10))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 431 ")

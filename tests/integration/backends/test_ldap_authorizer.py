@@ -7,7 +7,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,9 +33,8 @@ DISTINGUISHED_NAME_MATCH = "2.5.13.1"
 
 
 @pytest.fixture
-async def make(ldap: LDAP, tmp_path: Path) -> AsyncIterator[Make]:
+def make(ldap: LDAP, tmp_path: Path, opened: Callable[..., Any]) -> Make:
     """Makes authorizers of a service, which are open: `await make(start_tls=True)`."""
-    opened: list[Authorizer] = []
 
     async def make(service: LDAP = ldap, **keys: Any) -> LDAPAuthorizer:
         given = {
@@ -49,13 +48,9 @@ async def make(ldap: LDAP, tmp_path: Path) -> AsyncIterator[Make]:
             {key: value for key, value in given.items() if value is not None}
         )
         authorizer = LDAPAuthorizer("r", settings, tmp_path)
-        await authorizer.open()
-        opened.append(authorizer)
-        return authorizer
+        return await opened(authorizer)
 
-    yield make
-    for authorizer in opened:
-        await authorizer.close()
+    return make
 
 
 @pytest.fixture

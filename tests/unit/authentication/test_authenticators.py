@@ -160,6 +160,8 @@ class TestFederation(AuthenticatorContract):
         no_user_or_realm = [SECRET, f"{SECRET}:", f"{SECRET}:alice", f"{SECRET}:alice:", f"{SECRET}::a"]
         return [
             *no_user_or_realm,
+            f"{SECRET}:al\u2028ice:a",
+            f"{SECRET}:{'x' * 256}:a",
             "wrong:alice:a",
             ":alice:a",
             "some:alice:c",

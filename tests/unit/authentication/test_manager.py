@@ -195,6 +195,28 @@ class TestSchemes:
         assert (await manager.authenticate(basic("alice", "secret"))).user.realm == "r"
         assert (await manager.authenticate(basic("alice", "other"))).user.realm == "t"
 
+    async def test_what_this_server_knows_itself_is_shown_to_no_service(self, open_: Open) -> None:
+        """Whatever the order of the configuration: else a service would learn the passwords of a realm."""
+        asked = []
+
+        class Elsewhere(Stub):
+            scheme = "Basic"
+            forwards = True
+
+            async def authenticate(self, credentials: str) -> User | None:
+                asked.append(credentials)
+                return None
+
+        load = backends.load
+        stub = {("authenticator", "elsewhere"): Elsewhere}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(backends, "load", lambda *names: stub.get(names) or load(*names))
+            manager = await open_({"e": {"authenticators": {"e": {"type": "elsewhere"}}}, **FULL})
+        assert (await manager.authenticate(basic("alice", "secret"))).user.realm == "r"
+        assert asked == []
+        await refusal(manager, basic("alice", "other"))
+        assert len(asked) == 1
+
 
 class TestSeveralCredentials:
     async def test_the_first_right_one_counts(self, open_: Open) -> None:
@@ -403,13 +425,14 @@ class TestMemory:
                 await manager.authenticate("Stub bob")
         assert Stub.calls == 2
 
-    async def test_a_user_is_forgotten(self, open_: Open) -> None:
+    async def test_a_user_is_forgotten(self, open_: Open, clock: Clock) -> None:
         manager = await open_()
         await manager.authenticate("Stub bob")
         await manager.authenticate("Stub carol")
         await refusal(manager, "Stub wrong")
         await manager.forget_user("bob", "s")
         await manager.forget_user("carol", "other realm")
+        clock.now += 0.001
         assert Stub.calls == 3
         await manager.authenticate("Stub carol")
         assert Stub.calls == 3
@@ -431,6 +454,38 @@ class TestMemory:
         Stub.down = True
         with pytest.raises(AuthenticationUnavailableError):
             await other.authenticate("Stub bob", anew=True)
+
+    async def test_what_was_verified_before_counts_no_more_whoever_verified_it(
+        self, open_: Open, cache: Cache, clock: Clock
+    ) -> None:
+        """Another process has put it into the cache, which this one has not looked at yet."""
+        first, second = await open_(), await open_()
+        await first.authenticate("Stub bob")
+        clock.now += 1.0
+        await second.forget_user("bob", "s")
+        clock.now += 1.0
+        await second.authenticate("Stub bob")
+        assert Stub.calls == 2
+        await second.authenticate("Stub bob")
+        assert Stub.calls == 2
+
+    async def test_a_verification_that_a_revocation_overtakes_does_not_count(
+        self, open_: Open, clock: Clock
+    ) -> None:
+        class Revoked(Stub):
+            """Finds the user, who is removed before it has answered."""
+
+            async def authenticate(self, credentials: str) -> User | None:
+                user = await super().authenticate(credentials)
+                if Stub.calls > 1:
+                    return None
+                await manager.forget_user(credentials, self.realm)
+                return user
+
+        manager = await open_(STUB)
+        manager._methods["stub"][0].__class__ = Revoked
+        await refusal(manager, "Stub bob")
+        assert Stub.calls == 2
 
 
 class TestLife:
