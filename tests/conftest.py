@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3  # noqa: F401 -- before a library that brings an older one of its own, such as that of the FDB
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

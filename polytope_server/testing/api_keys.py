@@ -59,7 +59,9 @@ class APIKeysContract:
             await api_keys.create(_ALICE, days)
         assert await api_keys.list_keys(_ALICE) == []
 
-    @pytest.mark.parametrize("key", ["", "x", str(uuid.uuid4()), "' OR 1=1 --", "\ud800", "é" * 4000])
+    @pytest.mark.parametrize(
+        "key", ["", "x", "2f1d7c1e-6c55-4a8e-9d52-0d8f6f6c1a35", "' OR 1=1 --", "\ud800", "é" * 4000]
+    )
     async def test_an_unknown_key_is_wrong(self, api_keys: APIKeys, key: str) -> None:
         await api_keys.create(_ALICE)
         assert await api_keys.verify(key) is None
