@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import figures, polling, production, transfers
+from benchmarks import figures, polling, production, production_scale, standalone, transfers
 from benchmarks.figure import FULL, QUICK, Figure, Plan
 from polytope_server.testing.services import NotInstalledError
 
@@ -25,9 +25,9 @@ Bench = Callable[..., AbstractContextManager[Any]]
 GROUPS: tuple[
     tuple[Callable[..., AbstractContextManager[Any]], Sequence[Callable[..., list[Figure]]]], ...
 ] = (
-    (figures.bench, figures.MEASUREMENTS),
+    (standalone.bench, figures.MEASUREMENTS),
     (polling.bench, polling.MEASUREMENTS),
-    (production.bench, production.MEASUREMENTS),
+    (production.bench, (*production.MEASUREMENTS, *production_scale.MEASUREMENTS)),
     (transfers.bench, transfers.MEASUREMENTS),
 )
 ROOT = Path(__file__).parent.parent

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.client
 import json
-import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,27 +13,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 from benchmarks import load, polling
-from benchmarks.figure import Figure, Peaks, Plan, Target, alternate, gib, on
+from benchmarks.figure import Figure, Plan, Target, alternate, on
 from benchmarks.floor import TINY, BareServer
-from polytope_server.config import create_backend
-from polytope_server.config import load as load_configuration
-from polytope_server.request import Request, Status
-from polytope_server.testing.server import CONFIG, PASSWORD, USER, StandaloneServer, basic, free_port
+from polytope_server.testing.server import CONFIG, PASSWORD, USER, StandaloneServer, basic
 from polytope_server.testing.services import S3, MongoDB, RabbitMQ, Redis
-from polytope_server.user import User
 
 FILES = Path(__file__).parent.parent / "polytope-deployment" / "config"
 STACK = FILES / "mongodb-rabbitmq-s3-redis.yaml"
 _API = "/api/v1"
-_MANY = 16
+MANY = 16
 _AUTH = basic(USER, PASSWORD)
 _JSON = {**_AUTH, "Content-Type": "application/json"}
 _BODY = json.dumps({"verb": "retrieve", "request": TINY.decode()})
 _HELD_BODY = {"verb": "retrieve", "request": "a: 1"}
-_SUBMIT_HELD = polling.submission(_AUTH)
+SUBMIT_HELD = polling.submission(_AUTH)
 _REVOKE_ALL = load.message("DELETE", f"{_API}/requests/all", _AUTH)
 _INSERT = load.message("POST", "/mongodb", _AUTH, _HELD_BODY)
 SECTIONS: dict[str, Any] = {
@@ -70,14 +63,14 @@ def bench(plan: Plan, folder: Path) -> Iterator[Bench]:
         bare = stack.enter_context(BareServer(folder / "bare", variables))
         server = stack.enter_context(StandaloneServer(folder / "server", SECTIONS, [STACK], variables))
         run = Bench(plan, folder, variables, server, bare)
-        _Life(server.port).complete()
+        Life(server.port).complete()
         yield run
 
 
 # -- whole requests ----------------------------------------------------------------------------------------
 
 
-class _Life:
+class Life:
     """A client with one connection to the API and one to the S3 that results come from."""
 
     def __init__(self, port: int) -> None:
@@ -120,14 +113,14 @@ class _Life:
 
 def production_latency(run: Bench) -> list[Figure]:
     """From POST to the last byte of a tiny result, one request after the other."""
-    life, bare, place = _Life(run.server.port), _Life(run.bare.port), f"/mongodb/{_inserted(run)}"
+    life, bare, place = Life(run.server.port), Life(run.bare.port), f"/mongodb/{_inserted(run)}"
     location = life.complete()
     values: list[float] = []
     floors: list[float] = []
     for _ in range(run.plan.rounds):
         for _ in range(run.plan.sequential // run.plan.rounds):
-            floors.append(_milliseconds(partial(bare.floor, place, location)))
-            values.append(_milliseconds(life.complete))
+            floors.append(milliseconds(partial(bare.floor, place, location)))
+            values.append(milliseconds(life.complete))
     name, floor = "MongoDB, RabbitMQ, S3: submission to last byte", "insert, read on bare Falcon; S3 GET"
     slowest = [sorted(times)[int(len(times) * 0.95)] for times in (values, floors)]
     return [
@@ -136,7 +129,8 @@ def production_latency(run: Bench) -> list[Figure]:
     ]
 
 
-def _milliseconds(work: Callable[[], object]) -> float:
+def milliseconds(work: Callable[[], object]) -> float:
+    """How long it takes."""
     started = time.perf_counter()
     work()
     return (time.perf_counter() - started) * 1e3
@@ -144,28 +138,28 @@ def _milliseconds(work: Callable[[], object]) -> float:
 
 def production_completed(run: Bench) -> list[Figure]:
     """Whole requests on 16 connections, while all servers and the clients share the cores."""
-    place, location = f"/mongodb/{_inserted(run)}", _Life(run.server.port).complete()
+    place, location = f"/mongodb/{_inserted(run)}", Life(run.server.port).complete()
 
-    def floor(life: _Life) -> None:
+    def floor(life: Life) -> None:
         life.floor(place, location)
 
     floors, values = alternate(
         run.plan,
         partial(_together, run, run.bare.port, floor),
-        partial(_together, run, run.server.port, _Life.complete),
+        partial(_together, run, run.server.port, Life.complete),
     )
-    name = f"MongoDB, RabbitMQ, S3: completed requests, {on(_MANY)}"
+    name = f"MongoDB, RabbitMQ, S3: completed requests, {on(MANY)}"
     return [Figure(name, "/s", values, floors, "insert, read on bare Falcon; S3 GET", Target(100, 300))]
 
 
-def _together(run: Bench, port: int, work: Callable[[_Life], object]) -> float:
+def _together(run: Bench, port: int, work: Callable[[Life], object]) -> float:
     """How often a second `work` is done by as many clients as there are connections."""
-    counts = [0] * _MANY
+    counts = [0] * MANY
     failures: list[Exception] = []
     until = time.perf_counter() + run.plan.seconds
 
     def repeat(number: int) -> None:
-        life = _Life(port)
+        life = Life(port)
         try:
             while time.perf_counter() < until:
                 work(life)
@@ -174,7 +168,7 @@ def _together(run: Bench, port: int, work: Callable[[_Life], object]) -> float:
             failures.append(error)
 
     started = time.perf_counter()
-    threads = [threading.Thread(target=repeat, args=(number,)) for number in range(_MANY)]
+    threads = [threading.Thread(target=repeat, args=(number,)) for number in range(MANY)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -190,10 +184,10 @@ def _together(run: Bench, port: int, work: Callable[[_Life], object]) -> float:
 def production_submissions(run: Bench) -> list[Figure]:
     """Durable submissions to a collection that runs nothing."""
     figures = []
-    for count in (1, _MANY):
+    for count in (1, MANY):
         floors, values = alternate(
             run.plan,
-            partial(_rate, run, run.bare.port, _INSERT, count),
+            partial(rate, run, run.bare.port, _INSERT, count),
             partial(_submission_rate, run, run.server.port, count),
         )
         name = f"MongoDB: submissions, {on(count)}"
@@ -202,18 +196,20 @@ def production_submissions(run: Bench) -> list[Figure]:
     return figures
 
 
-def _rate(run: Bench, port: int, request: bytes, count: int) -> float:
+def rate(run: Bench, port: int, request: bytes, count: int) -> float:
+    """How many such calls are accepted each second, on `count` connections."""
     round_ = run.round()
     return load.rate(port, round_, [load.repeat(round_, request, 202) for _ in range(count)])
 
 
 def _submission_rate(run: Bench, port: int, count: int) -> float:
-    rate = _rate(run, port, _SUBMIT_HELD, count)
-    _revoke_all(port)
-    return rate
+    found = rate(run, port, SUBMIT_HELD, count)
+    revoke_all(port)
+    return found
 
 
-def _revoke_all(port: int) -> None:
+def revoke_all(port: int) -> None:
+    """End all requests that are live."""
     round_ = load.Round(60.0, most=1)
     load.run(port, round_, [load.repeat(round_, _REVOKE_ALL)])
 
@@ -221,26 +217,28 @@ def _revoke_all(port: int) -> None:
 def production_polls(run: Bench) -> list[Figure]:
     """Polls that are not held, of requests that stay live."""
     place = load.message("GET", f"/mongodb/{_inserted(run)}", _AUTH)
-    messages = _live(run.server.port)
+    messages = live(run.server.port)
     figures = []
-    for count in (1, _MANY):
+    for count in (1, MANY):
         floors, values = alternate(
             run.plan,
-            partial(_rate, run, run.bare.port, place, count),
-            partial(_poll_rate, run, run.server.port, messages, count),
+            partial(rate, run, run.bare.port, place, count),
+            partial(poll_rate, run, run.server.port, messages, count),
         )
         name = f"MongoDB: polls, {on(count)}"
         target = Target(0.5, of_ratio=True)
         figures.append(Figure(name, "/s", values, floors, "bare Falcon, one indexed read", target))
-    _revoke_all(run.server.port)
+    revoke_all(run.server.port)
     return figures
 
 
-def _poll_rate(run: Bench, port: int, messages: list[bytes], count: int) -> float:
+def poll_rate(run: Bench, port: int, messages: list[bytes], count: int) -> float:
+    """How many polls are answered each second, on `count` connections."""
     return polling.rate(port, run.round(), messages, count)
 
 
-def _live(port: int) -> list[bytes]:
+def live(port: int) -> list[bytes]:
+    """Polls of requests that stay live, and are submitted here."""
     return polling.live(port, _AUTH, 100)
 
 
@@ -256,112 +254,9 @@ def _inserted(run: Bench) -> str:
     return ids[0]
 
 
-# -- a full store ------------------------------------------------------------------------------------------
-
-
-def production_full_store(run: Bench) -> list[Figure]:
-    """The same calls to a server whose collection holds many requests, in turn with the one that is empty."""
-    sections = {
-        **SECTIONS,
-        "request_store": {"mongodb": {"collection": "full"}},
-        "queue": {"rabbitmq": {"name": "full"}},
-    }
-    with StandaloneServer(run.folder / "full", sections, [STACK], run.variables) as full:
-        asyncio.run(_fill(full, run.plan.stored))
-        name, floor = f"with {run.plan.stored:,} stored requests", "the same, empty store"
-        target = Target(0.8, of_ratio=True)
-        empty, filled = run.server.port, full.port
-        lives = _Life(empty), _Life(filled)
-        live = {port: _live(port) for port in (empty, filled)}
-        measures: list[tuple[str, Callable[[int], float]]] = [
-            ("MongoDB: submissions", lambda port: _rate(run, port, _SUBMIT_HELD, _MANY)),
-            ("MongoDB: polls", lambda port: _poll_rate(run, port, live[port], _MANY)),
-            ("whole requests, one by one", lambda port: _sequential(run, lives[port == filled])),
-        ]
-        figures = []
-        for what, measure in measures:
-            floors, values = alternate(run.plan, partial(measure, empty), partial(measure, filled))
-            figures.append(Figure(f"{what}, {name}", "/s", values, floors, floor, target))
-        for port in (empty, filled):
-            _revoke_all(port)
-    return figures
-
-
-def _sequential(run: Bench, life: _Life) -> float:
-    count = max(3, run.plan.sequential // run.plan.rounds // 2)
-    times = [_milliseconds(life.complete) for _ in range(count)]
-    return 1e3 / statistics.median(times)
-
-
-async def _fill(server: StandaloneServer, count: int) -> None:
-    """Requests of many users that have ended, as a busy site has them."""
-    configuration = load_configuration(server.files, environ=server.environment)
-    store = create_backend("request_store", configuration.settings.request_store, server.data)
-    await store.open()
-    statuses = [Status.PROCESSED, Status.FAILED]
-    limit = asyncio.Semaphore(64)
-
-    async def add(number: int) -> None:
-        user = User(f"user{number % 1000}", "test")
-        status = statuses[number % 20 == 0]
-        request = Request(user, "echo", user_request=TINY.decode(), status=status, datasource="echo")
-        async with limit:
-            await store.add(request)
-
-    for start in range(0, count, 5000):
-        await asyncio.gather(*(add(number) for number in range(start, min(count, start + 5000))))
-    await store.close()
-
-
-# -- large results -----------------------------------------------------------------------------------------
-
-
-def production_memory(run: Bench) -> list[Figure]:
-    """Growth of the peak memory of every process while a large result is made and fetched."""
-    variables = run.variables | {
-        "OBJECT_STORE_HOST": load.HOST,
-        "OBJECT_STORE_PORT": str(free_port()),
-        "OBJECT_STORE_TOKEN": uuid4().hex,
-    }
-    staging = {
-        "polytope": {
-            "host": load.HOST,
-            "port": variables["OBJECT_STORE_PORT"],
-            "token": variables["OBJECT_STORE_TOKEN"],
-        }
-    }
-    with StandaloneServer(run.folder / "store", {**SECTIONS, "staging": staging}) as server:
-        return [*_growth(run, "S3", run.server), *_growth(run, "object store", server)]
-
-
-def _growth(run: Bench, name: str, server: StandaloneServer) -> list[Figure]:
-    session, size = server.session(), run.plan.huge
-    server.poll(session, server.submit(session, "dummy", 20 << 20))
-    peaks = Peaks(server.all_processes())
-    started = time.perf_counter()
-    request_id = server.submit(session, "dummy", size)
-    answer = server.poll(session, request_id, 600)
-    seconds = time.perf_counter() - started
-    location = server.link(answer)
-    parts = urlsplit(location)
-    received, flowing = load.download(int(parts.port or 80), f"{parts.path}?{parts.query}")
-    if received != size:
-        raise load.LoadError(f"{received} bytes came instead of {size}")
-    growth = peaks.growth()
-    session.delete(f"{server.url}/requests/{request_id}", timeout=60)
-    title, target = f"{name}: {gib(size)} result", Target(64, at_least=False)
-    return [
-        Figure(f"{title}: growth of memory", "MiB", [growth], [], "none", target),
-        Figure(f"{title}: made and staged", "MB/s", [size / seconds / 1e6], [], "none"),
-        Figure(f"{title}: to the client", "MB/s", [size / flowing / 1e6], [], "none"),
-    ]
-
-
 MEASUREMENTS: tuple[Callable[[Bench], list[Figure]], ...] = (
     production_latency,
     production_submissions,
     production_polls,
     production_completed,
-    production_full_store,
-    production_memory,
 )
