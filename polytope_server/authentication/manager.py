@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import hmac
-import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +22,12 @@ from cachetools import TLRUCache, TTLCache
 
 from polytope_server.authentication import AuthenticationUnavailableError, Authenticator, header
 from polytope_server.authentication.configuration import authenticators, authorizers, cache_seconds
-from polytope_server.authentication.deployment_key import deployment_key
+from polytope_server.authentication.remembered import Remembered
 from polytope_server.authorization import Authorizer
 from polytope_server.caching import JSON, Cache
 from polytope_server.config import Settings
+from polytope_server.deployment_key import DeploymentKeys
+from polytope_server.redaction import present
 from polytope_server.user import User
 
 _UNREADABLE = "Could not read authorization header, expected 'Authorization: <type> <credentials>'"
@@ -37,8 +37,6 @@ _WRONG = "Invalid credentials"
 #: A client that repeats wrong credentials costs nothing for so long; a user just added waits no longer.
 _REFUSED_SECONDS = 1.0
 _REMEMBERED = 10_000
-#: Attributes with such names are needed by nobody here, and are not remembered.
-_SECRET_NAMES = re.compile("key|secret|token|password", re.IGNORECASE)
 
 
 class UnauthenticatedError(Exception):
@@ -68,9 +66,17 @@ class Authentication:
     """Authenticators, federation, API keys and authorizers of the configuration, behind one call."""
 
     def __init__(
-        self, settings: Settings, data: Path, cache: Cache, *, clock: Callable[[], float] = time.time
+        self,
+        settings: Settings,
+        data: Path,
+        cache: Cache,
+        needed: Collection[str] = (),
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """`data` is the folder of embedded back-ends; `cache` may be shared by several processes.
+
+        `needed` are the attributes of users that some data source needs, though they are secrets.
 
         Raises :class:`~polytope_server.config.ConfigurationError`.
         """
@@ -89,7 +95,9 @@ class Authentication:
             for scheme, (first, *_) in self._methods.items()
             if scheme
         ]
-        self._deployment_key = b""
+        self._secrets = settings.secrets
+        self._needed = frozenset(needed)
+        self._remembered: Remembered | None = None
         # PERF: in front of the cache, by the whole header: every poll comes through here.
         self._process_key = secrets.token_bytes(32)
         self._known: TLRUCache[bytes, _Known] = TLRUCache(
@@ -100,7 +108,8 @@ class Authentication:
 
     async def open(self) -> None:
         """Connect everything. Raises ValueError or OSError if the deployment's key cannot be had."""
-        self._deployment_key = await asyncio.to_thread(deployment_key, self._data)
+        keys = await asyncio.to_thread(DeploymentKeys, self._secrets, self._data)
+        self._remembered = Remembered(keys, self._needed)
         parts: list[Authenticator | Authorizer] = [*self._authenticators]
         parts += [part for parts_of_realm in self._authorizers.values() for part in parts_of_realm]
         async with AsyncExitStack() as stack:
@@ -133,6 +142,7 @@ class Authentication:
         if key in self._refused:
             raise self._refusal(_WRONG)
         credentials = header.split(authorization) if authorization.strip() else [header.Credential("", "")]
+        present([authorization, *(secret for one in credentials for secret in one.secrets())])
         known = await self._first(credentials)
         if known is None:
             message = self._reason(credentials)
@@ -186,26 +196,30 @@ class Authentication:
         """Who a credential belongs to, from the cache if somebody verified it lately."""
         if scheme not in self._methods:
             return None
-        if not self._deployment_key:
+        remembered = self._remembered
+        if remembered is None:
             raise AuthenticationUnavailableError("the authentication is not open yet")
-        text = f"{scheme}\0{word}".encode()
-        cache_key = "authentication:" + hmac.new(self._deployment_key, text, "sha256").hexdigest()
+        cache_key = remembered.key(scheme, word)
 
         async def make() -> JSON:
             user = await self._identify(scheme, word)
-            return None if user is None else _document(user, min(self._clock() + self._seconds, user.until))
+            if user is None:
+                return None
+            return remembered.document(cache_key, user, min(self._clock() + self._seconds, user.until))
 
         if self._seconds > 0:
             document: Any = await self._cache.get_or_make(cache_key, self._seconds, make)
-            if document is not None and document["until"] <= self._clock():
-                # The credentials ended before the cache forgets who showed them.
+            if document is not None and (
+                document["until"] <= self._clock() or remembered.user(cache_key, document) is None
+            ):
+                # The credentials ended before the cache forgets who showed them, or others wrote there.
                 await self._cache.delete(cache_key)
                 document = await self._cache.get_or_make(cache_key, self._seconds, make)
         else:
             document = await make()
-        if document is None:
+        user = None if document is None else remembered.user(cache_key, document)
+        if user is None:
             return None
-        user = User(document["username"], document["realm"], tuple(document["roles"]), document["attributes"])
         # Not beyond the time that was set when it was verified, maybe by another process.
         until = min(document["until"], self._clock() + self._seconds)
         return _Known(Identification(user, self._methods[scheme][0].scheme), until, cache_key)
@@ -230,14 +244,3 @@ class Authentication:
         for authorizer in self._authorizers.get(user.realm, ()):
             user = user.with_roles(*await authorizer.roles(user))
         return user
-
-
-def _document(user: User, until: float) -> dict[str, JSON]:
-    attributes = {name: value for name, value in user.attributes.items() if not _SECRET_NAMES.search(name)}
-    return {
-        "username": user.username,
-        "realm": user.realm,
-        "roles": list(user.roles),
-        "attributes": dict(attributes),
-        "until": until,
-    }

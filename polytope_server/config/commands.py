@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from polytope_server.config.loading import load
-from polytope_server.config.masking import mask
+from polytope_server.config.masking import mask, secrets_of
 from polytope_server.config.problems import ConfigurationError
 from polytope_server.config.schema import json_schema
 
@@ -48,11 +48,13 @@ def _check(options: argparse.Namespace) -> int:
 
 def _show(options: argparse.Namespace) -> int:
     try:
-        settings = load(options.files).settings
+        configuration = load(options.files)
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 1
-    effective = mask(settings.model_dump(mode="json", by_alias=True))
+    # Those that only the types of a plug-in's keys tell.
+    unnamed = configuration.secrets.difference(secrets_of(configuration.raw))
+    effective = mask(configuration.settings.model_dump(mode="json", by_alias=True), unnamed)
     print(yaml.safe_dump(effective, sort_keys=False, allow_unicode=True), end="")
     return 0
 
