@@ -88,12 +88,18 @@ class _Handler(logging.StreamHandler[Any]):
         self.addFilter(_Context())
         self.setFormatter(formatter)
 
+    def format(self, record: logging.LogRecord) -> str:
+        try:
+            return super().format(record)
+        except Exception as error:
+            # The place, and not the arguments, which Python would print: they may be what is to be hidden.
+            text = "this line of the log cannot be made: %s"
+            place = record.name, logging.ERROR, record.pathname, record.lineno
+            arguments = (f"{type(error).__name__} at {record.pathname}:{record.lineno}",)
+            return super().format(logging.LogRecord(*place, text, arguments, None))
+
     def handleError(self, record: logging.LogRecord) -> None:
-        """A line that cannot be made: that of Python's own prints its arguments, and what they hold."""
-        error = sys.exc_info()[1]
-        if not isinstance(error, OSError):  # nobody reads standard error any more
-            place = f"{record.pathname}:{record.lineno}"
-            logger.error("a line of the log cannot be made (%s): %s", type(error).__name__, place)
+        """Nothing: nobody reads standard error any more."""
 
 
 def configure(settings: LoggingSettings, process: str) -> None:

@@ -44,10 +44,11 @@ _SCHEMES = ("basic", "bearer", "plain", "emailkey", "federation")
 _RULES = (
     _Rule(
         ("authorization",),
-        # As a line of a header, an entry of a mapping, a pair; to the end of the value.
+        # A line of a header, to its end; an entry of a mapping or a pair, to the end of the quotes.
         re.compile(
             rf"(authorization{_QUOTE}*\s*(?:[:=]|(?<={_QUOTE[:-1]}])\s*,)\s*{_BYTES}{_QUOTE}*)"
-            rf"[^\r\n]+?(?={_QUOTE}+\s*[,)}}\]]|\\[nr]|[\r\n]|$)",
+            rf"(?:(?<={_QUOTE})[^\r\n]+?(?={_QUOTE}+\s*[,)}}\]]|[\r\n]|$)"
+            rf"|(?<!{_QUOTE})[^\r\n]+?(?=\\[nr]|[\r\n]|$))",
             re.IGNORECASE,
         ),
         rf"\1{MASK}",
