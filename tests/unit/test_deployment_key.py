@@ -72,7 +72,9 @@ def test_a_file_holds_one_a_line(tmp_path: Path) -> None:
     assert keys(tmp_path, file=file).derived("x") == keys(tmp_path, keys=["n" * 32, "o" * 32]).derived("x")
 
 
-@pytest.mark.parametrize("text", [None, b"", b"short\n", b"\xff" * 40], ids=["none", "empty", "short", "binary"])
+@pytest.mark.parametrize(
+    "text", [None, b"", b"short\n", b"\xff" * 40], ids=["none", "empty", "short", "binary"]
+)
 def test_a_file_that_is_of_no_use_is_named(tmp_path: Path, text: bytes | None) -> None:
     file = tmp_path / "file"
     if text is not None:
