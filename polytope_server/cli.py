@@ -16,6 +16,7 @@ from polytope_server.config import Configuration, ConfigurationError, load
 from polytope_server.config.commands import add_parser as add_config_parser
 from polytope_server.config.loading import SYSTEM_FILE
 from polytope_server.options import add_data, add_files
+from polytope_server.redaction import redactor
 
 _HELP = {
     "frontend": "serve the REST API",
@@ -67,6 +68,7 @@ def _run(options: argparse.Namespace) -> int:
         options.files = [builtin.prepare(data)]
         print(f"built-in configuration: user {builtin.USER}, password in {data / 'password'}")
     configuration = load(options.files)
+    redactor.learn(configuration.secrets)
     log.configure(configuration.settings.logging, options.process)
     if options.process == "standalone":
         return _standalone(options.files, configuration, data)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import requests
 
 from polytope_server.datasource import DataSourceError, TemporaryError
+from polytope_server.redaction import redactor
 from polytope_server.staging import Staging
 
 #: Marks the `url` of a request whose input was uploaded; the name of the staged object follows.
@@ -25,13 +26,14 @@ def refusal(url: str, hosts: Collection[str]) -> str | None:
 
     Only http(s) addresses of the listed hosts are: the worker must not be led to other hosts.
     """
+    shown = redactor.redact(url)[:200]
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        return f"The input URL {url[:200]!r} is not a valid address"
+        return f"The input URL {shown!r} is not a valid address"
     if parts.scheme not in ("http", "https") or not host or parts.username is not None:
-        return f"The input URL {url[:200]!r} is not an http or https address without credentials"
+        return f"The input URL {shown!r} is not an http or https address without credentials"
     if host not in hosts:
         return f"The input host {host!r} is not allowed on this server"
     return None

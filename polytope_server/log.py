@@ -1,4 +1,8 @@
-"""Logging of all processes: one line an event, with the request that it belongs to."""
+"""Logging of all processes: one line an event, with the request that it belongs to, and without secrets.
+
+Everything that is written passes :mod:`polytope_server.redaction`: lines of libraries, exceptions that nobody
+caught, and warnings of Python, too.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,16 @@ import json
 import logging
 import random
 import sys
+import threading
 import time
 from contextvars import ContextVar
+from types import TracebackType
 from typing import Any
 
 from polytope_server.config.settings import LoggingSettings
+from polytope_server.redaction import redactor
+
+logger = logging.getLogger(__name__)
 
 #: The id of the request (or else of the HTTP call) that the current code works on.
 request_id: ContextVar[str] = ContextVar("request_id", default="")
@@ -46,13 +55,15 @@ class JSONFormatter(logging.Formatter):
             "asctime": f"{stamp}.{int(record.msecs):03d}Z",
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": redactor.redact(record.getMessage()),
             **self._fixed,
         }
         if identity := getattr(record, "request_id", ""):
-            line["request_id"] = identity
+            line["request_id"] = redactor.redact(identity)
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            line["exception"] = redactor.redact(self.formatException(record.exc_info))
+        if record.stack_info:
+            line["stack"] = redactor.redact(record.stack_info)
         return json.dumps(line, default=str)
 
 
@@ -65,19 +76,54 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         identity = getattr(record, "request_id", "")
         record.suffix = f"  [{identity}]" if identity else ""
-        return super().format(record)
+        return redactor.redact(super().format(record))
+
+
+class _Handler(logging.StreamHandler[Any]):
+    """To standard error."""
+
+    def __init__(self, formatter: logging.Formatter, level: int = logging.NOTSET) -> None:
+        super().__init__(sys.stderr)
+        self.setLevel(level)
+        self.addFilter(_Context())
+        self.setFormatter(formatter)
+
+    def format(self, record: logging.LogRecord) -> str:
+        try:
+            return super().format(record)
+        except Exception as error:
+            # The place, and not the arguments, which Python would print: they may be what is to be hidden.
+            text = "this line of the log cannot be made: %s"
+            place = record.name, logging.ERROR, record.pathname, record.lineno
+            arguments = (f"{type(error).__name__} at {record.pathname}:{record.lineno}",)
+            return super().format(logging.LogRecord(*place, text, arguments, None))
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Nothing: nobody reads standard error any more."""
 
 
 def configure(settings: LoggingSettings, process: str) -> None:
     """Send the log of this process to standard error, as the configuration says."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(_Context())
+    formatter: logging.Formatter = TextFormatter(process)
     if settings.mode in ("json", "logserver"):
-        handler.setFormatter(JSONFormatter(process, settings.defaults))
-    else:
-        handler.setFormatter(TextFormatter(process))
+        formatter = JSONFormatter(process, settings.defaults)
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [_Handler(formatter)]
     root.setLevel(settings.level.upper())
+    # For loggers that a library has cut off from all others; uvicorn's are under gunicorn.
+    logging.lastResort = _Handler(formatter, logging.WARNING)
+    logging.captureWarnings(True)
+    sys.excepthook = _log_uncaught
+    threading.excepthook = _log_uncaught_of_thread
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if not issubclass(kind, KeyboardInterrupt):
+        logger.critical("this process ends by an error", exc_info=(kind, error, trace))
+
+
+def _log_uncaught_of_thread(hook: threading.ExceptHookArgs) -> None:
+    if hook.exc_value is not None:
+        logger.critical("a thread ended by an error", exc_info=hook.exc_value)

@@ -68,7 +68,8 @@ class Request:
     Times are seconds since the epoch. `attempt` is the number of the current (or last) claim and the
     fencing token of invariant 4; `failures` counts the attempts that failed or lost their lease;
     `not_before` is when a retried request may run again; `worker` and `lease_until` are the lease.
-    `url` is the address of the input of an archive, then of the result. Sizes are in bytes.
+    `url` is the address of the input of an archive, then of the result. Sizes are in bytes. `sealed` are the
+    secrets of the user that its data source needs (:mod:`polytope_server.sealing`), until it ends.
     """
 
     user: User
@@ -92,6 +93,7 @@ class Request:
     not_before: float = 0.0
     worker: str = ""
     lease_until: float = 0.0
+    sealed: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         self.last_modified = self.last_modified or self.timestamp
@@ -101,7 +103,7 @@ class Request:
     def to_document(self) -> dict[str, Any]:
         """The document of the list routes (REST v1, 4.2): without lease, attempt and secrets."""
         document = asdict(self)
-        for internal in ("attempt", "failures", "not_before", "worker", "lease_until"):
+        for internal in ("attempt", "failures", "not_before", "worker", "lease_until", "sealed"):
             del document[internal]
         document["user"] = self.user.to_document()
         return document

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from typing import NamedTuple
 
@@ -19,6 +20,19 @@ class Credential(NamedTuple):
 
     scheme: str
     credentials: str
+
+    def secrets(self) -> list[str]:
+        """The parts of it by which somebody could be this caller; not the name of the user."""
+        word, scheme = self.credentials, self.scheme.lower()
+        if scheme in ("basic", "plain"):
+            try:
+                plain = base64.b64decode(word).decode()
+            except ValueError:
+                return [word]
+            return [word, plain, plain.partition(":")[2]]
+        if scheme == "federation":
+            return [word, word.partition(":")[0]]
+        return [word, word.partition(":")[2]]
 
 
 def split(header: str) -> list[Credential]:

@@ -10,27 +10,26 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import hmac
 import math
-import re
 import secrets
 import time
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cachetools import TLRUCache, TTLCache
 
-from polytope_server.authentication import AuthenticationUnavailableError, Authenticator, header
-from polytope_server.authentication.configuration import authenticators, authorizers, cache_seconds
-from polytope_server.authentication.deployment_key import deployment_key
+from polytope_server.authentication import AuthenticationUnavailableError, header
+from polytope_server.authentication.configuration import cache_seconds
+from polytope_server.authentication.methods import Methods
+from polytope_server.authentication.remembered import Remembered
 from polytope_server.authentication.throttle import Attempt, Throttle, name_of, network_of
-from polytope_server.authentication.turns import Asker, asking
-from polytope_server.authorization import Authorizer
 from polytope_server.caching import JSON, Cache
 from polytope_server.config import Settings
+from polytope_server.deployment_key import DeploymentKeys
+from polytope_server.redaction import present
 from polytope_server.user import User
 
 _UNREADABLE = "Could not read authorization header, expected 'Authorization: <type> <credentials>'"
@@ -40,8 +39,6 @@ _WRONG = "Invalid credentials"
 #: A client that repeats wrong credentials costs nothing for so long; a user just added waits no longer.
 _REFUSED_SECONDS = 1.0
 _REMEMBERED = 10_000
-#: Attributes with such names are needed by nobody here, and are not remembered.
-_SECRET_NAMES = re.compile("key|secret|token|password", re.IGNORECASE)
 
 
 class UnauthenticatedError(Exception):
@@ -75,9 +72,17 @@ class Authentication:
     """Authenticators, federation, API keys and authorizers of the configuration, behind one call."""
 
     def __init__(
-        self, settings: Settings, data: Path, cache: Cache, *, clock: Callable[[], float] = time.time
+        self,
+        settings: Settings,
+        data: Path,
+        cache: Cache,
+        needed: Collection[str] = (),
+        *,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """`data` is the folder of embedded back-ends; `cache` may be shared by several processes.
+
+        `needed` are the attributes of users that some data source needs, though they are secrets.
 
         Raises :class:`~polytope_server.config.ConfigurationError`.
         """
@@ -85,18 +90,11 @@ class Authentication:
         self._data = data
         self._cache = cache
         self._clock = clock
-        self._authenticators = authenticators(settings, data)
-        self._authorizers = authorizers(settings, data)
-        self._methods: dict[str, list[Authenticator]] = {}
-        for authenticator in self._authenticators:
-            self._methods.setdefault(authenticator.scheme.lower(), []).append(authenticator)
-        #: One of each scheme, for WWW-Authenticate.
-        self.challenges = [
-            header.challenge(first.scheme, first.realm, first.hint)
-            for scheme, (first, *_) in self._methods.items()
-            if scheme
-        ]
-        self._deployment_key = b""
+        self._methods = Methods(settings, data)
+        self.challenges = self._methods.challenges()
+        self._secrets = settings.secrets
+        self._needed = frozenset(needed)
+        self._remembered: Remembered | None = None
         # PERF: in front of the cache, by the whole header: every poll comes through here.
         self._process_key = secrets.token_bytes(32)
         self._known: TLRUCache[bytes, _Known] = TLRUCache(
@@ -109,24 +107,18 @@ class Authentication:
         #: When users were forgotten, by name and realm: what the cache, or a verification on its way, knows
         #: from before counts no more.
         self._forgotten: TTLCache[tuple[str, str], float] = TTLCache(_REMEMBERED, self._seconds, timer=clock)
-        self._opened = AsyncExitStack()
 
     async def open(self) -> None:
         """Connect everything. Raises ValueError or OSError if the deployment's key cannot be had."""
-        self._deployment_key = await asyncio.to_thread(deployment_key, self._data)
-        parts: list[Authenticator | Authorizer] = [*self._authenticators]
-        parts += [part for parts_of_realm in self._authorizers.values() for part in parts_of_realm]
-        async with AsyncExitStack() as stack:
-            for part in parts:
-                await part.open()
-                stack.push_async_callback(part.close)
-            self._opened = stack.pop_all()
+        keys = await asyncio.to_thread(DeploymentKeys, self._secrets, self._data)
+        self._remembered = Remembered(keys, self._needed)
+        await self._methods.open()
 
     async def close(self) -> None:
         """Disconnect everything and forget who was verified."""
         self._known.clear()
         self._refused.clear()
-        await self._opened.aclose()
+        await self._methods.close()
 
     async def authenticate(
         self, authorization: str | None, address: str = "", *, anew: bool = False
@@ -152,13 +144,15 @@ class Authentication:
         if refused is not None:
             raise UnauthenticatedError(str(refused), refused.challenges, refused.retry_after)
         credentials = header.split(authorization) if authorization.strip() else [header.Credential("", "")]
+        present([authorization, *(secret for one in credentials for secret in one.secrets())])
         network = network_of(address)
         known = await self._first(credentials, network, anew)
         if known is None:
             message = self._reason(credentials)
             if message != _WRONG:
                 raise self._refusal(message)
-            refused = await self._too_many(credentials, network) or self._refusal(message)
+            attempts = [self._attempt(scheme.lower(), word, network) for scheme, word in credentials]
+            refused = await self._too_many(attempts) or self._refusal(message)
             self._refused[key] = refused
             raise refused
         self._known[key] = known
@@ -180,28 +174,45 @@ class Authentication:
     def _refusal(self, message: str) -> UnauthenticatedError:
         return UnauthenticatedError(message, self.challenges)
 
-    async def _too_many(
-        self, credentials: list[header.Credential], network: str
-    ) -> UnauthenticatedError | None:
+    async def _too_many(self, attempts: Iterable[Attempt]) -> UnauthenticatedError | None:
         """The refusal of wrong credentials if there were too many lately."""
-        attempts = [self._attempt(scheme.lower(), word, network) for scheme, word in credentials]
         seconds = max(await asyncio.gather(*map(self._throttle.wait, attempts)))
         if not seconds:
             return None
         message = f"{_WRONG}, too many times. Try again in {seconds} seconds."
         return UnauthenticatedError(message, self.challenges, seconds)
 
+    async def prove(
+        self, user: User, password: str, address: str, check: Callable[[], Awaitable[bool]]
+    ) -> bool:
+        """What `check` says of the password that somebody shows for a user, besides the header of the call.
+
+        It takes its turn as a log-in does, and a wrong one counts as a failure. Raises
+        :class:`UnauthenticatedError` if it is wrong, as were too many.
+        """
+        digest = self._digest(f"password\0{user.realm}\0{user.username}\0{password}")
+        attempt = Attempt(digest, network_of(address), user.username)
+        right = bool(await self._throttle.guarded(attempt, check))
+        if not right and (refusal := await self._too_many([attempt])):
+            raise refusal
+        return right
+
     def _attempt(self, scheme: str, word: str, network: str) -> Attempt:
         return Attempt(self._digest(f"{scheme}\0{word}"), network, name_of(scheme, word))
 
     def _digest(self, text: str) -> str:
-        return hmac.new(self._deployment_key, text.encode("utf-8", "surrogatepass"), "sha256").hexdigest()
+        return self._open_memory().digest(text)
+
+    def _open_memory(self) -> Remembered:
+        if self._remembered is None:
+            raise AuthenticationUnavailableError("the authentication is not open yet")
+        return self._remembered
 
     def _reason(self, credentials: list[header.Credential]) -> str:
-        if not self._methods:
+        if not self._methods.by_scheme:
             return _NOT_CONFIGURED
         schemes = [credential.scheme for credential in credentials]
-        if any(scheme and scheme.lower() in self._methods for scheme in schemes):
+        if any(scheme and scheme.lower() in self._methods.by_scheme for scheme in schemes):
             return _WRONG
         # polytope-client 0.7 fails on a message that holds the word `expired`, so it is not repeated.
         shown = next((scheme for scheme in schemes if scheme and "expired" not in scheme.lower()), None)
@@ -224,41 +235,42 @@ class Authentication:
 
     async def _verified(self, scheme: str, word: str, network: str, anew: bool) -> _Known | None:
         """Who a credential belongs to, from the cache if somebody verified it lately, unless `anew`."""
-        if scheme not in self._methods:
+        if scheme not in self._methods.by_scheme:
             return None
-        if not self._deployment_key:
-            raise AuthenticationUnavailableError("the authentication is not open yet")
+        remembered = self._open_memory()
         attempt = self._attempt(scheme, word, network)
         cache_key = f"authentication:{attempt.digest}"
 
         async def make() -> JSON:
             since = self._clock()
             user = await self._checked(scheme, word, attempt)
-            return None if user is None else _document(user, since, self._clock() + self._seconds)
+            if user is None:
+                return None
+            return remembered.document(cache_key, user, since, self._clock() + self._seconds)
 
         if self._seconds > 0:
             earliest = self._clock() if anew else -math.inf
             document: Any = await self._cache.get_or_make(cache_key, self._seconds, make)
-            if document is not None and self._has_ended(document, earliest):
+            if document is not None and (
+                # Or others wrote there.
+                self._has_ended(document, earliest) or remembered.user(cache_key, document) is None
+            ):
                 await self._cache.delete(cache_key)
                 document = await self._cache.get_or_make(cache_key, self._seconds, make)
         else:
             document = await make()
-        if document is None:
+        user = None if document is None else remembered.user(cache_key, document)
+        if user is None:
             return None
-        user = User(document["username"], document["realm"], tuple(document["roles"]), document["attributes"])
         # Not beyond the time that was set when it was verified, maybe by another process.
         until = min(document["until"], self._clock() + self._seconds)
-        return _Known(Identification(user, self._methods[scheme][0].scheme), until, cache_key)
+        return _Known(Identification(user, self._methods.by_scheme[scheme][0].scheme), until, cache_key)
 
     async def _checked(self, scheme: str, word: str, attempt: Attempt) -> User | None:
         """The user of a credential, found out when it is its turn."""
         if not scheme:  # there is nothing to guess
-            return await self._identify(scheme, word)
-        with asking(await self._throttle.asker(attempt)):
-            user = await self._identify(scheme, word)
-        await (self._throttle.failed(attempt) if user is None else self._throttle.succeeded(attempt))
-        return user
+            return await self._methods.identify(scheme, word)
+        return await self._throttle.guarded(attempt, partial(self._methods.identify, scheme, word))
 
     def _has_ended(self, document: dict[str, Any], earliest: float) -> bool:
         """Whether the credentials were verified by `earliest`, ended, or belong to a user who was
@@ -267,39 +279,3 @@ class Authentication:
         forgotten = self._forgotten.get((document["username"], document["realm"]), -math.inf)
         since = document["since"]
         return bool(document["until"] <= self._clock() or since <= max(forgotten, earliest))
-
-    async def _identify(self, scheme: str, word: str) -> User | None:
-        """The user of a credential with all roles; asks all authenticators of the scheme in order."""
-        unavailable: AuthenticationUnavailableError | None = None
-        for authenticator in self._methods[scheme]:
-            try:
-                user = await authenticator.authenticate(word)
-            except AuthenticationUnavailableError as error:
-                unavailable = error
-                continue
-            if user is not None:
-                return await self._authorized(user)
-        if unavailable is not None:
-            raise unavailable
-        return None
-
-    async def _authorized(self, user: User) -> User:
-        user = user.with_roles(("default",))
-        # Whoever has shown right credentials is no suspect any more.
-        with asking(Asker()):
-            for authorizer in self._authorizers.get(user.realm, ()):
-                user = user.with_roles(*await authorizer.roles(user))
-        return user
-
-
-def _document(user: User, since: float, until: float) -> dict[str, JSON]:
-    """What the cache keeps of a user whose verification began at `since`; it counts `until` then at most."""
-    attributes = {name: value for name, value in user.attributes.items() if not _SECRET_NAMES.search(name)}
-    return {
-        "username": user.username,
-        "realm": user.realm,
-        "roles": list(user.roles),
-        "attributes": dict(attributes),
-        "since": since,
-        "until": min(until, user.until),
-    }

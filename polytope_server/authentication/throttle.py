@@ -18,15 +18,18 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from cachetools import LRUCache
 
 from polytope_server.authentication import basic
-from polytope_server.authentication.turns import Asker, Standing
+from polytope_server.authentication.turns import Asker, Standing, asking
 from polytope_server.caching import Cache
 from polytope_server.caching.window import SlidingWindow
+
+T = TypeVar("T")
 
 #: So many failures in the last minute are let pass.
 _MOST_OF_NAME, _MOST_OF_ADDRESS = 10, 50
@@ -58,7 +61,14 @@ class Throttle:
         # PERF and safety: in front of the cache, which forgets when somebody fills it.
         self._right: LRUCache[str, bool] = LRUCache(_KNOWN)
 
-    async def asker(self, attempt: Attempt) -> Asker:
+    async def guarded(self, attempt: Attempt, check: Callable[[], Awaitable[T]]) -> T:
+        """What `check` finds, when it is the attempt's turn; None or False counts as a failure."""
+        with asking(await self._asker(attempt)):
+            found = await check()
+        await (self._succeeded(attempt) if found else self._failed(attempt))
+        return found
+
+    async def _asker(self, attempt: Attempt) -> Asker:
         """Whose turn it is that the attempt takes."""
         if attempt.digest in self._right or await self._cache.get(_known(attempt)) is not None:
             standing = Standing.TRUSTED
@@ -66,12 +76,12 @@ class Throttle:
             standing = Standing.SUSPECT if await self.wait(attempt) else Standing.UNKNOWN
         return Asker(standing, attempt.address, attempt.name)
 
-    async def failed(self, attempt: Attempt) -> None:
+    async def _failed(self, attempt: Attempt) -> None:
         """The credentials were wrong."""
         self._right.pop(attempt.digest, None)
         await asyncio.gather(*(self._failures.add(key) for key, _ in self._limits(attempt)))
 
-    async def succeeded(self, attempt: Attempt) -> None:
+    async def _succeeded(self, attempt: Attempt) -> None:
         """The credentials were right."""
         self._right[attempt.digest] = True
         await self._cache.set(_known(attempt), True, _KNOWN_SECONDS)

@@ -10,7 +10,7 @@ import yaml
 
 from polytope_server import options
 from polytope_server.config.loading import load
-from polytope_server.config.masking import mask
+from polytope_server.config.masking import mask, secrets_of
 from polytope_server.config.problems import ConfigurationError
 from polytope_server.config.schema import json_schema
 
@@ -45,11 +45,13 @@ def _check(chosen: argparse.Namespace) -> int:
 
 def _show(chosen: argparse.Namespace) -> int:
     try:
-        settings = load(chosen.files).settings
+        configuration = load(chosen.files)
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 1
-    effective = mask(settings.model_dump(mode="json", by_alias=True))
+    # Those that only the types of a plug-in's keys tell.
+    unnamed = configuration.secrets.difference(secrets_of(configuration.raw))
+    effective = mask(configuration.settings.model_dump(mode="json", by_alias=True), unnamed)
     print(yaml.safe_dump(effective, sort_keys=False, allow_unicode=True), end="")
     return 0
 

@@ -12,8 +12,10 @@ from typing import Any
 from polytope_server.collection import Collection, DataSourceConfig, Limits
 from polytope_server.config.check import AUTH_O_TRON, NO_REALMS, check_backends, normal_authentication
 from polytope_server.config.datasources import DataSources
+from polytope_server.config.masking import secrets_of
 from polytope_server.config.nodes import FileError, Node, merge, read
 from polytope_server.config.problems import ConfigurationError, Report, keys_of, suggestion
+from polytope_server.config.secrets import are_shared
 from polytope_server.config.settings import Settings
 from polytope_server.datasource import factory
 from polytope_server.language import CoercionRules, SourceRules
@@ -21,19 +23,26 @@ from polytope_server.language import CoercionRules, SourceRules
 SYSTEM_FILE = Path("/etc/polytope/config.yaml")
 #: Words that the REST API takes for something else where the name of a collection may stand.
 KEYWORDS = frozenset({"all"})
+_NO_KEYS = (
+    "secrets: gives no keys, and the queue is not the local one: requests to data sources that need keys of "
+    "their users are refused, and machines do not share what they remember of credentials; set secrets.keys "
+    "or secrets.file"
+)
 
 
 @dataclass(frozen=True)
 class Configuration:
     """A configuration that is valid, and what it may not have been meant to say (`warnings`).
 
-    `collections` are in the order of the files; `raw` is the merged mapping, secrets included.
+    `collections` are in the order of the files; `raw` is the merged mapping, secrets included; `secrets` are
+    the secrets that stand in it.
     """
 
     settings: Settings = field(default_factory=lambda: Settings.model_validate({}))
     collections: dict[str, Collection] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
 
 def load(
@@ -71,7 +80,8 @@ def load(
         *_unknown_realms(settings, collections.values()),
         *_counted_apart(settings),
     ]
-    return Configuration(settings, collections, warnings, raw)
+    secrets = frozenset(report.secrets.union(secrets_of(raw)))
+    return Configuration(settings, collections, warnings, raw, secrets)
 
 
 def source_rules(source: DataSourceConfig) -> SourceRules:
@@ -179,4 +189,5 @@ def _warnings(report: Report, settings: Settings) -> list[str]:
     # Imported here: it imports these settings.
     from polytope_server.authentication import federation
 
-    return list(dict.fromkeys([*report.warnings, *federation.warnings(settings.federation)]))
+    unshared = [] if are_shared(settings.secrets, settings.queue) else [_NO_KEYS]
+    return list(dict.fromkeys([*report.warnings, *federation.warnings(settings.federation), *unshared]))

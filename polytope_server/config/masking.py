@@ -1,12 +1,16 @@
-"""Hides what is secret in a configuration, for whatever shows or logs it."""
+"""Finds what is secret in a configuration, and hides it from whatever shows or logs it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
 
-MASK = "***"
+from pydantic import BaseModel, SecretBytes, SecretStr
+
+from polytope_server.redaction import MASK
+
 _SECRET_NAME = re.compile(
     r"passw|passphrase|secret|token|api_?key$|apikey|credential|authorization|(^|_)(key|pwd|cookie)$"
 )
@@ -19,19 +23,65 @@ def is_secret(name: object) -> bool:
     return bool(_SECRET_NAME.search(str(name).lower().replace("-", "_")))
 
 
-def mask(mapping: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy with `***` in place of secrets: values of secret keys, and credentials inside of addresses."""
-    return {key: mask_value(value, is_secret(key)) for key, value in mapping.items()}
+def mask(mapping: Mapping[str, Any], known: Collection[str] = ()) -> dict[str, Any]:
+    """A copy with `***` in place of secrets: values of secret keys, and credentials inside of addresses.
+
+    So are values that are among those `known` to be secret, whatever their keys.
+    """
+    return {key: mask_value(value, is_secret(key), known) for key, value in mapping.items()}
 
 
-def mask_value(value: Any, secret: bool = False) -> Any:
+def mask_value(value: Any, secret: bool = False, known: Collection[str] = ()) -> Any:
     """One value likewise; `secret` says whether the key that it belongs to is a secret one."""
     if isinstance(value, Mapping):
-        return {key: mask_value(item, secret or is_secret(key)) for key, item in value.items()}
+        return {key: mask_value(item, secret or is_secret(key), known) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [mask_value(item, secret) for item in value]
-    if secret and value is not None and not isinstance(value, bool):
+        return [mask_value(item, secret, known) for item in value]
+    if value in known or (secret and value is not None and not isinstance(value, bool)):
         return MASK
     if isinstance(value, str):
         return _QUERY.sub(rf"\1{MASK}", _USER_INFO.sub(rf"\1{MASK}@", value))
     return value
+
+
+def secrets_of(value: Any, secret: bool = False) -> Iterator[str]:
+    """All that :func:`mask_value` hides of a value, as it is written there and as it is used."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from secrets_of(item, secret or is_secret(key))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from secrets_of(item, secret)
+    elif secret and value is not None and not isinstance(value, bool):
+        # Of `Bearer <token>`, the value of a header, both as a whole and the token.
+        yield from {str(value), str(value).rpartition(" ")[2]}
+    elif isinstance(value, str) and "://" in value:
+        yield from _secrets_of_address(value)
+
+
+def _secrets_of_address(address: str) -> Iterator[str]:
+    user_info = address.partition("://")[2].rpartition("@")[0]
+    password = user_info.partition(":")[2]
+    yield from filter(None, (password, unquote(password)))
+    try:
+        query = urlsplit(address).query
+    except ValueError:
+        return
+    yield from (text for name, text in parse_qsl(query) if is_secret(name))
+
+
+def typed_secrets(value: Any) -> Iterator[str]:
+    """The values of all fields of type SecretStr or SecretBytes in a section, whatever their names."""
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, SecretBytes):
+        yield value.get_secret_value().decode(errors="replace")
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from typed_secrets(getattr(value, name))
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from typed_secrets(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from typed_secrets(item)

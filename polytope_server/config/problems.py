@@ -9,10 +9,11 @@ import typing
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, SecretBytes, SecretStr, TypeAdapter, ValidationError
 
-from polytope_server.config.masking import MASK, is_secret, mask_value
+from polytope_server.config.masking import is_secret, mask_value, typed_secrets
 from polytope_server.config.nodes import Key, Location, Node, Origin
+from polytope_server.redaction import MASK
 
 _LONGEST_VALUE = 80
 #: pydantic's words for what is accepted, in those of YAML.
@@ -47,6 +48,8 @@ class Report:
     def __init__(self) -> None:
         self.problems: list[str] = []
         self.warnings: list[str] = []
+        #: The values of keys that are secret by their type, of what was validated.
+        self.secrets: set[str] = set()
 
     def problem(self, node: Node, text: str, *below: Key) -> None:
         """Something is wrong with the node, or with a key below it that is not there."""
@@ -64,7 +67,9 @@ class Report:
         """
         adapter = TypeAdapter(kind)
         try:
-            return adapter.validate_python(node.plain())
+            found = adapter.validate_python(node.plain())
+            self.secrets.update(typed_secrets(found))
+            return found
         except ValidationError as error:
             details = [
                 detail
@@ -149,11 +154,13 @@ def _explanation(
     if detail["type"] == "invalid_key" or location[-1:] == ("[key]",):
         return node.origin, (), "", "the key is not a text; write it in quotes"
     value, text = node.plain(), str(detail["msg"]).removeprefix("Value error, ")
-    if any(is_secret(key) for key in node.origin.path) and value not in ("", None):
+    by_type = any(item in (SecretStr, SecretBytes) for item in _alternatives(_at(kind, location)))
+    if (by_type or any(is_secret(key) for key in node.origin.path)) and value not in ("", None):
         text = text.replace(str(value), MASK)
     for pydantics, ours in _WORDING:
         text = pydantics.sub(ours, text)
-    return node.origin, (), f"value {shown(node.origin.path, value)}: ", text
+    told_value = repr(MASK) if by_type else shown(node.origin.path, value)
+    return node.origin, (), f"value {told_value}: ", text
 
 
 def _meant(node: Node, names: Collection[str]) -> str:

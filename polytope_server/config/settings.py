@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_v
 
 from polytope_server.config.data_settings import CollectionSettings, FederationSettings, LimitsSettings
 from polytope_server.config.frontend_settings import DoorLimitsSettings, FrontendSettings, SupportSettings
+from polytope_server.config.secrets import SecretsSettings
 from polytope_server.config.section import Section, part
 from polytope_server.config.values import (
     Backend,
@@ -203,6 +204,7 @@ class Settings(Section):
     deployment: DeploymentSettings = part(
         DeploymentSettings, description="Written by an earlier server's chart."
     )
+    secrets: SecretsSettings = part(SecretsSettings, description="What the machines of a deployment share.")
     admin: AdminSettings = part(AdminSettings, description="Who manages users.")
     coercion: CoercionSettings = part(
         CoercionSettings, description="How a request is brought into canonical form."

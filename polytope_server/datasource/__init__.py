@@ -8,8 +8,8 @@ a native library is imported in :meth:`DataSource.prepare`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -35,7 +35,11 @@ class DataSourceSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a data source is told of a request: the text as submitted, and its coerced form."""
+    """What a data source is told of a request: the text as submitted, and its coerced form.
+
+    `attributes` are those of :meth:`DataSource.user_attributes` that the user has. They may be secrets: a
+    data source uses them, and writes them nowhere.
+    """
 
     request_id: str
     verb: str
@@ -43,6 +47,7 @@ class Job:
     coerced_request: Mapping[str, Any]
     username: str = ""
     realm: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,15 @@ class DataSource(ABC):
     def archives(cls, settings: Any) -> bool:
         """Whether a data source with these settings takes archive requests."""
         return False
+
+    @classmethod
+    def user_attributes(cls, settings: Any) -> Collection[str]:
+        """Names of attributes of the user that a data source with these settings needs, such as an API key.
+
+        They are sealed when the request is submitted, kept with it until it ends, and opened for
+        :attr:`Job.attributes`. No other data source gets them.
+        """
+        return ()
 
     def prepare(self) -> None:  # noqa: B027 -- most need nothing
         """Import and open what is dear, once, before the first request."""

@@ -35,3 +35,8 @@ def missing(config: DataSourceConfig) -> list[str]:
 def archives(config: DataSourceConfig) -> bool:
     """Whether it takes archive requests."""
     return kind_of(config).archives(settings_of(config))
+
+
+def user_attributes(config: DataSourceConfig) -> frozenset[str]:
+    """The attributes of the user that it is given with a request."""
+    return frozenset(kind_of(config).user_attributes(settings_of(config)))

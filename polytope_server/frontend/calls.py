@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import falcon
@@ -15,6 +16,7 @@ from polytope_server.authentication.manager import Identification, Unauthenticat
 from polytope_server.collection import has_access
 from polytope_server.frontend.limits import is_polytope_client
 from polytope_server.frontend.services import Services
+from polytope_server.user import User
 
 PREFIX = "/api/v1"
 #: A body must be complete after so many seconds.
@@ -43,9 +45,8 @@ async def identify(services: Services, req: falcon.asgi.Request, *, anew: bool =
     credentials were shown.
     """
     try:
-        address = (req.scope.get("client") or ("",))[0]
         authorization = req.get_header("authorization")
-        caller = await services.authentication.authenticate(authorization, address, anew=anew)
+        caller = await services.authentication.authenticate(authorization, _address(req), anew=anew)
     except UnauthenticatedError as error:
         raise _unauthorized(req, error) from None
     except AuthenticationUnavailableError as error:
@@ -53,6 +54,24 @@ async def identify(services: Services, req: falcon.asgi.Request, *, anew: bool =
     req.context.realm = caller.user.realm
     await services.limits.admit_call(req, caller.user)
     return caller
+
+
+async def prove(
+    services: Services,
+    req: falcon.asgi.Request,
+    user: User,
+    password: str,
+    check: Callable[[], Awaitable[bool]],
+) -> bool:
+    """What `check` says of a password in the body. Ends the call with 429 if too many were wrong."""
+    try:
+        return await services.authentication.prove(user, password, _address(req), check)
+    except UnauthenticatedError as error:
+        refuse(falcon.HTTP_429, str(error), Retry_After=str(error.retry_after))
+
+
+def _address(req: falcon.asgi.Request) -> str:
+    return str((req.scope.get("client") or ("",))[0])
 
 
 def _unauthorized(req: falcon.asgi.Request, error: UnauthenticatedError) -> falcon.HTTPError:

@@ -15,7 +15,9 @@ from polytope_server.authentication.manager import Authentication
 from polytope_server.caching import Cache
 from polytope_server.collection import Collection, DataSourceConfig
 from polytope_server.config import Configuration, coercion_rules, create_backend, source_rules
+from polytope_server.config.secrets import are_shared
 from polytope_server.datasource import factory
+from polytope_server.deployment_key import DeploymentKeys
 from polytope_server.frontend.limits import DoorLimits
 from polytope_server.frontend.support import Support
 from polytope_server.frontend.waiters import Waiters
@@ -24,6 +26,7 @@ from polytope_server.language import CoercionRules, SourceRules
 from polytope_server.notices import Notices, Topic
 from polytope_server.process import Part, opened
 from polytope_server.request_store import RequestStore
+from polytope_server.sealing import REQUESTS, Seals
 from polytope_server.staging import Staging
 
 #: A frontend that starts waits so long for its back-ends; then it answers calls without those that lack.
@@ -32,11 +35,12 @@ _OPEN_TIME = 5.0
 
 @dataclass(frozen=True)
 class Source:
-    """A data source as the frontend sees it: what it accepts, and whether it archives."""
+    """A data source as the frontend sees it: what it accepts, whether it archives, what it needs of users."""
 
     config: DataSourceConfig
     rules: SourceRules
     archives: bool
+    attributes: frozenset[str] = frozenset()
 
 
 class Services:
@@ -51,7 +55,9 @@ class Services:
         self.coercion: CoercionRules = coercion_rules(settings)
         self.sources: dict[str, list[Source]] = {
             name: [
-                Source(config, source_rules(config), factory.archives(config))
+                Source(
+                    config, source_rules(config), factory.archives(config), factory.user_attributes(config)
+                )
                 for config in collection.datasources
             ]
             for name, collection in configuration.collections.items()
@@ -60,7 +66,14 @@ class Services:
         self.notices: Notices = create_backend("notices", settings.notices, data)
         self.staging: Staging = create_backend("staging", settings.staging, data)
         self.cache: Cache = create_backend("caching", settings.caching, data)
-        self.authentication = Authentication(settings, data, self.cache)
+        needed = frozenset[str]().union(
+            *(source.attributes for named in self.sources.values() for source in named)
+        )
+        self.authentication = Authentication(settings, data, self.cache, needed)
+        #: None where a worker could not open what is sealed here.
+        self.seals: Seals | None = None
+        if needed and are_shared(settings.secrets, settings.queue):
+            self.seals = Seals(DeploymentKeys(settings.secrets, data), REQUESTS)
         self.limits = DoorLimits(settings.frontend.limits, self.cache, self.store)
         self.support = Support(settings.support)
         self.identity: Identity | None = accounts.identity(settings, data)

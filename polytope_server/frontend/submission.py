@@ -17,6 +17,10 @@ from polytope_server.request import Request, Status, Verb
 from polytope_server.user import User
 
 _LONGEST_URL = 4096
+_NO_SEALS = (
+    "This collection needs a key of yours, and this server is not set up to keep such keys safe. "
+    "Please tell its operator: the configuration gives no secrets.keys."
+)
 
 
 def make_request(services: Services, collection: Collection, user: User, body: Any) -> Request:
@@ -31,7 +35,7 @@ def make_request(services: Services, collection: Collection, user: User, body: A
     text = _text(body["request"])
     source, coerced = _match(services, sources, user, text)
     status = Status.UPLOADING if verb is Verb.ARCHIVE and not url else Status.WAITING
-    return Request(
+    request = Request(
         user=user,
         collection=collection.name,
         verb=verb,
@@ -41,6 +45,17 @@ def make_request(services: Services, collection: Collection, user: User, body: A
         url=url,
         status=status,
     )
+    request.sealed = _sealed(services, source, request)
+    return request
+
+
+def _sealed(services: Services, source: Source, request: Request) -> str:
+    """What the data source needs of the user's attributes, for this request alone. May end the call."""
+    attributes = request.user.attributes
+    needed = {name: attributes[name] for name in source.attributes if name in attributes}
+    if needed and services.seals is None:
+        refuse(falcon.HTTP_501, _NO_SEALS)
+    return services.seals.seal(needed, request.id) if services.seals is not None else ""
 
 
 def _verb(value: Any) -> Verb:

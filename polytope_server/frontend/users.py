@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import falcon
@@ -11,7 +12,7 @@ import falcon.asgi
 
 from polytope_server import accounts
 from polytope_server.asgi import refuse
-from polytope_server.frontend.calls import answer, identify, read_json, require_admin, shown, text_of
+from polytope_server.frontend.calls import answer, identify, prove, read_json, require_admin, shown, text_of
 from polytope_server.frontend.services import Services
 from polytope_server.identity import (
     Identity,
@@ -92,8 +93,9 @@ class PasswordResource:
         current, new = (text_of(body, key) for key in ("current_password", "new_password"))
         if user.realm != identity.realm:
             refuse(falcon.HTTP_403, f"This server keeps no passwords of users in realm {user.realm}")
+        change = partial(identity.change_password, user.username, current, new)
         with _refusing(user.username):
-            if not await identity.change_password(user.username, current, new):
+            if not await prove(self._services, req, user, current, change):
                 refuse(falcon.HTTP_403, "The current password is wrong")
         await self._services.authentication.forget_user(user.username, user.realm)
         answer(resp, {"message": "Successfully changed password"})

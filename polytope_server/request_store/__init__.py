@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from polytope_server.request import Request, Status
+from polytope_server.request import TERMINAL, Request, Status
 from polytope_server.unavailable import UnavailableError
 
 
@@ -33,6 +33,11 @@ class Sketch:
     not_before: float
     timestamp: float
     datasource: str = ""
+
+
+def without_secrets(to: Status, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields to set in a step to state `to`: a request that has ended keeps no secret of its user."""
+    return {**changes, "sealed": ""} if to in TERMINAL else dict(changes)
 
 
 class RequestStore(ABC):
@@ -84,7 +89,8 @@ class RequestStore(ABC):
         """Compare-and-set: take the request to state `to` if it is in state `expect` at that `attempt`.
 
         `changes` are further fields of :class:`Request` to set in the same step. `last_modified` is set,
-        and `status_history` for the first entry into a state. Returns the changed request, None if the
+        and `status_history` for the first entry into a state; `sealed` is removed with the entry into a state
+        that is never left (see :func:`without_secrets`). Returns the changed request, None if the
         request is gone or stands elsewhere (nothing is changed then). Raises
         :class:`~polytope_server.request.IllegalTransitionError` for a step outside the table.
         """

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from polytope_server.request import Request, Status, check_transition
-from polytope_server.request_store import DuplicateRequestError, RequestStore, Sketch
+from polytope_server.request_store import DuplicateRequestError, RequestStore, Sketch, without_secrets
 
 
 class MemoryRequestStoreSettings(BaseModel):
@@ -72,7 +72,7 @@ class MemoryRequestStore(RequestStore):
         request = self._requests.get(request_id)
         if request is None or request.status is not expect or request.attempt != attempt:
             return None
-        return self._set(request, to, **changes)
+        return self._set(request, to, **without_secrets(to, changes))
 
     def _set(self, request: Request, to: Status, **changes: Any) -> Request:
         request.last_modified = time.time()

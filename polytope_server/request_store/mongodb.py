@@ -22,7 +22,13 @@ from pymongo.errors import DuplicateKeyError
 
 from polytope_server.mongodb import Connection, Document, MongoDBSettings, Operations, create_indexes
 from polytope_server.request import Request, Status, check_transition
-from polytope_server.request_store import DuplicateRequestError, RequestStore, Sketch, StoreUnavailableError
+from polytope_server.request_store import (
+    DuplicateRequestError,
+    RequestStore,
+    Sketch,
+    StoreUnavailableError,
+    without_secrets,
+)
 from polytope_server.request_store import mongodb_documents as d
 from polytope_server.request_store.mongodb_leases import Leases
 
@@ -145,7 +151,7 @@ class MongoDBRequestStore(RequestStore):
     ) -> Request | None:
         check_transition(expect, to)
         fields, first = d.step(to, time.time())
-        for name, value in changes.items():
+        for name, value in without_secrets(to, changes).items():
             fields[name] = d.encode(name, value)
         return await self._change(
             {"_id": request_id, "state": str(expect), "attempt": attempt}, {"$set": fields, "$min": first}
@@ -238,7 +244,9 @@ class MongoDBRequestStore(RequestStore):
         mark = {"removed_at": now.replace(microsecond=now.microsecond // 1000 * 1000), "removal": ObjectId()}
         with self._failing:
             marked = await self._requests.update_many(
-                where, {"$set": mark, "$rename": {"state": "removed_from"}}, hint=d.BY_USER
+                where,
+                {"$set": mark, "$rename": {"state": "removed_from"}, "$unset": {"sealed": ""}},
+                hint=d.BY_USER,
             )
         if not marked.modified_count:
             return []

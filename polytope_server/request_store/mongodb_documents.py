@@ -142,6 +142,7 @@ def to_document(request: Request, sequence: int) -> Document:
         "not_before": request.not_before,
         "worker": request.worker,
         "lease_until": request.lease_until,
+        "sealed": request.sealed,
         "sequence": sequence,
     }
 
@@ -171,6 +172,7 @@ def to_request(document: Document) -> Request:
         document["not_before"],
         document["worker"],
         document["lease_until"],
+        document.get("sealed", ""),  # which documents of earlier versions have not
     )
 
 

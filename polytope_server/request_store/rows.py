@@ -13,12 +13,12 @@ from typing import Any
 
 from polytope_server.request import Request, Status, Verb
 from polytope_server.request_store import Sketch
-from polytope_server.sql import Dialect, Row, Schema
+from polytope_server.sql import Column, Dialect, Row, Schema
 from polytope_server.user import User
 
 SCHEMA = Schema(
     "requests",
-    1,
+    2,
     """
 CREATE TABLE IF NOT EXISTS requests (
     sequence {sequence},
@@ -51,6 +51,7 @@ CREATE TABLE IF NOT EXISTS leases (
     name {text} PRIMARY KEY, holder {text} NOT NULL, until {real} NOT NULL, term {integer} NOT NULL
 )
 """,
+    (Column("requests", "sealed", "{text} NOT NULL DEFAULT ''"),),
 )
 
 #: In the order of the fields of Request, so that a row becomes one without names.

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from polytope_server.request import Request, Status, check_transition
-from polytope_server.request_store import DuplicateRequestError, RequestStore, Sketch, StoreUnavailableError
+from polytope_server.request_store import (
+    DuplicateRequestError,
+    RequestStore,
+    Sketch,
+    StoreUnavailableError,
+    without_secrets,
+)
 from polytope_server.request_store.rows import (
     ALL,
     INSERT,
@@ -106,6 +112,7 @@ class SQLRequestStore(RequestStore):
         self, request_id: str, expect: Status, attempt: int, to: Status, **changes: Any
     ) -> Request | None:
         check_transition(expect, to)
+        changes = without_secrets(to, changes)
         settings = "".join(f", {column} = :set_{column}" for column in changes)
         sql = (
             f"{self._enter}{settings} "

@@ -43,16 +43,33 @@ class Outcome(NamedTuple):
     changed: int
 
 
+class Column(NamedTuple):
+    """A column that is added to a table; `definition` is its type, in braces, and its default."""
+
+    table: str
+    name: str
+    definition: str
+
+    def statement(self, dialect: Dialect) -> str:
+        """What adds it to a table that has no such column yet."""
+        return (
+            f'ALTER TABLE {self.table} ADD COLUMN "{self.name}" {self.definition.format_map(dialect.types)}'
+        )
+
+
 @dataclass(frozen=True)
 class Schema:
     """Tables and indexes of one concern: statements with semicolons between them, safe to run again.
 
     Fields in braces stand for the :attr:`Dialect.types` of a database. `version` grows with each change.
+    `added` are columns that a later version has added, in new databases and in those that exist: a process
+    of an earlier version goes on beside it, so each needs a default.
     """
 
     name: str
     version: int
     text: str
+    added: tuple[Column, ...] = ()
 
     def statements(self, dialect: Dialect) -> list[str]:
         """The statements for one kind of database."""

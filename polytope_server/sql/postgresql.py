@@ -156,6 +156,9 @@ class PostgreSQL(Database):
             if not found or found[0][0] < schema.version:
                 for statement in schema.statements(self.dialect):
                     await _run(connection, statement, {})
+                for column in schema.added:
+                    statement = column.statement(self.dialect)
+                    await _run(connection, statement.replace("ADD COLUMN", "ADD COLUMN IF NOT EXISTS"), {})
                 await _run(connection, set_version, named)
             await connection.commit()
 

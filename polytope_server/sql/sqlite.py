@@ -21,6 +21,7 @@ from queue import SimpleQueue
 from typing import Any, ClassVar
 
 from polytope_server.sql import (
+    Column,
     Database,
     DatabaseUnavailableError,
     Dialect,
@@ -101,9 +102,24 @@ class SQLite(Database):
         try:
             # Whether a table exists, SQLite knows without a look at the disk: that needs no version.
             await self.write_all([(statement, {}) for statement in schema.statements(self.dialect)])
+            for column in schema.added:
+                await self._add(column)
         except BaseException:
             await self.close()
             raise
+
+    async def _add(self, column: Column) -> None:
+        if await self._has(column):
+            return
+        try:
+            await self.write(column.statement(self.dialect))
+        except DatabaseUnavailableError:
+            if not await self._has(column):  # else another process was quicker
+                raise
+
+    async def _has(self, column: Column) -> bool:
+        sql = "SELECT 1 FROM pragma_table_info(:table) WHERE name = :name"
+        return bool(await self.read(sql, {"table": column.table, "name": column.name}))
 
     async def close(self) -> None:
         self._users -= 1

@@ -49,6 +49,7 @@ class RequestStoreContract:
             coerced_request={"step": ["0", "6"], "number": 1, "nothing": None},
             datasource="d",
             url="http://x/y",
+            sealed="sealed.v1.abc",
         )
         await store.add(request)
         assert await store.get(request.id) == request
@@ -58,6 +59,30 @@ class RequestStoreContract:
         await store.add(request)
         (found,) = await store.find()
         assert "secret" not in str(found.to_document())
+
+    async def test_sealed_secrets_last_until_the_request_ends(self, store: RequestStore) -> None:
+        request = await claimed(store, sealed="sealed.v1.abc")
+        assert request.sealed == "sealed.v1.abc"
+        again = await store.transition(request.id, Status.PROCESSING, 1, Status.QUEUED)
+        assert again is not None
+        assert again.sealed == "sealed.v1.abc"
+        assert "sealed" not in again.to_document()
+        assert "sealed.v1" not in f"{again.to_document()} {again!r}"
+
+    @pytest.mark.parametrize("end", sorted(TERMINAL))
+    async def test_a_request_that_has_ended_keeps_no_secret(self, store: RequestStore, end: Status) -> None:
+        request = await claimed(store, sealed="sealed.v1.abc")
+        ended = await store.transition(request.id, Status.PROCESSING, 1, end, user_message="x")
+        assert ended is not None
+        assert ended.sealed == ""
+        assert await store.get(request.id) == ended
+
+    async def test_a_request_that_fails_before_it_is_claimed_keeps_none(self, store: RequestStore) -> None:
+        request = make(sealed="sealed.v1.abc")
+        await store.add(request)
+        ended = await store.transition(request.id, Status.WAITING, 0, Status.FAILED)
+        assert ended is not None
+        assert ended.sealed == ""
 
     async def test_an_unknown_id_gives_none(self, store: RequestStore) -> None:
         assert await store.get("unknown") is None

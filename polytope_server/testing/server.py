@@ -76,7 +76,7 @@ class Server:
         """Whether the REST API answers."""
         try:
             return requests.get(f"{self.url}/test", timeout=5).status_code == 200
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     def session(self, user: str | None = None, password: str | None = None) -> requests.Session:

@@ -17,6 +17,7 @@ from polytope_server import backends, log
 from polytope_server.config.settings import LoggingSettings
 from polytope_server.datasource import DataSource, DataSourceError, Job, TemporaryError
 from polytope_server.process import die_with_parent
+from polytope_server.redaction import redactor
 from polytope_server.worker.frames import HEADER, MAX_DATA, Frame, header
 
 logger = logging.getLogger(__name__)
@@ -78,12 +79,16 @@ class Server:
     def run(self, job: dict[str, Any]) -> None:
         """Do one job and send its outcome."""
         log.request_id.set(job["request_id"])
+        with redactor.knowing(job["attributes"].values()):
+            self._run(job)
+
+    def _run(self, job: dict[str, Any]) -> None:
         try:
             self._work(job)
         except DataSourceError as error:
-            self._connection.send(Frame.FAILED, str(error).encode())
+            self._connection.send(Frame.FAILED, _message(error))
         except TemporaryError as error:
-            self._connection.send(Frame.RETRY, str(error).encode())
+            self._connection.send(Frame.RETRY, _message(error))
         except (BrokenPipeError, EOFError):
             raise
         except Exception:
@@ -111,6 +116,11 @@ class Server:
             self._connection.send(Frame.DATA, chunk[start : start + MAX_DATA])
 
 
+def _message(error: Exception) -> bytes:
+    """What the user is told, and is stored with the request: the answer of a service may hold what it got."""
+    return redactor.redact(str(error)).encode(errors="replace")
+
+
 def main(arguments: list[str]) -> None:
     """Serve the socket whose file descriptor is the first argument; the second is the worker's pid."""
     die_with_parent(int(arguments[1]))
@@ -121,6 +131,7 @@ def main(arguments: list[str]) -> None:
             frame, body = connection.receive()
             if frame is Frame.CONFIG:
                 config = json.loads(body)
+                redactor.learn(config["secrets"])
                 log.configure(LoggingSettings.model_validate(config["logging"]), "data source")
                 server.configure(config["sources"])
                 connection.send(Frame.READY)

@@ -16,6 +16,7 @@ from polytope_server import log
 from polytope_server.collection import DataSourceConfig, queues
 from polytope_server.config import Configuration, create_backend
 from polytope_server.datasource import DataSourceError, TemporaryError, factory
+from polytope_server.deployment_key import DeploymentKeys
 from polytope_server.inputs import STAGED, open_input
 from polytope_server.metric_store import MetricStore
 from polytope_server.notices import Notice, Notices, Topic
@@ -24,6 +25,7 @@ from polytope_server.queue import Delivery, Queue
 from polytope_server.request import Request, Status, Verb
 from polytope_server.request_store import RequestStore, StoreUnavailableError
 from polytope_server.retry import after_failure, after_outage
+from polytope_server.sealing import REQUESTS, Seals, UnsealableError
 from polytope_server.staging import (
     ObjectNotFoundError,
     StagedObject,
@@ -55,6 +57,10 @@ class Worker:
         self._notices: Notices = create_backend("notices", settings.notices, data)
         self._staging: Staging = create_backend("staging", settings.staging, data)
         self._metrics: MetricStore = create_backend("metric_store", settings.metric_store, data)
+        sources = [source for found in self._collections.values() for source in found.datasources]
+        self._seals: Seals | None = None
+        if any(map(factory.user_attributes, sources)):
+            self._seals = Seals(DeploymentKeys(settings.secrets, data), REQUESTS)
         self._children = Children(settings.worker.concurrency, _child_config(configuration))
         self._running: dict[str, tuple[int, asyncio.Task[None]]] = {}
         #: Of those running, the ones whose outcome is on its way into the store, or there already.
@@ -196,6 +202,18 @@ class Worker:
             raise DataSourceError("The data source of this request is no longer available.")
         return source
 
+    def _open(self, request: Request, source: DataSourceConfig) -> dict[str, str]:
+        """Those of the user's attributes that the data source needs."""
+        needed = factory.user_attributes(source)
+        if not needed or self._seals is None:
+            return {}
+        try:
+            found = self._seals.open(request.sealed, request.id)
+        except UnsealableError as error:
+            logger.error("the secrets of the user cannot be opened: %s", error)
+            raise DataSourceError("The server cannot read your key any more. Please submit again.") from None
+        return {name: value for name, value in found.items() if name in needed}
+
     async def _attempt(self, request: Request, source: DataSourceConfig, child: Child) -> StagedObject | None:
         """Fetch (or archive) the data; returns the staged result, None for an archive."""
         job = {
@@ -207,6 +225,7 @@ class Worker:
             "coerced_request": request.coerced_request,
             "username": request.user.username,
             "realm": request.user.realm,
+            "attributes": self._open(request, source),
         }
         if request.verb is Verb.ARCHIVE:
             settings = self._settings
@@ -268,4 +287,8 @@ def _child_config(configuration: Configuration) -> dict[str, Any]:
         for collection in configuration.collections.values()
         for source in collection.datasources
     ]
-    return {"sources": sources, "logging": configuration.settings.logging.model_dump(mode="json")}
+    return {
+        "sources": sources,
+        "logging": configuration.settings.logging.model_dump(mode="json"),
+        "secrets": sorted(configuration.secrets),
+    }

@@ -1423,6 +1423,21 @@ def test_a_new_password_that_cannot_be_one_is_refused(
     assert at_extras(None, **kept).get("/user").status_code == 200
 
 
+def test_guesses_of_a_password_are_counted_and_the_right_one_counts(at_extras: Callers) -> None:
+    """Who got hold of a key must not find out the password with it, nor keep the user from changing it."""
+    root = at_extras("root")
+    root.post("/auth/users", {"username": "guessed", "password": "right", "role": "x"})
+    key = at_extras(None, **basic("guessed", "right")).post("/auth/keys", {}).json()["key"]
+    thief = at_extras(None, Authorization=f"Bearer {key}")
+    change = {"new_password": "the thief's"}
+    answers = [thief.post("/auth/password", {**change, "current_password": f"{n}"}) for n in range(12)]
+    assert [answer.status_code for answer in answers] == [403] * 10 + [429] * 2
+    assert 0 < int(answers[-1].headers["Retry-After"]) <= 60
+    change = {"current_password": "right", "new_password": "my own"}
+    assert message(thief.post("/auth/password", change)) == (200, "Successfully changed password")
+    assert root("DELETE", "/auth/users", json={"username": "guessed"}).status_code == 200
+
+
 def test_passwords_of_other_realms_are_not_kept_here(at_extras: Callers) -> None:
     change = {"current_password": "alice's password", "new_password": "x"}
     expected = (403, "This server keeps no passwords of users in realm test")

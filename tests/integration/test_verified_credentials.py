@@ -197,6 +197,6 @@ async def test_an_authorizer_is_asked_no_more_either(
 ) -> None:
     found = await manager.authenticate(right["alice of directory"])
     assert set(found.user.roles) >= {"staff", "forecasters"}
-    (directory,) = manager._authorizers["directory"]
+    (directory,) = manager._methods.authorizers["directory"]
     await directory.close()  # whoever asks it now gets 503
     assert await manager.authenticate(right["alice of directory"]) is found

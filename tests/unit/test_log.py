@@ -1,18 +1,27 @@
 import json
 import logging
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
 
 import pytest
 
 from polytope_server import log
 from polytope_server.config.settings import LoggingSettings
+from polytope_server.redaction import redactor
 
 
 @pytest.fixture(autouse=True)
-def _restore() -> object:
+def _restore() -> Iterator[None]:
     root = logging.getLogger()
     before = root.handlers[:], root.level
+    hooks = sys.excepthook, threading.excepthook, logging.lastResort
     yield
     root.handlers[:], root.level = before
+    sys.excepthook, threading.excepthook, logging.lastResort = hooks
+    logging.captureWarnings(False)
 
 
 def lines(capsys: pytest.CaptureFixture[str], **settings: object) -> list[str]:
@@ -43,3 +52,95 @@ def test_lines_for_people(capsys: pytest.CaptureFixture[str], mode: str) -> None
     assert "worker" in found[0]
     assert found[0].endswith("it failed  [r-1]")
     assert found[-1].endswith("no request")
+
+
+SEED = "seed-of-the-tests-4711"
+
+
+@pytest.fixture
+def seeded() -> Iterator[None]:
+    with redactor.knowing([SEED]):
+        yield
+
+
+class Sealed(Exception):
+    """Its text, and that of its cause, hold the secret."""
+
+
+def fail() -> None:
+    try:
+        raise ValueError(f"refused: {SEED}")
+    except ValueError as error:
+        raise Sealed(f"failed with {SEED}") from error
+
+
+@pytest.mark.parametrize("mode", ["json", "console"])
+@pytest.mark.usefixtures("seeded")
+def test_no_part_of_a_line_holds_a_secret(capsys: pytest.CaptureFixture[str], mode: str) -> None:
+    log.configure(LoggingSettings.model_validate({"mode": mode, "level": "DEBUG"}), "worker")
+    own, librarys = logging.getLogger("polytope_server.x"), logging.getLogger("pymongo.x")
+    token = log.request_id.set(SEED)
+    own.info("message %s", "Bearer x1")
+    librarys.debug(f"message {SEED}")
+    librarys.debug("argument %s, mapping %s", SEED, {"password": "p1", "x": [SEED]})
+    own.info("stack of %s", SEED, stack_info=True)
+    try:
+        fail()
+    except Sealed:
+        librarys.exception("exception")
+    log.request_id.reset(token)
+    written = capsys.readouterr().err
+    assert SEED not in written
+    assert not {"p1", "x1"} & set(re.findall(r"\w+", written))
+    assert written.count("***") >= 10
+    assert "Sealed: failed with ***" in written
+    assert "ValueError: refused: ***" in written
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_logger_that_is_cut_off_is_no_way_round(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure(LoggingSettings(), "frontend")
+    logger = logging.getLogger("cut.off")
+    logger.propagate = False
+    logger.warning("with %s", SEED)
+    assert json.loads(capsys.readouterr().err)["message"] == "with ***"
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_line_that_cannot_be_made_tells_where_and_not_what(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure(LoggingSettings(), "frontend")
+    logging.getLogger("x").info("a number: %d", SEED)
+    line = json.loads(capsys.readouterr().err)
+    assert line["message"].startswith("this line of the log cannot be made: TypeError at ")
+    assert __file__ in line["message"]
+    assert SEED not in str(line)
+
+
+ENDINGS = {
+    "exception": "raise ValueError('ends with SEED')",
+    "thread": "threading.Thread(target=lambda: int('SEED')).start()",
+    "warning": "warnings.warn('warns of SEED')",
+    "task": "asyncio.run(forgotten())",
+}
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_what_python_itself_writes_is_a_line_of_the_log(name: str) -> None:
+    script = f"""
+import asyncio, gc, threading, warnings
+from polytope_server import log
+from polytope_server.config.settings import LoggingSettings
+from polytope_server.redaction import redactor
+redactor.learn(["{SEED}"])
+log.configure(LoggingSettings(), "worker")
+async def forgotten():
+    task = asyncio.ensure_future(asyncio.to_thread(int, "SEED"))
+    await asyncio.wait([task])
+    del task
+    gc.collect()
+{ENDINGS[name]}
+""".replace("SEED", SEED)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert SEED not in done.stderr
+    line = json.loads(done.stderr)
+    assert "***" in line["message"] + line.get("exception", "")

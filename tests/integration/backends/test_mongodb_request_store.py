@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 from uuid import uuid4
 
 import pytest
@@ -127,6 +128,23 @@ class TestMongoDBRequestStore(RequestStoreContract):
         ids += [request.id for request in failed if request is not None]
         assert sorted(ids) == sorted(request.id for request in requests)
         assert await stores[0].count() == sum(request is not None for request in failed)
+
+    async def test_what_an_earlier_version_stored_is_read(self, store: MongoDBRequestStore) -> None:
+        request = make()
+        await store.add(request)
+        await store._requests.update_one({"_id": request.id}, {"$unset": {"sealed": ""}})
+        assert await store.get(request.id) == request
+
+    async def test_a_removal_that_was_cut_short_leaves_no_secret(
+        self, store: MongoDBRequestStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        request = make(sealed="sealed.v1.abc")
+        await store.add(request)
+        monkeypatch.setattr(type(store._requests), "delete_many", AsyncMock())
+        await store.remove_all(request.user.id, LIVE)
+        left = await store._requests.find_one({"_id": request.id})
+        assert left is not None
+        assert "sealed.v1" not in str(left)
 
     async def test_a_removal_that_was_cut_short_is_a_removal(self, store: MongoDBRequestStore) -> None:
         request = await claimed(store)

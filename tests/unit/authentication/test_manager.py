@@ -302,7 +302,7 @@ class TestRefusals:
 
         Stub.down = True
         manager = await open_(STUB)
-        manager._methods["stub"].append(Other("t", AuthenticatorSettings(), Path()))
+        manager._methods.by_scheme["stub"].append(Other("t", AuthenticatorSettings(), Path()))
         assert (await manager.authenticate("Stub bob")).user.realm == "t"
 
 
@@ -378,7 +378,7 @@ class TestMemory:
 
         first, second = await open_(), await open_()
         for manager in (first, second):
-            manager._methods["stub"][0].__class__ = Ended
+            manager._methods.by_scheme["stub"][0].__class__ = Ended
         Stub.until = clock.now + 10.0
         await first.authenticate("Stub bob")
         clock.now += 10.0
@@ -483,7 +483,7 @@ class TestMemory:
                 return user
 
         manager = await open_(STUB)
-        manager._methods["stub"][0].__class__ = Revoked
+        manager._methods.by_scheme["stub"][0].__class__ = Revoked
         await refusal(manager, "Stub bob")
         assert Stub.calls == 2
 
@@ -514,7 +514,7 @@ class TestLife:
     def test_nothing_secret_is_in_the_representation(self, tmp_path: Path, cache: Cache) -> None:
         settings = Settings.model_validate({"authentication": FULL, "federation": {"p": {"secret": SECRET}}})
         manager = Authentication(settings, tmp_path, cache)
-        assert "secret" not in repr(manager) + str([repr(one) for one in manager._authenticators])
+        assert "secret" not in repr(manager) + str([repr(one) for one in manager._methods.authenticators])
 
     def test_the_settings_of_stubs_have_no_keys(self) -> None:
         assert AuthorizerSettings() == AuthorizerSettings.model_validate({})
@@ -553,7 +553,7 @@ async def test_any_header_is_answered(open_: Open) -> None:
         everything, federation={"p": {"secret": SECRET}}, **{"api-keys": {"authenticator": {"type": "sql"}}}
     )
     # One verification must not cost tens of milliseconds in a few hundred examples.
-    manager._authenticators[3]._identity._passwords = _Never()  # type: ignore[attr-defined]
+    manager._methods.authenticators[3]._identity._passwords = _Never()  # type: ignore[attr-defined]
     loop = asyncio.get_running_loop()
     refusals: list[UnauthenticatedError] = []
 

@@ -177,7 +177,9 @@ def test_a_section_that_is_not_known_is_a_warning(warnings):
 def test_keys_without_effect_are_named(warnings):
     text = "frontend: {server: flask, port: 1}\ntelemetry: {a: 1}\n"
     text += "deployment: {worker: {replicas: 3, x: 1}, y: 2}\n"
-    assert warnings(text + "queue: {stub: {old: x, size: 2}}\ndatasources: {d: {name: q}}") == [
+    text += "queue: {stub: {old: x, size: 2}}\ndatasources: {d: {name: q}}\n"
+    text += f"secrets: {{keys: [{'k' * 32}]}}"
+    assert warnings(text) == [
         "1.yaml:1: frontend.server: no effect",
         "1.yaml:2: telemetry: no effect",
         "1.yaml:3: deployment.worker.x: no effect",

@@ -1,4 +1,8 @@
+import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -6,9 +10,10 @@ import pytest
 from polytope_server.request import Status
 from polytope_server.request_store import RequestStore, StoreUnavailableError
 from polytope_server.request_store.memory import MemoryRequestStore, MemoryRequestStoreSettings
-from polytope_server.request_store.rows import conditions
+from polytope_server.request_store.rows import SCHEMA, conditions, to_row
 from polytope_server.request_store.sql import SQLRequestStore
 from polytope_server.sql import SQLSettings
+from polytope_server.sql.sqlite import SQLiteDialect
 from polytope_server.testing.request_store import RequestStoreContract, make
 
 
@@ -39,6 +44,56 @@ class TestSQLRequestStore(RequestStoreContract):
         await second.open()
         assert await second.get(request.id) == request
         await second.close()
+
+    async def test_a_database_of_an_earlier_version_gets_the_columns_that_it_lacks(
+        self, tmp_path: Path
+    ) -> None:
+        request = make()
+        with closing(sqlite3.connect(tmp_path / "polytope.sqlite")) as earlier:
+            for statement in SCHEMA.statements(SQLiteDialect()):
+                earlier.execute(statement)
+            row = to_row(request)
+            del row["sealed"]
+            names = ", ".join(f'"{name}"' for name in row)
+            insert = f"INSERT INTO requests ({names}) VALUES ({', '.join(f':{name}' for name in row)})"
+            earlier.execute(insert, row)
+            earlier.commit()
+            stores = [SQLRequestStore(SQLSettings(), tmp_path) for _ in range(2)]
+            for store in stores:
+                await store.open()
+            assert await stores[0].get(request.id) == request
+            # A process of the earlier version goes on.
+            earlier.execute(insert, row | {"id": "another"})
+            earlier.commit()
+            another = await stores[0].get("another")
+            assert another is not None
+            assert another.sealed == ""
+            for store in stores:
+                await store.close()
+
+    def test_of_many_processes_that_add_a_column_none_fails(self, tmp_path: Path) -> None:
+        with closing(sqlite3.connect(tmp_path / "polytope.sqlite")) as earlier:
+            for statement in SCHEMA.statements(SQLiteDialect()):
+                earlier.execute(statement)
+        script = f"""
+import asyncio, sys
+from pathlib import Path
+from polytope_server.request_store.sql import SQLRequestStore
+from polytope_server.sql import SQLSettings
+from polytope_server.sql.sqlite import SQLiteDialect
+async def main():
+    store = SQLRequestStore(SQLSettings(), Path({str(tmp_path)!r}))
+    sys.stdin.read()
+    await store.open()
+    await store.close()
+asyncio.run(main())
+"""
+        command = [sys.executable, "-c", script]
+        processes = [subprocess.Popen(command, stdin=subprocess.PIPE) for _ in range(4)]
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.close()  # all begin at once
+        assert [process.wait(60) for process in processes] == [0] * 4
 
     async def test_no_query_of_the_hot_path_scans_the_table(self, store: SQLRequestStore) -> None:
         plans = {

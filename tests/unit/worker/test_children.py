@@ -21,7 +21,7 @@ SOURCES = [
     {"collection": "c", "name": "raise", "type": "raise", "settings": {"error_message": "no such thing"}},
     {"collection": "c", "name": "broken", "type": "no-such-type", "settings": {}},
 ]
-CONFIG = {"sources": SOURCES, "logging": {}}
+CONFIG = {"sources": SOURCES, "logging": {}, "secrets": ["a secret of the configuration"]}
 
 
 def job(source: str, text: str = "hello", verb: str = "retrieve", data: Any = None) -> dict[str, Any]:
@@ -34,6 +34,7 @@ def job(source: str, text: str = "hello", verb: str = "retrieve", data: Any = No
         "coerced_request": {"data": text if data is None else data},
         "username": "u",
         "realm": "x",
+        "attributes": {},
     }
 
 
