@@ -53,7 +53,7 @@ class DataSourceConfig:
 
     name: str
     type: str
-    keys: Mapping[str, Any]
+    keys: Mapping[str, Any] = field(repr=False)  # they may hold passwords
 
     @property
     def label(self) -> str:

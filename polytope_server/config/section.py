@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from polytope_server.config.masking import is_secret, mask_value
 
 
 class Section(BaseModel):
@@ -20,6 +22,11 @@ class Section(BaseModel):
             return keys
         known = {*cls.model_fields, *(field.alias for field in cls.model_fields.values())}
         return {key: value for key, value in keys.items() if value is not None or key not in known}
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Keys and values, secrets masked: sections of back-ends are mappings here, as they were written."""
+        for name, value in super().__repr_args__():
+            yield name, mask_value(value, is_secret(name))
 
 
 def part(default: type[BaseModel] | Callable[[], Any], description: str, alias: str | None = None) -> Any:

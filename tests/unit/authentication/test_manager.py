@@ -2,7 +2,7 @@ import asyncio
 import base64
 import json
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -124,11 +124,13 @@ FULL = {
 async def open_(tmp_path: Path, cache: Cache, clock: Clock) -> AsyncIterator[Open]:
     opened = []
 
-    async def open_(authentication: dict[str, Any] | None = None, **others: Any) -> Authentication:
+    async def open_(
+        authentication: dict[str, Any] | None = None, needed: Collection[str] = (), **others: Any
+    ) -> Authentication:
         settings = Settings.model_validate(
             {"authentication": FULL if authentication is None else authentication, **others}
         )
-        manager = Authentication(settings, tmp_path, cache, clock=clock)
+        manager = Authentication(settings, tmp_path, cache, needed, clock=clock)
         await manager.open()
         opened.append(manager)
         return manager
@@ -407,6 +409,26 @@ class TestMemory:
         one, other = await first.authenticate("Stub bob"), await second.authenticate("Stub bob")
         assert Stub.calls == 1
         assert one.user.attributes == other.user.attributes
+
+    async def test_a_secret_that_is_needed_is_remembered_sealed(self, open_: Open, cache: Cache) -> None:
+        first, second = [await open_(needed=["ecmwf-apikey"]) for _ in range(2)]
+        for manager in (first, second):
+            attributes = (await manager.authenticate("Stub bob")).user.attributes
+            assert attributes == {"ecmwf-apikey": "k3y", "ecmwf-email": "a@b", "from": "authorizer"}
+        assert Stub.calls == 1
+        assert "k3y" not in json.dumps(cache.seen)
+
+    async def test_a_sealed_secret_cannot_be_given_to_another_user(self, open_: Open, cache: Cache) -> None:
+        first, second = [await open_(needed=["ecmwf-apikey"]) for _ in range(2)]
+        await first.authenticate("Stub bob")
+        await first.authenticate("Stub eve")
+        (_, bobs, _), (key, eves, _) = [one for one in cache.seen if not one[0].startswith("known:")]
+        assert isinstance(bobs, dict)
+        assert isinstance(eves, dict)
+        await cache.set(key, {**eves, "sealed": bobs["sealed"]}, 60.0)
+        # What was tampered with counts for nothing.
+        assert (await second.authenticate("Stub eve")).user == User("eve", "s", ("own", "default"))
+        assert Stub.calls == 3
 
     async def test_a_refusal_is_remembered_for_a_moment(self, open_: Open, clock: Clock) -> None:
         manager = await open_()

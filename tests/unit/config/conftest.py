@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from polytope_server import backends
 from polytope_server.config import Configuration, ConfigurationError, load
@@ -39,6 +39,11 @@ class StrictSettings(BaseModel):
         return ["the path is relative"] if not self.path.startswith("/") else []
 
 
+class PinSettings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    pin: SecretStr = Field(min_length=5, description="A secret by its type, not by its name.")
+
+
 class Stub:
     Settings: ClassVar[Any] = StubSettings
     accepts_feature = False
@@ -52,6 +57,10 @@ class Strict(Stub):
     Settings = StrictSettings
 
 
+class Pin(Stub):
+    Settings = PinSettings
+
+
 class Feature(Stub):
     accepts_feature = True
 
@@ -60,12 +69,13 @@ class Feature(Stub):
 def stubs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each concern has the back-ends `stub`, `strict` ..., beside the built-in ones, and no plug-ins."""
     module = types.ModuleType("polytope_server.stubs_of_tests")
-    module.__dict__.update(Stub=Stub, Strict=Strict, Feature=Feature)
+    module.__dict__.update(Stub=Stub, Strict=Strict, Feature=Feature, Pin=Pin)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     names = {
         "stub": "stubs_of_tests:Stub",
         "strict": "stubs_of_tests:Strict",
         "feature": "stubs_of_tests:Feature",
+        "pin": "stubs_of_tests:Pin",
     }
     names["uninstalled"] = "no_such_module:Thing"
     built_in = {concern: {**known, **names} for concern, known in backends.BUILT_IN.items()}

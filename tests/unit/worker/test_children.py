@@ -63,6 +63,22 @@ async def test_the_failure_of_a_data_source_is_for_the_user(child: Child) -> Non
     assert child.usable
 
 
+async def test_what_the_user_is_told_holds_no_secret(capfd: pytest.CaptureFixture[str]) -> None:
+    key = "the key of a user"
+    told = f"refused {key}, a secret of the configuration, token=abc"
+    sources = [{**SOURCES[2], "settings": {"error_message": told}}]
+    child = await Child.start({**CONFIG, "sources": sources})
+    with pytest.raises(DataSourceError) as caught:
+        await child.run(job("raise") | {"attributes": {"k": key}})
+    assert str(caught.value) == "refused ***, ***, token=***"
+    # Of the next user, it is a word as any other.
+    with pytest.raises(DataSourceError) as caught:
+        await child.run(job("raise"))
+    assert str(caught.value) == f"refused {key}, ***, token=***"
+    await child.kill()
+    assert key not in capfd.readouterr().err
+
+
 async def test_a_data_source_that_cannot_be_made_fails_only_its_own_requests(child: Child) -> None:
     with pytest.raises(TemporaryError, match="not available"):
         await child.run(job("broken"))
