@@ -51,12 +51,11 @@ async def _gathered(chunks: AsyncIterator[bytes], seconds: float) -> list[bytes]
     started = clock()
     try:
         async with asyncio.timeout_at(started + seconds):
-            while size < _TOGETHER and clock() < started + _SUCCESSION:
-                chunk = await anext(chunks, b"")
-                if not chunk:
-                    break
+            while chunk := await anext(chunks, b""):
                 gathered.append(chunk)
                 size += len(chunk)
+                if size >= _TOGETHER or clock() >= started + _SUCCESSION:
+                    break
     except TimeoutError:
         raise StalledError(f"No data came for {seconds:g} seconds") from None
     return gathered
