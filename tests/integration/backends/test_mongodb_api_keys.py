@@ -51,6 +51,8 @@ class TestMongoDBAPIKeys(APIKeysContract):
     @pytest.fixture
     async def api_keys(self, mongodb: MongoDB, clock: Clock) -> AsyncIterator[MongoDBAPIKeys]:
         keys = keys_on(mongodb, clock)
+        with mongodb.client() as client:
+            client.drop_database("polytope")
         await keys.open()
         yield keys
         await keys.close()

@@ -27,6 +27,8 @@ class TestMongoDBCache(RemoteCacheContract):
     @pytest.fixture
     async def cache(self, mongodb: MongoDB) -> AsyncIterator[MongoDBCache]:
         cache = cache_on(mongodb)
+        with mongodb.client() as client:
+            client.drop_database("cache")
         await cache.open()
         yield cache
         await cache.close()

@@ -42,6 +42,8 @@ def documents(service: MongoDB) -> list[dict[str, Any]]:
 @pytest.fixture
 async def identity(mongodb: MongoDB) -> AsyncIterator[MongoDBIdentity]:
     identity = identity_on(mongodb)
+    with mongodb.client() as client:
+        client.drop_database("polytope")
     await identity.open()
     yield identity
     await identity.close()

@@ -24,6 +24,8 @@ class TestMongoDBMetricStore(MetricStoreContract):
     @pytest.fixture
     async def metrics(self, mongodb: MongoDB) -> AsyncIterator[MongoDBMetricStore]:
         store = store_on(mongodb)
+        with mongodb.client() as client:
+            client.drop_database("metric_store")
         await store.open()
         yield store
         await store.close()

@@ -44,6 +44,7 @@ class TestPostgreSQLAPIKeys(APIKeysContract):
     async def api_keys(self, postgresql: PostgreSQL, clock: Clock) -> AsyncIterator[SQLAPIKeys]:
         keys = keys_on(postgresql, clock)
         await keys.open()
+        await keys._database.write("DELETE FROM api_keys", {})
         yield keys
         await keys._database.write("DELETE FROM api_keys", {})
         await keys.close()

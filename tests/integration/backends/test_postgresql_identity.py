@@ -35,6 +35,7 @@ def identity_on(service: PostgreSQL, **keys: Any) -> SQLIdentity:
 async def identity(postgresql: PostgreSQL) -> AsyncIterator[SQLIdentity]:
     identity = identity_on(postgresql)
     await identity.open()
+    await identity._database.write("DELETE FROM users", {})
     yield identity
     await identity._database.write("DELETE FROM users", {})
     await identity.close()

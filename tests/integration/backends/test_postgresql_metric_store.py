@@ -22,6 +22,7 @@ class TestPostgreSQLMetricStore(MetricStoreContract):
     async def metrics(self, postgresql: PostgreSQL) -> AsyncIterator[SQLMetricStore]:
         store = store_on(postgresql)
         await store.open()
+        await store.wipe()  # of what servers of other tests have written
         yield store
         await store.wipe()
         await store.close()
