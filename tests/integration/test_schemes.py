@@ -359,6 +359,10 @@ def test_a_head_without_end_is_refused(world: World, begin: bytes) -> None:
 def test_a_head_that_is_too_large_is_told_so(world: World) -> None:
     with socket.create_connection(("127.0.0.1", world.server.port), timeout=10) as connection:
         connection.sendall(b"GET /api/v1/test HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
-        connection.sendall(b"GET /" + b"x" * (65 << 10))
+        answer = b""
+        while not answer.endswith(b"}"):  # head and body may come one after the other
+            answer += connection.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        # One byte too many: what a server leaves unread when it hangs up would take its last words along.
+        connection.sendall(b"GET /".ljust((64 << 10) + 1, b"x"))
         assert connection.recv(65536).startswith(b"HTTP/1.1 431 ")
