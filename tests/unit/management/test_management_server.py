@@ -122,7 +122,7 @@ async def test_what_is_no_http_is_not_logged(caplog: pytest.LogCaptureFixture) -
         assert (await served.ask("/" + "x" * 5000))[0] == 400
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
         writer.write(b"\x16\x03\x01 anything")
-        assert (await reader.readline()).startswith(b"HTTP/1.1 400") or reader.at_eof()
+        assert b" 400 " in await reader.readline()
         writer.close()
         await writer.wait_closed()
         assert not [record for record in caplog.records if record.levelname != "INFO"]
