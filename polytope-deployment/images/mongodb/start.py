@@ -73,7 +73,7 @@ def _initialise(username: str, password: str, host: str) -> None:
 
 
 def _do(client: MongoClient[Any], done: int, *command: object, **options: object) -> None:
-    """Run a command. An earlier start, cut short, may have done so: then the server answers with code `done`."""
+    """Run a command, unless an earlier start has done so: then the server answers with the code `done`."""
     try:
         client.admin.command(*command, **options)  # type: ignore[arg-type]
     except OperationFailure as error:
