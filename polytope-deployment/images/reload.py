@@ -1,35 +1,52 @@
-"""Runs `polytope-server`, and starts it anew whenever its Python code changes. For development only."""
+"""Runs `polytope-server`, and starts it anew whenever its Python code changes. For development only.
+
+A process that ends by itself, for a mistake in the code most likely, is started again by the next change.
+"""
 
 from __future__ import annotations
 
-import shlex
+import os
+import signal
+import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
-from watchfiles import PythonFilter, run_process
-from watchfiles.main import FileChange
+from watchfiles import PythonFilter, watch
 
 CODE = Path("/opt/polytope/server/polytope_server")
 PROGRAM = "/opt/polytope/server/bin/polytope-server"
-#: Seconds in which the process may end in good order before the new one starts.
-GRACE = 10
-
-
-def tell(changes: set[FileChange]) -> None:
-    """Say in the log which files have changed."""
-    print("changed:", *sorted(Path(path).name for _, path in changes), flush=True)
+#: Seconds in which the process may end in good order before the new one starts: whoever changed it waits.
+GRACE = 2.0
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT; a process that ends by itself is started again by the next change."""
-    run_process(
-        CODE,
-        target=shlex.join([PROGRAM, *sys.argv[1:]]),
-        target_type="command",
-        watch_filter=PythonFilter(),
-        callback=tell,
-        sigint_timeout=GRACE,
-    )
+    """Run until SIGTERM or SIGINT, which the process gets, too, with all the time that it needs."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    child = start()
+    for changes in watch(CODE, watch_filter=PythonFilter(), stop_event=stop):
+        print("changed:", *sorted(Path(path).name for _, path in changes), flush=True)
+        end(child, GRACE)
+        child = start()
+    end(child, None)
+
+
+def start() -> subprocess.Popen[bytes]:
+    """Start the process, as the leader of a group of its own."""
+    return subprocess.Popen([PROGRAM, *sys.argv[1:]], start_new_session=True)
+
+
+def end(child: subprocess.Popen[bytes], patience: float | None) -> None:
+    """Tell it to end, and kill what is left of it and of its group after so many seconds; None waits for ever."""
+    child.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        child.wait(patience)
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+    child.wait()
 
 
 if __name__ == "__main__":
