@@ -40,7 +40,7 @@ def start() -> subprocess.Popen[bytes]:
 
 
 def end(child: subprocess.Popen[bytes], patience: float | None) -> None:
-    """Tell it to end, and kill what is left of it and of its group after so many seconds; None waits for ever."""
+    """Tell it to end; after so many seconds kill what is left of it and of its group. None waits for ever."""
     child.terminate()
     with suppress(subprocess.TimeoutExpired):
         child.wait(patience)
