@@ -14,7 +14,7 @@ DEMONSTRATION := $(BIN)/python -m polytope_server.demonstration
 DEMONSTRATION_ARGS := --data "$(DATA)" $(if $(PORT),--port $(PORT))
 
 .DEFAULT_GOAL := help
-.PHONY: help install services demo run test test-unit test-faults coverage lint format bench docs clean
+.PHONY: help install services demo run test test-unit test-faults test-cluster coverage lint format bench docs clean
 
 help: ## list the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ test-unit: $(STAMP) ## run the unit tests
 test-faults: services ## run the tests that kill processes and servers, with more requests and rounds
 	POLYTOPE_FAULTS=full $(BIN)/python -m pytest tests/integration/test_faults.py tests/integration/test_outages.py \
 	  $(PYTEST_ARGS)
+
+test-cluster: $(STAMP) ## install the chart on a real cluster and disturb it: KUBECONFIG's, or one made here
+	tests/cluster/run.sh $(PYTEST_ARGS)
 
 coverage: test ## run all tests, and show line by line what they reach (htmlcov/)
 	$(BIN)/python -m coverage html --quiet

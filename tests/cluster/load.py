@@ -12,43 +12,51 @@ import requests
 
 #: No answer for so long is a failure, whatever happens in the cluster.
 _SECONDS = 300.0
+_THREADS = 16
 
 
 class Load:
-    """Requests that are submitted, polled and downloaded, each call on a connection of its own.
+    """Requests that are submitted, polled and downloaded, while something happens to the server.
 
-    `failures` are the calls that got no answer, or a 5xx. With `patient` they are repeated, as a client does
-    while a server restarts; what counts then is only that each request ends with its result.
+    `failures` are the calls that got no answer, or a 5xx. They are repeated, as a client does while a server
+    restarts: that no request is lost is one promise, that no call fails another.
     """
 
-    def __init__(self, url: str, user: tuple[str, str], collection: str, *, patient: bool = False) -> None:
-        """`url` is that of the API, up to /api/v1."""
+    def __init__(self, url: str, user: tuple[str, str], collection: str, least: int = 200) -> None:
+        """`url` is that of the API, up to /api/v1; so many requests are sent at `least`."""
         self.failures: list[str] = []
         self.done = 0
+        self._started = 0
         self._url = url
         self._user = user
         self._collection = collection
-        self._patient = patient
+        self._least = least
+        self._enough = threading.Event()
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(16)
+        self._pool = ThreadPoolExecutor(_THREADS)
         self._futures: list[Future[None]] = []
 
-    def start(self, count: int = 200) -> None:
-        """Submit requests in the background."""
-        self._futures += [self._pool.submit(self._one) for _ in range(count)]
+    def __enter__(self) -> Load:
+        self._futures = [self._pool.submit(self._many) for _ in range(_THREADS)]
+        return self
 
-    @property
-    def running(self) -> bool:
-        """Whether some of them have not ended."""
-        return not all(future.done() for future in self._futures)
-
-    def finish(self) -> None:
-        """Wait for all; AssertionError if one did not end `processed` with its own bytes."""
+    def __exit__(self, *_: object) -> None:
+        """Let it end when there were enough; every request must have its own result by then."""
+        self._enough.set()
         for future in self._futures:
-            future.result(_SECONDS)
+            future.result(2 * _SECONDS)
         self._pool.shutdown()
-        if not self._patient:
-            assert not self.failures
+        assert self.done == self._started >= self._least
+
+    def _many(self) -> None:
+        while True:
+            with self._lock:
+                if self._enough.is_set() and self._started >= self._least:
+                    return
+                self._started += 1
+            self._one()
+            with self._lock:
+                self.done += 1
 
     def _one(self) -> None:
         text = f"text {uuid4()}"
@@ -60,8 +68,6 @@ class Load:
             assert time.monotonic() < deadline, f"{place} did not end: {answer.text}"
         result = self._call("GET", urljoin(place, answer.headers["Location"]), 200)
         assert result.content == text.encode(), result.text[:200]
-        with self._lock:
-            self.done += 1
 
     def _call(self, method: str, url: str, *expected: int, json: object = None) -> requests.Response:
         deadline = time.monotonic() + _SECONDS
@@ -79,6 +85,5 @@ class Load:
                 said = f"{method} {url}: {error}"
             with self._lock:
                 self.failures.append(f"{time.strftime('%X')} {said}")
-            # Repeated in any case: that no request is lost is one promise, that no call fails another.
             assert time.monotonic() < deadline, said
             time.sleep(0.2)

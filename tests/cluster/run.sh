@@ -15,7 +15,8 @@ if [ -z "${KUBECONFIG:-}" ]; then
     trap ./node/down.sh EXIT
   fi
   eval "$(./node/env.sh)"
-  export POLYTOPE_TEST_FORWARD="$PWD/node/forward.sh" BASE_IMAGE="${BASE_IMAGE:-local/python-base:bookworm}"
+  export POLYTOPE_TEST_FORWARD="$PWD/node/forward.sh" REGISTRY="${REGISTRY:-$SKAFFOLD_DEFAULT_REPO}"
+  export BASE_IMAGE="${BASE_IMAGE:-local/python-base:bookworm}"
 fi
 
 cd ../..
