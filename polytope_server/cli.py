@@ -6,8 +6,9 @@ import argparse
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from polytope_server import __version__, builtin, data_folder, log, process
 from polytope_server.administration.keys import add_parser as add_keys_parser
@@ -15,8 +16,13 @@ from polytope_server.administration.users import add_parser as add_users_parser
 from polytope_server.config import Configuration, ConfigurationError, load
 from polytope_server.config.commands import add_parser as add_config_parser
 from polytope_server.config.loading import SYSTEM_FILE
+from polytope_server.management import healthcheck
+from polytope_server.management.address import listen
 from polytope_server.options import add_data, add_files
 from polytope_server.redaction import redactor
+
+if TYPE_CHECKING:
+    from polytope_server.management.work import Work
 
 _HELP = {
     "frontend": "serve the REST API",
@@ -49,6 +55,9 @@ def _parser() -> argparse.ArgumentParser:
         add_data(command)
         command.add_argument("--parent", type=int, default=None, help=argparse.SUPPRESS)
         command.set_defaults(run=_run, process=name)
+    text = "ask the management port of this machine whether the process lives"
+    check = subparsers.add_parser("healthcheck", help=text, description=f"{text}, for images of containers")
+    check.set_defaults(run=lambda _: healthcheck.check())
     for add in (add_config_parser, add_users_parser, add_keys_parser):
         add(subparsers)
     return parser
@@ -89,15 +98,26 @@ def _serve(name: str, configuration: Configuration, data: Path) -> None:
     elif name == "broker":
         from polytope_server.broker.broker import Broker
 
-        process.run(lambda stop: Broker(configuration, data).serve(stop))
+        _work(Broker, name, configuration, data)
     elif name == "worker":
         from polytope_server.worker.worker import Worker
 
-        process.run(lambda stop: Worker(configuration, data).serve(stop))
+        _work(Worker, name, configuration, data)
     else:
         from polytope_server.garbage_collector.collector import GarbageCollector
 
-        process.run(lambda stop: GarbageCollector(configuration, data).serve(stop))
+        _work(GarbageCollector, name, configuration, data)
+
+
+def _work(
+    kind: Callable[[Configuration, Path], Work], name: str, configuration: Configuration, data: Path
+) -> None:
+    """Run a process without a REST API."""
+    from polytope_server.management.work import serve
+
+    settings = getattr(configuration.settings, name.replace("-", "_")).management
+    listener = listen(settings, f"{name}.management")
+    process.run(lambda stop: serve(kind(configuration, data), listener, stop))
 
 
 def _standalone(files: list[Path], configuration: Configuration, data: Path) -> int:

@@ -81,6 +81,20 @@ async def _open(part: Part, stop: asyncio.Event) -> bool:
     return False
 
 
+def before_stop(release: Callable[[], None]) -> None:
+    """Have `release` called on SIGINT or SIGTERM, before whoever handles these signals now."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        previous = signal.getsignal(number)
+        if not callable(previous):
+            continue
+
+        def handle(received: int, frame: Any, previous: Callable[..., Any] = previous) -> None:
+            release()
+            previous(received, frame)
+
+        signal.signal(number, handle)
+
+
 async def serve_until(end: Coroutine[Any, Any, object], *tasks: asyncio.Task[None]) -> None:
     """Run `tasks` until `end` is done, then cancel them.
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from polytope_server.config import Settings
+from polytope_server.management import VARIABLE
 
 logger = logging.getLogger(__name__)
 
@@ -76,12 +77,17 @@ class Supervisor:
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _start(self, name: str) -> asyncio.subprocess.Process:
+        # What the environment says of the management port is for one process; others have theirs configured.
+        environment = dict(os.environ)
+        if name != "frontend":
+            environment.pop(VARIABLE, None)
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "polytope_server", name, "--data", str(self._data)),
             *("--parent", str(os.getpid()), *self._arguments),
             # Ctrl-C at a terminal reaches the supervisor alone, which stops the others in good order.
             start_new_session=True,
+            env=environment,
             stdin=asyncio.subprocess.DEVNULL,
         )
         self._children[name] = child

@@ -17,6 +17,8 @@ from uuid import uuid4
 from polytope_server.broker.schedule import Schedule
 from polytope_server.collection import queues
 from polytope_server.config import Configuration, create_backend
+from polytope_server.management.health import Check, Health
+from polytope_server.management.metrics import Metrics
 from polytope_server.notices import Notice, Notices, Topic
 from polytope_server.process import opened, serve_until
 from polytope_server.queue import Message, Queue, QueueUnavailableError
@@ -54,6 +56,10 @@ class Broker:
         self._publishing = False
         self._wake = asyncio.Event()
         self._pausing: set[str] = set()
+        self.metrics = Metrics("broker")
+        self.health = Health(
+            {"request_store": Check(self._store.check), "queue": Check(self._check_queue)},
+        )
         #: What notices told since the last turn.
         self._news: dict[Topic, set[str]] = {topic: set() for topic in Topic}
 
@@ -63,6 +69,7 @@ class Broker:
             if not ready:
                 return
             await self._notices.subscribe(set(Topic), self._on_notice)
+            self.health.started = True
             renewing = asyncio.create_task(self._keep_lead())
             working = asyncio.create_task(self._work())
             await serve_until(stop.wait(), renewing, working)
@@ -70,6 +77,11 @@ class Broker:
             if self._term is not None:
                 with suppress(StoreUnavailableError):  # the lease then ends by itself
                     await self._store.resign("broker", self._name)
+
+    async def _check_queue(self) -> None:
+        # A broker that waits for its turn has not opened it, and is ready to lead.
+        if self._term is not None:
+            await self._queue.check()
 
     def _on_notice(self, notice: Notice) -> None:
         if self._term is not None:

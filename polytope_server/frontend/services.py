@@ -23,6 +23,8 @@ from polytope_server.frontend.support import Support
 from polytope_server.frontend.waiters import Waiters
 from polytope_server.identity import Identity
 from polytope_server.language import CoercionRules, SourceRules
+from polytope_server.management.health import Check, Health
+from polytope_server.management.metrics import Metrics
 from polytope_server.notices import Notices, Topic
 from polytope_server.process import Part, opened
 from polytope_server.request_store import RequestStore
@@ -79,6 +81,14 @@ class Services:
         self.identity: Identity | None = accounts.identity(settings, data)
         self.api_keys: APIKeys | None = accounts.api_keys(settings, data)
         self.waiters = Waiters()
+        self.metrics = Metrics("frontend")
+        self.health = Health(
+            {
+                "request_store": Check(self.store.check),
+                "staging": Check(self.staging.check),
+                "caching": Check(self.cache.check, needed=False),
+            }
+        )
         self._stack = AsyncExitStack()
         self._stop = asyncio.Event()
         self._opening: asyncio.Task[None] | None = None
@@ -97,6 +107,7 @@ class Services:
         await asyncio.wait([self._opening], timeout=_OPEN_TIME)
         if self._opening.done():
             self._opening.result()
+        self.health.started = True
 
     async def _open(self) -> None:
         # All at once: one that cannot be reached must not keep the others waiting.

@@ -11,6 +11,8 @@ from itertools import islice
 from pathlib import Path
 
 from polytope_server.config import Configuration, create_backend
+from polytope_server.management.health import Check, Health
+from polytope_server.management.metrics import Metrics
 from polytope_server.metric_store import MetricStore
 from polytope_server.process import opened
 from polytope_server.request import TERMINAL, Request, Status
@@ -32,11 +34,20 @@ class GarbageCollector:
         self._store: RequestStore = create_backend("request_store", settings.request_store, data)
         self._staging: Staging = create_backend("staging", settings.staging, data)
         self._metrics: MetricStore = create_backend("metric_store", settings.metric_store, data)
+        self.metrics = Metrics("garbage-collector")
+        self.health = Health(
+            {
+                "request_store": Check(self._store.check),
+                "staging": Check(self._staging.check),
+                "metric_store": Check(self._metrics.check),
+            }
+        )
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Collect until `stop` is set."""
         parts = (self._store, self._staging, self._metrics)
         async with opened(parts, stop):
+            self.health.started = True
             while not stop.is_set():
                 await self.collect()
                 with suppress(TimeoutError):

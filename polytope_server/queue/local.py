@@ -242,6 +242,10 @@ class LocalQueue(Queue):
     async def count(self, queue: str = DEFAULT_QUEUE) -> int:
         return len(self._server.ready.get(queue, ())) if self._server else 0
 
+    async def check(self) -> None:
+        if self._server is None and self._client is None:
+            raise QueueUnavailableError("there is no connection to a broker that leads")
+
     async def close(self) -> None:
         if self._consumer is not None:
             self._consumer.cancel()

@@ -18,6 +18,8 @@ class DuplicateRequestError(ValueError):
 class StoreUnavailableError(UnavailableError):
     """The store cannot be reached at the moment; the caller may try again."""
 
+    role = "request_store"
+
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
@@ -54,6 +56,10 @@ class RequestStore(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Let go of all resources; pending writes are finished first."""
+
+    async def check(self) -> None:
+        """Return if the store answers."""
+        await self.get("")
 
     @abstractmethod
     async def add(self, request: Request) -> None:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from polytope_server.unavailable import UnavailableError
 
 EXTENSIONS = {"application/x-grib": "grib", "application/prs.coverage+json": "covjson"}
+#: A name that an object could have, and none has.
+_NO_OBJECT = f"none/{'0' * 32}.bin"
 
 
 class StagingUnavailableError(UnavailableError):
     """The staging cannot be reached, or is full; the caller may try again."""
+
+    role = "staging"
 
 
 class ObjectNotFoundError(KeyError):
@@ -60,6 +65,11 @@ class Staging(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Let go of all resources."""
+
+    async def check(self) -> None:
+        """Return if objects can be read. Raises :class:`StagingUnavailableError`."""
+        with suppress(ObjectNotFoundError):
+            await self.stat(_NO_OBJECT)
 
     @abstractmethod
     async def create(

@@ -18,6 +18,8 @@ from polytope_server.config import Configuration, create_backend
 from polytope_server.datasource import DataSourceError, TemporaryError, factory
 from polytope_server.deployment_key import DeploymentKeys
 from polytope_server.inputs import STAGED, open_input
+from polytope_server.management.health import Check, Health
+from polytope_server.management.metrics import Metrics
 from polytope_server.metric_store import MetricStore
 from polytope_server.notices import Notice, Notices, Topic
 from polytope_server.process import opened, serve_until
@@ -66,6 +68,15 @@ class Worker:
         #: Of those running, the ones whose outcome is on its way into the store, or there already.
         self._ending: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self.metrics = Metrics("worker")
+        self.health = Health(
+            {
+                "request_store": Check(self._store.check),
+                "queue": Check(self._queue.check),
+                "staging": Check(self._staging.check),
+                "metric_store": Check(self._metrics.check, needed=False),
+            }
+        )
         self._outcomes = Outcomes(self._store, self._notices, self._metrics, self._spawn)
 
     async def serve(self, stop: asyncio.Event) -> None:
@@ -77,6 +88,7 @@ class Worker:
             await self._notices.subscribe({Topic.REMOVED}, self._on_removed)
             await self._queue.open_consumer(self._queues, self._on_delivery)
             self._children.start(ready=lambda: self._queue.grant(1))
+            self.health.started = True
             logger.info("worker %s is ready, for the queues %s", self._name, ", ".join(self._queues))
             # Leases are renewed to the end, for the requests that may still finish.
             await serve_until(self._drain(stop), asyncio.create_task(self._renew_leases()))
