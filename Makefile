@@ -14,7 +14,8 @@ DEMONSTRATION := $(BIN)/python -m polytope_server.demonstration
 DEMONSTRATION_ARGS := --data "$(DATA)" $(if $(PORT),--port $(PORT))
 
 .DEFAULT_GOAL := help
-.PHONY: help install services demo run test test-unit test-faults test-cluster coverage lint format bench docs clean
+.PHONY: help install services demo run test test-unit test-faults test-cluster coverage lint format bench lock docs \
+  clean
 
 help: ## list the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +73,9 @@ format: $(STAMP) ## bring the code into the house's format
 
 bench: services ## measure the server (benchmarks/README.md)
 	$(BIN)/python -m benchmarks
+
+lock: $(STAMP) ## write the lock files of the images anew (UPGRADE=1: with the newest versions)
+	$(BIN)/python requirements/lock.py $(if $(UPGRADE),--upgrade)
 
 docs: $(STAMP) ## write the reference of the configuration anew
 	$(BIN)/python -m polytope_server.config.reference > docs/configuration.md.new
