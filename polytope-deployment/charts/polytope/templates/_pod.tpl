@@ -1,0 +1,204 @@
+{{- /* The pods of the server's processes. */ -}}
+
+{{- define "polytope.podSecurityContext" -}}
+runAsNonRoot: true
+{{- with .Values.securityContext.runAsUser }}
+runAsUser: {{ . | int64 }}
+{{- end }}
+{{- with .Values.securityContext.runAsGroup }}
+runAsGroup: {{ . | int64 }}
+fsGroup: {{ . | int64 }}
+fsGroupChangePolicy: OnRootMismatch
+{{- end }}
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "polytope.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: {{ .Values.securityContext.readOnlyRootFilesystem }}
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{- /* What every pod of the release has, whatever runs in it. */ -}}
+{{- define "polytope.podBasics" -}}
+serviceAccountName: {{ include "polytope.serviceAccountName" . }}
+automountServiceAccountToken: false
+# Otherwise each Service of the namespace becomes variables, one called RABBITMQ_PORT among them.
+enableServiceLinks: false
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  {{- include "polytope.podSecurityContext" . | nindent 2 }}
+{{- end -}}
+
+{{- /* Labels by which the pods of a component are found. Takes root, component, and perhaps pool. */ -}}
+{{- define "polytope.componentSelector" -}}
+{{ include "polytope.selector" .root }}
+app.kubernetes.io/component: {{ .component }}
+{{- with .pool }}
+polytope-server/pool: {{ . }}
+{{- end }}
+{{- end -}}
+
+{{- define "polytope.envFrom" -}}
+{{- if fromYaml (include "polytope.secretData" .) }}
+- secretRef: {name: {{ include "polytope.secretName" . }}}
+{{- end }}
+{{- range .Values.secrets.existing }}
+- secretRef: {name: {{ . }}}
+{{- end }}
+{{- end -}}
+
+{{- define "polytope.probes" -}}
+startupProbe:
+  httpGet: {path: /livez, port: management}
+  periodSeconds: 2
+  timeoutSeconds: 5
+  failureThreshold: 90
+livenessProbe:
+  httpGet: {path: /livez, port: management}
+  periodSeconds: 10
+  timeoutSeconds: 10
+  failureThreshold: 6
+readinessProbe:
+  httpGet: {path: /readyz, port: management}
+  periodSeconds: 3
+  timeoutSeconds: 5
+  failureThreshold: 3
+{{- end -}}
+
+{{- define "polytope.scheduling" -}}
+{{- with .values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+topologySpreadConstraints:
+{{- if kindIs "slice" .values.topologySpreadConstraints }}
+  {{- toYaml .values.topologySpreadConstraints | nindent 2 }}
+{{- else }}
+{{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+  - maxSkew: 1
+    topologyKey: {{ . }}
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "polytope.componentSelector" $ | nindent 8 }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- /*
+The template of a pod. Takes root; component and perhaps pool; values (of the component); process (the subcommand);
+image; seconds of termination; config (the ConfigMap) and its text; and perhaps poolConfig (a second ConfigMap and its
+text), port (of the service), preStop (seconds), claim (of a volume for data).
+*/ -}}
+{{- define "polytope.podTemplate" -}}
+{{- $root := .root -}}
+{{- $secretFiles := ternary $root.Values.existingSecretConfig.files list (ne $root.Values.existingSecretConfig.name "") -}}
+metadata:
+  labels:
+    {{- include "polytope.componentSelector" . | nindent 4 }}
+    polytope-server/metrics: "true"
+    {{- with merge (deepCopy .values.podLabels) .root.Values.commonLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    # A pod reads its configuration when it starts: another configuration makes other pods.
+    checksum/config: {{ printf "%s%s" .text (.poolText | default "") | sha256sum }}
+    checksum/secrets: {{ toJson $root.Values.secrets.values | sha256sum }}
+    {{- with .values.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  {{- include "polytope.podBasics" .root | nindent 2 }}
+  terminationGracePeriodSeconds: {{ .termination }}
+  {{- include "polytope.scheduling" . | nindent 2 }}
+  containers:
+    - name: {{ .process }}
+      image: {{ include "polytope.image" (dict "root" .root "image" .image) }}
+      imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+      args:
+        - {{ .process }}
+        {{- if .poolConfig }}
+        - -f
+        - /etc/polytope/pool/pool.yaml
+        {{- end }}
+        {{- range $secretFiles }}
+        - -f
+        - /etc/polytope/secrets/{{ . }}
+        {{- end }}
+      env:
+        - {name: POLYTOPE_MANAGEMENT_PORT, value: {{ .root.Values.management.port | quote }}}
+        - {name: POLYTOPE_DATA, value: {{ ternary "/data" "/tmp/polytope" (hasKey . "claim") }}}
+        - {name: HOME, value: /tmp}
+        {{- with concat .root.Values.extraEnv .values.extraEnv }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      {{- with include "polytope.envFrom" .root }}
+      envFrom:
+        {{- . | nindent 8 }}
+      {{- end }}
+      ports:
+        {{- with .port }}
+        - {name: http, containerPort: {{ . }}, protocol: TCP}
+        {{- end }}
+        - {name: management, containerPort: {{ .root.Values.management.port }}, protocol: TCP}
+      {{- include "polytope.probes" . | nindent 6 }}
+      {{- with .preStop }}
+      lifecycle:
+        # `sleep` of Kubernetes itself needs 1.30.
+        preStop: {exec: {command: [sleep, {{ . | quote }}]}}
+      {{- end }}
+      resources:
+        {{- toYaml .values.resources | nindent 8 }}
+      securityContext:
+        {{- include "polytope.containerSecurityContext" .root | nindent 8 }}
+      volumeMounts:
+        - {name: config, mountPath: /etc/polytope/config.yaml, subPath: config.yaml, readOnly: true}
+        {{- if .poolConfig }}
+        - {name: pool, mountPath: /etc/polytope/pool, readOnly: true}
+        {{- end }}
+        {{- if $secretFiles }}
+        - {name: secrets, mountPath: /etc/polytope/secrets, readOnly: true}
+        {{- end }}
+        - {name: tmp, mountPath: /tmp}
+        {{- if hasKey . "claim" }}
+        - {name: data, mountPath: /data}
+        {{- end }}
+        {{- with concat .root.Values.extraVolumeMounts .values.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+  volumes:
+    - name: config
+      configMap: {name: {{ .config }}}
+    {{- with .poolConfig }}
+    - name: pool
+      configMap: {name: {{ . }}}
+    {{- end }}
+    {{- if $secretFiles }}
+    - name: secrets
+      secret: {secretName: {{ $root.Values.existingSecretConfig.name }}, defaultMode: 0440}
+    {{- end }}
+    - name: tmp
+      emptyDir: {}
+    {{- if hasKey . "claim" }}
+    - name: data
+      persistentVolumeClaim: {claimName: {{ .claim }}}
+    {{- end }}
+    {{- with concat .root.Values.extraVolumes .values.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+{{- end -}}
