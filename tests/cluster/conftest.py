@@ -28,7 +28,9 @@ def registry() -> str:
 
 @pytest.fixture(scope="session")
 def tag(registry: str) -> str:
-    """The tag of the images, which are built from this checkout and pushed."""
+    """The tag of the images: that of `TAG`, which are there, or a new one, built from this checkout and pushed."""
+    if given := os.environ.get("TAG"):
+        return given
     tag = f"test-{int(time.time())}"
     run("make", "-C", str(ROOT), "image", "image-trial", "push", f"REGISTRY={registry}", f"TAG={tag}")
     return tag
