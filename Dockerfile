@@ -25,6 +25,7 @@ FROM ${BASE_IMAGE} AS build
 ARG PIP_INDEX_URL
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /build
+RUN apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends binutils
 COPY polytope-deployment/images/pip-install requirements/build.lock ./
 RUN python3 -m venv tools && python3 -m venv --without-pip /opt/polytope \
     && echo /opt/polytope/server > "$(/opt/polytope/bin/python -c \

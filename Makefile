@@ -13,9 +13,13 @@ STAMP := $(VENV)/installed.stamp
 DEMONSTRATION := $(BIN)/python -m polytope_server.demonstration
 DEMONSTRATION_ARGS := --data "$(DATA)" $(if $(PORT),--port $(PORT))
 
+# Images take minutes to build, so `make test` leaves these tests out.
+CONTAINER_TESTS := POLYTOPE_CONTAINERS=1 $(BIN)/python -m pytest tests/containers
+export BASE_IMAGE REGISTRY TAG WORKER_STACK PIP_INDEX_URL PIP_CONFIG CA_FILE ENGINE
+
 .DEFAULT_GOAL := help
-.PHONY: help install services demo run test test-unit test-faults test-cluster coverage lint format bench lock docs \
-  clean
+.PHONY: help install services demo run test test-unit test-faults coverage lint format bench \
+        image images-trial test-compose test-cluster lock docs clean
 
 help: ## list the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +77,17 @@ format: $(STAMP) ## bring the code into the house's format
 
 bench: services ## measure the server (benchmarks/README.md)
 	$(BIN)/python -m benchmarks
+
+image: $(STAMP) ## build the images of the server, and check them (BASE_IMAGE=, REGISTRY=, TAG=; needs Docker)
+	polytope-deployment/build-images common worker
+	$(CONTAINER_TESTS)/test_images.py $(PYTEST_ARGS)
+
+images-trial: ## build the images of MongoDB, RabbitMQ, Redis and S3 for trials (needs Docker)
+	polytope-deployment/build-images mongodb rabbitmq redis s3
+
+test-compose: $(STAMP) ## build all images, and test the server as compose.yaml runs it (needs Docker)
+	polytope-deployment/build-images common worker mongodb rabbitmq redis s3
+	$(CONTAINER_TESTS)/test_compose.py $(PYTEST_ARGS)
 
 lock: $(STAMP) ## write the lock files of the images anew (UPGRADE=1: with the newest versions)
 	$(BIN)/python requirements/lock.py $(if $(UPGRADE),--upgrade)

@@ -88,9 +88,12 @@ def _run(options: argparse.Namespace) -> int:
 def _serve(name: str, configuration: Configuration, data: Path) -> None:
     # Each process imports its own part only: a worker needs no web server.
     if name == "frontend":
-        from polytope_server.frontend.server import Server
+        from polytope_server.management.shared import counting_together
 
-        Server(configuration, data).run()
+        with counting_together(configuration.settings.frontend.workers):
+            from polytope_server.frontend.server import Server
+
+            Server(configuration, data).run()
     elif name == "object-store":
         from polytope_server.object_store.server import Server as ObjectStore
 

@@ -7,11 +7,17 @@ import sys
 from pathlib import Path
 
 from watchfiles import PythonFilter, run_process
+from watchfiles.main import FileChange
 
 CODE = Path("/opt/polytope/server/polytope_server")
 PROGRAM = "/opt/polytope/server/bin/polytope-server"
 #: Seconds in which the process may end in good order before the new one starts.
 GRACE = 10
+
+
+def tell(changes: set[FileChange]) -> None:
+    """Say in the log which files have changed."""
+    print("changed:", *sorted(Path(path).name for _, path in changes), flush=True)
 
 
 def main() -> None:
@@ -21,7 +27,7 @@ def main() -> None:
         target=shlex.join([PROGRAM, *sys.argv[1:]]),
         target_type="command",
         watch_filter=PythonFilter(),
-        callback=lambda changes: print("changed:", *sorted(Path(path).name for _, path in changes), flush=True),
+        callback=tell,
         sigint_timeout=GRACE,
     )
 

@@ -14,11 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
+from polytope_server.broker.metrics import BrokerMetrics
 from polytope_server.broker.schedule import Schedule
 from polytope_server.collection import queues
 from polytope_server.config import Configuration, create_backend
 from polytope_server.management.health import Check, Health
-from polytope_server.management.metrics import Metrics
 from polytope_server.notices import Notice, Notices, Topic
 from polytope_server.process import opened, serve_until
 from polytope_server.queue import Message, Queue, QueueUnavailableError
@@ -56,7 +56,7 @@ class Broker:
         self._publishing = False
         self._wake = asyncio.Event()
         self._pausing: set[str] = set()
-        self.metrics = Metrics("broker")
+        self.metrics = BrokerMetrics(self._collections)
         self.health = Health(
             {"request_store": Check(self._store.check), "queue": Check(self._check_queue)},
         )
@@ -108,11 +108,13 @@ class Broker:
 
     async def _change_lead(self, term: int | None) -> None:
         self._term = None
+        self.metrics.leads(None)
         self._publishing = False
         await self._queue.close()
         if term is not None:
             logger.info("this broker leads, term %d", term)
             self._schedule = Schedule(self._collections)
+            self.metrics.leads(self._schedule)
             self._next_sweep = 0.0
         else:
             logger.warning("this broker has lost its lead")
@@ -195,9 +197,11 @@ class Broker:
         for sketch in sketches:
             if not self._schedule.knows_collection(sketch.collection):
                 message = f"The collection {sketch.collection} is no longer available."
-                await self._store.transition(
+                failed = await self._store.transition(
                     sketch.id, sketch.status, sketch.attempt, Status.FAILED, user_message=message
                 )
+                if failed is not None:
+                    self.metrics.failed(sketch.collection)
                 self._notices.publish(Topic.ENDED, sketch.id)
 
     async def _publish_when_due(self, sketches: list[Sketch]) -> None:
@@ -265,9 +269,11 @@ class Broker:
         )
         if changed is None:
             return
+        self.metrics.expired(request.collection)
         if to is Status.QUEUED:
             self._news[Topic.REQUEUED].add(request.id)
             self._wake.set()
         else:
+            self.metrics.failed(request.collection)
             self._schedule.remove(request.id)
             self._notices.publish(Topic.ENDED, request.id)

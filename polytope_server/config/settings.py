@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_v
 
 from polytope_server.config.data_settings import CollectionSettings, FederationSettings, LimitsSettings
 from polytope_server.config.frontend_settings import DoorLimitsSettings, FrontendSettings, SupportSettings
-from polytope_server.config.management_settings import ManagementSettings
+from polytope_server.config.management_settings import ManagementSettings, MetricsSettings
 from polytope_server.config.secrets import SecretsSettings
 from polytope_server.config.section import Section, part
 from polytope_server.config.values import (
@@ -46,6 +46,7 @@ __all__ = [
     "LimitsSettings",
     "LoggingSettings",
     "ManagementSettings",
+    "MetricsSettings",
     "Port",
     "Section",
     "Settings",
@@ -262,7 +263,7 @@ class Settings(Section):
     telemetry: dict[str, Any] = Field(
         default_factory=dict, description="Not part of this version; no effect."
     )
-    metrics: dict[str, Any] = Field(default_factory=dict, description="Not part of this version; no effect.")
+    metrics: MetricsSettings = part(MetricsSettings, description="How durations are told to Prometheus.")
     testrunner: TestrunnerSettings = part(
         TestrunnerSettings, description="How `pytest tests/integration --config FILE` finds this deployment."
     )

@@ -23,6 +23,7 @@ from polytope_server.frontend.downloads import DownloadLinkResource, DownloadRes
 from polytope_server.frontend.errors import Errors
 from polytope_server.frontend.keys import KeysResource
 from polytope_server.frontend.limits import RateLimitHeaders
+from polytope_server.frontend.metrics import CallsMiddleware
 from polytope_server.frontend.requests import RequestResource, RequestsResource
 from polytope_server.frontend.services import Services
 from polytope_server.frontend.uploads import UploadResource
@@ -93,7 +94,7 @@ class Middleware:
 
 def make_falcon(services: Services, management: Management) -> falcon.asgi.App[Any, Any]:
     """The Falcon application with all routes and error handlers."""
-    middleware: list[Any] = [Middleware(services, management)]
+    middleware: list[Any] = [CallsMiddleware(services.metrics), Middleware(services, management)]
     if services.limits.counts_calls:
         middleware.append(RateLimitHeaders())
     app: falcon.asgi.App[Any, Any] = falcon.asgi.App(middleware=middleware)

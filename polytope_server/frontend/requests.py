@@ -17,6 +17,7 @@ import falcon.asgi
 from polytope_server import log
 from polytope_server.asgi import refuse
 from polytope_server.authentication.manager import Identification
+from polytope_server.collection import Collection
 from polytope_server.frontend.calls import absolute, answer, identify, read_json, shown
 from polytope_server.frontend.services import Services
 from polytope_server.frontend.submission import make_request
@@ -63,9 +64,18 @@ class RequestResource:
         collection = services.collections.get(name)
         if collection is None:
             refuse(falcon.HTTP_404, f"Unsupported collection type: {shown(name)}")
+        with services.metrics.submission(name):
+            request = await self._submit(req, caller, collection)
+        answer_pending(services, req, resp, caller, request)
+
+    async def _submit(
+        self, req: falcon.asgi.Request, caller: Identification, collection: Collection
+    ) -> Request:
+        """The request of this call, stored. Ends the call if it is refused, or fails early."""
+        services = self._services
         if not collection.admits(caller.user):
             username = shown(caller.user.username)
-            refuse(falcon.HTTP_403, f"User {username} cannot access collection {name}")
+            refuse(falcon.HTTP_403, f"User {username} cannot access collection {collection.name}")
         body = await read_json(req, services.settings.max_body)
         request = make_request(services, collection, caller.user, body)
         log.request_id.set(request.id)
@@ -74,13 +84,13 @@ class RequestResource:
                 await services.store.add(request)
             if request.status is Status.WAITING:
                 services.notices.publish(Topic.WAITING, request.id)
-            logger.info("%s %s by %s", request.verb, name, caller.user.username)
+            logger.info("%s %s by %s", request.verb, collection.name, caller.user.username)
             if services.settings.submit_wait > 0 and request.status is Status.WAITING:
                 await wait(ended, services.settings.submit_wait)
                 now = await services.store.get(request.id)
                 if now is not None and now.status is Status.FAILED:
                     raise FailedRequestError(now)
-        answer_pending(services, req, resp, caller, request)
+        return request
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
         """List the caller's requests of the collection `name`, or poll the request of that id."""
@@ -106,6 +116,7 @@ class RequestResource:
             found = await services.store.remove(name, user_id=caller.user.id)
             removed = [found] if found else []
         services.notices.publish(Topic.REMOVED, *(request.id for request in removed))
+        services.metrics.revoked(removed)
         for request in removed:
             if request.url or request.status is Status.PROCESSING:
                 # If the staging cannot be reached the garbage collector finds it.

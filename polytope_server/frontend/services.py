@@ -19,12 +19,12 @@ from polytope_server.config.secrets import are_shared
 from polytope_server.datasource import factory
 from polytope_server.deployment_key import DeploymentKeys
 from polytope_server.frontend.limits import DoorLimits
+from polytope_server.frontend.metrics import FrontendMetrics
 from polytope_server.frontend.support import Support
 from polytope_server.frontend.waiters import Waiters
 from polytope_server.identity import Identity
 from polytope_server.language import CoercionRules, SourceRules
 from polytope_server.management.health import Check, Health
-from polytope_server.management.metrics import Metrics
 from polytope_server.notices import Notices, Topic
 from polytope_server.process import Part, opened
 from polytope_server.request_store import RequestStore
@@ -81,7 +81,7 @@ class Services:
         self.identity: Identity | None = accounts.identity(settings, data)
         self.api_keys: APIKeys | None = accounts.api_keys(settings, data)
         self.waiters = Waiters()
-        self.metrics = Metrics("frontend")
+        self.metrics = FrontendMetrics(configuration.collections)
         self.health = Health(
             {
                 "request_store": Check(self.store.check),

@@ -15,7 +15,10 @@ class Work(Protocol):
     """What such a process does, and what it tells of itself."""
 
     health: Health
-    metrics: Metrics
+
+    @property
+    def metrics(self) -> Metrics:
+        """What it counts."""
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, and finish what was begun."""

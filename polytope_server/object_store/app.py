@@ -17,6 +17,7 @@ from polytope_server.management.health import Check, Health
 from polytope_server.management.metrics import Metrics
 from polytope_server.management.server import Management
 from polytope_server.object_store.calls import Gate
+from polytope_server.object_store.metrics import StoreMetrics
 from polytope_server.object_store.resources import (
     HealthResource,
     ListResource,
@@ -52,11 +53,11 @@ _DEFAULTS = {404: "There is nothing at this address", 405: "The method is not al
 class Middleware:
     """Opens and closes the folder; gives each call a name in the log."""
 
-    def __init__(self, store: Store, listener: socket.socket | None) -> None:
+    def __init__(self, store: Store, metrics: Metrics, listener: socket.socket | None) -> None:
         self._store = store
         self._stop = asyncio.Event()
         self._health = Health({"folder": Check(store.staging.check)})
-        self._management = Management(listener, self._health, Metrics("object-store"), self._stop.is_set)
+        self._management = Management(listener, self._health, metrics, self._stop.is_set)
 
     async def process_startup(self, scope: Scope, event: Event) -> None:
         await self._management.open()
@@ -80,13 +81,13 @@ def make_application(
 
     `listener` is the socket for management, if there is to be any.
     """
-    store, gate = Store(settings, data), Gate(settings.token)
-    app: falcon.asgi.App[Any, Any] = falcon.asgi.App(middleware=[Middleware(store, listener)])
+    store, gate, metrics = Store(settings, data), Gate(settings.token), StoreMetrics()
+    app: falcon.asgi.App[Any, Any] = falcon.asgi.App(middleware=[Middleware(store, metrics, listener)])
     app.add_route("/", ListResource(store, gate))
     app.add_route("/health", HealthResource())
     app.add_route("/unfinished", UnfinishedResource(store, gate))
     app.add_route("/{request_id}/", RequestResource(store, gate))
-    app.add_route("/{request_id}/{name}", ObjectResource(store, gate))
+    app.add_route("/{request_id}/{name}", ObjectResource(store, gate, metrics))
     for kind, handler in _HANDLERS.items():
         app.add_error_handler(kind, handler)
     return Shell(app, _HEADERS, _PREFLIGHT)

@@ -12,6 +12,7 @@ from polytope_server.metric_store import MetricStore, RequestStatusChange
 from polytope_server.notices import Notices, Topic
 from polytope_server.request import Request, Status
 from polytope_server.request_store import RequestStore, StoreUnavailableError
+from polytope_server.worker.metrics import WorkerMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -25,11 +26,13 @@ class Outcomes:
         self,
         store: RequestStore,
         notices: Notices,
-        metrics: MetricStore,
+        metric_store: MetricStore,
+        metrics: WorkerMetrics,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
     ) -> None:
         self._store = store
         self._notices = notices
+        self._metric_store = metric_store
         self._metrics = metrics
         self._spawn = spawn
 
@@ -42,7 +45,9 @@ class Outcomes:
         recorded = await self._transition(request, to, changes)
         if recorded is None:
             logger.info("attempt %d was overtaken; its outcome is dropped", request.attempt)
+            self._metrics.overtaken(request)
             return False
+        self._metrics.recorded(request, to, changes)
         self._notices.publish(Topic.REQUEUED if to is Status.QUEUED else Topic.ENDED, request.id)
         logger.info("%s", f"failed: {recorded.user_message}" if to is Status.FAILED else to)
         if to is not Status.QUEUED:
@@ -77,7 +82,7 @@ class Outcomes:
             request.id, request.user.id, request.status, request.last_modified, socket.gethostname()
         )
         try:
-            await self._metrics.add(change)
+            await self._metric_store.add(change)
         except Exception:
             # Statistics must never stand in the way of a request.
             logger.exception("a metric could not be stored")

@@ -19,7 +19,6 @@ from polytope_server.datasource import DataSourceError, TemporaryError, factory
 from polytope_server.deployment_key import DeploymentKeys
 from polytope_server.inputs import STAGED, open_input
 from polytope_server.management.health import Check, Health
-from polytope_server.management.metrics import Metrics
 from polytope_server.metric_store import MetricStore
 from polytope_server.notices import Notice, Notices, Topic
 from polytope_server.process import opened, serve_until
@@ -35,7 +34,8 @@ from polytope_server.staging import (
     StagingUnavailableError,
     new_object_name,
 )
-from polytope_server.worker.children import Child, Children
+from polytope_server.worker.children import Child, Children, child_config
+from polytope_server.worker.metrics import WorkerMetrics
 from polytope_server.worker.outcome import Outcomes
 
 logger = logging.getLogger(__name__)
@@ -58,30 +58,30 @@ class Worker:
         self._queue: Queue = create_backend("queue", settings.queue, data)
         self._notices: Notices = create_backend("notices", settings.notices, data)
         self._staging: Staging = create_backend("staging", settings.staging, data)
-        self._metrics: MetricStore = create_backend("metric_store", settings.metric_store, data)
+        self._metric_store: MetricStore = create_backend("metric_store", settings.metric_store, data)
         sources = [source for found in self._collections.values() for source in found.datasources]
         self._seals: Seals | None = None
         if any(map(factory.user_attributes, sources)):
             self._seals = Seals(DeploymentKeys(settings.secrets, data), REQUESTS)
-        self._children = Children(settings.worker.concurrency, _child_config(configuration))
+        self._children = Children(settings.worker.concurrency, child_config(configuration))
         self._running: dict[str, tuple[int, asyncio.Task[None]]] = {}
         #: Of those running, the ones whose outcome is on its way into the store, or there already.
         self._ending: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.metrics = Metrics("worker")
+        self.metrics = WorkerMetrics(settings.metrics, self._collections, self._slots)
         self.health = Health(
             {
                 "request_store": Check(self._store.check),
                 "queue": Check(self._queue.check),
                 "staging": Check(self._staging.check),
-                "metric_store": Check(self._metrics.check, needed=False),
+                "metric_store": Check(self._metric_store.check, needed=False),
             }
         )
-        self._outcomes = Outcomes(self._store, self._notices, self._metrics, self._spawn)
+        self._outcomes = Outcomes(self._store, self._notices, self._metric_store, self.metrics, self._spawn)
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then finish, or give back, what is running."""
-        parts = (self._store, self._notices, self._staging, self._metrics)
+        parts = (self._store, self._notices, self._staging, self._metric_store)
         async with opened(parts, stop) as ready:
             if not ready:
                 return
@@ -104,6 +104,9 @@ class Worker:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _slots(self) -> dict[str, int]:
+        return self._children.slots(len(self._running))
 
     # -- claims and leases -----------------------------------------------------------------------------
 
@@ -166,6 +169,7 @@ class Worker:
                 current = self._running.get(request_id)
                 ended = request_id not in held and request_id not in self._ending
                 if ended and current is not None and current[0] == attempt:
+                    self.metrics.leases_lost.inc()
                     self._abort(request_id)
 
     # -- one attempt -----------------------------------------------------------------------------------
@@ -193,7 +197,9 @@ class Worker:
             to, changes = after_outage(request, self._settings)
             await self._record(request, to, **changes)
         except asyncio.CancelledError as error:
-            if error.args != ("lost",):
+            if error.args == ("lost",):
+                self.metrics.overtaken(request)
+            else:
                 # A store that cannot be reached must not keep this process: the lease ends by itself.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_LAST_WORDS):
@@ -285,22 +291,3 @@ class Worker:
         """Set the outcome of this attempt, unless the request was lost."""
         self._ending.add(request.id)
         return await self._outcomes.record(request, to, changes)
-
-
-def _child_config(configuration: Configuration) -> dict[str, Any]:
-    """What the child processes are told: the data sources with their own keys, and how to log."""
-    sources = [
-        {
-            "collection": collection.name,
-            "name": source.name,
-            "type": source.type,
-            "settings": factory.settings_of(source).model_dump(mode="json"),
-        }
-        for collection in configuration.collections.values()
-        for source in collection.datasources
-    ]
-    return {
-        "sources": sources,
-        "logging": configuration.settings.logging.model_dump(mode="json"),
-        "secrets": sorted(configuration.secrets),
-    }

@@ -74,7 +74,9 @@ SERVICES = [
 
 
 @pytest.mark.parametrize(
-    ("lock", "requirements"), LOCKS + SERVICES, ids=lambda value: value.stem if isinstance(value, Path) else ""
+    ("lock", "requirements"),
+    LOCKS + SERVICES,
+    ids=lambda value: value.stem if isinstance(value, Path) else "",
 )
 def test_it_holds_a_fitting_version_of_all_that_is_required(
     lock: Path, requirements: list[Requirement]

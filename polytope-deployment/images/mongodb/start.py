@@ -1,7 +1,7 @@
-"""Starts MongoDB as the only member of the replica set rs0, with one administrator; first makes both if need be.
+"""Starts MongoDB as the only member of the replica set rs0, with one administrator.
 
-MONGODB_USERNAME and MONGODB_PASSWORD are the administrator's, MONGODB_HOST is the name at which clients find this
-member (localhost). All of them count at the first start only.
+MONGODB_USERNAME and MONGODB_PASSWORD are the administrator's, MONGODB_HOST is the name at which clients find
+this member (localhost). All of them count at the first start only.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ READY = DATA / "initialised"
 KEY_FILE = Path("/tmp/mongodb-key")  # noqa: S108 -- replaced, never read, if it exists
 COMMAND = [
     *("/opt/mongodb/mongod", "--dbpath", str(DATA / "db"), "--port", "27017", "--bind_ip_all", "--ipv6"),
-    *("--nounixsocket", "--replSet", "rs0", "--auth", "--keyFile", str(KEY_FILE)),
+    *("--quiet", "--nounixsocket", "--replSet", "rs0", "--auth", "--keyFile", str(KEY_FILE)),
 ]
 ALREADY_INITIALIZED, USER_EXISTS = 23, 51003
 #: Seconds.
@@ -56,13 +56,13 @@ def _initialise(username: str, password: str, host: str) -> None:
     """Whoever calls from this machine may do this, and nothing else, while there are no users."""
     server = subprocess.Popen(COMMAND)
     try:
-        with MongoClient("localhost", 27017, directConnection=True, serverSelectionTimeoutMS=60_000) as client:
+        with MongoClient("localhost", directConnection=True, serverSelectionTimeoutMS=60_000) as client:
             member = {"_id": 0, "host": f"{host}:27017"}
             _do(client, ALREADY_INITIALIZED, "replSetInitiate", {"_id": "rs0", "members": [member]})
             deadline = time.monotonic() + PATIENCE
             while not client.admin.command("hello")["isWritablePrimary"]:
                 if server.poll() is not None or time.monotonic() > deadline:
-                    sys.exit(f"MongoDB does not become primary; is {host!r} (MONGODB_HOST) a name of this container?")
+                    sys.exit(f"MongoDB does not become primary; is MONGODB_HOST ({host!r}) this container?")
                 time.sleep(0.1)
             _do(client, USER_EXISTS, "createUser", username, pwd=password, roles=["root"])
     except PyMongoError as error:
@@ -73,7 +73,7 @@ def _initialise(username: str, password: str, host: str) -> None:
 
 
 def _do(client: MongoClient[Any], done: int, *command: object, **options: object) -> None:
-    """Run a command, which an earlier start that was cut short may have done: then the server answers `done`."""
+    """Run a command, unless an earlier start has done so: then the server answers with the code `done`."""
     try:
         client.admin.command(*command, **options)  # type: ignore[arg-type]
     except OperationFailure as error:

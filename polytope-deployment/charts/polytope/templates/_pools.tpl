@@ -11,13 +11,14 @@
 
 {{- /* The queue of a data source, by its own or inherited key. Takes config, name. */ -}}
 {{- define "polytope.queueOfSource" -}}
-{{- $source := dig "datasources" .name dict .config | default dict -}}
-{{- if $source.queue -}}
-{{- $source.queue -}}
-{{- else -}}
-{{- $found := "" -}}
+{{- $source := dict -}}
+{{- if kindIs "map" .config.datasources }}{{ $source = get .config.datasources (toString .name) }}{{ end -}}
+{{- if kindIs "map" $source -}}
+{{- $found := $source.queue | default "" -}}
+{{- if and (not $found) (kindIs "slice" $source.parents) -}}
 {{- range $source.parents -}}
 {{- $found = include "polytope.queueOfSource" (dict "config" $.config "name" .) | default $found -}}
+{{- end -}}
 {{- end -}}
 {{- $found -}}
 {{- end -}}
@@ -35,12 +36,16 @@
 {{- end -}}
 {{- end -}}
 {{- $queues := dict -}}
-{{- range $name, $collection := .Values.config.collections -}}
+{{- /* What is no collection and no data source, the server itself tells better. */ -}}
+{{- $collections := ternary .Values.config.collections dict (kindIs "map" .Values.config.collections) -}}
+{{- range $name, $collection := $collections -}}
+{{- if and (kindIs "map" $collection) (kindIs "slice" $collection.datasources) -}}
 {{- $default := get $own $name | default $collection.queue | default "default" -}}
 {{- range $collection.datasources -}}
 {{- $source := ternary . (dict "name" .) (kindIs "map" .) -}}
 {{- $inherited := include "polytope.queueOfSource" (dict "config" $.Values.config "name" $source.name) -}}
 {{- $_ := set $queues ($source.queue | default $inherited | default $default) $name -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{ toYaml $queues }}
@@ -72,6 +77,9 @@
 
 {{- /* Refuses a configuration in which requests would wait for ever. */ -}}
 {{- define "polytope.checkPools" -}}
+{{- if dig "worker" "queues" "" .Values.config -}}
+{{- fail "config.worker.queues: say it for each pool, as workers[].queues" -}}
+{{- end -}}
 {{- $pools := fromYamlArray (include "polytope.pools" .) -}}
 {{- $names := list -}}
 {{- $open := false -}}
@@ -83,7 +91,7 @@
 {{- fail "workers: a pool with `collections` has a queue of its name, which cannot be `default`: that is the queue of all others" -}}
 {{- end -}}
 {{- range .collections -}}
-{{- if not (or $.Values.existingSecretConfig.name (hasKey ($.Values.config.collections | default dict) .)) -}}
+{{- if not (or $.Values.existingSecretConfig.name (and (kindIs "map" $.Values.config.collections) (hasKey $.Values.config.collections .))) -}}
 {{- fail (printf "workers: there is no collection %q in config.collections" .) -}}
 {{- end -}}
 {{- end -}}

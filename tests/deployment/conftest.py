@@ -1,0 +1,148 @@
+"""The chart, rendered by real helms."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from polytope_server.testing.services import programs
+
+CHART = Path(__file__).parents[2] / "polytope-deployment" / "charts" / "polytope"
+#: Sets of values, each for a way to deploy.
+VALUES = {file.stem: file for file in sorted(Path(__file__).with_name("values").glob("*.yaml"))}
+VALUES["development"] = CHART / "development-values.yaml"
+HELMS = ("helm3", "helm4")
+
+Object = dict[str, Any]
+
+
+class Helm:
+    """One version of helm."""
+
+    def __init__(self, program: str, home: Path) -> None:
+        self._program = program
+        self._environment = {"HOME": str(home), "PATH": "/usr/bin:/bin"}
+
+    def __call__(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run it, whatever comes of it."""
+        command = [self._program, *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, env=self._environment, timeout=120)
+
+    def template(self, values: str, overrides: Mapping[str, Any] | None = None, *options: str) -> str:
+        """The chart rendered with a set of values, and with others on top of it. Fails if it cannot be."""
+        answer = self.try_template(values, overrides, *options)
+        assert answer.returncode == 0, answer.stderr
+        return answer.stdout
+
+    def try_template(
+        self, values: str, overrides: Mapping[str, Any] | None = None, *options: str
+    ) -> subprocess.CompletedProcess[str]:
+        on_top = [f"--set-json={key}={json.dumps(value)}" for key, value in (overrides or {}).items()]
+        where = ["--namespace", "weather", "-f", VALUES[values], *on_top]
+        return self("template", "test", CHART, *where, *options)
+
+
+@cache
+def helm_of(version: str, home: Path) -> Helm:
+    return Helm(programs.program(version), home)
+
+
+@pytest.fixture(scope="session")
+def helms(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Helm]:
+    """Helm by version; skips the test if it cannot be had."""
+    home = tmp_path_factory.mktemp("helm")
+
+    def get(version: str) -> Helm:
+        try:
+            return helm_of(version, home)
+        except programs.NotInstalledError as error:
+            pytest.skip(str(error))
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def helm(helms: Callable[[str], Helm]) -> Helm:
+    """A helm, for tests to which the version is nothing."""
+    return helms("helm3")
+
+
+class Rendered:
+    """The objects of a rendered chart."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.objects: list[Object] = [found for found in yaml.safe_load_all(text) if found]
+
+    def of_kind(self, *kinds: str) -> list[Object]:
+        return [found for found in self.objects if found["kind"] in kinds]
+
+    def one(self, kind: str, suffix: str = "") -> Object:
+        """The object of this kind whose name is that of the release and the chart, and the suffix."""
+        name = f"test-polytope{suffix}"
+        (found,) = [found for found in self.of_kind(kind) if found["metadata"]["name"] == name]
+        return found
+
+    def has(self, kind: str, suffix: str = "") -> bool:
+        return any(
+            found["metadata"]["name"] == f"test-polytope{suffix}" for found in self.of_kind(kind)
+        )
+
+    def workloads(self) -> list[Object]:
+        return self.of_kind("Deployment", "StatefulSet")
+
+    def pods(self) -> dict[str, Object]:
+        """Templates of pods (`metadata` and `spec`) by the name of what makes them, and the pod of the test."""
+        made = {found["metadata"]["name"]: found["spec"]["template"] for found in self.workloads()}
+        return made | {found["metadata"]["name"]: found for found in self.of_kind("Pod")}
+
+    def config(self, suffix: str = "-config", file: str = "config.yaml") -> str:
+        """A file of the configuration."""
+        text: str = self.one("ConfigMap", suffix)["data"][file]
+        return text
+
+
+@pytest.fixture(scope="session")
+def render(helm: Helm) -> Callable[..., Rendered]:
+    """Renders the chart: `render("trial", {"frontend.replicas": 3})`. The same twice is rendered once."""
+    known: dict[str, Rendered] = {}
+
+    def run(values: str, overrides: Mapping[str, Any] | None = None) -> Rendered:
+        key = json.dumps([values, dict(overrides or {})])
+        if key not in known:
+            known[key] = Rendered(helm.template(values, overrides))
+        return known[key]
+
+    return run
+
+
+@pytest.fixture(params=sorted(VALUES))
+def values(request: pytest.FixtureRequest) -> str:
+    """Each set of values."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def rendered(render: Callable[..., Rendered], values: str) -> Rendered:
+    """The chart rendered with each set of values."""
+    return render(values)
+
+
+@pytest.fixture(params=HELMS)
+def any_helm(request: pytest.FixtureRequest, helms: Callable[[str], Helm]) -> Helm:
+    """Each version of helm."""
+    return helms(request.param)
+
+
+@pytest.fixture
+def values_file(values: str) -> Path:
+    """The file of each set of values."""
+    return VALUES[values]
