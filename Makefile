@@ -70,9 +70,11 @@ format: $(STAMP) ## bring the code into the house's format
 bench: services ## measure the server (benchmarks/README.md)
 	$(BIN)/python -m benchmarks
 
-docs: $(STAMP) ## write the reference of the configuration anew
+docs: $(STAMP) ## write the pages that are generated: configuration, migration
 	$(BIN)/python -m polytope_server.config.reference > docs/configuration.md.new
 	@mv docs/configuration.md.new docs/configuration.md
+	$(BIN)/python -m polytope_server.config.migration.page > docs/migration.md.new
+	@mv docs/migration.md.new docs/migration.md
 
 clean: ## remove the virtual environment, caches and build output (not DATA)
 	rm -rf $(VENV) build dist htmlcov *.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -20,7 +20,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.cursor import AsyncCursor
 from pymongo.errors import DuplicateKeyError
 
-from polytope_server.mongodb import Connection, Document, MongoDBSettings, Operations, create_indexes
+from polytope_server.mongodb import Connection, Document, MongoDBHostSettings, Operations, create_indexes
 from polytope_server.request import Request, Status, check_transition
 from polytope_server.request_store import (
     DuplicateRequestError,
@@ -40,7 +40,7 @@ _DATABASE = "request_store"
 _BATCH = 1000
 
 
-class MongoDBRequestStoreSettings(MongoDBSettings):
+class MongoDBRequestStoreSettings(MongoDBHostSettings):
     """Keys of the request store `mongodb`."""
 
     collection: str = Field(
