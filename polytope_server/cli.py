@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import socket
 import sys
@@ -11,12 +12,16 @@ from pathlib import Path
 
 from polytope_server import __version__, builtin, data_folder, log, process
 from polytope_server.administration.keys import add_parser as add_keys_parser
+from polytope_server.administration.stores import add_parser as add_store_parser
 from polytope_server.administration.users import add_parser as add_users_parser
 from polytope_server.config import Configuration, ConfigurationError, load
 from polytope_server.config.commands import add_parser as add_config_parser
 from polytope_server.config.loading import SYSTEM_FILE
 from polytope_server.options import add_data, add_files
 from polytope_server.redaction import redactor
+from polytope_server.schema_version import IncompatibleSchemaError
+
+logger = logging.getLogger(__name__)
 
 _HELP = {
     "frontend": "serve the REST API",
@@ -49,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         add_data(command)
         command.add_argument("--parent", type=int, default=None, help=argparse.SUPPRESS)
         command.set_defaults(run=_run, process=name)
-    for add in (add_config_parser, add_users_parser, add_keys_parser):
+    for add in (add_config_parser, add_users_parser, add_keys_parser, add_store_parser):
         add(subparsers)
     return parser
 
@@ -72,7 +77,11 @@ def _run(options: argparse.Namespace) -> int:
     log.configure(configuration.settings.logging, options.process)
     if options.process == "standalone":
         return _standalone(options.files, configuration, data)
-    _serve(options.process, configuration, data)
+    try:
+        _serve(options.process, configuration, data)
+    except IncompatibleSchemaError as error:
+        logger.critical("%s", error)
+        return process.INCOMPATIBLE
     return 0
 
 
@@ -112,10 +121,10 @@ def _standalone(files: list[Path], configuration: Configuration, data: Path) -> 
     try:
         _check_free(settings.frontend.bind_to, settings.frontend.port)
         process.run(supervisor.serve)
+        return 1 if supervisor.refused else 0
     except (FolderInUseError, _PortInUseError) as error:
         print(error, file=sys.stderr)
         return 1
-    return 0
 
 
 class _PortInUseError(RuntimeError):
