@@ -40,8 +40,7 @@ async def _upgrade(options: argparse.Namespace, settings: Settings, data: Path) 
     with maintenance.running():
         await with_open(_stores(settings, data), _nothing)
     for found in maintenance.found:
-        before = "new" if found.stored is None else f"was {found.stored.version}"
-        print(f"{found.name}: version {max(found.own, found.stored or found.own).version} ({before})")
+        print(f"{found.name}: {_done(found)}")
 
 
 def _stores(settings: Settings, data: Path) -> list[Part]:
@@ -53,6 +52,14 @@ def _stores(settings: Settings, data: Path) -> list[Part]:
         accounts.api_keys(settings, data),
     )
     return [store for store in kept if store is not None]
+
+
+def _done(found: Found) -> str:
+    if found.stored is None:
+        return f"version {found.own.version}, recorded for the first time"
+    if found.is_older:
+        return f"version {found.own.version}, was {found.stored.version}"
+    return f"version {found.stored.version}, as before"
 
 
 async def _nothing() -> None:
