@@ -13,7 +13,7 @@ from pathlib import Path
 
 from polytope_server import options
 from polytope_server.config.loading import SYSTEM_FILE, load
-from polytope_server.config.migration.findings import Finding, as_unknown, examine
+from polytope_server.config.migration.findings import Finding, examine, with_unknown
 from polytope_server.config.migration.rewriting import rewritten
 from polytope_server.config.migration.rules import Verdict
 from polytope_server.config.nodes import FileError, Node, merge, read
@@ -82,10 +82,7 @@ def _judged(root: Node) -> tuple[list[Finding], list[str]]:
     unknown = {found["key"]: found["meant"] for found in map(_UNKNOWN.fullmatch, problems) if found}
     if not unknown:
         return findings, problems
-    findings = [
-        as_unknown(finding, unknown[finding.key]) if finding.key in unknown else finding
-        for finding in findings
-    ]
+    findings = with_unknown(root, findings, unknown)
     return findings, _problems(rewritten(root, findings))
 
 

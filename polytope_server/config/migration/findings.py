@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from polytope_server.config.migration.rules import Rule, Step, Verdict, find, goes_below, table
@@ -36,9 +36,21 @@ def examine(root: Node) -> list[Finding]:
     return [*_Walk(root).below(root, (), (), None), *_missing(root)]
 
 
-def as_unknown(finding: Finding, text: str) -> Finding:
-    """The same key, which nobody knows."""
-    return replace(finding, now=Verdict.UNKNOWN, text=text, decide=True)
+def with_unknown(root: Node, findings: list[Finding], meant: Mapping[str, str]) -> list[Finding]:
+    """The findings, with those keys as unknown ones: `meant` says what each, as it is shown, may mean."""
+    unknown = [
+        Finding(path, Verdict.UNKNOWN, meant[dotted(path)], decide=True, origin=node.origin)
+        for path, node in _keys(root, ())
+        if dotted(path) in meant
+    ]
+    known = {finding.path for finding in unknown}
+    return [*(finding for finding in findings if finding.path not in known), *unknown]
+
+
+def _keys(node: Node, path: Path) -> Iterator[tuple[Path, Node]]:
+    for key, child in node.children():
+        yield (*path, key), child
+        yield from _keys(child, (*path, key))
 
 
 class _Walk:

@@ -36,9 +36,10 @@ left. Comments of the old file are not kept.
 4. Let the earlier server accept no more requests, wait until those that it has have ended and are fetched,
    and point the proxy to this server. The way back is to point it to the earlier one again.
 
-## Environment
+## Files and environment
 
-`$NAME` in the configuration is replaced as before. `POLYTOPE_PROXY` counts for calls to services that check
+A key that is given twice in one mapping is refused; in earlier servers the last one counted. Tags of Python
+are refused. `$NAME` is replaced as before. `POLYTOPE_PROXY` counts for calls to services that check
 credentials only; other variables of the earlier server (`SCHEDULE_ENABLED`, `MARS_*`,
 `POLYTOPE_DYNAMIC_GRID_*`, `POLYTOPE_DISABLE_GRID_CACHE`) have no effect.
 

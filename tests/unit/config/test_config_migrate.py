@@ -74,6 +74,25 @@ def test_what_is_written_is_accepted(name: str, tmp_path: Path) -> None:
     assert stat.S_IMODE(new.stat().st_mode) == 0o600
 
 
+def test_what_is_written_means_what_the_old_one_did(tmp_path: Path) -> None:
+    new = tmp_path / "new.yaml"
+    cli.main(["config", "migrate", str(EARLIER / "first.yaml"), "--write", str(new)])
+    before, after = loaded(EARLIER / "first.yaml"), loaded(new)
+    assert after.collections == before.collections
+    sections = (
+        "identity",
+        "api_keys",
+        "authentication",
+        "admin",
+        "request_store",
+        "queue",
+        "caching",
+        "staging",
+    )
+    for section in sections:
+        assert getattr(after.settings, section) == getattr(before.settings, section)
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_no_secret_is_in_the_report(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     secrets = set(re.findall(r"earlier-[\w-]+", (EARLIER / name).read_text()))
@@ -156,6 +175,17 @@ def test_an_unknown_key_is_left_out_and_told(migrate: Callable[..., tuple[int, s
     assert "frontend.prot (earlier.yaml:1): DECIDE did you mean 'port'?" in unknown
     assert "frontent (earlier.yaml:2): DECIDE did you mean 'frontend'?" in unknown
     assert yaml.safe_load((tmp_path / "new.yaml").read_text()) == {"frontend": {"port": 5000}}
+
+
+def test_an_unknown_key_within_a_back_end_is_left_out(written: Callable[[str], str]) -> None:
+    text = """
+authentication:
+  r: {authenticators: {k: {type: ecmwfapi, url: "https://a", tokken_in: header}}}
+request_store: {mongodb: {uri: "mongodb://h", replicas: 3}}
+"""
+    new = yaml.safe_load(written(text))
+    assert new["authentication"]["r"]["authenticators"]["k"] == {"type": "ecmwfapi", "url": "https://a"}
+    assert new["request_store"] == {"mongodb": {"uri": "mongodb://h"}}
 
 
 def test_a_value_that_is_not_accepted_is_told_and_kept(written: Callable[[str], str], tmp_path: Path) -> None:
