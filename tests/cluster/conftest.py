@@ -28,11 +28,16 @@ def registry() -> str:
 
 @pytest.fixture(scope="session")
 def tag(registry: str) -> str:
-    """The tag of the images: that of `TAG`, which are there, or a new one, built from this checkout and pushed."""
+    """The tag of the images: that of `TAG` if they are there, or a new one, of images of this checkout."""
     if given := os.environ.get("TAG"):
         return given
     tag = f"test-{int(time.time())}"
-    run("make", "-C", str(ROOT), "image", "image-trial", "push", f"REGISTRY={registry}", f"TAG={tag}")
+    names = ("common", "worker", "mongodb", "rabbitmq", "redis", "s3")
+    run(
+        "env", f"REGISTRY={registry}", f"TAG={tag}", str(ROOT / "polytope-deployment" / "build-images"), *names
+    )
+    for name in names[:2] + tuple(f"trial-{name}" for name in names[2:]):
+        run("docker", "push", "--quiet", f"{registry}/polytope-{name}:{tag}")
     return tag
 
 
