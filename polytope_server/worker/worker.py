@@ -41,6 +41,8 @@ from polytope_server.worker.outcome import Outcomes
 logger = logging.getLogger(__name__)
 
 _PAUSE = 0.2
+#: A claim is told after so many seconds, unless the request has ended by then, which tells more.
+_NEWS = 0.05
 #: To give a request back may take so many seconds.
 _LAST_WORDS = 5.0
 
@@ -134,7 +136,7 @@ class Worker:
         if not claimed:
             self._queue.grant(1)
             return
-        self._notices.publish(Topic.CLAIMED, request_id)
+        asyncio.get_running_loop().call_later(_NEWS, self._tell_claim, request_id, claimed[0].attempt)
         log.request_id.set(request_id)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 -- a coroutine runs in a task
@@ -144,6 +146,11 @@ class Worker:
         finally:
             del self._running[request_id]
             self._ending.discard(request_id)
+
+    def _tell_claim(self, request_id: str, attempt: int) -> None:
+        current = self._running.get(request_id)
+        if current is not None and current[0] == attempt and request_id not in self._ending:
+            self._notices.publish(Topic.CLAIMED, request_id)
 
     def _on_removed(self, notice: Notice) -> None:
         self._abort(notice.request_id)
