@@ -70,7 +70,9 @@ class Worker:
         self._tasks: set[asyncio.Task[Any]] = set()
         #: Whether it takes messages; it lets go of the queue when it is told to stop.
         self._consumes = True
-        self.metrics = WorkerMetrics(settings.metrics, self._collections, self._slots)
+        self.metrics = WorkerMetrics(
+            settings.metrics, self._collections, lambda: self._children.slots(len(self._running))
+        )
         self.health = Health(
             {
                 "request_store": Check(self._store.check),
@@ -111,9 +113,6 @@ class Worker:
     async def _check_queue(self) -> None:
         if self._consumes:
             await self._queue.check()
-
-    def _slots(self) -> dict[str, int]:
-        return self._children.slots(len(self._running))
 
     # -- claims and leases -----------------------------------------------------------------------------
 
