@@ -19,7 +19,7 @@ from polytope_server.config import Configuration, ConfigurationError, load
 from polytope_server.config.commands import add_parser as add_config_parser
 from polytope_server.config.loading import SYSTEM_FILE
 from polytope_server.management import healthcheck
-from polytope_server.management.address import listen
+from polytope_server.management.address import address, listen
 from polytope_server.options import add_data, add_files
 from polytope_server.redaction import redactor
 from polytope_server.schema_version import IncompatibleSchemaError
@@ -99,7 +99,8 @@ def _serve(name: str, configuration: Configuration, data: Path) -> None:
     if name == "frontend":
         from polytope_server.management.shared import counting_together
 
-        with counting_together(configuration.settings.frontend.workers):
+        settings = configuration.settings.frontend
+        with counting_together(settings.workers if address(settings.management) else 1):
             from polytope_server.frontend.server import Server
 
             Server(configuration, data).run()

@@ -70,11 +70,15 @@ class Worker:
         #: Of those running, the ones whose outcome is on its way into the store, or there already.
         self._ending: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.metrics = WorkerMetrics(settings.metrics, self._collections, self._slots)
+        #: Whether it takes messages; it lets go of the queue when it is told to stop.
+        self._consumes = True
+        self.metrics = WorkerMetrics(
+            settings.metrics, self._collections, lambda: self._children.slots(len(self._running))
+        )
         self.health = Health(
             {
                 "request_store": Check(self._store.check),
-                "queue": Check(self._queue.check),
+                "queue": Check(self._check_queue),
                 "staging": Check(self._staging.check),
                 "metric_store": Check(self._metric_store.check, needed=False),
             }
@@ -99,6 +103,7 @@ class Worker:
     async def _drain(self, stop: asyncio.Event) -> None:
         """When told to stop, let requests end for `worker.grace` seconds, then give them back."""
         await stop.wait()
+        self._consumes = False
         await self._queue.close()
         self._children.retire()
         if self._tasks:
@@ -107,8 +112,9 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _slots(self) -> dict[str, int]:
-        return self._children.slots(len(self._running))
+    async def _check_queue(self) -> None:
+        if self._consumes:
+            await self._queue.check()
 
     # -- claims and leases -----------------------------------------------------------------------------
 
