@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 import requests
@@ -112,7 +113,7 @@ def submit(stack: Stack, session: requests.Session, size: int) -> str:
         return answers[-1].status_code == 202
 
     wait_for(accepted, "a submission")
-    return answers[-1].headers["Location"].replace("../", f"{stack.url}/requests/")
+    return urljoin(answers[-1].url, answers[-1].headers["Location"])
 
 
 def result(session: requests.Session, address: str) -> bytes:
@@ -125,7 +126,7 @@ def result(session: requests.Session, address: str) -> bytes:
         return answers[-1].status_code == 303
 
     wait_for(ended, "a result", timeout=240)
-    answer = session.get(requests.compat.urljoin(address, answers[-1].headers["Location"]), timeout=120)
+    answer = session.get(urljoin(address, answers[-1].headers["Location"]), timeout=120)
     assert answer.status_code == 200, answer.text
     return answer.content
 
