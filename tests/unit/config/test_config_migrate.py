@@ -272,6 +272,15 @@ def test_keys_that_a_collection_overrides_are_judged_by_the_type_of_the_data_sou
     assert "collections.c.datasources[0].fdb_home" in section_of(report, "Accepted, without effect")
 
 
+@pytest.mark.parametrize(("size", "changed"), [("1.5G", True), ("10G", False)])
+def test_a_rule_for_some_values_does_not_count_for_others(
+    migrate: Callable[..., tuple[int, str]], size: str, changed: bool
+) -> None:
+    _, report = migrate(f"garbage-collector: {{threshold: {size}}}")
+    assert ("garbage-collector.threshold" in section_of(report, "Accepted, with another")) == changed
+    assert ("garbage-collector.threshold" in section_of(report, "Accepted, as it was")) != changed
+
+
 def test_an_own_name_of_one_rule_is_told_once(migrate: Callable[..., tuple[int, str]]) -> None:
     _, report = migrate("request_store: {mongodb: {uri: 'mongodb://h', collection: c}}")
     assert report.count("Requests of the earlier server") == 1
