@@ -234,6 +234,21 @@ def test_a_secret_that_is_needed_is_made_anew_each_time(
     assert first["secrets"] != second["secrets"]
 
 
+@pytest.mark.parametrize("section", ["{}", "null", ""])
+def test_a_secret_is_made_in_a_section_without_keys(written: Callable[[str], str], section: str) -> None:
+    new = yaml.safe_load(written(f"staging:\n  polytope: {section}\n"))
+    assert len(new["staging"]["polytope"]["token"]) == 64
+
+
+def test_texts_of_several_lines_stay(written: Callable[[str], str]) -> None:
+    text = (
+        'logging: {level: INFO, defaults: {a: "x\\n  y: 1\\n# z\\n", b: \''
+        + "long " * 60
+        + "'}, mode: console}"
+    )
+    assert yaml.safe_load(written(text)) == yaml.safe_load(text)
+
+
 def test_a_secret_in_a_file_is_not_needed_again(
     migrate: Callable[..., tuple[int, str]], tmp_path: Path
 ) -> None:
