@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -114,6 +115,8 @@ def _type(node: Node) -> str:
 
 
 def _finding(node: Node, path: Path, rule: Rule) -> Finding:
+    if rule.value and not re.search(rule.value, str(node.value)):
+        return Finding(path, Verdict.SAME, origin=node.origin)
     return Finding(path, rule.now, rule.text, rule.to, rule.needs_decision, node.origin)
 
 

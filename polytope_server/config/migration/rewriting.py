@@ -66,7 +66,7 @@ class _Writer:
 
     def _has_findings_below(self, path: Path, node: Node) -> bool:
         below = any(len(other) > len(path) and other[: len(path)] == path for other in self._by_path)
-        return isinstance(node.value, dict) and bool(node.value) and below
+        return below and (node.value is None or isinstance(node.value, dict))
 
     def _made(self, path: Path, depth: int) -> Iterator[str]:
         """A secret that is new, with the sections around it that are not there."""

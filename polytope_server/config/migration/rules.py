@@ -45,6 +45,7 @@ class Rule:
     only: str = ""
     section: str = ""
     unless: str = ""
+    value: str = ""
     absent: str = ""
 
     @property

@@ -234,6 +234,21 @@ def test_a_secret_that_is_needed_is_made_anew_each_time(
     assert first["secrets"] != second["secrets"]
 
 
+@pytest.mark.parametrize("section", ["{}", "null", ""])
+def test_a_secret_is_made_in_a_section_without_keys(written: Callable[[str], str], section: str) -> None:
+    new = yaml.safe_load(written(f"staging:\n  polytope: {section}\n"))
+    assert len(new["staging"]["polytope"]["token"]) == 64
+
+
+def test_texts_of_several_lines_stay(written: Callable[[str], str]) -> None:
+    text = (
+        'logging: {level: INFO, defaults: {a: "x\\n  y: 1\\n# z\\n", b: \''
+        + "long " * 60
+        + "'}, mode: console}"
+    )
+    assert yaml.safe_load(written(text)) == yaml.safe_load(text)
+
+
 def test_a_secret_in_a_file_is_not_needed_again(
     migrate: Callable[..., tuple[int, str]], tmp_path: Path
 ) -> None:
@@ -270,6 +285,15 @@ def test_keys_that_a_collection_overrides_are_judged_by_the_type_of_the_data_sou
     text = "datasources: {a: {type: fdb, fdb_config: {}}}\n"
     _, report = migrate(f"{text}collections: {{c: {{roles: x, datasources: [{{name: a, fdb_home: /x}}]}}}}")
     assert "collections.c.datasources[0].fdb_home" in section_of(report, "Accepted, without effect")
+
+
+@pytest.mark.parametrize(("size", "changed"), [("1.5G", True), ("10G", False)])
+def test_a_rule_for_some_values_does_not_count_for_others(
+    migrate: Callable[..., tuple[int, str]], size: str, changed: bool
+) -> None:
+    _, report = migrate(f"garbage-collector: {{threshold: {size}}}")
+    assert ("garbage-collector.threshold" in section_of(report, "Accepted, with another")) == changed
+    assert ("garbage-collector.threshold" in section_of(report, "Accepted, as it was")) != changed
 
 
 def test_an_own_name_of_one_rule_is_told_once(migrate: Callable[..., tuple[int, str]]) -> None:
