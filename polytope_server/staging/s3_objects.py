@@ -81,13 +81,11 @@ class Upload:
         await self._hash(part)
         metadata = {"md5": self._sum()}
         digest = self._digest.digest()
-        made = await self._put(self._name, part, md5=digest, Metadata=metadata, **self._headers)
-        self.etag = made.get("ETag", "").strip('"')
+        self.etag = await self._put(self._name, part, md5=digest, Metadata=metadata, **self._headers)
 
-    async def _put(self, name: str, body: bytes | bytearray, **parameters: Any) -> dict[str, Any]:
+    async def _put(self, name: str, body: bytes | bytearray, **parameters: Any) -> str:
         self._written.append(name)
-        sending = self._start(self._client.send("put_object", body, Key=name, **parameters))
-        return await asyncio.shield(sending)
+        return await asyncio.shield(self._start(self._client.put(name, body, **parameters)))
 
     def _hash(self, part: bytearray) -> asyncio.Future[None]:
         return asyncio.get_running_loop().run_in_executor(self._hashing, self._digest.update, part)
