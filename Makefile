@@ -70,9 +70,10 @@ format: $(STAMP) ## bring the code into the house's format
 bench: services ## measure the server (benchmarks/README.md)
 	$(BIN)/python -m benchmarks
 
-docs: $(STAMP) ## write the reference of the configuration anew
+docs: $(STAMP) ## write the references of the configuration and of the chart's values anew
 	$(BIN)/python -m polytope_server.config.reference > docs/configuration.md.new
 	@mv docs/configuration.md.new docs/configuration.md
+	$(BIN)/python polytope-deployment/charts/values_table.py
 
 clean: ## remove the virtual environment, caches and build output (not DATA)
 	rm -rf $(VENV) build dist htmlcov *.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -91,9 +91,7 @@ class Rendered:
         return found
 
     def has(self, kind: str, suffix: str = "") -> bool:
-        return any(
-            found["metadata"]["name"] == f"test-polytope{suffix}" for found in self.of_kind(kind)
-        )
+        return any(found["metadata"]["name"] == f"test-polytope{suffix}" for found in self.of_kind(kind))
 
     def workloads(self) -> list[Object]:
         return self.of_kind("Deployment", "StatefulSet")
