@@ -13,8 +13,13 @@ STAMP := $(VENV)/installed.stamp
 DEMONSTRATION := $(BIN)/python -m polytope_server.demonstration
 DEMONSTRATION_ARGS := --data "$(DATA)" $(if $(PORT),--port $(PORT))
 
+# Images take minutes to build, so `make test` leaves these tests out.
+CONTAINER_TESTS := POLYTOPE_CONTAINERS=1 $(BIN)/python -m pytest tests/containers
+export BASE_IMAGE REGISTRY TAG WORKER_STACK PIP_INDEX_URL PIP_CONFIG CA_FILE ENGINE
+
 .DEFAULT_GOAL := help
-.PHONY: help install services demo run test test-unit test-faults coverage lint format bench docs clean
+.PHONY: help install services demo run test test-unit test-faults coverage lint format bench \
+        image images-trial test-compose test-cluster lock docs clean
 
 help: ## list the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +59,9 @@ test-faults: services ## run the tests that kill processes and servers, with mor
 	POLYTOPE_FAULTS=full $(BIN)/python -m pytest tests/integration/test_faults.py tests/integration/test_outages.py \
 	  $(PYTEST_ARGS)
 
+test-cluster: $(STAMP) ## install the chart on a real cluster and disturb it: KUBECONFIG's, or one made here
+	tests/cluster/run.sh $(PYTEST_ARGS)
+
 coverage: test ## run all tests, and show line by line what they reach (htmlcov/)
 	$(BIN)/python -m coverage html --quiet
 	@echo "open htmlcov/index.html"
@@ -70,9 +78,25 @@ format: $(STAMP) ## bring the code into the house's format
 bench: services ## measure the server (benchmarks/README.md)
 	$(BIN)/python -m benchmarks
 
-docs: $(STAMP) ## write the references of the configuration and of the chart's values anew
+image: $(STAMP) ## build the images of the server, and check them (BASE_IMAGE=, REGISTRY=, TAG=; needs Docker)
+	polytope-deployment/build-images common worker
+	$(CONTAINER_TESTS)/test_images.py $(PYTEST_ARGS)
+
+images-trial: ## build the images of MongoDB, RabbitMQ, Redis and S3 for trials (needs Docker)
+	polytope-deployment/build-images mongodb rabbitmq redis s3
+
+test-compose: $(STAMP) ## build all images, and test the server as compose.yaml runs it (needs Docker)
+	polytope-deployment/build-images common worker mongodb rabbitmq redis s3
+	$(CONTAINER_TESTS)/test_compose.py $(PYTEST_ARGS)
+
+lock: $(STAMP) ## write the lock files of the images anew (UPGRADE=1: with the newest versions)
+	$(BIN)/python requirements/lock.py $(if $(UPGRADE),--upgrade)
+
+docs: $(STAMP) ## write the pages that are generated: configuration, migration, values of the chart
 	$(BIN)/python -m polytope_server.config.reference > docs/configuration.md.new
 	@mv docs/configuration.md.new docs/configuration.md
+	$(BIN)/python -m polytope_server.config.migration.page > docs/migration.md.new
+	@mv docs/migration.md.new docs/migration.md
 	$(BIN)/python polytope-deployment/charts/values_table.py
 
 clean: ## remove the virtual environment, caches and build output (not DATA)

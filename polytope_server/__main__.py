@@ -2,7 +2,18 @@
 
 import sys
 
-from polytope_server.cli import main
+
+def main() -> int:
+    """Run the command line; returns the exit status."""
+    if sys.argv[1:] == ["healthcheck"]:
+        # It runs every few seconds beside the server: nothing else is imported for it.
+        from polytope_server.management.healthcheck import check
+
+        return check()
+    from polytope_server.cli import main as run
+
+    return run()
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from polytope_server import __version__, builtin, data_folder, log, process
 from polytope_server.administration.keys import add_parser as add_keys_parser
+from polytope_server.administration.stores import add_parser as add_store_parser
 from polytope_server.administration.users import add_parser as add_users_parser
 from polytope_server.config import Configuration, ConfigurationError, load
 from polytope_server.config.commands import add_parser as add_config_parser
 from polytope_server.config.loading import SYSTEM_FILE
+from polytope_server.management import healthcheck
+from polytope_server.management.address import address, listen
 from polytope_server.options import add_data, add_files
 from polytope_server.redaction import redactor
+from polytope_server.schema_version import IncompatibleSchemaError
+
+logger = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    from polytope_server.management.work import Work
 
 _HELP = {
     "frontend": "serve the REST API",
@@ -49,7 +60,10 @@ def _parser() -> argparse.ArgumentParser:
         add_data(command)
         command.add_argument("--parent", type=int, default=None, help=argparse.SUPPRESS)
         command.set_defaults(run=_run, process=name)
-    for add in (add_config_parser, add_users_parser, add_keys_parser):
+    text = "ask the management port of this machine whether the process lives"
+    check = subparsers.add_parser("healthcheck", help=text, description=f"{text}, for images of containers")
+    check.set_defaults(run=lambda _: healthcheck.check())
+    for add in (add_config_parser, add_users_parser, add_keys_parser, add_store_parser):
         add(subparsers)
     return parser
 
@@ -72,16 +86,24 @@ def _run(options: argparse.Namespace) -> int:
     log.configure(configuration.settings.logging, options.process)
     if options.process == "standalone":
         return _standalone(options.files, configuration, data)
-    _serve(options.process, configuration, data)
+    try:
+        _serve(options.process, configuration, data)
+    except IncompatibleSchemaError as error:
+        logger.critical("%s", error)
+        return process.INCOMPATIBLE
     return 0
 
 
 def _serve(name: str, configuration: Configuration, data: Path) -> None:
     # Each process imports its own part only: a worker needs no web server.
     if name == "frontend":
-        from polytope_server.frontend.server import Server
+        from polytope_server.management.shared import counting_together
 
-        Server(configuration, data).run()
+        settings = configuration.settings.frontend
+        with counting_together(settings.workers if address(settings.management) else 1):
+            from polytope_server.frontend.server import Server
+
+            Server(configuration, data).run()
     elif name == "object-store":
         from polytope_server.object_store.server import Server as ObjectStore
 
@@ -89,15 +111,26 @@ def _serve(name: str, configuration: Configuration, data: Path) -> None:
     elif name == "broker":
         from polytope_server.broker.broker import Broker
 
-        process.run(lambda stop: Broker(configuration, data).serve(stop))
+        _work(Broker, name, configuration, data)
     elif name == "worker":
         from polytope_server.worker.worker import Worker
 
-        process.run(lambda stop: Worker(configuration, data).serve(stop))
+        _work(Worker, name, configuration, data)
     else:
         from polytope_server.garbage_collector.collector import GarbageCollector
 
-        process.run(lambda stop: GarbageCollector(configuration, data).serve(stop))
+        _work(GarbageCollector, name, configuration, data)
+
+
+def _work(
+    kind: Callable[[Configuration, Path], Work], name: str, configuration: Configuration, data: Path
+) -> None:
+    """Run a process without a REST API."""
+    from polytope_server.management.work import serve
+
+    settings = getattr(configuration.settings, name.replace("-", "_")).management
+    listener = listen(settings, f"{name}.management")
+    process.run(lambda stop: serve(kind(configuration, data), listener, stop))
 
 
 def _standalone(files: list[Path], configuration: Configuration, data: Path) -> int:
@@ -112,10 +145,10 @@ def _standalone(files: list[Path], configuration: Configuration, data: Path) -> 
     try:
         _check_free(settings.frontend.bind_to, settings.frontend.port)
         process.run(supervisor.serve)
+        return 1 if supervisor.refused else 0
     except (FolderInUseError, _PortInUseError) as error:
         print(error, file=sys.stderr)
         return 1
-    return 0
 
 
 class _PortInUseError(RuntimeError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import falcon
 import falcon.asgi
@@ -14,10 +14,16 @@ _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 async def deliver(
-    staging: Staging, name: str, req: falcon.asgi.Request, resp: falcon.asgi.Response, head: bool
+    staging: Staging,
+    name: str,
+    req: falcon.asgi.Request,
+    resp: falcon.asgi.Response,
+    head: bool,
+    served: Callable[[int], None],
 ) -> StagedObject:
     """Answer with the object of that name, without its bytes if `head`; returns what is known of it.
 
+    `served` is told how many bytes were sent, as they are.
     Raises ObjectNotFoundError, and ends the call with 416 for a range that lies outside of the object.
     """
     found = await staging.stat(name)
@@ -38,7 +44,7 @@ async def deliver(
     if found.md5 and length == found.size:
         resp.set_header("Content-MD5", found.md5)
     # Not without any stream: Falcon would then send a length of 0.
-    resp.stream = _nothing() if head else staging.read(name, start, length)
+    resp.stream = _nothing() if head else _counted(staging.read(name, start, length), served)
     return found
 
 
@@ -69,3 +75,9 @@ def _part(req: falcon.asgi.Request, resp: falcon.asgi.Response, size: int, etag:
 async def _nothing() -> AsyncIterator[bytes]:
     return
     yield b""
+
+
+async def _counted(chunks: AsyncIterator[bytes], served: Callable[[int], None]) -> AsyncIterator[bytes]:
+    async for chunk in chunks:
+        yield chunk
+        served(len(chunk))

@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 _PR_SET_PDEATHSIG = 1
+#: Exit status of a process that must not work on a store: to start it again is of no use.
+INCOMPATIBLE = os.EX_CONFIG
 
 
 def die_with_parent(parent: int) -> None:
@@ -79,6 +81,20 @@ async def _open(part: Part, stop: asyncio.Event) -> bool:
                 await stop.wait()
         pause = min(pause * 2, _LONGEST_PAUSE)
     return False
+
+
+def before_stop(release: Callable[[], None]) -> None:
+    """Have `release` called on SIGINT or SIGTERM, before whoever handles these signals now."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        previous = signal.getsignal(number)
+        if not callable(previous):
+            continue
+
+        def handle(received: int, frame: Any, previous: Callable[..., Any] = previous) -> None:
+            release()
+            previous(received, frame)
+
+        signal.signal(number, handle)
 
 
 async def serve_until(end: Coroutine[Any, Any, object], *tasks: asyncio.Task[None]) -> None:

@@ -13,7 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from polytope_server import process
 from polytope_server.config import Settings
+from polytope_server.management import VARIABLE
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +45,11 @@ class Supervisor:
         self._grace = settings.worker.grace + _STOP_MARGIN
         self._processes = (OBJECT_STORE, *PROCESSES) if _has_object_store(settings) else PROCESSES
         self._children: dict[str, asyncio.subprocess.Process] = {}
+        #: Whether a process has said that it must not work on a store.
+        self.refused = False
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """Run everything until `stop` is set. Raises :class:`FolderInUseError`."""
+        """Run everything until `stop` is set, or a process refuses. Raises :class:`FolderInUseError`."""
         with _locked(self._data):
             keepers = [asyncio.create_task(self._keep(name, stop)) for name in self._processes]
             await stop.wait()
@@ -65,6 +69,9 @@ class Supervisor:
                 if stop.is_set():  # it came too late for the others' signal
                     child.terminate()
                 status = await child.wait()
+                if status == process.INCOMPATIBLE:
+                    self.refused = True
+                    stop.set()
                 if stop.is_set():
                     return
                 logger.error("the %s ended with status %d; starting it again", name, status)
@@ -76,12 +83,17 @@ class Supervisor:
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _start(self, name: str) -> asyncio.subprocess.Process:
+        # What the environment says of the management port is for one process; others have theirs configured.
+        environment = dict(os.environ)
+        if name != "frontend":
+            environment.pop(VARIABLE, None)
         child = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "polytope_server", name, "--data", str(self._data)),
             *("--parent", str(os.getpid()), *self._arguments),
             # Ctrl-C at a terminal reaches the supervisor alone, which stops the others in good order.
             start_new_session=True,
+            env=environment,
             stdin=asyncio.subprocess.DEVNULL,
         )
         self._children[name] = child

@@ -14,7 +14,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn_worker import UvicornWorker
 
 from polytope_server import log
-from polytope_server.config.settings import LoggingSettings
+from polytope_server.config.settings import LoggingSettings, ManagementSettings
+from polytope_server.management.address import listen
 from polytope_server.process import die_with_parent
 
 #: A server process that is told to stop gets so many seconds for the calls in progress.
@@ -24,6 +25,10 @@ _LARGEST_HEAD = 64 << 10
 _HEAD_TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 )
+
+
+#: The section `management` of the process, and where it is in the configuration.
+Management = tuple[ManagementSettings, str]
 
 
 class _Protocol(HttpToolsProtocol):
@@ -83,9 +88,22 @@ class _Logger(Logger):  # type: ignore[misc]
 class WebServer(BaseApplication):  # type: ignore[misc]
     """A process that serves one ASGI application, which `load` makes in each worker process."""
 
-    def __init__(self, name: str, host: str, port: int, logging: LoggingSettings, workers: int = 1) -> None:
-        """`name` is that of the process, for its log; `workers` the number of worker processes."""
+    def __init__(
+        self,
+        name: str,
+        host: str,
+        port: int,
+        logging: LoggingSettings,
+        management: Management,
+        workers: int = 1,
+    ) -> None:
+        """`name` is that of the process, for its log; `workers` the number of worker processes.
+
+        Raises ConfigurationError if the management port cannot be had.
+        """
         self._name = name
+        #: For management, shared by all worker processes: one of them answers.
+        self.listener = listen(*management)
         self._logging = logging
         self._options = {
             "bind": f"{bracketed(host)}:{port}",

@@ -18,6 +18,8 @@ class AuthenticationUnavailableError(UnavailableError):
     The message is shown to the caller: it names no address, path or secret.
     """
 
+    role = "authentication"
+
 
 class AuthenticatorSettings(BaseModel):
     """The keys of an authenticator besides `type`."""

@@ -14,9 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
+from polytope_server.broker.metrics import BrokerMetrics
 from polytope_server.broker.schedule import Schedule
 from polytope_server.collection import queues
 from polytope_server.config import Configuration, create_backend
+from polytope_server.management.health import Check, Health
 from polytope_server.notices import Notice, Notices, Topic
 from polytope_server.process import opened, serve_until
 from polytope_server.queue import Message, Queue, QueueUnavailableError
@@ -28,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 _LIVE = (Status.WAITING, Status.QUEUED, Status.PROCESSING)
 _PAUSE = 0.5
+#: Seconds between promotions under load, so that several requests share one. The first is promoted at once.
+_PROMOTION_INTERVAL = 0.02
 #: Leases that have ended are looked for so often at most: one query, and not in the way of each promotion.
 _EXPIRY_INTERVAL = 0.5
 
@@ -51,9 +55,14 @@ class Broker:
         self._lead_until = 0.0
         self._next_sweep = 0.0
         self._next_expiry = 0.0
+        self._next_promotion = 0.0
         self._publishing = False
         self._wake = asyncio.Event()
         self._pausing: set[str] = set()
+        self.metrics = BrokerMetrics(self._collections)
+        self.health = Health(
+            {"request_store": Check(self._store.check), "queue": Check(self._check_queue)},
+        )
         #: What notices told since the last turn.
         self._news: dict[Topic, set[str]] = {topic: set() for topic in Topic}
 
@@ -63,6 +72,7 @@ class Broker:
             if not ready:
                 return
             await self._notices.subscribe(set(Topic), self._on_notice)
+            self.health.started = True
             renewing = asyncio.create_task(self._keep_lead())
             working = asyncio.create_task(self._work())
             await serve_until(stop.wait(), renewing, working)
@@ -70,6 +80,11 @@ class Broker:
             if self._term is not None:
                 with suppress(StoreUnavailableError):  # the lease then ends by itself
                     await self._store.resign("broker", self._name)
+
+    async def _check_queue(self) -> None:
+        # A broker that waits for its turn has not opened it, and is ready to lead.
+        if self._term is not None:
+            await self._queue.check()
 
     def _on_notice(self, notice: Notice) -> None:
         if self._term is not None:
@@ -96,11 +111,13 @@ class Broker:
 
     async def _change_lead(self, term: int | None) -> None:
         self._term = None
+        self.metrics.leads(None)
         self._publishing = False
         await self._queue.close()
         if term is not None:
             logger.info("this broker leads, term %d", term)
             self._schedule = Schedule(self._collections)
+            self.metrics.leads(self._schedule)
             self._next_sweep = 0.0
         else:
             logger.warning("this broker has lost its lead")
@@ -115,6 +132,7 @@ class Broker:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.lease / 3):
                     await self._wake.wait()
+            await asyncio.sleep(self._next_promotion - time.monotonic())
             self._wake.clear()
             if self._term is None:
                 continue
@@ -137,6 +155,7 @@ class Broker:
             await self._sweep()
             self._next_sweep = time.monotonic() + self._settings.interval
         if chosen := self._schedule.choose(self._rooms()):
+            self._next_promotion = time.monotonic() + _PROMOTION_INTERVAL
             await self._promote(chosen, term)
         if time.monotonic() >= self._next_expiry:
             await self._expire_leases()
@@ -183,9 +202,11 @@ class Broker:
         for sketch in sketches:
             if not self._schedule.knows_collection(sketch.collection):
                 message = f"The collection {sketch.collection} is no longer available."
-                await self._store.transition(
+                failed = await self._store.transition(
                     sketch.id, sketch.status, sketch.attempt, Status.FAILED, user_message=message
                 )
+                if failed is not None:
+                    self.metrics.failed(sketch.collection)
                 self._notices.publish(Topic.ENDED, sketch.id)
 
     async def _publish_when_due(self, sketches: list[Sketch]) -> None:
@@ -253,9 +274,11 @@ class Broker:
         )
         if changed is None:
             return
+        self.metrics.expired(request.collection)
         if to is Status.QUEUED:
             self._news[Topic.REQUEUED].add(request.id)
             self._wake.set()
         else:
+            self.metrics.failed(request.collection)
             self._schedule.remove(request.id)
             self._notices.publish(Topic.ENDED, request.id)

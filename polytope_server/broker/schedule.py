@@ -76,10 +76,15 @@ class Schedule:
         self._turns: dict[str, deque[_Group]] = {}
         self._states: dict[str, tuple[Status, Sketch]] = {}
         self._counts: Counter[tuple[Status, str | None]] = Counter()
+        self._by_collection: Counter[tuple[Status, str]] = Counter()
 
     def count(self, status: Status, queue: str | None = None) -> int:
         """How many requests (of that queue) are known to be in that state."""
         return self._counts[status, queue]
+
+    def count_of(self, status: Status, collection: str) -> int:
+        """How many requests of that collection are known to be in that state."""
+        return self._by_collection[status, collection]
 
     def status(self, request_id: str) -> Status | None:
         """The known state of a request."""
@@ -155,6 +160,7 @@ class Schedule:
     def _tally(self, status: Status, sketch: Sketch, change: int) -> None:
         self._counts[status, None] += change
         self._counts[status, self.queue_of(sketch)] += change
+        self._by_collection[status, sketch.collection] += change
 
     def _enter(self, sketch: Sketch, status: Status) -> None:
         self._states[sketch.id] = (status, sketch)

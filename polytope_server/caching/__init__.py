@@ -11,7 +11,10 @@ JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
 
 
 class Cache(ABC):
-    """Keeps JSON values under string keys for a limited time. Never raises: a cache that is down is empty."""
+    """Keeps JSON values under string keys for a limited time. A cache that is down is empty.
+
+    Nothing raises an exception but :meth:`check`.
+    """
 
     def __init__(self) -> None:
         self._flights: dict[str, asyncio.Future[JSON]] = {}
@@ -23,6 +26,10 @@ class Cache(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Let go of all resources."""
+
+    async def check(self) -> None:
+        """Raise an exception if the server of this cache does not answer; some have none."""
+        return
 
     @abstractmethod
     async def get(self, key: str) -> JSON:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from polytope_server import unavailable
+
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
@@ -57,6 +59,7 @@ class Patience:
         return True
 
     def _failed(self, error: Exception) -> None:
+        unavailable.failed("caching")
         if self._asking_again is None:
             reason = f"no answer in {TIMEOUT} s" if isinstance(error, TimeoutError) else str(error)
             _log.warning(

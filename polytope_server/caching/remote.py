@@ -60,6 +60,9 @@ class RemoteCache(Cache):
     async def remove(self, name: str) -> None:
         """Forget a name."""
 
+    async def check(self) -> None:
+        await self.read(self._name("check"))
+
     async def get(self, key: str) -> JSON:
         name = self._name(key)
         text = await self._patience.ask(lambda: self.read(name))

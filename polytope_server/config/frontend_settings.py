@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
+from polytope_server.config.management_settings import ManagementSettings
 from polytope_server.config.section import Section, part
 from polytope_server.config.values import Duration, Port, Size
 
@@ -79,6 +80,7 @@ class FrontendSettings(Section):
     max_body: Size = Field(512 << 10, description="Largest body of a call that is not an upload.")
     max_upload: Size = Field(1 << 40, description="Largest upload.")
     limits: DoorLimitsSettings = part(DoorLimitsSettings, "What a user, or all of them, may ask for.")
+    management: ManagementSettings = part(ManagementSettings, "Liveness, readiness and metrics.")
 
 
 class SupportSettings(Section):

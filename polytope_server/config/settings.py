@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_v
 
 from polytope_server.config.data_settings import CollectionSettings, FederationSettings, LimitsSettings
 from polytope_server.config.frontend_settings import DoorLimitsSettings, FrontendSettings, SupportSettings
+from polytope_server.config.management_settings import ManagementSettings, MetricsSettings
 from polytope_server.config.secrets import SecretsSettings
 from polytope_server.config.section import Section, part
 from polytope_server.config.values import (
@@ -44,6 +45,8 @@ __all__ = [
     "GarbageCollectorSettings",
     "LimitsSettings",
     "LoggingSettings",
+    "ManagementSettings",
+    "MetricsSettings",
     "Port",
     "Section",
     "Settings",
@@ -66,6 +69,7 @@ class BrokerSettings(Section):
     user_limit: Count | None = Field(
         None, description="Key of an earlier server, see `limits` of a collection; no effect."
     )
+    management: ManagementSettings = part(ManagementSettings, "Liveness, readiness and metrics.")
 
 
 class WorkerSettings(Section):
@@ -96,6 +100,7 @@ class WorkerSettings(Section):
     )
     max_input: Size = Field(1 << 40, description="Largest input fetched from such a host.")
     poll_interval: Duration = Field(0.1, description="Key of the earlier server; no effect.")
+    management: ManagementSettings = part(ManagementSettings, "Liveness, readiness and metrics.")
 
 
 class GarbageCollectorSettings(Section):
@@ -110,6 +115,7 @@ class GarbageCollectorSettings(Section):
         86400.0, description="Age at which requests that wait for an upload fail to get one and are removed."
     )
     metric_age: Duration = Field(86400.0, description="Age at which metrics are removed.")
+    management: ManagementSettings = part(ManagementSettings, "Liveness, readiness and metrics.")
 
 
 class LoggingSettings(Section):
@@ -257,7 +263,7 @@ class Settings(Section):
     telemetry: dict[str, Any] = Field(
         default_factory=dict, description="Not part of this version; no effect."
     )
-    metrics: dict[str, Any] = Field(default_factory=dict, description="Not part of this version; no effect.")
+    metrics: MetricsSettings = part(MetricsSettings, description="How durations are told to Prometheus.")
     testrunner: TestrunnerSettings = part(
         TestrunnerSettings, description="How `pytest tests/integration --config FILE` finds this deployment."
     )

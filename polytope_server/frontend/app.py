@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import signal
-from collections.abc import Callable
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,13 @@ from polytope_server.frontend.downloads import DownloadLinkResource, DownloadRes
 from polytope_server.frontend.errors import Errors
 from polytope_server.frontend.keys import KeysResource
 from polytope_server.frontend.limits import RateLimitHeaders
+from polytope_server.frontend.metrics import CallsMiddleware
 from polytope_server.frontend.requests import RequestResource, RequestsResource
 from polytope_server.frontend.services import Services
 from polytope_server.frontend.uploads import UploadResource
 from polytope_server.frontend.users import PasswordResource, UsersResource
+from polytope_server.management.server import Management
+from polytope_server.process import before_stop
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +51,15 @@ _PREFLIGHT = [
 class Application:
     """The REST API as an ASGI application; `lifespan` opens and closes the back-ends."""
 
-    def __init__(self, configuration: Configuration, data: Path) -> None:
-        self._app = Shell(make_falcon(Services(configuration, data)), _HEADERS, _PREFLIGHT)
+    def __init__(
+        self, configuration: Configuration, data: Path, listener: socket.socket | None = None
+    ) -> None:
+        """`data` is the data folder, `listener` the socket for management, if there is to be any."""
+        services = Services(configuration, data)
+        management = Management(
+            listener, services.health, services.metrics, lambda: services.waiters.released
+        )
+        self._app = Shell(make_falcon(services, management), _HEADERS, _PREFLIGHT)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # HEAD is as GET, without the body; the server below sees the method as it was sent.
@@ -62,16 +71,20 @@ class Application:
 class Middleware:
     """Starts and stops the back-ends; looks at each call before it is routed."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, management: Management) -> None:
         self._services = services
+        self._management = management
 
     async def process_startup(self, scope: Scope, event: Event) -> None:
+        await self._management.open()
         await self._services.open()
-        _release_on_stop(self._services)
+        # Held polls are answered at once when this process is told to stop; else it would wait for them.
+        before_stop(self._services.waiters.release)
         logger.info("the frontend is ready")
 
     async def process_shutdown(self, scope: Scope, event: Event) -> None:
         await self._services.close()
+        await self._management.close()
 
     async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         log.request_id.set(log.call_id())
@@ -79,9 +92,9 @@ class Middleware:
             refuse(falcon.HTTP_400, "Request must be JSON")
 
 
-def make_falcon(services: Services) -> falcon.asgi.App[Any, Any]:
+def make_falcon(services: Services, management: Management) -> falcon.asgi.App[Any, Any]:
     """The Falcon application with all routes and error handlers."""
-    middleware: list[Any] = [Middleware(services)]
+    middleware: list[Any] = [CallsMiddleware(services.metrics), Middleware(services, management)]
     if services.limits.counts_calls:
         middleware.append(RateLimitHeaders())
     app: falcon.asgi.App[Any, Any] = falcon.asgi.App(middleware=middleware)
@@ -108,17 +121,3 @@ def make_falcon(services: Services) -> falcon.asgi.App[Any, Any]:
 def _is_json(content_type: str | None) -> bool:
     kind = (content_type or "").partition(";")[0].strip().lower()
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
-
-
-def _release_on_stop(services: Services) -> None:
-    """Answer held polls at once when this process is told to stop; else it would wait for them."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        previous = signal.getsignal(number)
-        if not callable(previous):
-            continue
-
-        def handle(received: int, frame: Any, previous: Callable[..., Any] = previous) -> None:
-            services.waiters.release()
-            previous(received, frame)
-
-        signal.signal(number, handle)

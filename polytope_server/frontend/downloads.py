@@ -26,7 +26,12 @@ class DownloadResource:
         full_name = f"{request_id}/{name}"
         try:
             await deliver(
-                self._services.staging, full_name, req, resp, head=bool(req.scope.get("polytope.head"))
+                self._services.staging,
+                full_name,
+                req,
+                resp,
+                head=bool(req.scope.get("polytope.head")),
+                served=self._services.metrics.served.inc,
             )
         except ObjectNotFoundError:
             refuse(falcon.HTTP_404, f"There is no result {shown(full_name)}")

@@ -17,6 +17,7 @@ import falcon.asgi
 from polytope_server import log
 from polytope_server.asgi import refuse
 from polytope_server.authentication.manager import Identification
+from polytope_server.collection import Collection
 from polytope_server.frontend.calls import absolute, answer, identify, read_json, shown
 from polytope_server.frontend.services import Services
 from polytope_server.frontend.submission import make_request
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 #: Between two attempts to reach the store, while a poll is held.
 _PAUSE = 0.25
+#: Seconds that a poll of a request which was submitted here just now waits for its end before it reads.
+_FIRST_WAIT = 1.0
 #: What `polytope-client` is told to wait; it ignores that, and peer servers do not.
 _RETRY_AFTER = "5"
 _PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])", re.IGNORECASE)
@@ -63,9 +66,18 @@ class RequestResource:
         collection = services.collections.get(name)
         if collection is None:
             refuse(falcon.HTTP_404, f"Unsupported collection type: {shown(name)}")
+        with services.metrics.submission(name):
+            request = await self._submit(req, caller, collection)
+        answer_pending(services, req, resp, caller, request)
+
+    async def _submit(
+        self, req: falcon.asgi.Request, caller: Identification, collection: Collection
+    ) -> Request:
+        """The request of this call, stored. Ends the call if it is refused, or fails early."""
+        services = self._services
         if not collection.admits(caller.user):
             username = shown(caller.user.username)
-            refuse(falcon.HTTP_403, f"User {username} cannot access collection {name}")
+            refuse(falcon.HTTP_403, f"User {username} cannot access collection {collection.name}")
         body = await read_json(req, services.settings.max_body)
         request = make_request(services, collection, caller.user, body)
         log.request_id.set(request.id)
@@ -73,14 +85,15 @@ class RequestResource:
             async with services.limits.admit_request(req, caller.user):
                 await services.store.add(request)
             if request.status is Status.WAITING:
+                services.waiters.submitted(request)
                 services.notices.publish(Topic.WAITING, request.id)
-            logger.info("%s %s by %s", request.verb, name, caller.user.username)
+            logger.info("%s %s by %s", request.verb, collection.name, caller.user.username)
             if services.settings.submit_wait > 0 and request.status is Status.WAITING:
                 await wait(ended, services.settings.submit_wait)
                 now = await services.store.get(request.id)
                 if now is not None and now.status is Status.FAILED:
                     raise FailedRequestError(now)
-        answer_pending(services, req, resp, caller, request)
+        return request
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
         """List the caller's requests of the collection `name`, or poll the request of that id."""
@@ -106,6 +119,7 @@ class RequestResource:
             found = await services.store.remove(name, user_id=caller.user.id)
             removed = [found] if found else []
         services.notices.publish(Topic.REMOVED, *(request.id for request in removed))
+        services.metrics.revoked(removed)
         for request in removed:
             if request.url or request.status is Status.PROCESSING:
                 # If the staging cannot be reached the garbage collector finds it.
@@ -127,6 +141,9 @@ async def poll(
         return await _own(services, caller, request_id)
     until = time.monotonic() + seconds
     with services.waiters.watch(request_id) as ended:
+        if services.waiters.is_fresh(request_id, caller.user):
+            # PERF: what would be read is known. A lost notice costs this second.
+            await wait(ended, min(seconds, _FIRST_WAIT))
         request = await _patiently(services, caller, request_id, until)
         if request is None or request.status in TERMINAL or request.status is Status.UPLOADING:
             return request

@@ -23,9 +23,10 @@ class Server(WebServer):
             settings.frontend.bind_to,
             settings.frontend.port,
             settings.logging,
+            (settings.frontend.management, "frontend.management"),
             settings.frontend.workers,
         )
 
     def load(self) -> Any:
-        application = Application(self._configuration, self._data)
+        application = Application(self._configuration, self._data, self.listener)
         return Proxied(application) if self._configuration.settings.frontend.proxy_support else application

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
+import signal
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -19,15 +22,20 @@ from polytope_server.config.secrets import are_shared
 from polytope_server.datasource import factory
 from polytope_server.deployment_key import DeploymentKeys
 from polytope_server.frontend.limits import DoorLimits
+from polytope_server.frontend.metrics import FrontendMetrics
 from polytope_server.frontend.support import Support
 from polytope_server.frontend.waiters import Waiters
 from polytope_server.identity import Identity
 from polytope_server.language import CoercionRules, SourceRules
+from polytope_server.management.health import Check, Health
 from polytope_server.notices import Notices, Topic
 from polytope_server.process import Part, opened
 from polytope_server.request_store import RequestStore
+from polytope_server.schema_version import IncompatibleSchemaError
 from polytope_server.sealing import REQUESTS, Seals
 from polytope_server.staging import Staging
+
+logger = logging.getLogger(__name__)
 
 #: A frontend that starts waits so long for its back-ends; then it answers calls without those that lack.
 _OPEN_TIME = 5.0
@@ -79,6 +87,14 @@ class Services:
         self.identity: Identity | None = accounts.identity(settings, data)
         self.api_keys: APIKeys | None = accounts.api_keys(settings, data)
         self.waiters = Waiters()
+        self.metrics = FrontendMetrics(configuration.collections)
+        self.health = Health(
+            {
+                "request_store": Check(self.store.check),
+                "staging": Check(self.staging.check),
+                "caching": Check(self.cache.check, needed=False),
+            }
+        )
         self._stack = AsyncExitStack()
         self._stop = asyncio.Event()
         self._opening: asyncio.Task[None] | None = None
@@ -94,9 +110,11 @@ class Services:
         they can.
         """
         self._opening = asyncio.create_task(self._open())
+        self._opening.add_done_callback(_end_if_refused)
         await asyncio.wait([self._opening], timeout=_OPEN_TIME)
         if self._opening.done():
             self._opening.result()
+        self.health.started = True
 
     async def _open(self) -> None:
         # All at once: one that cannot be reached must not keep the others waiting.
@@ -114,3 +132,11 @@ class Services:
         if self._opening is not None:
             await asyncio.gather(self._opening, return_exceptions=True)
         await self._stack.aclose()
+
+
+def _end_if_refused(opening: asyncio.Task[None]) -> None:
+    """End this process if it must not work on a store, also if it learns that late: it has begun to serve."""
+    error = None if opening.cancelled() else opening.exception()
+    if isinstance(error, IncompatibleSchemaError):
+        logger.critical("%s", error)
+        os.kill(os.getpid(), signal.SIGTERM)

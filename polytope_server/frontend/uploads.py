@@ -80,9 +80,11 @@ class UploadResource:
             refuse(falcon.HTTP_413, f"The upload is larger than {limit} bytes")
         name = new_object_name(request.id, _TYPE)
         try:
-            return await self._services.staging.create(name, _body(req, limit), _TYPE, md5)
+            staged = await self._services.staging.create(name, _body(req, limit), _TYPE, md5)
         except ChecksumError:
             refuse(falcon.HTTP_400, "Uploaded data checksum does not agree with header X-Checksum")
+        self._services.metrics.uploaded.inc(staged.size)
+        return staged
 
     async def _attach(self, request: Request, staged: StagedObject) -> Request:
         """Give the data to the request, whose state may have changed while they came in."""

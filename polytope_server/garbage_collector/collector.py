@@ -6,13 +6,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Collection
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
 from polytope_server.config import Configuration, create_backend
+from polytope_server.garbage_collector.metrics import CollectorMetrics
+from polytope_server.management.health import Check, Health
 from polytope_server.metric_store import MetricStore
-from polytope_server.process import opened
+from polytope_server.process import opened, serve_until
 from polytope_server.request import TERMINAL, Request, Status
 from polytope_server.request_store import RequestStore
 from polytope_server.staging import StagedObject, Staging, request_of
@@ -31,25 +32,42 @@ class GarbageCollector:
         self._write_time = settings.worker.timeout
         self._store: RequestStore = create_backend("request_store", settings.request_store, data)
         self._staging: Staging = create_backend("staging", settings.staging, data)
-        self._metrics: MetricStore = create_backend("metric_store", settings.metric_store, data)
+        self._metric_store: MetricStore = create_backend("metric_store", settings.metric_store, data)
+        self.metrics = CollectorMetrics()
+        self.health = Health(
+            {
+                "request_store": Check(self._store.check),
+                "staging": Check(self._staging.check),
+                "metric_store": Check(self._metric_store.check),
+            }
+        )
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Collect until `stop` is set."""
-        parts = (self._store, self._staging, self._metrics)
-        async with opened(parts, stop):
-            while not stop.is_set():
-                await self.collect()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._settings.interval):
-                        await stop.wait()
+        parts = (self._store, self._staging, self._metric_store)
+        async with opened(parts, stop) as ready:
+            if not ready:
+                return
+            self.health.started = True
+            # A pass may be broken off anywhere: what is left to do the next one finds.
+            await serve_until(stop.wait(), asyncio.create_task(self._work()))
+
+    async def _work(self) -> None:
+        while True:
+            await self.collect()
+            await asyncio.sleep(self._settings.interval)
 
     async def collect(self) -> None:
         """One pass; a step that fails is logged, the others are done, and the next pass tries again."""
+        well = True
         for step in (self._remove_old, self._remove_unfinished, self._remove_metrics, self._clean_staging):
             try:
                 await step()
             except Exception:
                 logger.exception("%s failed; it is repeated in the next pass", step.__name__)
+                well = False
+        if well:
+            self.metrics.succeeded.set_to_current_time()
 
     async def _remove_old(self) -> None:
         now = time.time()
@@ -64,16 +82,24 @@ class GarbageCollector:
     async def _remove(self, request: Request) -> None:
         # The request goes first: should this process end in between, its objects are orphans.
         if await self._store.remove(request.id, statuses={request.status}) is not None:
-            await self._staging.delete_request(request.id)
+            self.metrics.requests.inc()
+            await self._delete_all(request.id, request.content_length or 0)
+
+    async def _delete_all(self, request_id: str, size: int) -> None:
+        """Remove all objects of a request, which have `size` bytes as far as that is known."""
+        if count := await self._staging.delete_request(request_id):
+            self.metrics.removed(count, size)
 
     async def _remove_unfinished(self) -> None:
-        await self._staging.abandoned(time.time() - self._write_time)
+        self.metrics.unfinished.inc(await self._staging.abandoned(time.time() - self._write_time))
 
     async def _remove_metrics(self) -> None:
-        await self._metrics.remove_old(time.time() - self._settings.metric_age)
+        await self._metric_store.remove_old(time.time() - self._settings.metric_age)
 
     async def _clean_staging(self) -> None:
         objects = [found async for found in self._staging.list()]
+        self.metrics.objects_found.set(len(objects))
+        self.metrics.bytes_found.set(sum(found.size for found in objects))
         by_request: dict[str, list[StagedObject]] = {}
         for found in objects:
             by_request.setdefault(request_of(found.name), []).append(found)
@@ -85,7 +111,7 @@ class GarbageCollector:
                 if request_id in existing:
                     kept[request_id] = await self._without_leftovers(request_id, owned)
                 else:
-                    await self._staging.delete_request(request_id)
+                    await self._delete_all(request_id, sum(found.size for found in owned))
         await self._shrink(kept)
 
     async def _without_leftovers(self, request_id: str, owned: list[StagedObject]) -> list[StagedObject]:
@@ -96,8 +122,8 @@ class GarbageCollector:
         if request is None or request.status not in TERMINAL:
             return owned
         for found in owned:
-            if not request.url.endswith(found.name):
-                await self._staging.delete(found.name)
+            if not request.url.endswith(found.name) and await self._staging.delete(found.name):
+                self.metrics.removed(1, found.size)
         return [found for found in owned if request.url.endswith(found.name)]
 
     async def _shrink(self, kept: dict[str, list[StagedObject]]) -> None:
@@ -111,5 +137,7 @@ class GarbageCollector:
                 return
             removed = await self._store.remove(request_id, statuses={Status.PROCESSED, Status.FAILED})
             if removed is not None:
-                await self._staging.delete_request(request_id)
-                total -= sum(found.size for found in kept[request_id])
+                size = sum(found.size for found in kept[request_id])
+                self.metrics.requests.inc()
+                await self._delete_all(request_id, size)
+                total -= size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -31,6 +32,10 @@ class MetricStore(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Let go of all resources; pending writes are finished first."""
+
+    async def check(self) -> None:
+        """Return if the store answers; raises an exception if it does not."""
+        await self.find(since=math.inf)
 
     @abstractmethod
     async def add(self, *metrics: RequestStatusChange) -> None:

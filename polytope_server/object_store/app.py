@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,11 @@ import falcon.asgi
 
 from polytope_server import log
 from polytope_server.asgi import ClientGoneError, Event, Scope, Shell, fail, pass_on
+from polytope_server.management.health import Check, Health
+from polytope_server.management.metrics import Metrics
+from polytope_server.management.server import Management
 from polytope_server.object_store.calls import Gate
+from polytope_server.object_store.metrics import StoreMetrics
 from polytope_server.object_store.resources import (
     HealthResource,
     ListResource,
@@ -20,6 +26,7 @@ from polytope_server.object_store.resources import (
     UnfinishedResource,
 )
 from polytope_server.object_store.store import Store
+from polytope_server.process import before_stop
 from polytope_server.staging.local import StagingFullError
 from polytope_server.staging.polytope import PolytopeStagingSettings
 from polytope_server.staging.polytope_http import MARK
@@ -46,29 +53,41 @@ _DEFAULTS = {404: "There is nothing at this address", 405: "The method is not al
 class Middleware:
     """Opens and closes the folder; gives each call a name in the log."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, metrics: Metrics, listener: socket.socket | None) -> None:
         self._store = store
+        self._stop = asyncio.Event()
+        self._health = Health({"folder": Check(store.staging.check)})
+        self._management = Management(listener, self._health, metrics, self._stop.is_set)
 
     async def process_startup(self, scope: Scope, event: Event) -> None:
+        await self._management.open()
         await self._store.open()
+        before_stop(self._stop.set)
+        self._health.started = True
         logger.info("the object store is ready")
 
     async def process_shutdown(self, scope: Scope, event: Event) -> None:
         await self._store.close()
+        await self._management.close()
 
     async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         log.request_id.set(log.call_id())
 
 
-def make_application(settings: PolytopeStagingSettings, data: Path) -> Shell:
-    """The application; `data` is the data folder. Its `lifespan` opens and closes the folder of objects."""
-    store, gate = Store(settings, data), Gate(settings.token)
-    app: falcon.asgi.App[Any, Any] = falcon.asgi.App(middleware=[Middleware(store)])
+def make_application(
+    settings: PolytopeStagingSettings, data: Path, listener: socket.socket | None = None
+) -> Shell:
+    """The application; `data` is the data folder. Its `lifespan` opens and closes the folder of objects.
+
+    `listener` is the socket for management, if there is to be any.
+    """
+    store, gate, metrics = Store(settings, data), Gate(settings.token), StoreMetrics()
+    app: falcon.asgi.App[Any, Any] = falcon.asgi.App(middleware=[Middleware(store, metrics, listener)])
     app.add_route("/", ListResource(store, gate))
     app.add_route("/health", HealthResource())
     app.add_route("/unfinished", UnfinishedResource(store, gate))
     app.add_route("/{request_id}/", RequestResource(store, gate))
-    app.add_route("/{request_id}/{name}", ObjectResource(store, gate))
+    app.add_route("/{request_id}/{name}", ObjectResource(store, gate, metrics))
     for kind, handler in _HANDLERS.items():
         app.add_error_handler(kind, handler)
     return Shell(app, _HEADERS, _PREFLIGHT)

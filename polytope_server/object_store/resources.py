@@ -13,6 +13,7 @@ import falcon.asgi
 from polytope_server.asgi import StalledError, body, refuse
 from polytope_server.delivery import deliver
 from polytope_server.object_store.calls import Gate, age, checksum, media_type
+from polytope_server.object_store.metrics import StoreMetrics
 from polytope_server.object_store.store import Store, WriteEndedError
 from polytope_server.staging import ChecksumError, ObjectNotFoundError, StagedObject
 from polytope_server.staging.local_files import ObjectExistsError
@@ -29,8 +30,8 @@ _NO_OBJECT = "There is no such object"
 class ObjectResource:
     """`/<request id>/<token>.<extension>`: whoever knows the unguessable name may read, others not."""
 
-    def __init__(self, store: Store, gate: Gate) -> None:
-        self._store, self._gate = store, gate
+    def __init__(self, store: Store, gate: Gate, metrics: StoreMetrics) -> None:
+        self._store, self._gate, self._metrics = store, gate, metrics
 
     async def on_get(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, request_id: str, name: str
@@ -72,7 +73,7 @@ class ObjectResource:
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str, head: bool
     ) -> None:
         try:
-            found = await deliver(self._store.staging, name, req, resp, head)
+            found = await deliver(self._store.staging, name, req, resp, head, self._metrics.sent.inc)
         except ObjectNotFoundError:
             refuse(falcon.HTTP_404, _NO_OBJECT)
         self._store.sums.want(found)
@@ -83,7 +84,7 @@ class ObjectResource:
     async def _create(self, req: falcon.asgi.Request, name: str) -> StagedObject:
         announced, md5, kind = req.content_length or 0, checksum(req), media_type(req)
         try:
-            return await self._store.create(name, body(req, _CHUNK_TIME), kind, announced, md5)
+            made = await self._store.create(name, body(req, _CHUNK_TIME), kind, announced, md5)
         except StalledError as error:
             refuse(falcon.HTTP_408, str(error))
         except ObjectExistsError:
@@ -96,6 +97,8 @@ class ObjectResource:
             refuse(falcon.HTTP_422, f"Nothing is stored: {error}")
         except WriteEndedError:
             refuse(falcon.HTTP_409, "The object was deleted while it was written")
+        self._metrics.received.inc(made.size)
+        return made
 
 
 class RequestResource:

@@ -29,10 +29,16 @@ class Server(WebServer):
         assert isinstance(settings, PolytopeStagingSettings)  # noqa: S101 -- tells the type
         self._settings = settings
         self._data = data
-        super().__init__("object-store", settings.listen_on, settings.port, configuration.settings.logging)
+        super().__init__(
+            "object-store",
+            settings.listen_on,
+            settings.port,
+            configuration.settings.logging,
+            (settings.management, "staging.polytope.management"),
+        )
 
     def load(self) -> Any:
-        return make_application(self._settings, self._data)
+        return make_application(self._settings, self._data, self.listener)
 
     def on_fork(self, arbiter: Any, worker: Any) -> None:
         super().on_fork(arbiter, worker)

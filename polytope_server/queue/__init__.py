@@ -15,6 +15,8 @@ __all__ = ["DEFAULT_QUEUE", "Delivery", "Message", "Queue", "QueueUnavailableErr
 class QueueUnavailableError(UnavailableError):
     """The queue cannot be reached at the moment; the caller may try again."""
 
+    role = "queue"
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -70,6 +72,10 @@ class Queue(ABC):
 
         Raises :class:`QueueUnavailableError`.
         """
+
+    async def check(self) -> None:
+        """Return if the queue can be used by the side that is open. Raises :class:`QueueUnavailableError`."""
+        await self.count()
 
     @abstractmethod
     async def close(self) -> None:

@@ -18,6 +18,8 @@ class DuplicateRequestError(ValueError):
 class StoreUnavailableError(UnavailableError):
     """The store cannot be reached at the moment; the caller may try again."""
 
+    role = "request_store"
+
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
@@ -33,6 +35,22 @@ class Sketch:
     not_before: float
     timestamp: float
     datasource: str = ""
+
+
+class States(dict[str, Status]):
+    """The states of requests by their names, as a store reads them.
+
+    A state that this version does not know makes the request unavailable here: a later version has stored it,
+    and may serve it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__({str(status): status for status in Status})
+
+    def __missing__(self, name: str) -> Status:
+        raise StoreUnavailableError(
+            f"a request is in the state {name!r}, of a later version of this server: upgrade this process"
+        )
 
 
 def without_secrets(to: Status, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,6 +72,10 @@ class RequestStore(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Let go of all resources; pending writes are finished first."""
+
+    async def check(self) -> None:
+        """Return if the store answers."""
+        await self.get("")
 
     @abstractmethod
     async def add(self, request: Request) -> None:

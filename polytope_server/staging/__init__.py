@@ -5,15 +5,20 @@ from __future__ import annotations
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 from polytope_server.unavailable import UnavailableError
 
 EXTENSIONS = {"application/x-grib": "grib", "application/prs.coverage+json": "covjson"}
+#: A name that an object could have, and none has.
+_NO_OBJECT = f"none/{'0' * 32}.bin"
 
 
 class StagingUnavailableError(UnavailableError):
     """The staging cannot be reached, or is full; the caller may try again."""
+
+    role = "staging"
 
 
 class ObjectNotFoundError(KeyError):
@@ -29,14 +34,15 @@ class StagedObject:
     """What staging knows of an object. Size in bytes, modification time in seconds since the epoch.
 
     `md5` is empty where the sum is not known, or not yet. `etag` stands for these very bytes, and is empty
-    where nothing better than size and time does.
+    where nothing better than size and time does. Of an object that was just made `modified` may be off by
+    seconds, and distinguishes no two of these.
     """
 
     name: str
     size: int
     content_type: str
     md5: str
-    modified: float
+    modified: float = field(compare=False)
     etag: str = ""
 
 
@@ -60,6 +66,11 @@ class Staging(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Let go of all resources."""
+
+    async def check(self) -> None:
+        """Return if objects can be read. Raises :class:`StagingUnavailableError`."""
+        with suppress(ObjectNotFoundError):
+            await self.stat(_NO_OBJECT)
 
     @abstractmethod
     async def create(

@@ -72,6 +72,9 @@ class LocalStaging(Staging):
         if self._threads is None:
             self._threads = ThreadPoolExecutor(16, thread_name_prefix="staging")
 
+    async def check(self) -> None:
+        await self._run(self._objects.stat)
+
     async def close(self) -> None:
         if self._threads is not None:
             self._threads.shutdown()

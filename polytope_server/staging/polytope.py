@@ -11,6 +11,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from yarl import URL
 
+from polytope_server.config.management_settings import ManagementSettings
+from polytope_server.config.section import part
 from polytope_server.config.values import Port, Size
 from polytope_server.staging import ObjectNotFoundError, StagedObject, Staging
 from polytope_server.staging.names import is_object_name, is_request_id
@@ -61,6 +63,9 @@ class PolytopeStagingSettings(BaseModel):
     )
     quota: Size | None = Field(
         None, gt=0, description="Largest sum of all objects; by default what the disk has room for."
+    )
+    management: ManagementSettings = part(
+        ManagementSettings, "Liveness, readiness and metrics of the object store."
     )
 
     @field_validator("token")

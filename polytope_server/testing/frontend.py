@@ -14,6 +14,7 @@ import yaml
 from polytope_server.config import load
 from polytope_server.frontend.app import make_falcon
 from polytope_server.frontend.services import Services
+from polytope_server.management.server import Management
 from polytope_server.testing.server import CONFIG, basic
 
 
@@ -36,7 +37,8 @@ class Frontend:
 
     def __init__(self, services: Services) -> None:
         self.services = services
-        self._app = make_falcon(services)
+        management = Management(None, services.health, services.metrics, lambda: False)
+        self._app = make_falcon(services, management)
 
     async def call(
         self,

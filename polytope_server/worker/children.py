@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from typing import Any
 
-from polytope_server.datasource import DataSourceError, TemporaryError
+from polytope_server.config import Configuration
+from polytope_server.datasource import DataSourceError, TemporaryError, factory
 from polytope_server.worker.frames import HEADER, Frame, header
 
 logger = logging.getLogger(__name__)
@@ -182,6 +183,12 @@ class Children:
             ready()
             return
 
+    def slots(self, busy: int) -> dict[str, int]:
+        """How many requests can run, by state, while `busy` of them do."""
+        free = sum(child.usable for child in self._all) if not self._retired else 0
+        free = max(0, min(free, self._count - busy))
+        return {"busy": busy, "free": free, "starting": max(0, self._count - busy - free)}
+
     async def take(self) -> Child:
         """A free child; waits for one."""
         while True:
@@ -214,3 +221,22 @@ class Children:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         await asyncio.gather(*(child.end() for child in self._all))
+
+
+def child_config(configuration: Configuration) -> dict[str, Any]:
+    """What the child processes are told: the data sources with their own keys, and how to log."""
+    sources = [
+        {
+            "collection": collection.name,
+            "name": source.name,
+            "type": source.type,
+            "settings": factory.settings_of(source).model_dump(mode="json"),
+        }
+        for collection in configuration.collections.values()
+        for source in collection.datasources
+    ]
+    return {
+        "sources": sources,
+        "logging": configuration.settings.logging.model_dump(mode="json"),
+        "secrets": sorted(configuration.secrets),
+    }

@@ -18,6 +18,7 @@ from polytope_server.config import Configuration, create_backend
 from polytope_server.datasource import DataSourceError, TemporaryError, factory
 from polytope_server.deployment_key import DeploymentKeys
 from polytope_server.inputs import STAGED, open_input
+from polytope_server.management.health import Check, Health
 from polytope_server.metric_store import MetricStore
 from polytope_server.notices import Notice, Notices, Topic
 from polytope_server.process import opened, serve_until
@@ -33,12 +34,15 @@ from polytope_server.staging import (
     StagingUnavailableError,
     new_object_name,
 )
-from polytope_server.worker.children import Child, Children
+from polytope_server.worker.children import Child, Children, child_config
+from polytope_server.worker.metrics import WorkerMetrics
 from polytope_server.worker.outcome import Outcomes
 
 logger = logging.getLogger(__name__)
 
 _PAUSE = 0.2
+#: A claim is told after so many seconds, unless the request has ended by then, which tells more.
+_NEWS = 0.05
 #: To give a request back may take so many seconds.
 _LAST_WORDS = 5.0
 
@@ -56,27 +60,41 @@ class Worker:
         self._queue: Queue = create_backend("queue", settings.queue, data)
         self._notices: Notices = create_backend("notices", settings.notices, data)
         self._staging: Staging = create_backend("staging", settings.staging, data)
-        self._metrics: MetricStore = create_backend("metric_store", settings.metric_store, data)
+        self._metric_store: MetricStore = create_backend("metric_store", settings.metric_store, data)
         sources = [source for found in self._collections.values() for source in found.datasources]
         self._seals: Seals | None = None
         if any(map(factory.user_attributes, sources)):
             self._seals = Seals(DeploymentKeys(settings.secrets, data), REQUESTS)
-        self._children = Children(settings.worker.concurrency, _child_config(configuration))
+        self._children = Children(settings.worker.concurrency, child_config(configuration))
         self._running: dict[str, tuple[int, asyncio.Task[None]]] = {}
         #: Of those running, the ones whose outcome is on its way into the store, or there already.
         self._ending: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._outcomes = Outcomes(self._store, self._notices, self._metrics, self._spawn)
+        #: Whether it takes messages; it lets go of the queue when it is told to stop.
+        self._consumes = True
+        self.metrics = WorkerMetrics(
+            settings.metrics, self._collections, lambda: self._children.slots(len(self._running))
+        )
+        self.health = Health(
+            {
+                "request_store": Check(self._store.check),
+                "queue": Check(self._check_queue),
+                "staging": Check(self._staging.check),
+                "metric_store": Check(self._metric_store.check, needed=False),
+            }
+        )
+        self._outcomes = Outcomes(self._store, self._notices, self._metric_store, self.metrics, self._spawn)
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then finish, or give back, what is running."""
-        parts = (self._store, self._notices, self._staging, self._metrics)
+        parts = (self._store, self._notices, self._staging, self._metric_store)
         async with opened(parts, stop) as ready:
             if not ready:
                 return
             await self._notices.subscribe({Topic.REMOVED}, self._on_removed)
             await self._queue.open_consumer(self._queues, self._on_delivery)
             self._children.start(ready=lambda: self._queue.grant(1))
+            self.health.started = True
             logger.info("worker %s is ready, for the queues %s", self._name, ", ".join(self._queues))
             # Leases are renewed to the end, for the requests that may still finish.
             await serve_until(self._drain(stop), asyncio.create_task(self._renew_leases()))
@@ -85,6 +103,7 @@ class Worker:
     async def _drain(self, stop: asyncio.Event) -> None:
         """When told to stop, let requests end for `worker.grace` seconds, then give them back."""
         await stop.wait()
+        self._consumes = False
         await self._queue.close()
         self._children.retire()
         if self._tasks:
@@ -92,6 +111,10 @@ class Worker:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _check_queue(self) -> None:
+        if self._consumes:
+            await self._queue.check()
 
     # -- claims and leases -----------------------------------------------------------------------------
 
@@ -119,7 +142,7 @@ class Worker:
         if not claimed:
             self._queue.grant(1)
             return
-        self._notices.publish(Topic.CLAIMED, request_id)
+        asyncio.get_running_loop().call_later(_NEWS, self._tell_claim, request_id, claimed[0].attempt)
         log.request_id.set(request_id)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 -- a coroutine runs in a task
@@ -129,6 +152,11 @@ class Worker:
         finally:
             del self._running[request_id]
             self._ending.discard(request_id)
+
+    def _tell_claim(self, request_id: str, attempt: int) -> None:
+        current = self._running.get(request_id)
+        if current is not None and current[0] == attempt and request_id not in self._ending:
+            self._notices.publish(Topic.CLAIMED, request_id)
 
     def _on_removed(self, notice: Notice) -> None:
         self._abort(notice.request_id)
@@ -154,6 +182,7 @@ class Worker:
                 current = self._running.get(request_id)
                 ended = request_id not in held and request_id not in self._ending
                 if ended and current is not None and current[0] == attempt:
+                    self.metrics.leases_lost.inc()
                     self._abort(request_id)
 
     # -- one attempt -----------------------------------------------------------------------------------
@@ -181,7 +210,9 @@ class Worker:
             to, changes = after_outage(request, self._settings)
             await self._record(request, to, **changes)
         except asyncio.CancelledError as error:
-            if error.args != ("lost",):
+            if error.args == ("lost",):
+                self.metrics.overtaken(request)
+            else:
                 # A store that cannot be reached must not keep this process: the lease ends by itself.
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_LAST_WORDS):
@@ -273,22 +304,3 @@ class Worker:
         """Set the outcome of this attempt, unless the request was lost."""
         self._ending.add(request.id)
         return await self._outcomes.record(request, to, changes)
-
-
-def _child_config(configuration: Configuration) -> dict[str, Any]:
-    """What the child processes are told: the data sources with their own keys, and how to log."""
-    sources = [
-        {
-            "collection": collection.name,
-            "name": source.name,
-            "type": source.type,
-            "settings": factory.settings_of(source).model_dump(mode="json"),
-        }
-        for collection in configuration.collections.values()
-        for source in collection.datasources
-    ]
-    return {
-        "sources": sources,
-        "logging": configuration.settings.logging.model_dump(mode="json"),
-        "secrets": sorted(configuration.secrets),
-    }

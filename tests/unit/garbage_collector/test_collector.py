@@ -32,7 +32,7 @@ class Site:
         configuration = Configuration(Settings.model_validate({"garbage-collector": section}))
         self.collector = GarbageCollector(configuration, data)
         self.store, self.staging = self.collector._store, self.collector._staging
-        self.metrics = self.collector._metrics
+        self.metrics = self.collector._metric_store
 
     async def add(self, status: Status, age: float = 0.0, size: int | None = None, **fields: Any) -> str:
         """A request of that age, with a result of that size; returns its id."""

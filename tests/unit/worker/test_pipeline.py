@@ -99,7 +99,7 @@ async def test_processed_requests_are_counted_for_the_statistics(site: Site) -> 
 
     async def stored() -> None:
         while not rows:
-            rows.extend(await site.worker._metrics.find())
+            rows.extend(await site.worker._metric_store.find())
             await asyncio.sleep(0.005)
 
     await asyncio.wait_for(stored(), 10)
@@ -254,9 +254,9 @@ async def test_a_metric_that_cannot_be_stored_harms_no_request(
     async def fail(*_: Any) -> None:
         raise RuntimeError("no statistics")
 
-    monkeypatch.setattr(site.worker._metrics, "add", fail)
+    monkeypatch.setattr(site.worker._metric_store, "add", fail)
     assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
-    await until(lambda: "a metric could not be stored" in caplog.text)
+    await until(lambda: "metrics could not be stored" in caplog.text)
 
 
 async def test_of_two_brokers_one_leads_and_the_other_takes_over(site: Site) -> None:
