@@ -92,11 +92,12 @@ test-compose: $(STAMP) ## build all images, and test the server as compose.yaml 
 lock: $(STAMP) ## write the lock files of the images anew (UPGRADE=1: with the newest versions)
 	$(BIN)/python requirements/lock.py $(if $(UPGRADE),--upgrade)
 
-docs: $(STAMP) ## write the pages that are generated: configuration, migration
+docs: $(STAMP) ## write the pages that are generated: configuration, migration, values of the chart
 	$(BIN)/python -m polytope_server.config.reference > docs/configuration.md.new
 	@mv docs/configuration.md.new docs/configuration.md
 	$(BIN)/python -m polytope_server.config.migration.page > docs/migration.md.new
 	@mv docs/migration.md.new docs/migration.md
+	$(BIN)/python polytope-deployment/charts/values_table.py
 
 clean: ## remove the virtual environment, caches and build output (not DATA)
 	rm -rf $(VENV) build dist htmlcov *.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,6 +1,6 @@
 """Writes the table of values into the chart's README.md, from the comments in its values.yaml.
 
-    python polytope-deployment/charts/values_table.py
+python polytope-deployment/charts/values_table.py
 """
 
 from __future__ import annotations

@@ -95,15 +95,11 @@ def test_prometheus_reads_every_process(render: Any) -> None:
     }  # fmt: skip
     wanted = monitor["spec"]["selector"]["matchLabels"]
     (service,) = [
-        each
-        for each in rendered.of_kind("Service")
-        if wanted.items() <= each["metadata"]["labels"].items()
+        each for each in rendered.of_kind("Service") if wanted.items() <= each["metadata"]["labels"].items()
     ]
     selector = service["spec"]["selector"]
     read = {
-        name
-        for name, pod in rendered.pods().items()
-        if selector.items() <= pod["metadata"]["labels"].items()
+        name for name, pod in rendered.pods().items() if selector.items() <= pod["metadata"]["labels"].items()
     }
     assert read == {each["metadata"]["name"] for each in rendered.workloads()}
 
@@ -112,9 +108,7 @@ class Network:
     """What the policies of a rendered chart let through, as far as pods of the release go."""
 
     def __init__(self, rendered: Any) -> None:
-        self._pods = {
-            name.removeprefix("test-polytope-"): pod for name, pod in rendered.pods().items()
-        }
+        self._pods = {name.removeprefix("test-polytope-"): pod for name, pod in rendered.pods().items()}
         self._policies = [each["spec"] for each in rendered.of_kind("NetworkPolicy")]
 
     def allows(self, source: str, target: str, port: str) -> bool:
@@ -210,14 +204,21 @@ def test_the_frontend_is_open_to_those_who_are_named(render: Any) -> None:
 
 
 def test_servers_outside_can_be_named(render: Any) -> None:
-    policies = {each["metadata"]["name"]: each["spec"] for each in render("everything").of_kind("NetworkPolicy")}
+    policies = {
+        each["metadata"]["name"]: each["spec"] for each in render("everything").of_kind("NetworkPolicy")
+    }
     rules = policies["test-weather-broker"]["egress"]
-    assert {"ports": [{"port": 5433, "protocol": "TCP"}], "to": [{"ipBlock": {"cidr": "192.0.2.5/32"}}]} in rules
+    assert {
+        "ports": [{"port": 5433, "protocol": "TCP"}],
+        "to": [{"ipBlock": {"cidr": "192.0.2.5/32"}}],
+    } in rules
     assert {"ports": [{"port": 5672, "protocol": "TCP"}]} in rules
 
 
 def test_a_pool_reaches_its_data_sources(render: Any) -> None:
-    policies = {each["metadata"]["name"]: each["spec"] for each in render("everything").of_kind("NetworkPolicy")}
+    policies = {
+        each["metadata"]["name"]: each["spec"] for each in render("everything").of_kind("NetworkPolicy")
+    }
     tape = {"to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "tape"}}}]}
     assert tape in policies["test-weather-worker-archive"]["egress"]
     assert tape not in policies["test-weather-worker-general"]["egress"]

@@ -16,8 +16,23 @@ VALUES = (CHARTS / "polytope" / "values.yaml").read_text()
 README = (CHARTS / "polytope" / "README.md").read_text()
 #: Described once for all processes.
 SHARED = {
-    *("podDisruptionBudget", "resources", "podAnnotations", "podLabels", "nodeSelector", "tolerations", "affinity"),
-    *("priorityClassName", "topologySpreadConstraints", "extraEnv", "extraVolumes", "extraVolumeMounts", "egress"),
+    *(
+        "podDisruptionBudget",
+        "resources",
+        "podAnnotations",
+        "podLabels",
+        "nodeSelector",
+        "tolerations",
+        "affinity",
+    ),
+    *(
+        "priorityClassName",
+        "topologySpreadConstraints",
+        "extraEnv",
+        "extraVolumes",
+        "extraVolumeMounts",
+        "egress",
+    ),
 }
 
 

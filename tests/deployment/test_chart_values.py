@@ -103,7 +103,7 @@ def test_templates_use_no_key_that_the_values_do_not_have() -> None:
             found = found[key]
 
 
-#: A set of values in which each key has an effect, and another value for those that cannot be made up by type.
+#: Other values, by path or last key, where they cannot be made up by type.
 ANOTHER: dict[str, Any] = {
     "image.pullPolicy": "Never",
     "backends.store": "postgresql",
