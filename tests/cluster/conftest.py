@@ -33,9 +33,8 @@ def tag(registry: str) -> str:
         return given
     tag = f"test-{int(time.time())}"
     names = ("common", "worker", "mongodb", "rabbitmq", "redis", "s3")
-    run(
-        "env", f"REGISTRY={registry}", f"TAG={tag}", str(ROOT / "polytope-deployment" / "build-images"), *names
-    )
+    build = str(ROOT / "polytope-deployment" / "build-images")
+    run("env", f"REGISTRY={registry}", f"TAG={tag}", build, *names)
     for name in names[:2] + tuple(f"trial-{name}" for name in names[2:]):
         run("docker", "push", "--quiet", f"{registry}/polytope-{name}:{tag}")
     return tag
