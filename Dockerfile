@@ -9,7 +9,7 @@
 # Arguments, all of them optional:
 #
 #   BASE_IMAGE      any image with Debian's or Docker's Python, 3.11 or later, with pip and venv
-#   PIP_INDEX_URL   a mirror of the Python index, for sites without a way to pypi.org
+#   PIP_INDEX_URL   a mirror of the Python index, for sites without a way to the public one
 #   WORKER_STACK    worker (FDB), or worker-features (FDB and feature extraction)
 #   VERSION, REVISION, SOURCE   labels
 #

@@ -19,7 +19,7 @@ export BASE_IMAGE REGISTRY TAG WORKER_STACK PIP_INDEX_URL PIP_CONFIG CA_FILE ENG
 
 .DEFAULT_GOAL := help
 .PHONY: help install services demo run test test-unit test-faults coverage lint format bench \
-        image images-trial test-compose lock docs clean
+        image images-trial test-compose test-cluster lock docs clean
 
 help: ## list the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,6 +59,9 @@ test-faults: services ## run the tests that kill processes and servers, with mor
 	POLYTOPE_FAULTS=full $(BIN)/python -m pytest tests/integration/test_faults.py tests/integration/test_outages.py \
 	  $(PYTEST_ARGS)
 
+test-cluster: $(STAMP) ## install the chart on a real cluster and disturb it: KUBECONFIG's, or one made here
+	tests/cluster/run.sh $(PYTEST_ARGS)
+
 coverage: test ## run all tests, and show line by line what they reach (htmlcov/)
 	$(BIN)/python -m coverage html --quiet
 	@echo "open htmlcov/index.html"
@@ -89,9 +92,12 @@ test-compose: $(STAMP) ## build all images, and test the server as compose.yaml 
 lock: $(STAMP) ## write the lock files of the images anew (UPGRADE=1: with the newest versions)
 	$(BIN)/python requirements/lock.py $(if $(UPGRADE),--upgrade)
 
-docs: $(STAMP) ## write the reference of the configuration anew
+docs: $(STAMP) ## write the pages that are generated: configuration, migration, values of the chart
 	$(BIN)/python -m polytope_server.config.reference > docs/configuration.md.new
 	@mv docs/configuration.md.new docs/configuration.md
+	$(BIN)/python -m polytope_server.config.migration.page > docs/migration.md.new
+	@mv docs/migration.md.new docs/migration.md
+	$(BIN)/python polytope-deployment/charts/values_table.py
 
 clean: ## remove the virtual environment, caches and build output (not DATA)
 	rm -rf $(VENV) build dist htmlcov *.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis

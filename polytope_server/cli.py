@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import socket
 import sys
@@ -12,14 +13,18 @@ from typing import TYPE_CHECKING
 
 from polytope_server import __version__, builtin, data_folder, log, process
 from polytope_server.administration.keys import add_parser as add_keys_parser
+from polytope_server.administration.stores import add_parser as add_store_parser
 from polytope_server.administration.users import add_parser as add_users_parser
 from polytope_server.config import Configuration, ConfigurationError, load
 from polytope_server.config.commands import add_parser as add_config_parser
 from polytope_server.config.loading import SYSTEM_FILE
 from polytope_server.management import healthcheck
-from polytope_server.management.address import listen
+from polytope_server.management.address import address, listen
 from polytope_server.options import add_data, add_files
 from polytope_server.redaction import redactor
+from polytope_server.schema_version import IncompatibleSchemaError
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from polytope_server.management.work import Work
@@ -58,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     text = "ask the management port of this machine whether the process lives"
     check = subparsers.add_parser("healthcheck", help=text, description=f"{text}, for images of containers")
     check.set_defaults(run=lambda _: healthcheck.check())
-    for add in (add_config_parser, add_users_parser, add_keys_parser):
+    for add in (add_config_parser, add_users_parser, add_keys_parser, add_store_parser):
         add(subparsers)
     return parser
 
@@ -81,7 +86,11 @@ def _run(options: argparse.Namespace) -> int:
     log.configure(configuration.settings.logging, options.process)
     if options.process == "standalone":
         return _standalone(options.files, configuration, data)
-    _serve(options.process, configuration, data)
+    try:
+        _serve(options.process, configuration, data)
+    except IncompatibleSchemaError as error:
+        logger.critical("%s", error)
+        return process.INCOMPATIBLE
     return 0
 
 
@@ -90,7 +99,8 @@ def _serve(name: str, configuration: Configuration, data: Path) -> None:
     if name == "frontend":
         from polytope_server.management.shared import counting_together
 
-        with counting_together(configuration.settings.frontend.workers):
+        settings = configuration.settings.frontend
+        with counting_together(settings.workers if address(settings.management) else 1):
             from polytope_server.frontend.server import Server
 
             Server(configuration, data).run()
@@ -135,10 +145,10 @@ def _standalone(files: list[Path], configuration: Configuration, data: Path) -> 
     try:
         _check_free(settings.frontend.bind_to, settings.frontend.port)
         process.run(supervisor.serve)
+        return 1 if supervisor.refused else 0
     except (FolderInUseError, _PortInUseError) as error:
         print(error, file=sys.stderr)
         return 1
-    return 0
 
 
 class _PortInUseError(RuntimeError):

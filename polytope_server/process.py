@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 _PR_SET_PDEATHSIG = 1
+#: Exit status of a process that must not work on a store: to start it again is of no use.
+INCOMPATIBLE = os.EX_CONFIG
 
 
 def die_with_parent(parent: int) -> None:

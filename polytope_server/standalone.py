@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from polytope_server import process
 from polytope_server.config import Settings
 from polytope_server.management import VARIABLE
 
@@ -44,9 +45,11 @@ class Supervisor:
         self._grace = settings.worker.grace + _STOP_MARGIN
         self._processes = (OBJECT_STORE, *PROCESSES) if _has_object_store(settings) else PROCESSES
         self._children: dict[str, asyncio.subprocess.Process] = {}
+        #: Whether a process has said that it must not work on a store.
+        self.refused = False
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """Run everything until `stop` is set. Raises :class:`FolderInUseError`."""
+        """Run everything until `stop` is set, or a process refuses. Raises :class:`FolderInUseError`."""
         with _locked(self._data):
             keepers = [asyncio.create_task(self._keep(name, stop)) for name in self._processes]
             await stop.wait()
@@ -66,6 +69,9 @@ class Supervisor:
                 if stop.is_set():  # it came too late for the others' signal
                     child.terminate()
                 status = await child.wait()
+                if status == process.INCOMPATIBLE:
+                    self.refused = True
+                    stop.set()
                 if stop.is_set():
                     return
                 logger.error("the %s ended with status %d; starting it again", name, status)

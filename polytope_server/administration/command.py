@@ -17,6 +17,7 @@ from polytope_server.config import Settings, load
 from polytope_server.identity import InvalidUserError, UnknownUserError, UserExistsError
 from polytope_server.options import add_data, add_files
 from polytope_server.process import Part
+from polytope_server.schema_version import IncompatibleSchemaError
 from polytope_server.unavailable import UnavailableError
 
 #: Exit statuses; argparse ends a wrong command line with 2.
@@ -38,6 +39,7 @@ _REFUSALS = (
     RealmNotAllowedError,
     UnknownUserError,
     UserExistsError,
+    IncompatibleSchemaError,
 )
 
 

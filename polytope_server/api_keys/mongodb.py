@@ -18,16 +18,16 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from polytope_server.api_keys.stored import MOST_KEYS, StoredAPIKeys, StoredAPIKeysSettings, StoredKey
 from polytope_server.authentication.credentials import CredentialCollection, CredentialSettings
-from polytope_server.mongodb import Document, create_indexes
+from polytope_server.mongodb import Document
+from polytope_server.mongodb_schema import MongoDBSchema, prepare
 from polytope_server.user import User
 
 #: The latter tells apart keys that were made in the same moment.
 _OLDEST_FIRST = [("created", ASCENDING), ("sequence", ASCENDING)]
 _NEWEST_FIRST = [("created", DESCENDING), ("sequence", DESCENDING)]
-_INDEXES = [
-    IndexModel([("realm", ASCENDING), ("username", ASCENDING), *_OLDEST_FIRST]),
-    IndexModel("expires"),
-]
+_SCHEMA = MongoDBSchema(
+    1, (IndexModel([("realm", ASCENDING), ("username", ASCENDING), *_OLDEST_FIRST]), IndexModel("expires"))
+)
 
 
 class MongoDBAPIKeysSettings(StoredAPIKeysSettings, CredentialSettings):
@@ -49,11 +49,11 @@ class MongoDBAPIKeys(StoredAPIKeys):
         self._keys = CredentialCollection(settings, settings.collection)
 
     async def open(self) -> None:
-        await self._keys.open(self._create_indexes)
+        await self._keys.open(self._prepare)
 
-    async def _create_indexes(self) -> None:
+    async def _prepare(self) -> None:
         with self._keys.use() as keys:
-            await create_indexes(keys, _INDEXES)
+            await prepare(keys, _SCHEMA)
 
     async def close(self) -> None:
         await self._keys.close()

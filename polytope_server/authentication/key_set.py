@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Callable, Collection
@@ -13,6 +14,8 @@ from jwt import PyJWK
 
 from polytope_server.authentication import AuthenticationUnavailableError
 from polytope_server.authentication.outgoing import OutgoingService
+
+logger = logging.getLogger(__name__)
 
 #: Seconds after which the set is read again: for so long a key that was withdrawn still counts.
 _FRESH = 300.0
@@ -151,12 +154,15 @@ def _fits(jwk: dict[str, Any], algorithm: str) -> bool:
 
 
 def _key(jwk: dict[str, Any], algorithm: str) -> _Key | None:
+    kid = jwk["kid"] if isinstance(jwk.get("kid"), str) else None
     try:
         key = PyJWK(jwk, algorithm)
-    except Exception:
+    except Exception as error:
         # Whatever the library has against it: the other keys of the set are not to suffer.
+        logger.warning("a provider's key (kid %r) cannot be used for %s: %s", kid, algorithm, error)
         return None
     if algorithm not in _CURVES and key.key.key_size < _WEAKEST_RSA:
+        size = key.key.key_size
+        logger.warning("a provider's key (kid %r) has %d bits; %d are needed", kid, size, _WEAKEST_RSA)
         return None
-    kid = jwk.get("kid")
-    return _Key(kid if isinstance(kid, str) else None, algorithm, key)
+    return _Key(kid, algorithm, key)

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 _LIVE = (Status.WAITING, Status.QUEUED, Status.PROCESSING)
 _PAUSE = 0.5
+#: Seconds between promotions under load, so that several requests share one. The first is promoted at once.
+_PROMOTION_INTERVAL = 0.02
 #: Leases that have ended are looked for so often at most: one query, and not in the way of each promotion.
 _EXPIRY_INTERVAL = 0.5
 
@@ -53,6 +55,7 @@ class Broker:
         self._lead_until = 0.0
         self._next_sweep = 0.0
         self._next_expiry = 0.0
+        self._next_promotion = 0.0
         self._publishing = False
         self._wake = asyncio.Event()
         self._pausing: set[str] = set()
@@ -129,6 +132,7 @@ class Broker:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.lease / 3):
                     await self._wake.wait()
+            await asyncio.sleep(self._next_promotion - time.monotonic())
             self._wake.clear()
             if self._term is None:
                 continue
@@ -151,6 +155,7 @@ class Broker:
             await self._sweep()
             self._next_sweep = time.monotonic() + self._settings.interval
         if chosen := self._schedule.choose(self._rooms()):
+            self._next_promotion = time.monotonic() + _PROMOTION_INTERVAL
             await self._promote(chosen, term)
         if time.monotonic() >= self._next_expiry:
             await self._expire_leases()

@@ -17,7 +17,7 @@ from polytope_server.caching.remote import RemoteCache, RemoteCacheSettings
 from polytope_server.mongodb import (
     Connection,
     Document,
-    MongoDBSettings,
+    MongoDBHostSettings,
     MongoDBUnavailableError,
     create_indexes,
 )
@@ -30,7 +30,7 @@ _NOT_ENDED = {"$gt": ["$expires", "$$NOW"]}
 _NUMBER = {"$convert": {"input": "$value", "to": "long", "onError": None, "onNull": None}}
 
 
-class MongoDBCacheSettings(RemoteCacheSettings, MongoDBSettings):
+class MongoDBCacheSettings(RemoteCacheSettings, MongoDBHostSettings):
     """Keys of the cache `mongodb`."""
 
     database: str = Field("cache", min_length=1, description="Name of the database.")

@@ -1,4 +1,4 @@
-"""`polytope-server config`: check, show and describe the configuration."""
+"""`polytope-server config`: check, show, describe and migrate the configuration."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import yaml
 from polytope_server import options
 from polytope_server.config.loading import load
 from polytope_server.config.masking import mask, secrets_of
+from polytope_server.config.migration import command as migration
 from polytope_server.config.problems import ConfigurationError
 from polytope_server.config.schema import json_schema
 
@@ -29,6 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         command = commands.add_parser(name, help=_HELP[name], description=_HELP[name])
         options.add_files(command)
         command.set_defaults(run=run)
+    migration.add_arguments(commands.add_parser("migrate", help=migration.HELP, description=migration.HELP))
 
 
 def _check(chosen: argparse.Namespace) -> int:

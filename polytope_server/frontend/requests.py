@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 #: Between two attempts to reach the store, while a poll is held.
 _PAUSE = 0.25
+#: Seconds that a poll of a request which was submitted here just now waits for its end before it reads.
+_FIRST_WAIT = 1.0
 #: What `polytope-client` is told to wait; it ignores that, and peer servers do not.
 _RETRY_AFTER = "5"
 _PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])", re.IGNORECASE)
@@ -83,6 +85,7 @@ class RequestResource:
             async with services.limits.admit_request(req, caller.user):
                 await services.store.add(request)
             if request.status is Status.WAITING:
+                services.waiters.submitted(request)
                 services.notices.publish(Topic.WAITING, request.id)
             logger.info("%s %s by %s", request.verb, collection.name, caller.user.username)
             if services.settings.submit_wait > 0 and request.status is Status.WAITING:
@@ -138,6 +141,9 @@ async def poll(
         return await _own(services, caller, request_id)
     until = time.monotonic() + seconds
     with services.waiters.watch(request_id) as ended:
+        if services.waiters.is_fresh(request_id, caller.user):
+            # PERF: what would be read is known. A lost notice costs this second.
+            await wait(ended, min(seconds, _FIRST_WAIT))
         request = await _patiently(services, caller, request_id, until)
         if request is None or request.status in TERMINAL or request.status is Status.UPLOADING:
             return request

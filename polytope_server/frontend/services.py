@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
+import signal
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -28,8 +31,11 @@ from polytope_server.management.health import Check, Health
 from polytope_server.notices import Notices, Topic
 from polytope_server.process import Part, opened
 from polytope_server.request_store import RequestStore
+from polytope_server.schema_version import IncompatibleSchemaError
 from polytope_server.sealing import REQUESTS, Seals
 from polytope_server.staging import Staging
+
+logger = logging.getLogger(__name__)
 
 #: A frontend that starts waits so long for its back-ends; then it answers calls without those that lack.
 _OPEN_TIME = 5.0
@@ -104,6 +110,7 @@ class Services:
         they can.
         """
         self._opening = asyncio.create_task(self._open())
+        self._opening.add_done_callback(_end_if_refused)
         await asyncio.wait([self._opening], timeout=_OPEN_TIME)
         if self._opening.done():
             self._opening.result()
@@ -125,3 +132,11 @@ class Services:
         if self._opening is not None:
             await asyncio.gather(self._opening, return_exceptions=True)
         await self._stack.aclose()
+
+
+def _end_if_refused(opening: asyncio.Task[None]) -> None:
+    """End this process if it must not work on a store, also if it learns that late: it has begun to serve."""
+    error = None if opening.cancelled() else opening.exception()
+    if isinstance(error, IncompatibleSchemaError):
+        logger.critical("%s", error)
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -6,9 +6,16 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from cachetools import TTLCache
+
 from polytope_server.notices import Notice
+from polytope_server.request import Request
+from polytope_server.user import User
 
 Ended = asyncio.Future[None]
+
+#: So many requests are remembered as submitted just now, for so many seconds.
+_FRESH, _FRESH_TIME = 10_000, 2.0
 
 
 class Waiters:
@@ -16,8 +23,20 @@ class Waiters:
 
     def __init__(self) -> None:
         self._waiting: dict[str, set[Ended]] = {}
+        self._fresh: TTLCache[str, str] = TTLCache(_FRESH, _FRESH_TIME)
         #: Whether this process is about to stop: nothing is to be waited for any more.
         self.released = False
+
+    def submitted(self, request: Request) -> None:
+        """This process has just stored a request, which nobody has been told of yet."""
+        self._fresh[request.id] = request.user.id
+
+    def is_fresh(self, request_id: str, user: User) -> bool:
+        """Whether that request of that user was submitted here just now, and no end of it was told.
+
+        There is then little to read in the store; but an end may have been told and lost.
+        """
+        return self._fresh.get(request_id) == user.id
 
     @contextmanager
     def watch(self, request_id: str) -> Iterator[Ended]:
@@ -39,6 +58,7 @@ class Waiters:
 
     def on_notice(self, notice: Notice) -> None:
         """A request ended or was removed."""
+        self._fresh.pop(notice.request_id, None)
         for ended in self._waiting.get(notice.request_id, ()):
             if not ended.done():
                 ended.set_result(None)

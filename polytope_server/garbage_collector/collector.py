@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Collection
-from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from polytope_server.config import Configuration, create_backend
 from polytope_server.garbage_collector.metrics import CollectorMetrics
 from polytope_server.management.health import Check, Health
 from polytope_server.metric_store import MetricStore
-from polytope_server.process import opened
+from polytope_server.process import opened, serve_until
 from polytope_server.request import TERMINAL, Request, Status
 from polytope_server.request_store import RequestStore
 from polytope_server.staging import StagedObject, Staging, request_of
@@ -46,13 +45,17 @@ class GarbageCollector:
     async def serve(self, stop: asyncio.Event) -> None:
         """Collect until `stop` is set."""
         parts = (self._store, self._staging, self._metric_store)
-        async with opened(parts, stop):
+        async with opened(parts, stop) as ready:
+            if not ready:
+                return
             self.health.started = True
-            while not stop.is_set():
-                await self.collect()
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(self._settings.interval):
-                        await stop.wait()
+            # A pass may be broken off anywhere: what is left to do the next one finds.
+            await serve_until(stop.wait(), asyncio.create_task(self._work()))
+
+    async def _work(self) -> None:
+        while True:
+            await self.collect()
+            await asyncio.sleep(self._settings.interval)
 
     async def collect(self) -> None:
         """One pass; a step that fails is logged, the others are done, and the next pass tries again."""

@@ -21,6 +21,9 @@ from polytope_server.authentication.credentials import CredentialCollection, Cre
 from polytope_server.authentication.passwords import Passwords
 from polytope_server.identity.stored import ExtraUser, StoredIdentity, StoredUser
 from polytope_server.mongodb import Document
+from polytope_server.mongodb_schema import MongoDBSchema, prepare
+
+_SCHEMA = MongoDBSchema(1)
 
 
 class MongoDBUsersSettings(CredentialSettings):
@@ -63,7 +66,12 @@ class MongoDBIdentity(StoredIdentity):
         return cls(MongoDBIdentitySettings(realm=realm, **where.model_dump(include=names)), data)
 
     async def open(self) -> None:
-        await self._users.open(self.add_extra_users)
+        await self._users.open(self._prepare)
+
+    async def _prepare(self) -> None:
+        with self._users.use() as users:
+            await prepare(users, _SCHEMA)
+        await self.add_extra_users()
 
     async def close(self) -> None:
         await self.end_renewals()

@@ -7,7 +7,7 @@ are neither read nor removed.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from pydantic import Field
@@ -21,12 +21,13 @@ from polytope_server.mongodb import (
     Document,
     MongoDBSettings,
     MongoDBUnavailableError,
-    create_indexes,
 )
+from polytope_server.mongodb_schema import MongoDBSchema, prepare
 
-_INDEX = IndexModel("timestamp")
+_SCHEMA = MongoDBSchema(1, (IndexModel("timestamp"),))
 _OURS: Document = {"_id": {"$type": "string"}}
 _DUPLICATE = 11000
+_NAMES = tuple(field.name for field in fields(RequestStatusChange))
 
 
 class MongoDBMetricStoreSettings(MongoDBSettings):
@@ -47,7 +48,7 @@ class MongoDBMetricStore(MetricStore):
         self._names = (settings.database, settings.collection)
 
     async def open(self) -> None:
-        await self._connection.open(lambda: create_indexes(self._metrics(), [_INDEX]))
+        await self._connection.open(lambda: prepare(self._metrics(), _SCHEMA))
 
     async def close(self) -> None:
         await self._connection.close()
@@ -91,7 +92,10 @@ def _document(metric: RequestStatusChange) -> Document:
 
 
 def _metric(document: Document) -> RequestStatusChange:
-    return RequestStatusChange(uuid=document.pop("_id"), **document)
+    # Not those that a later version may have added.
+    return RequestStatusChange(
+        uuid=document["_id"], **{name: document[name] for name in _NAMES if name != "uuid"}
+    )
 
 
 def _only_duplicates(error: BulkWriteError) -> bool:

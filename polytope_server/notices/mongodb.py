@@ -33,6 +33,7 @@ from polytope_server.notices import Notice, Notices, Topic
 logger = logging.getLogger(__name__)
 
 _DATABASE = "notices"
+_TOPICS = frozenset(Topic)
 #: Seconds after which the server removes a document.
 _TIME_TO_LIVE = 60
 #: Ids in one document.
@@ -196,6 +197,8 @@ class MongoDBNotices(Notices):
             return await stream.try_next()
 
     def _deliver(self, document: Mapping[str, Any]) -> None:
+        if document["topic"] not in _TOPICS:  # of a later version
+            return
         topic = Topic(document["topic"])
         for request_id in document["ids"]:
             for topics, receive in self._subscriptions:

@@ -3,7 +3,8 @@
 Such a server sends a subscriber the next message as soon as the one before is answered, whether the
 subscriber is busy or not. So there is a subscription for each message that is granted, and no other: when its
 message is answered, a subscription serves the next grant, or it ends, and only then the server hears the
-answer.
+answer. To end one and open another costs the server much more than a message does; so a subscription may
+wait a little for the next grant.
 """
 
 from __future__ import annotations
@@ -34,16 +35,18 @@ class _Line:
     queue: str
     #: Those that wait for a message.
     free: list[str] = field(default_factory=list)
-    #: Those whose message is answered, which the server does not know yet.
-    answered: deque[tuple[str, Answer]] = field(default_factory=deque)
+    #: Those whose message is answered, which the server does not know yet; and until when they may wait.
+    answered: deque[tuple[str, Answer, float]] = field(default_factory=deque)
 
 
 class Credit:
     """How many messages may still come, and the subscriptions that are open for them."""
 
-    def __init__(self, queues: list[str]) -> None:
+    def __init__(self, queues: list[str], patience: float = 0.0) -> None:
+        """`patience` is how many seconds a subscription waits for the next grant."""
         self.granted = 0
         self._queues = queues
+        self._patience = patience
         self._tags = 0
         self._changed = asyncio.Event()
         self.reset()
@@ -75,23 +78,30 @@ class Credit:
         self._changed.set()
         return True
 
-    def answer(self, tag: str, answer: Answer) -> None:
+    def answer(self, tag: str, answer: Answer, *, at_once: bool = False) -> None:
         """Give the server the answer to what came by this subscription, as soon as that does no harm.
 
-        Does nothing if it has been answered, or if the connection that it came by is gone.
+        With `at_once` it does not wait for the next grant: others wait for what the answer gives back. Does
+        nothing if it has been answered, or if the connection that it came by is gone.
         """
         line = self._held.pop(tag, None)
-        if line is not None:
-            line.answered.append((tag, answer))
-            self._reuse(line)
-            self._changed.set()
+        if line is None:
+            return
+        if at_once or not self._patience:
+            line.answered.appendleft((tag, answer, 0.0))
+        else:
+            loop = asyncio.get_running_loop()
+            line.answered.append((tag, answer, loop.time() + self._patience))
+            loop.call_later(self._patience, self._changed.set)
+        self._reuse(line)
+        self._changed.set()
 
     def flush(self) -> None:
         """Give the server all answers at once, because all subscriptions are about to end."""
         lines = list(self._lines)
         self.reset()
         for line in lines:
-            for _, answer in line.answered:
+            for _, answer, _ in line.answered:
                 answer()
 
     async def regulate(self, subscriber: Subscriber) -> None:
@@ -107,8 +117,8 @@ class Credit:
             if len(line.free) > self.granted:
                 await subscriber.unsubscribe(line.free.pop())
                 return True
-            if line.answered:
-                tag, answer = line.answered.popleft()
+            if line.answered and line.answered[0][2] <= asyncio.get_running_loop().time():
+                tag, answer, _ = line.answered.popleft()
                 try:
                     await subscriber.unsubscribe(tag)
                 finally:
@@ -132,6 +142,6 @@ class Credit:
     def _reuse(self, line: _Line) -> None:
         """Answer where the server may send the next message by the same subscription."""
         while line.answered and len(line.free) < self.granted:
-            tag, answer = line.answered.popleft()
+            tag, answer, _ = line.answered.popleft()
             line.free.append(tag)
             answer()

@@ -71,14 +71,14 @@ class _Consumer(_Lines):
 
     def words(self, words: list[str]) -> None:
         match words:
-            case ["H", queues]:
+            case ["H", queues, *_]:
                 self.queues = queues.split(",")
                 self._server.consumers.append(self)
-            case ["C", count]:
+            case ["C", count, *_]:
                 self.credit += int(count)
-            case ["A", tag]:
+            case ["A", tag, *_]:
                 self._server.done(self._held.pop(tag))
-            case ["N", tag]:
+            case ["N", tag, *_]:
                 self._server.give_back(self._held.pop(tag))
         self._server.dispatch()
 
@@ -153,7 +153,7 @@ class _Client(_Lines):
         self._queue.connected(self)
 
     def words(self, words: list[str]) -> None:
-        _, tag, queue, request_id = words
+        _, tag, queue, request_id, *_ = words  # a later version may say more
         # After the connection has ended the message is another's: to answer does nothing then.
         self._queue.deliver(
             Delivery(

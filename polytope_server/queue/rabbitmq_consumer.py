@@ -18,6 +18,10 @@ from polytope_server.rabbitmq.link import Link
 
 logger = logging.getLogger(__name__)
 
+#: Seconds that a subscription whose message is answered waits for the worker to have room again. So long the
+#: server does not know of the answer: should the worker end, another gets the message, and lets go of it.
+_PATIENCE = 0.2
+
 
 class Consumer:
     """Receives as many messages as are granted.
@@ -33,7 +37,7 @@ class Consumer:
         deliver: Callable[[Delivery], None],
     ) -> None:
         self.link = Link(settings, "queue, consumer", self._set_up, self._lost)
-        self.credit = Credit(names)
+        self.credit = Credit(names, _PATIENCE)
         self._queues = queues
         self._names = names
         self._deliver = deliver
@@ -74,13 +78,14 @@ class Consumer:
             _send(channel, partial(channel.raw.basic_reject, requeue=False), method.delivery_tag)
             return
 
-        def answer(how: Callable[[int], None]) -> None:
-            self.credit.answer(method.consumer_tag, partial(_send, channel, how, method.delivery_tag))
+        def answer(how: Callable[[int], None], at_once: bool) -> None:
+            send = partial(_send, channel, how, method.delivery_tag)
+            self.credit.answer(method.consumer_tag, send, at_once=at_once)
 
         delivery = Delivery(
             message,
-            ack=partial(answer, channel.raw.basic_ack),
-            nack=partial(answer, channel.raw.basic_nack),
+            ack=partial(answer, channel.raw.basic_ack, at_once=False),
+            nack=partial(answer, channel.raw.basic_nack, at_once=True),
         )
         if self.credit.take(method.consumer_tag):
             self._deliver(delivery)

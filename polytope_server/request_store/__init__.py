@@ -37,6 +37,22 @@ class Sketch:
     datasource: str = ""
 
 
+class States(dict[str, Status]):
+    """The states of requests by their names, as a store reads them.
+
+    A state that this version does not know makes the request unavailable here: a later version has stored it,
+    and may serve it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__({str(status): status for status in Status})
+
+    def __missing__(self, name: str) -> Status:
+        raise StoreUnavailableError(
+            f"a request is in the state {name!r}, of a later version of this server: upgrade this process"
+        )
+
+
 def without_secrets(to: Status, changes: Mapping[str, Any]) -> dict[str, Any]:
     """The fields to set in a step to state `to`: a request that has ended keeps no secret of its user."""
     return {**changes, "sealed": ""} if to in TERMINAL else dict(changes)

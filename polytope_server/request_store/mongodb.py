@@ -20,7 +20,8 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.cursor import AsyncCursor
 from pymongo.errors import DuplicateKeyError
 
-from polytope_server.mongodb import Connection, Document, MongoDBSettings, Operations, create_indexes
+from polytope_server.mongodb import Connection, Document, MongoDBHostSettings, Operations
+from polytope_server.mongodb_schema import prepare
 from polytope_server.request import Request, Status, check_transition
 from polytope_server.request_store import (
     DuplicateRequestError,
@@ -40,7 +41,7 @@ _DATABASE = "request_store"
 _BATCH = 1000
 
 
-class MongoDBRequestStoreSettings(MongoDBSettings):
+class MongoDBRequestStoreSettings(MongoDBHostSettings):
     """Keys of the request store `mongodb`."""
 
     collection: str = Field(
@@ -65,7 +66,7 @@ class MongoDBRequestStore(RequestStore):
     async def open(self) -> None:
         if self._opened is None:
             with self._failing:
-                await self._connection.open(lambda: create_indexes(self._collection(), d.INDEXES))
+                await self._connection.open(lambda: prepare(self._collection(), d.SCHEMA))
             self._opened = self._collection(), Leases(self._collection(".leases"))
 
     async def close(self) -> None:

@@ -22,8 +22,9 @@ from typing import Any
 from pymongo import IndexModel
 
 from polytope_server.mongodb import Document
+from polytope_server.mongodb_schema import MongoDBSchema
 from polytope_server.request import Request, Status, Verb
-from polytope_server.request_store import Sketch
+from polytope_server.request_store import Sketch, States
 from polytope_server.user import User
 
 Index = list[tuple[str, int]]
@@ -39,13 +40,15 @@ _REMOVAL_TIME = 600
 
 #: Every query names the one that serves it, so each must be there, and be found by its fields. One that is to
 #: have other options needs another name.
-INDEXES = [
+INDEXES = (
     IndexModel(BY_STATE),
     IndexModel(BY_USER),
     IndexModel(BY_AGE),
     IndexModel(BY_LEASE, partialFilterExpression={"state": str(Status.PROCESSING)}),
     IndexModel(BY_REMOVAL, sparse=True, expireAfterSeconds=_REMOVAL_TIME),
-]
+)
+#: Version 2 added the field `sealed`.
+SCHEMA = MongoDBSchema(2, INDEXES)
 
 #: The fields of a sketch.
 SKETCH = {
@@ -62,7 +65,7 @@ SKETCH = {
 }
 
 _VERBS = {str(verb): verb for verb in Verb}
-_STATUSES = {str(status): status for status in Status}
+_STATUSES = States()
 _decode = json.JSONDecoder().decode
 
 

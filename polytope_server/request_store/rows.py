@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from polytope_server.request import Request, Status, Verb
-from polytope_server.request_store import Sketch
+from polytope_server.request_store import Sketch, States
 from polytope_server.sql import Column, Dialect, Row, Schema
 from polytope_server.user import User
 
@@ -62,7 +62,7 @@ INSERT = f"INSERT INTO requests ({ALL}, user_id) VALUES (:{', :'.join(_NAMES)}, 
 SKETCH = 'id, collection, user_id, "user", status, attempt, not_before, timestamp, datasource'
 _JSON = frozenset({"user", "coerced_request", "status_history"})
 _VERBS = {str(verb): verb for verb in Verb}
-_STATUSES = {str(status): status for status in Status}
+_STATUSES = States()
 _decode = json.JSONDecoder().decode
 
 

@@ -92,7 +92,7 @@ class SQLRequestStore(RequestStore):
         limit: int | None = None,
     ) -> list[Request]:
         where, parameters = conditions(
-            self._dialect, user_id=user_id, collection=collection, statuses=statuses
+            self._dialect, user_id=user_id, collection=collection, statuses=_known(statuses)
         )
         sql = f"SELECT {ALL} FROM requests WHERE {where} ORDER BY sequence"
         if limit is not None:
@@ -100,7 +100,7 @@ class SQLRequestStore(RequestStore):
         return [to_request(row) for row in await self._read(sql, parameters)]
 
     async def count(self, *, user_id: str | None = None, statuses: Collection[Status] | None = None) -> int:
-        where, parameters = conditions(self._dialect, user_id=user_id, statuses=statuses)
+        where, parameters = conditions(self._dialect, user_id=user_id, statuses=_known(statuses))
         ((number,),) = await self._read(f"SELECT count(*) FROM requests WHERE {where}", parameters)
         return int(number)
 
@@ -165,7 +165,9 @@ class SQLRequestStore(RequestStore):
     async def remove(
         self, request_id: str, *, user_id: str | None = None, statuses: Collection[Status] | None = None
     ) -> Request | None:
-        where, parameters = conditions(self._dialect, ids=[request_id], user_id=user_id, statuses=statuses)
+        where, parameters = conditions(
+            self._dialect, ids=[request_id], user_id=user_id, statuses=_known(statuses)
+        )
         removed = await self._delete(where, parameters)
         return removed[0] if removed else None
 
@@ -212,6 +214,11 @@ def _translated() -> Iterator[None]:
         yield
     except DatabaseUnavailableError as error:
         raise StoreUnavailableError(str(error)) from error
+
+
+def _known(statuses: Collection[Status] | None) -> Collection[Status]:
+    """Those states, by default all that this version knows: what is in others is not its business."""
+    return list(Status) if statuses is None else statuses
 
 
 def _now() -> float:

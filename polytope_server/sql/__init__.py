@@ -61,20 +61,41 @@ class Column(NamedTuple):
 class Schema:
     """Tables and indexes of one concern: statements with semicolons between them, safe to run again.
 
-    Fields in braces stand for the :attr:`Dialect.types` of a database. `version` grows with each change.
-    `added` are columns that a later version has added, in new databases and in those that exist: a process
-    of an earlier version goes on beside it, so each needs a default.
+    Fields in braces stand for the :attr:`Dialect.types` of a database. `version` grows with each change;
+    `needs` says who can work on it (:mod:`polytope_server.schema_version`). `added` are columns that a later
+    version has added, in new databases and in those that exist: a process of an earlier version goes on
+    beside it, so each needs a default.
     """
 
     name: str
     version: int
     text: str
     added: tuple[Column, ...] = ()
+    needs: int = 1
 
     def statements(self, dialect: Dialect) -> list[str]:
         """The statements for one kind of database."""
         text = self.text.format_map(dialect.types)
         return [statement.strip() for statement in text.split(";") if statement.strip()]
+
+
+#: The table with the version of each schema; `needs` came later, to tables that were there.
+VERSIONS = "schema_versions"
+CREATE_VERSIONS = (
+    "CREATE TABLE IF NOT EXISTS schema_versions "
+    "(name TEXT PRIMARY KEY, version INTEGER NOT NULL, needs INTEGER NOT NULL DEFAULT 1)"
+)
+#: What is newer stays.
+RECORD_VERSION = (
+    "INSERT INTO schema_versions (name, version, needs) VALUES (:name, :version, :needs) ON CONFLICT (name) "
+    "DO UPDATE SET version = excluded.version, needs = excluded.needs "
+    "WHERE schema_versions.version < excluded.version"
+)
+
+
+def recorded(schema: Schema) -> dict[str, Any]:
+    """The parameters of :data:`RECORD_VERSION`."""
+    return {"name": schema.name, "version": schema.version, "needs": schema.needs}
 
 
 class Dialect(ABC):
@@ -135,10 +156,10 @@ class Database(ABC):
 
     @abstractmethod
     async def open(self, schema: Schema) -> None:
-        """Connect, and create what of `schema` is missing.
+        """Connect, and create what of `schema` is missing; one of a newer version stays as it is.
 
         May be called by several users of the database; each calls :meth:`close` in the end, unless this
-        has failed.
+        has failed. Raises :class:`~polytope_server.schema_version.IncompatibleSchemaError`.
         """
 
     @abstractmethod

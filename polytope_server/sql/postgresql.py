@@ -19,7 +19,10 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError, SQLAl
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from polytope_server.schema_version import Stored, must_upgrade
 from polytope_server.sql import (
+    CREATE_VERSIONS,
+    RECORD_VERSION,
     Database,
     DatabaseUnavailableError,
     Dialect,
@@ -29,6 +32,7 @@ from polytope_server.sql import (
     Schema,
     Statement,
     UniqueViolationError,
+    recorded,
 )
 from polytope_server.sql.postgresql_connection import (
     answering,
@@ -50,12 +54,12 @@ _TRIES = 5
 _SERIALIZATION_FAILURE, _DEADLOCK, _UNIQUE = "40001", "40P01", "23505"
 #: Names the lock under which tables are created; any number does that nothing else in the database uses.
 _SCHEMA_LOCK = 0x706F6C79746F7065
-_VERSIONS = (
-    "CREATE TABLE IF NOT EXISTS schema_versions (name TEXT PRIMARY KEY, version INTEGER NOT NULL)",
-    "SELECT version FROM schema_versions WHERE name = :name",
-    "INSERT INTO schema_versions VALUES (:name, :version) "
-    "ON CONFLICT (name) DO UPDATE SET version = :version",
+#: Of a table that has no column `needs` yet, too.
+_SELECT_VERSION = (
+    "SELECT version, COALESCE(CAST(to_jsonb(found) ->> 'needs' AS INTEGER), 1) "
+    "FROM schema_versions AS found WHERE name = :name"
 )
+_ADD_NEEDS = "ALTER TABLE schema_versions ADD COLUMN IF NOT EXISTS needs INTEGER NOT NULL DEFAULT 1"
 
 
 class PostgreSQLDialect(Dialect):
@@ -143,34 +147,34 @@ class PostgreSQL(Database):
         raise AssertionError
 
     async def _create(self, schema: Schema) -> None:
-        if await self._version(schema) >= schema.version:
+        stored = await self._stored(schema)
+        if not must_upgrade(f"the table {schema.name} in {self._name}", stored, schema):
             return
         async with self._connection("READ COMMITTED", _SCHEMA_TIME) as connection:
             await _run(connection, f"SET LOCAL statement_timeout = '{_SCHEMA_TIME:.0f}s'", {})
             # Two that create the same table at the same time fail, IF NOT EXISTS or not.
             await _run(connection, f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})", {})
-            create, select_version, set_version = _VERSIONS
-            named = {"name": schema.name, "version": schema.version}
-            await _run(connection, create, {})
-            found = (await _run(connection, select_version, {"name": schema.name})).rows
+            await _run(connection, CREATE_VERSIONS, {})
+            await _run(connection, _ADD_NEEDS, {})
+            found = (await _run(connection, _SELECT_VERSION, {"name": schema.name})).rows
             if not found or found[0][0] < schema.version:
                 for statement in schema.statements(self.dialect):
                     await _run(connection, statement, {})
                 for column in schema.added:
                     statement = column.statement(self.dialect)
                     await _run(connection, statement.replace("ADD COLUMN", "ADD COLUMN IF NOT EXISTS"), {})
-                await _run(connection, set_version, named)
+                await _run(connection, RECORD_VERSION, recorded(schema))
             await connection.commit()
 
-    async def _version(self, schema: Schema) -> int:
-        """The version of the tables that are there, 0 for none."""
+    async def _stored(self, schema: Schema) -> Stored | None:
+        """The version of the tables that are there."""
         ((table, encoding),) = await self.read(
             "SELECT to_regclass('schema_versions') IS NOT NULL, current_setting('server_encoding')"
         )
         if encoding != "UTF8":
             raise DatabaseUnavailableError(f"{self._name} has the encoding {encoding}: UTF8 is needed")
-        found = await self.read(_VERSIONS[1], {"name": schema.name}) if table else []
-        return int(found[0][0]) if found else 0
+        found = await self.read(_SELECT_VERSION, {"name": schema.name}) if table else []
+        return Stored(*found[0]) if found else None
 
     @asynccontextmanager
     async def _connection(self, isolation: str, seconds: float) -> AsyncIterator[AsyncConnection]:

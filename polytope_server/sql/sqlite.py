@@ -20,7 +20,11 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, ClassVar
 
+from polytope_server.schema_version import Stored, must_upgrade
 from polytope_server.sql import (
+    CREATE_VERSIONS,
+    RECORD_VERSION,
+    VERSIONS,
     Column,
     Database,
     DatabaseUnavailableError,
@@ -31,6 +35,7 @@ from polytope_server.sql import (
     Schema,
     Statement,
     UniqueViolationError,
+    recorded,
 )
 
 _Job = tuple[Sequence[Statement], "Future[list[Outcome]]"]
@@ -100,22 +105,34 @@ class SQLite(Database):
             self._thread.start()
         self._users += 1
         try:
-            # Whether a table exists, SQLite knows without a look at the disk: that needs no version.
-            await self.write_all([(statement, {}) for statement in schema.statements(self.dialect)])
-            for column in schema.added:
-                await self._add(column)
+            await self._create(schema)
         except BaseException:
             await self.close()
             raise
 
-    async def _add(self, column: Column) -> None:
-        if await self._has(column):
+    async def _create(self, schema: Schema) -> None:
+        stored = await self._stored(schema)
+        if not must_upgrade(f"the table {schema.name} of {self._path}", stored, schema):
             return
-        try:
-            await self.write(column.statement(self.dialect))
-        except DatabaseUnavailableError:
-            if not await self._has(column):  # else another process was quicker
-                raise
+        while True:
+            columns = [column for column in schema.added if not await self._has(column)]
+            created = [*schema.statements(self.dialect), *(one.statement(self.dialect) for one in columns)]
+            statements: list[Statement] = [(statement, {}) for statement in [*created, CREATE_VERSIONS]]
+            try:
+                await self.write_all([*statements, (RECORD_VERSION, recorded(schema))])
+                return
+            except DatabaseUnavailableError:
+                # Another process was quicker with a column: what is left is to be done all the same.
+                if not any([await self._has(column) for column in columns]):
+                    raise
+
+    async def _stored(self, schema: Schema) -> Stored | None:
+        """The version of the tables that are there."""
+        if not await self.read("SELECT 1 FROM sqlite_master WHERE name = :name", {"name": VERSIONS}):
+            return None
+        sql = "SELECT version, needs FROM schema_versions WHERE name = :name"
+        rows = await self.read(sql, {"name": schema.name})
+        return Stored(*rows[0]) if rows else None
 
     async def _has(self, column: Column) -> bool:
         sql = "SELECT 1 FROM pragma_table_info(:table) WHERE name = :name"

@@ -6,7 +6,7 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from polytope_server.unavailable import UnavailableError
 
@@ -34,14 +34,15 @@ class StagedObject:
     """What staging knows of an object. Size in bytes, modification time in seconds since the epoch.
 
     `md5` is empty where the sum is not known, or not yet. `etag` stands for these very bytes, and is empty
-    where nothing better than size and time does.
+    where nothing better than size and time does. Of an object that was just made `modified` may be off by
+    seconds, and distinguishes no two of these.
     """
 
     name: str
     size: int
     content_type: str
     md5: str
-    modified: float
+    modified: float = field(compare=False)
     etag: str = ""
 
 

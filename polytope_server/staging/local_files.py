@@ -8,7 +8,7 @@ import shutil
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from polytope_server.checksums import Sums
 from polytope_server.staging import EXTENSIONS, ChecksumError, StagedObject, StagingUnavailableError
@@ -140,7 +140,8 @@ def set_md5(path: Path, md5: str, draft: Path) -> None:
     """
     found = stat(path)
     try:
-        _keep_meta(draft, found.content_type, md5, found.etag)
+        kept = {"content_type": found.content_type, "etag": found.etag, **_meta(path), "md5": md5}
+        draft.write_text(json.dumps(kept))
         draft.replace(meta_of(path))
     finally:
         draft.unlink(missing_ok=True)
@@ -153,12 +154,20 @@ def _keep_meta(path: Path, content_type: str, md5: str, etag: str) -> None:
     path.write_text(json.dumps({"content_type": content_type, "md5": md5, "etag": etag}))
 
 
+def _meta(path: Path) -> dict[str, Any]:
+    """What is kept beside an object, that of later versions too; empty if it is lost."""
+    try:
+        found: dict[str, Any] = json.loads(meta_of(path).read_text())
+    except (OSError, ValueError):
+        return {}
+    return found
+
+
 def stat(path: Path) -> StagedObject:
     """What is known of an object. Raises FileNotFoundError."""
     status = path.stat()
-    try:
-        meta = json.loads(meta_of(path).read_text())
-    except (OSError, ValueError):  # lost in a power cut: the name still tells the common types
+    meta = _meta(path)
+    if not meta:  # lost in a power cut: the name still tells the common types
         meta = {"content_type": _TYPES.get(path.suffix[1:], "application/octet-stream"), "md5": ""}
     name = f"{path.parent.name}/{path.name}"
     kind, md5, etag = meta["content_type"], meta["md5"], meta.get("etag", "")

@@ -56,6 +56,8 @@ class Upload:
         self._parts: list[asyncio.Task[dict[str, Any]]] = []
         self._calls: set[asyncio.Task[Any]] = set()
         self._written: list[str] = []
+        #: What S3 calls an object that one call has made whole; empty if it was made in parts.
+        self.etag = ""
 
     async def write(self, chunks: AsyncIterator[bytes], part_size: int) -> tuple[int, str]:
         """Write the chunks; returns the size and the MD5. The last call makes the object appear.
@@ -78,11 +80,12 @@ class Upload:
     async def _put_whole(self, part: bytearray) -> None:
         await self._hash(part)
         metadata = {"md5": self._sum()}
-        await self._put(self._name, part, md5=self._digest.digest(), Metadata=metadata, **self._headers)
+        digest = self._digest.digest()
+        self.etag = await self._put(self._name, part, md5=digest, Metadata=metadata, **self._headers)
 
-    async def _put(self, name: str, body: bytes | bytearray, **parameters: Any) -> None:
+    async def _put(self, name: str, body: bytes | bytearray, **parameters: Any) -> str:
         self._written.append(name)
-        await asyncio.shield(self._start(self._client.send("put_object", body, Key=name, **parameters)))
+        return await asyncio.shield(self._start(self._client.put(name, body, **parameters)))
 
     def _hash(self, part: bytearray) -> asyncio.Future[None]:
         return asyncio.get_running_loop().run_in_executor(self._hashing, self._digest.update, part)

@@ -30,6 +30,9 @@ class CacheContract:
         await cache.set("key", value, 60)
         assert await cache.get("key") == value
 
+    async def test_an_open_cache_answers_its_check(self, cache: Cache) -> None:
+        await cache.check()
+
     async def test_an_unknown_key_has_no_value(self, cache: Cache) -> None:
         assert await cache.get("key") is None
 

@@ -8,6 +8,9 @@ from polytope_server.metric_store import MetricStore, RequestStatusChange
 class MetricStoreContract:
     """The contract tests."""
 
+    async def test_an_open_store_answers_its_check(self, metrics: MetricStore) -> None:
+        await metrics.check()
+
     async def test_metrics_come_back_oldest_first(self, metrics: MetricStore) -> None:
         late = RequestStatusChange("r1", "u", "processed", 20.0, "host")
         early = RequestStatusChange("r2", "u", "failed", 10.0)

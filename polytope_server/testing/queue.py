@@ -59,6 +59,14 @@ class QueueContract:
         await until(lambda: len(consumer.ids) == 3)
         assert consumer.ids == ["a", "b", "c"]
 
+    async def test_both_sides_of_an_open_queue_answer_their_check(self, make: Connect) -> None:
+        publisher = await self._publisher(make)
+        consumer = await self._consumer(make, 1)
+        await publisher.publish([Message("a")])
+        await until(lambda: consumer.ids == ["a"])
+        await publisher.check()
+        await consumer.queue.check()
+
     async def test_messages_wait_for_a_consumer(self, make: Connect) -> None:
         publisher = await self._publisher(make)
         await publisher.publish([Message("a")])

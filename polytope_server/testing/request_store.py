@@ -42,6 +42,9 @@ async def claimed(store: RequestStore, lease: float = 60, **fields: object) -> R
 class RequestStoreContract:
     """The contract tests."""
 
+    async def test_an_open_store_answers_its_check(self, store: RequestStore) -> None:
+        await store.check()
+
     async def test_a_stored_request_comes_back_as_it_was(self, store: RequestStore) -> None:
         request = make(
             verb=Verb.ARCHIVE,

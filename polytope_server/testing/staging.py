@@ -42,6 +42,9 @@ class StagingContract:
     async def _put(self, staging: Staging, data: bytes = b"data", request: str = "r1") -> StagedObject:
         return await staging.create(new_object_name(request, GRIB), chunked([data]), GRIB)
 
+    async def test_an_open_staging_answers_its_check(self, staging: Staging) -> None:
+        await staging.check()
+
     @pytest.mark.parametrize("size", [0, 1, 100_000, 3 << 20, (9 << 20) + 7])
     async def test_an_object_is_read_as_it_was_written(self, staging: Staging, size: int) -> None:
         data = (bytes(range(251)) * (size // 251 + 1))[:size]

@@ -17,6 +17,8 @@ from polytope_server.worker.metrics import WorkerMetrics
 logger = logging.getLogger(__name__)
 
 _PAUSE = 0.2
+#: Metrics of so many seconds are stored together.
+_GATHERED = 0.25
 
 
 class Outcomes:
@@ -35,6 +37,7 @@ class Outcomes:
         self._metric_store = metric_store
         self._metrics = metrics
         self._spawn = spawn
+        self._uncounted: list[RequestStatusChange] = []
 
     async def record(self, request: Request, to: Status, changes: dict[str, Any]) -> bool:
         """Set the outcome of this attempt; False if the request is no longer this worker's.
@@ -51,7 +54,7 @@ class Outcomes:
         self._notices.publish(Topic.REQUEUED if to is Status.QUEUED else Topic.ENDED, request.id)
         logger.info("%s", f"failed: {recorded.user_message}" if to is Status.FAILED else to)
         if to is not Status.QUEUED:
-            self._spawn(self._count(recorded))
+            self._count(recorded)
         return True
 
     async def _transition(self, request: Request, to: Status, changes: dict[str, Any]) -> Request | None:
@@ -77,12 +80,22 @@ class Outcomes:
         same = all(getattr(found, key) == value for key, value in changes.items())
         return found if same else None
 
-    async def _count(self, request: Request) -> None:
-        change = RequestStatusChange(
-            request.id, request.user.id, request.status, request.last_modified, socket.gethostname()
+    def _count(self, request: Request) -> None:
+        if not self._uncounted:
+            self._spawn(self._store_metrics())
+        self._uncounted.append(
+            RequestStatusChange(
+                request.id, request.user.id, request.status, request.last_modified, socket.gethostname()
+            )
         )
+
+    async def _store_metrics(self) -> None:
         try:
-            await self._metric_store.add(change)
-        except Exception:
-            # Statistics must never stand in the way of a request.
-            logger.exception("a metric could not be stored")
+            await asyncio.sleep(_GATHERED)
+        finally:  # also when this worker ends
+            metrics, self._uncounted = self._uncounted, []
+            try:
+                await self._metric_store.add(*metrics)
+            except Exception:
+                # Statistics must never stand in the way of a request.
+                logger.exception("%d metrics could not be stored", len(metrics))

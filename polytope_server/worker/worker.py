@@ -41,6 +41,8 @@ from polytope_server.worker.outcome import Outcomes
 logger = logging.getLogger(__name__)
 
 _PAUSE = 0.2
+#: A claim is told after so many seconds, unless the request has ended by then, which tells more.
+_NEWS = 0.05
 #: To give a request back may take so many seconds.
 _LAST_WORDS = 5.0
 
@@ -68,11 +70,15 @@ class Worker:
         #: Of those running, the ones whose outcome is on its way into the store, or there already.
         self._ending: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.metrics = WorkerMetrics(settings.metrics, self._collections, self._slots)
+        #: Whether it takes messages; it lets go of the queue when it is told to stop.
+        self._consumes = True
+        self.metrics = WorkerMetrics(
+            settings.metrics, self._collections, lambda: self._children.slots(len(self._running))
+        )
         self.health = Health(
             {
                 "request_store": Check(self._store.check),
-                "queue": Check(self._queue.check),
+                "queue": Check(self._check_queue),
                 "staging": Check(self._staging.check),
                 "metric_store": Check(self._metric_store.check, needed=False),
             }
@@ -97,6 +103,7 @@ class Worker:
     async def _drain(self, stop: asyncio.Event) -> None:
         """When told to stop, let requests end for `worker.grace` seconds, then give them back."""
         await stop.wait()
+        self._consumes = False
         await self._queue.close()
         self._children.retire()
         if self._tasks:
@@ -105,8 +112,9 @@ class Worker:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _slots(self) -> dict[str, int]:
-        return self._children.slots(len(self._running))
+    async def _check_queue(self) -> None:
+        if self._consumes:
+            await self._queue.check()
 
     # -- claims and leases -----------------------------------------------------------------------------
 
@@ -134,7 +142,7 @@ class Worker:
         if not claimed:
             self._queue.grant(1)
             return
-        self._notices.publish(Topic.CLAIMED, request_id)
+        asyncio.get_running_loop().call_later(_NEWS, self._tell_claim, request_id, claimed[0].attempt)
         log.request_id.set(request_id)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 -- a coroutine runs in a task
@@ -144,6 +152,11 @@ class Worker:
         finally:
             del self._running[request_id]
             self._ending.discard(request_id)
+
+    def _tell_claim(self, request_id: str, attempt: int) -> None:
+        current = self._running.get(request_id)
+        if current is not None and current[0] == attempt and request_id not in self._ending:
+            self._notices.publish(Topic.CLAIMED, request_id)
 
     def _on_removed(self, notice: Notice) -> None:
         self._abort(notice.request_id)

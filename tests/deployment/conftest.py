@@ -91,15 +91,13 @@ class Rendered:
         return found
 
     def has(self, kind: str, suffix: str = "") -> bool:
-        return any(
-            found["metadata"]["name"] == f"test-polytope{suffix}" for found in self.of_kind(kind)
-        )
+        return any(found["metadata"]["name"] == f"test-polytope{suffix}" for found in self.of_kind(kind))
 
     def workloads(self) -> list[Object]:
         return self.of_kind("Deployment", "StatefulSet")
 
     def pods(self) -> dict[str, Object]:
-        """Templates of pods (`metadata` and `spec`) by the name of what makes them, and the pod of the test."""
+        """Templates of pods (`metadata`, `spec`) by the name of what makes them, and the pod of the test."""
         made = {found["metadata"]["name"]: found["spec"]["template"] for found in self.workloads()}
         return made | {found["metadata"]["name"]: found for found in self.of_kind("Pod")}
 

@@ -99,9 +99,7 @@ def test_every_pool_takes_it(rendered: Any, loaded: Callable[..., Configuration]
         assert loaded(rendered, pool, prefix).settings.worker.grace > 0
 
 
-@pytest.mark.parametrize(
-    "name", ["mongodb-rabbitmq-s3-redis", "postgresql-rabbitmq-objectstore-memcached"]
-)
+@pytest.mark.parametrize("name", ["mongodb-rabbitmq-s3-redis", "postgresql-rabbitmq-objectstore-memcached"])
 def test_back_ends_are_wired_as_in_the_files_beside_the_chart(
     render: Any, loaded: Callable[..., Configuration], name: str, tmp_path: Path
 ) -> None:
@@ -109,9 +107,7 @@ def test_back_ends_are_wired_as_in_the_files_beside_the_chart(
     environment = ADDRESSES | variables(rendered)
     if name.startswith("mongodb"):
         environment |= {"RABBITMQ_PORT": "5673", "RABBITMQ_VIRTUAL_HOST": "weather"}
-    example = load(
-        [CONFIGURATIONS / f"{name}.yaml"], environ=environment, system_file=tmp_path / "none"
-    ).raw
+    example = load([CONFIGURATIONS / f"{name}.yaml"], environ=environment, system_file=tmp_path / "none").raw
     sections = (
         *("request_store", "metric_store", "identity", "api-keys", "authentication"),
         *("queue", "notices", "staging", "caching"),
@@ -174,9 +170,7 @@ def test_secrets_of_the_values_become_variables_of_every_process(render: Any) ->
 
 def test_random_secrets_are_long_and_different(render: Any) -> None:
     data = render("trial").one("Secret", "-secrets")["data"]
-    made = {
-        name: base64.b64decode(value) for name, value in data.items() if not name.endswith("USERNAME")
-    }
+    made = {name: base64.b64decode(value) for name, value in data.items() if not name.endswith("USERNAME")}
     assert made.keys() == {
         *("POLYTOPE_KEY", "OBJECT_STORE_TOKEN", "TEST_PASSWORD"),
         *("MONGODB_PASSWORD", "RABBITMQ_PASSWORD", "REDIS_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY"),

@@ -14,7 +14,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "a text for a number": ("minimal", {"frontend.replicas": "two"}, ("replicas", "integer")),
     "a port that is none": ("minimal", {"management.port": 70000}, ("management", "port", "65535|65,535")),
     "an unknown back-end": ("minimal", {"backends.store": "oracle"}, ("store", "postgresql")),
-    "a pool without a name": ("minimal", {"workers": [{"replicas": 1}]}, ("workers", "name", "required|missing")),
+    "a pool without a name": ("minimal", {"workers": [{"replicas": 1}]}, ("workers", "required|missing")),
     "a pool whose name is none": ("minimal", {"workers": [{"name": "A b"}]}, ("workers", "name", "pattern")),
     "a variable whose name is none": ("minimal", {"secrets.values": {"a-b": "c"}}, ("a-b",)),
     "a password in an address": (
@@ -26,7 +26,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "no password of a back-end": (
         "minimal", {"secrets.existing": []}, ("secrets", "RABBITMQ_USERNAME", "secrets.existing"),
     ),
-    "a cache for one frontend of two": ("minimal", {"backends.cache": "memory"}, ("backends.cache", "replicas")),
+    "a cache for one frontend of two": ("minimal", {"backends.cache": "memory"}, ("cache", "replicas")),
     "a test as nobody": ("minimal", {"test.collection": "a"}, ("test.username",)),
     "an ingress without a host": ("minimal", {"ingress.enabled": True}, ("ingress.hosts",)),
     "a route without a gateway": ("minimal", {"httpRoute.enabled": True}, ("httpRoute.parentRefs",)),

@@ -32,9 +32,7 @@ def validator(version: str, kind: str, api: str) -> Any:
     """Of objects of a kind, strict: a key that Kubernetes does not know is an error."""
     group, _, name = api.rpartition("/")
     file = f"{kind.lower()}-{group.split('.')[0]}-{name}" if group else f"{kind.lower()}-{name}"
-    schema = schemas.schema_contents(
-        f"kubernetes-json-schema/v{version}-local-strict/{file}.json", version
-    )
+    schema = schemas.schema_contents(f"kubernetes-json-schema/v{version}-local-strict/{file}.json", version)
     registry = Resource.from_contents(schema) @ definitions(version)
     return jsonschema.Draft202012Validator(schema, registry=registry)
 

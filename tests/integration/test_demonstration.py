@@ -69,8 +69,10 @@ def test_a_demo_that_is_stopped_stops_its_server(data, number):
         for line in demo.stdout:
             if "ready" in line:
                 break
+        demo.send_signal(signal.SIGSTOP)  # or it may be at its end before all processes are looked through
         assert processes_of(data)
         demo.send_signal(number)
+        demo.send_signal(signal.SIGCONT)
         demo.communicate(timeout=60)
     assert demo.returncode == 128 + number
     assert none_left(data)

@@ -399,8 +399,17 @@ class TestKeys:
         provider.answers["/certs"] = (200, json.dumps({"keys": keys}).encode(), {})
         assert await authenticator.authenticate(signed(provider)) is None
 
+    async def test_a_key_that_cannot_be_used_is_told_and_harms_no_other(
+        self, provider: OpenIDProvider, authenticator: Authenticator, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        right = provider.keys[0].as_dict(private=False)
+        broken = {**right, "kid": "broken", "n": "AA"}
+        provider.answers["/certs"] = (200, json.dumps({"keys": [broken, right]}).encode(), {})
+        assert await authenticator.authenticate(signed(provider)) is not None
+        assert "key (kid 'broken')" in caplog.text
+
     async def test_a_weak_key_does_not_count(
-        self, provider: OpenIDProvider, authenticator: Authenticator
+        self, provider: OpenIDProvider, authenticator: Authenticator, caplog: pytest.LogCaptureFixture
     ) -> None:
         with pytest.warns(SecurityWarning):
             weak = RSAKey.generate_key(1024, {"use": "sig", "alg": "RS256", "kid": "weak"})
@@ -409,6 +418,7 @@ class TestKeys:
         with pytest.warns(jwt.InsecureKeyLengthWarning):
             token = signed(provider, weak)
         assert await authenticator.authenticate(token) is None
+        assert "key (kid 'weak') has 1024 bits; 2048 are needed" in caplog.text
         assert await authenticator.authenticate(signed(provider, right)) is not None
 
     async def test_without_kid_the_only_key_counts(

@@ -19,6 +19,7 @@ import requests
 from polytope_server.config import Configuration
 from polytope_server.frontend.app import make_falcon
 from polytope_server.frontend.services import Services
+from polytope_server.management.server import Management
 
 if TYPE_CHECKING:
     from conftest import Caller, Gate
@@ -58,7 +59,8 @@ class _Filled(dict[str, str]):
 
 def routes() -> list[Route]:
     """Every method of every route of the application that has a field, whatever its name."""
-    app = make_falcon(Services(Configuration(), Path("/nowhere")))
+    services = Services(Configuration(), Path("/nowhere"))
+    app = make_falcon(services, Management(None, services.health, services.metrics, lambda: False))
     found = [
         Route(method.method, route.path.removeprefix(PREFIX))
         for route in falcon.inspect.inspect_routes(app)

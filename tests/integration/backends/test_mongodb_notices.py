@@ -58,6 +58,17 @@ class TestMongoDBNotices(NoticesContract):
         await until(lambda: len(received) == 2)
         assert "a fault of the receiver" in caplog.text
 
+    async def test_a_topic_of_a_later_version_disturbs_no_other(
+        self, notices: MongoDBNotices, mongodb: MongoDB
+    ) -> None:
+        received: list[Notice] = []
+        await notices.subscribe({Topic.ENDED}, received.append)
+        with mongodb.client() as client:
+            collection = client["notices"]["notices"]
+            collection.insert_one({"topic": "paused", "ids": ["a"], "more": 1})
+        notices.publish(Topic.ENDED, "b")
+        await until(lambda: received == [Notice(Topic.ENDED, "b")])
+
     async def test_a_notice_takes_milliseconds(self, notices: MongoDBNotices) -> None:
         received: list[Notice] = []
         times: list[float] = []

@@ -256,23 +256,23 @@ async def test_tables_are_created_once_for_each_version(
     own: PostgreSQL, database: Database, outside: psycopg.Connection
 ) -> None:
     tables = "SELECT count(*) FROM pg_class WHERE relname LIKE 'more%'"
-    more = Schema("more", 1, "CREATE TABLE more1 (n {integer})")
+    more = Schema("more", 2, "CREATE TABLE more1 (n {integer})")
     for _ in range(2):  # the second time, it would fail
         await database.open(more)
         await database.close()
     assert outside.execute(tables).fetchone() == (1,)
     # A server of an earlier version leaves what a later one made.
-    await database.open(Schema("more", 0, "CREATE TABLE more0 (n {integer})"))
+    await database.open(Schema("more", 1, "CREATE TABLE more0 (n {integer})"))
     await database.close()
     assert outside.execute(tables).fetchone() == (1,)
     with pytest.raises(DatabaseUnavailableError, match="already exists"):
         await database.open(
-            Schema("more", 2, "CREATE TABLE more2 (n {integer}); CREATE TABLE more1 (n {integer})")
+            Schema("more", 3, "CREATE TABLE more2 (n {integer}); CREATE TABLE more1 (n {integer})")
         )
     assert outside.execute(tables).fetchone() == (1,)
-    await database.open(Schema("more", 2, "CREATE TABLE more2 (n {integer})"))
+    await database.open(Schema("more", 3, "CREATE TABLE more2 (n {integer})"))
     await database.close()
-    assert outside.execute("SELECT version FROM schema_versions WHERE name = 'more'").fetchone() == (2,)
+    assert outside.execute("SELECT version FROM schema_versions WHERE name = 'more'").fetchone() == (3,)
 
 
 async def test_a_database_of_another_encoding_is_refused(

@@ -287,8 +287,33 @@ class TestObjects:
 
         staging._client._senders.meta.events.register("before-send.s3.PutObject", corrupt)
         with pytest.raises(StagingUnavailableError, match="BadDigest"):
-            await self._put(staging)
+            await self._put(staging, b"x" * (2 * MIB))
         assert keys(client) == set()
+
+    async def test_what_is_corrupted_on_its_way_is_sent_again(
+        self, staging: S3Staging, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real, sent = staging._client._direct.send, []  # type: ignore[union-attr]
+
+        def corrupt(request: Any) -> str:
+            request.body = bytes(len(request.body))
+            sent.append(real(request))
+            return str(sent[-1])
+
+        monkeypatch.setattr(staging._client._direct, "send", corrupt)
+        made = await self._put(staging)
+        assert sent == [""]
+        assert await read(staging, made.name) == b"data"
+
+    async def test_a_small_object_needs_one_call(
+        self, staging: S3Staging, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        calls: list[str] = []
+        monkeypatch.setattr(staging._client, "_perform", lambda *call: calls.append(call[1]))
+        made = await self._put(staging)
+        monkeypatch.undo()
+        assert calls == []
+        assert await staging.stat(made.name) == made
 
 
 class TestAddresses:

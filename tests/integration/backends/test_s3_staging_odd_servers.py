@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -125,15 +126,22 @@ async def test_a_server_without_tls_is_told(tmp_path: Path) -> None:
 
 
 async def test_an_object_of_another_size_is_no_success(tmp_path: Path) -> None:
+    """Where an object was made in parts: of one that is sent whole, S3 verifies the MD5."""
     described = [b"Content-Type: x/y", b"Last-Modified: Wed, 25 Nov 2026 04:15:03 GMT"]
+    started = b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>"
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
-            if head.startswith(b"PUT"):
+            if b"100-continue" in head:
                 writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-                await reader.readexactly(4)
+            if (length := re.search(rb"Content-Length: (\d+)", head)) is not None:
+                await reader.readexactly(int(length[1]))
+            if head.startswith(b"PUT"):
                 writer.write(http("200 OK", b"", 'ETag: "x"'))
+            elif head.startswith(b"POST"):
+                done = b"<CompleteMultipartUploadResult/>"
+                writer.write(http("200 OK", started if b"?uploads" in head else done))
             elif head.startswith(b"HEAD"):
                 writer.write(b"\r\n".join([b"HTTP/1.1 200 OK", b"Content-Length: 3", *described, b"", b""]))
             else:
@@ -141,10 +149,12 @@ async def test_an_object_of_another_size_is_no_success(tmp_path: Path) -> None:
                 writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
 
     deleted: list[bytes] = []
+    size = 11 << 20
     async with against(serve, tmp_path) as staging:
-        with pytest.raises(StagingUnavailableError, match="of the 4 bytes of a result S3 keeps 3"):
-            await staging.create(new_object_name("r1", GRIB), chunked([b"data"]), GRIB)
-    assert len(deleted) == 1
+        with pytest.raises(StagingUnavailableError, match=f"of the {size} bytes of a result S3 keeps 3"):
+            await staging.create(new_object_name("r1", GRIB), chunked([bytes(size)]), GRIB)
+    # The upload, the object, and that of its checksum.
+    assert len(deleted) == 3
 
 
 async def test_every_body_is_bound_to_the_signature(tmp_path: Path) -> None:

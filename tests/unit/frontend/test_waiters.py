@@ -2,6 +2,8 @@ import asyncio
 
 from polytope_server.frontend.waiters import Waiters, wait
 from polytope_server.notices import Notice, Topic
+from polytope_server.request import Request, Verb
+from polytope_server.user import User
 
 
 async def test_all_who_wait_for_a_request_are_told_of_its_end() -> None:
@@ -42,3 +44,15 @@ async def test_a_process_that_stops_holds_nobody() -> None:
         assert before.done()
     with waiters.watch("b") as after:
         assert after.done()
+
+
+async def test_a_request_is_fresh_for_its_user_until_its_end_is_told() -> None:
+    waiters = Waiters()
+    user, other = User("u", "r"), User("v", "r")
+    request = Request(user, "c", Verb.RETRIEVE, "", {})
+    assert not waiters.is_fresh(request.id, user)
+    waiters.submitted(request)
+    assert waiters.is_fresh(request.id, user)
+    assert not waiters.is_fresh(request.id, other)
+    waiters.on_notice(Notice(Topic.ENDED, request.id))
+    assert not waiters.is_fresh(request.id, user)

@@ -2,6 +2,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import pytest
 
@@ -51,7 +52,8 @@ class Server:
             self.held.append(tag)
         else:
             self.surplus += 1
-            self._credit.answer(tag, lambda: self.answered(tag, queue, back=message))
+            back = partial(self.answered, tag, queue, back=message)
+            self._credit.answer(tag, back, at_once=True)
 
     def answered(self, tag: str, queue: str = "", back: str = "") -> None:
         del self.unanswered[tag]
@@ -74,8 +76,8 @@ Make = Callable[..., tuple[Credit, Server]]
 async def make() -> AsyncIterator[Make]:
     tasks: list[asyncio.Task[None]] = []
 
-    def start(*queues: str) -> tuple[Credit, Server]:
-        credit = Credit(list(queues or ("a",)))
+    def start(*queues: str, patience: float = 0.0) -> tuple[Credit, Server]:
+        credit = Credit(list(queues or ("a",)), patience)
         server = Server(credit)
         tasks.append(asyncio.create_task(credit.regulate(server)))
         return credit, server
@@ -193,11 +195,53 @@ async def test_the_end_brings_out_the_answers() -> None:
     assert not server.unanswered
 
 
+class TestPatience:
+    """Subscriptions that wait for the next grant."""
+
+    @pytest.fixture
+    async def served(self) -> AsyncIterator[tuple[Credit, Server]]:
+        credit = Credit(["a"], patience=0.05)
+        server = Server(credit)
+        task = asyncio.create_task(credit.regulate(server))
+        credit.grant(1)
+        server.put("a", "1", "2")
+        await until(lambda: server.sent)
+        yield credit, server
+        task.cancel()
+        await asyncio.wait((task,))
+
+    async def test_a_grant_that_comes_soon_is_served_by_the_same(self, served: tuple[Credit, Server]) -> None:
+        credit, server = served
+        server.ack(server.sent[0][0])
+        await _settle()
+        assert server.unanswered
+        credit.grant(1)
+        await until(lambda: server.messages == ["1", "2"])
+        assert server.subscriptions == 1
+
+    async def test_without_a_grant_the_answer_is_given_in_the_end(
+        self, served: tuple[Credit, Server]
+    ) -> None:
+        _, server = served
+        server.ack(server.sent[0][0])
+        await until(lambda: not server.unanswered)
+        assert not server.open
+        assert server.messages == ["1"]
+
+    async def test_what_is_given_back_is_so_at_once(self, served: tuple[Credit, Server]) -> None:
+        credit, server = served
+        tag = server.sent[0][0]
+        credit.answer(tag, lambda: server.answered(tag, "a", back="1"), at_once=True)
+        await _settle()
+        assert not server.unanswered
+        assert list(server.ready["a"]) == ["1", "2"]
+
+
 @pytest.mark.parametrize("seed", range(20))
 async def test_whatever_happens_no_more_comes_than_is_granted(make: Make, seed: int) -> None:
     chance = random.Random(seed)
     queues = "a" if seed % 2 else "abc"
-    credit, server = make(*queues)
+    credit, server = make(*queues, patience=seed % 3 / 1000)
     put = granted = 0
     for _ in range(1000):
         match chance.randrange(5):

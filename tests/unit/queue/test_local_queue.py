@@ -1,7 +1,10 @@
+import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from polytope_server import local_sockets
 from polytope_server.queue import Message
 from polytope_server.queue.local import LocalQueue, LocalQueueSettings
 from polytope_server.testing.queue import Connect, Consumer, QueueContract
@@ -27,3 +30,21 @@ class TestLocalQueue(QueueContract):
         await until(lambda: consumer.ids == ["a"])
         await publisher.publish([Message("a"), Message("b")])
         await until(lambda: consumer.ids == ["a", "b"])
+
+    async def test_a_worker_takes_messages_of_a_later_broker(self, make: Connect, tmp_path: Path) -> None:
+        """It may say more of a message than this version knows."""
+        answers: list[bytes] = []
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"D 1 default a more words\n")
+            with suppress(asyncio.IncompleteReadError):
+                while True:
+                    answers.append(await reader.readuntil(b"\n"))
+            writer.close()
+
+        path = tmp_path / ("deep" * 30) / "run" / "queue.sock"
+        path.parent.mkdir(parents=True)
+        server = await asyncio.start_unix_server(serve, local_sockets.address(path))
+        consumer: Consumer = await self._consumer(make, 5)
+        await until(lambda: consumer.ids == ["a"])
+        server.close()

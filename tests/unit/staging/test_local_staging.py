@@ -1,4 +1,5 @@
 import asyncio
+import json
 import os
 import threading
 import time
@@ -30,6 +31,17 @@ class TestLocalStaging(StagingContract):
         (tmp_path / "staging" / "objects" / f"{made.name}.meta").unlink()
         found = await staging.stat(made.name)
         assert (found.content_type, found.md5) == ("application/x-grib", "")
+
+    async def test_what_a_later_version_keeps_beside_an_object_stays(
+        self, staging: LocalStaging, tmp_path: Path
+    ) -> None:
+        name = (await self._put(staging)).name
+        (meta,) = tmp_path.rglob("*.meta")
+        kept = json.loads(meta.read_text()) | {"compression": "none"}
+        meta.write_text(json.dumps(kept))
+        staging.set_md5(name, "0" * 32)
+        assert json.loads(meta.read_text()) == kept | {"md5": "0" * 32}
+        assert (await staging.stat(name)).md5 == "0" * 32
 
     async def test_what_a_killed_writer_left_is_removed(self, staging: Staging, tmp_path: Path) -> None:
         left = tmp_path / "staging" / "unfinished" / "left"

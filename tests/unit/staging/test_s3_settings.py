@@ -1,15 +1,18 @@
 """The keys of the staging on S3, and what does not need a server."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from botocore import auth
 from pydantic import ValidationError
 
 from polytope_server import backends
 from polytope_server.config.masking import mask
 from polytope_server.staging.s3 import S3Staging
+from polytope_server.staging.s3_client import S3Client
 from polytope_server.staging.s3_settings import S3Settings
 
 NAME = "r1/0123456789abcdef0123456789abcdef.grib"
@@ -102,6 +105,28 @@ class TestPublicAddresses:
         parts = urlsplit(address)
         assert (parts.scheme, parts.hostname) == ("https", host)
         assert parts.path.endswith(NAME)
+
+    @pytest.mark.parametrize(
+        "keys",
+        [
+            {"host": "s3"},
+            {"host": "https://s3.example.org", "addressing_style": "virtual", "bucket": "b-1"},
+            {"url": "https://data.example.org"},
+            {"region": "eu-west-1"},
+        ],
+    )
+    async def test_signed_ones_are_those_of_boto3(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: dict[str, Any]
+    ) -> None:
+        now = datetime(2026, 11, 25, 12, 0, 0)
+        monkeypatch.setattr(auth, "get_current_datetime", lambda *_: now)
+        settings = S3Settings(use_presigned_url=True, **ACCOUNT, **keys)
+        client = S3Client(settings)
+        await client.connect()
+        parameters = {"Bucket": settings.bucket, "Key": NAME}
+        signed = client._shown._client.generate_presigned_url("get_object", parameters, 60)  # type: ignore[union-attr]
+        assert client._shown.presign(NAME, 60) == signed  # type: ignore[union-attr]
+        client.close()
 
     async def test_signed_ones_are_kept_while_most_of_their_time_is_left(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -256,7 +256,7 @@ async def test_a_metric_that_cannot_be_stored_harms_no_request(
 
     monkeypatch.setattr(site.worker._metric_store, "add", fail)
     assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
-    await until(lambda: "a metric could not be stored" in caplog.text)
+    await until(lambda: "metrics could not be stored" in caplog.text)
 
 
 async def test_of_two_brokers_one_leads_and_the_other_takes_over(site: Site) -> None:

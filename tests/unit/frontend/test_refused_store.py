@@ -1,0 +1,28 @@
+"""A frontend that learns late that it must not work on a store."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from polytope_server.frontend.services import _end_if_refused
+from polytope_server.schema_version import IncompatibleSchemaError
+
+
+async def test_it_ends_though_it_has_begun_to_serve(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
+
+    async def opening() -> None:
+        raise IncompatibleSchemaError("the store is too new")
+
+    task = asyncio.create_task(opening())
+    task.add_done_callback(_end_if_refused)
+    await asyncio.gather(task, return_exceptions=True)
+    assert sent == [(os.getpid(), signal.SIGTERM)]
+    assert "the store is too new" in caplog.text
