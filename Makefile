@@ -15,7 +15,6 @@ DEMONSTRATION_ARGS := --data "$(DATA)" $(if $(PORT),--port $(PORT))
 
 # Images take minutes to build, so `make test` leaves these tests out.
 CONTAINER_TESTS := POLYTOPE_CONTAINERS=1 $(BIN)/python -m pytest tests/containers
-export BASE_IMAGE REGISTRY TAG WORKER_STACK PIP_INDEX_URL PIP_CONFIG CA_FILE ENGINE
 
 .DEFAULT_GOAL := help
 .PHONY: help install services demo run test test-unit test-faults coverage lint format bench \
