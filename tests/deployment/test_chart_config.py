@@ -240,3 +240,32 @@ def test_a_pool_can_change_data_sources(render: Any, loaded: Callable[..., Confi
     sources = loaded(rendered, "archive", "test-weather").raw["datasources"]
     assert sources["tape"] == {"type": "echo", "queue": "tape", "repr": "tape"}
     assert "repr" not in loaded(rendered, prefix="test-weather").raw["datasources"]["tape"]
+
+
+def test_a_pool_can_take_back_what_the_defaults_say(render: Any) -> None:
+    """Also by a zero, a false and an empty list."""
+    defaults = {
+        "workerDefaults.replicas": 3,
+        "workerDefaults.grace": 60,
+        "workerDefaults.extraEnv": [{"name": "A", "value": "1"}],
+        "workers": [
+            {
+                "name": "own",
+                "replicas": 0,
+                "grace": 0,
+                "extraEnv": [],
+                "podDisruptionBudget": {"enabled": False},
+                "resources": {"limits": {"memory": "1Gi"}},
+            },
+            {"name": "other", "collections": ["echo"]},
+        ],
+    }
+    rendered = render("trial", defaults)
+    assert rendered.one("Deployment", "-worker-own")["spec"]["replicas"] == 0
+    assert rendered.one("Deployment", "-worker-other")["spec"]["replicas"] == 3
+    assert "grace: 0" in rendered.config("-worker-own", "pool.yaml")
+    assert not rendered.has("PodDisruptionBudget", "-worker-own")
+    (own,) = rendered.pods()["test-polytope-worker-own"]["spec"]["containers"]
+    assert "A" not in [variable["name"] for variable in own["env"]]
+    assert own["resources"]["limits"] == {"memory": "1Gi"}
+    assert own["resources"]["requests"]["memory"] == "512Mi"

@@ -17,6 +17,9 @@ WRONG: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "a pool without a name": ("minimal", {"workers": [{"replicas": 1}]}, ("workers", "required|missing")),
     "a pool whose name is none": ("minimal", {"workers": [{"name": "A b"}]}, ("workers", "name", "pattern")),
     "a variable whose name is none": ("minimal", {"secrets.values": {"a-b": "c"}}, ("a-b",)),
+    # A template would write 1.234567e+06.
+    "a number as a secret": ("minimal", {"secrets.values": {"A": 1234567}}, ("A", "string")),
+    "a number as a quota": ("minimal", {"objectStore.quota": 1234567}, ("quota", "string")),
     "a password in an address": (
         "minimal", {"backends.mongodb.uri": "mongodb://name:word@db"}, ("uri", "pattern"),
     ),

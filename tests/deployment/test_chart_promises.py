@@ -72,7 +72,10 @@ def test_server_pods_are_probed_on_the_management_port(rendered: Any, values: st
         ports = {port["name"]: port["containerPort"] for port in container["ports"]}
         variables = {variable["name"]: variable.get("value") for variable in container["env"]}
         assert variables["POLYTOPE_MANAGEMENT_PORT"] == str(ports["management"])
-        assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "management"}
+        ready = container["readinessProbe"]
+        assert ready["httpGet"] == {"path": "/readyz", "port": "management"}
+        # A store needs some 30 s to find a new primary; without any frontend clients would get no answer.
+        assert ready["periodSeconds"] * ready["failureThreshold"] >= 30
         for probe in ("livenessProbe", "startupProbe"):
             assert container[probe]["httpGet"] == {"path": "/livez", "port": "management"}
 

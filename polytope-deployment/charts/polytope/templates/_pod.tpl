@@ -66,7 +66,8 @@ readinessProbe:
   httpGet: {path: /readyz, port: management}
   periodSeconds: 3
   timeoutSeconds: 5
-  failureThreshold: 3
+  # A store that is away makes all frontends unready: they can answer that themselves, while it finds a new primary.
+  failureThreshold: 10
 {{- end -}}
 
 {{- define "polytope.scheduling" -}}
