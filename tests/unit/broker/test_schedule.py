@@ -251,3 +251,19 @@ def test_a_place_that_becomes_free_in_one_queue_serves_the_other() -> None:
     assert list(plan.choose({"slow": 9, "default": 9})) == [first.id]
     plan.remove(first.id)
     assert plan.choose({"slow": 9, "default": 9}) == {second.id: "default"}
+
+
+def test_requests_are_counted_by_collection_in_each_state() -> None:
+    plan = schedule(x=Limits(), y=Limits())
+    plan.update([sketch("a", "x") for _ in range(3)] + [sketch("b", "y")])
+    assert [plan.count_of(Status.WAITING, name) for name in "xy"] == [3, 1]
+    queued = list(plan.choose({"default": 2}))
+    plan.claimed(queued[0])
+    assert [plan.count_of(Status.QUEUED, name) for name in "xy"] == [0, 1]
+    assert [plan.count_of(Status.PROCESSING, name) for name in "xy"] == [1, 0]
+    assert [plan.count_of(Status.WAITING, name) for name in "xy"] == [2, 0]
+    for request_id in queued:
+        plan.remove(request_id)
+    assert not any(
+        plan.count_of(status, name) for status in (Status.QUEUED, Status.PROCESSING) for name in "xy"
+    )

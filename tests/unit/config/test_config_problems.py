@@ -54,6 +54,15 @@ def test_a_key_like_no_other_is_answered_with_all_keys_and_its_value_is_kept_bac
             "support.default_url: value 'https://x/expired': expected an address without the word 'expired', "
             "which old clients fail on",
         ),
+        (
+            "worker: {management: {port: http}}",
+            "worker.management.port: value 'http': expected a whole number",
+        ),
+        (
+            "metrics: {request_duration_buckets: [1, 5, 5]}",
+            "metrics.request_duration_buckets: value [...]: expected upper limits in seconds, above 0, each "
+            "larger than the one before",
+        ),
         ("frontend: [1]", "frontend: value [...]: expected a mapping"),
         (
             "garbage-collector: {age: soon}",
