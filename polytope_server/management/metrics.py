@@ -5,7 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -16,6 +24,9 @@ from polytope_server import __version__, unavailable
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 #: In place of a collection that the configuration no longer has.
 UNKNOWN = "unknown"
+
+# A second sample for each counter and histogram, which in this text format looks like a metric of its own.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:

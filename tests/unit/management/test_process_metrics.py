@@ -99,7 +99,7 @@ def test_what_had_ended_before_is_not_revoked() -> None:
 def test_every_metric_is_in_the_operators_guide(metrics: Metrics) -> None:
     guide = GUIDE.read_text()
     families = list(text_string_to_metric_families(metrics.text().decode()))
-    assert len(families) > 10
+    assert any(family.name == "polytope_build_info" for family in families)
     for family in families:
         name = f"{family.name}_total" if family.type == "counter" else family.name
         assert name.startswith("process_") or f"`{name}`" in guide, name
