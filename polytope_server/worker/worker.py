@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 _PAUSE = 0.2
 #: A claim is told after so many seconds, unless the request has ended by then, which tells more.
-_NEWS = 0.05
+_NEWS = 0.1
 #: To give a request back may take so many seconds.
 _LAST_WORDS = 5.0
 
