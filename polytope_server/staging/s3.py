@@ -33,7 +33,7 @@ from polytope_server.staging.s3_settings import LONGEST_EXPIRY, S3Settings
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 #: Bytes of parts that are on their way, of all objects together. One more part for each object is gathered.
-_ON_THEIR_WAY = 30 << 20
+_ON_THEIR_WAY = 24 << 20
 #: Seconds that removing what an attempt wrote may take before the error is passed on.
 _CLEARING_TIME = 10.0
 #: Signing takes 0.3 ms, and is asked for by each poll of a result. An address has 90 % of its time left, and

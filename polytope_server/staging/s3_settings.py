@@ -71,9 +71,9 @@ class S3Settings(BaseModel):
         10, ge=1, description="Threads of each process that speak to S3; parts are sent by as many at most."
     )
     buffer_size: Size = Field(
-        10 << 20,
+        8 << 20,
         description="Size of the parts in which larger results are sent, at least 5M. About four parts, or"
-        " 40M, are in memory at a time. Parts grow after every 900, as S3 takes 10000.",
+        " 32M, are in memory at a time. Parts grow after every 900, as S3 takes 10000.",
     )
     should_set_policy: bool = Field(
         False,

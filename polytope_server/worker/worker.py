@@ -41,10 +41,8 @@ from polytope_server.worker.outcome import Outcomes
 logger = logging.getLogger(__name__)
 
 _PAUSE = 0.2
-#: A claim is told after so many seconds, unless the request has ended by then, which tells more.
-_NEWS = 0.05
-#: To give a request back may take so many seconds.
-_LAST_WORDS = 5.0
+#: Seconds after which a claim is told, unless the request has ended; to give a request back it may take 5.
+_NEWS, _LAST_WORDS = 0.1, 5.0
 
 
 class Worker:
@@ -154,8 +152,7 @@ class Worker:
             self._ending.discard(request_id)
 
     def _tell_claim(self, request_id: str, attempt: int) -> None:
-        current = self._running.get(request_id)
-        if current is not None and current[0] == attempt and request_id not in self._ending:
+        if self._running.get(request_id, (0,))[0] == attempt and request_id not in self._ending:
             self._notices.publish(Topic.CLAIMED, request_id)
 
     def _on_removed(self, notice: Notice) -> None:

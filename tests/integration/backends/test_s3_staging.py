@@ -244,7 +244,7 @@ class TestObjects:
     async def test_an_object_of_one_part_exactly_is_written_at_once(
         self, staging: Staging, client: Any
     ) -> None:
-        made = await self._put(staging, bytes(10 * MIB))
+        made = await self._put(staging, bytes(8 * MIB))
         assert keys(client) == {made.name}
 
     async def test_nothing_is_read_where_there_is_nothing(self, staging: Staging) -> None:
