@@ -35,8 +35,17 @@ class _Line:
     queue: str
     #: Those that wait for a message.
     free: list[str] = field(default_factory=list)
-    #: Those whose message is answered, which the server does not know yet; and until when they may wait.
-    answered: deque[tuple[str, Answer, float]] = field(default_factory=deque)
+    #: Those whose message is answered, which the server does not know yet; and whether they have waited
+    #: long enough. Such ones come first.
+    answered: deque[tuple[str, Answer, bool]] = field(default_factory=deque)
+
+    def waited(self, tag: str) -> None:
+        """This subscription has waited long enough, if it still waits."""
+        for entry in self.answered:
+            if entry[0] == tag:
+                self.answered.remove(entry)
+                self.answered.appendleft((tag, entry[1], True))
+                return
 
 
 class Credit:
@@ -88,12 +97,16 @@ class Credit:
         if line is None:
             return
         if at_once or not self._patience:
-            line.answered.appendleft((tag, answer, 0.0))
+            line.answered.appendleft((tag, answer, True))
         else:
-            loop = asyncio.get_running_loop()
-            line.answered.append((tag, answer, loop.time() + self._patience))
-            loop.call_later(self._patience, self._changed.set)
+            line.answered.append((tag, answer, False))
+            asyncio.get_running_loop().call_later(self._patience, self._has_waited, line, tag)
         self._reuse(line)
+        self._changed.set()
+
+    def _has_waited(self, line: _Line, tag: str) -> None:
+        # Not by the clock: a timer may be early by its resolution, and nothing would look a second time.
+        line.waited(tag)
         self._changed.set()
 
     def flush(self) -> None:
@@ -117,7 +130,7 @@ class Credit:
             if len(line.free) > self.granted:
                 await subscriber.unsubscribe(line.free.pop())
                 return True
-            if line.answered and line.answered[0][2] <= asyncio.get_running_loop().time():
+            if line.answered and line.answered[0][2]:
                 tag, answer, _ = line.answered.popleft()
                 try:
                     await subscriber.unsubscribe(tag)

@@ -69,7 +69,16 @@ def test_an_upgrade_disturbs_no_call(release: Release) -> None:
 
 @pytest.mark.parametrize(
     "component",
-    ["frontend", "broker", "worker-default", "garbage-collector", "mongodb", "rabbitmq", "redis", "s3"],
+    [
+        "frontend",
+        "broker",
+        "worker",
+        "garbage-collector",
+        "trial-mongodb",
+        "trial-rabbitmq",
+        "trial-redis",
+        "trial-s3",
+    ],
 )
 def test_a_deleted_pod_loses_nothing(release: Release, component: str) -> None:
     (victim, *_) = release.namespace.ready(release.name, component)
@@ -77,7 +86,7 @@ def test_a_deleted_pod_loses_nothing(release: Release, component: str) -> None:
         until(lambda: load.done > 20)
         release.namespace.kubectl("delete", "pod", victim)
         until(lambda: set(release.namespace.ready(release.name, component)) - {victim})
-    if component in ("broker", "worker-default", "garbage-collector", "redis"):
+    if component in ("broker", "worker", "garbage-collector", "trial-redis"):
         assert load.failures == []
 
 
@@ -85,7 +94,7 @@ def test_a_pool_is_scaled_up_and_down(release: Release) -> None:
     with release.load() as load:
         for replicas in (3, 1):
             release.upgrade(f"workers[0].name=default,workers[0].replicas={replicas}")
-            until(lambda n=replicas: len(release.namespace.ready(release.name, "worker-default")) == n)  # type: ignore[misc]
+            until(lambda n=replicas: len(release.namespace.ready(release.name, "worker")) == n)  # type: ignore[misc]
     assert load.failures == []
 
 

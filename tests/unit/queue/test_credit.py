@@ -228,6 +228,17 @@ class TestPatience:
         assert not server.open
         assert server.messages == ["1"]
 
+    async def test_a_timer_that_is_early_is_as_good(
+        self, served: tuple[Credit, Server], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Timers are early by their resolution now and then."""
+        _, server = served
+        loop = asyncio.get_running_loop()
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "call_later", lambda _, call, *arguments: loop.call_soon(call, *arguments))
+            server.ack(server.sent[0][0])
+        await until(lambda: not server.unanswered)
+
     async def test_what_is_given_back_is_so_at_once(self, served: tuple[Credit, Server]) -> None:
         credit, server = served
         tag = server.sent[0][0]
