@@ -81,9 +81,10 @@ class Namespace:
         pods = self.get("pods", "-l", labels)
         return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
-    def ready(self, release: str, component: str) -> list[str]:
-        """The names of those that are ready."""
-        return [pod["metadata"]["name"] for pod in self.pods(release, component) if _is_ready(pod)]
+    def ready(self, release: str, component: str) -> dict[str, str]:
+        """Those that are ready: their names by their uids. A set that is stateful gives a name again."""
+        pods = [pod["metadata"] for pod in self.pods(release, component) if _is_ready(pod)]
+        return {pod["uid"]: pod["name"] for pod in pods}
 
     def describe(self) -> str:
         """What helps to understand a failure: pods, events, and the ends of the logs."""

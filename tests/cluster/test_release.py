@@ -81,10 +81,10 @@ def test_an_upgrade_disturbs_no_call(release: Release) -> None:
     ],
 )
 def test_a_deleted_pod_loses_nothing(release: Release, component: str) -> None:
-    (victim, *_) = release.namespace.ready(release.name, component)
+    (victim, name), *_ = release.namespace.ready(release.name, component).items()
     with release.load() as load:
         until(lambda: load.done > 20)
-        release.namespace.kubectl("delete", "pod", victim)
+        release.namespace.kubectl("delete", "pod", name)
         until(lambda: set(release.namespace.ready(release.name, component)) - {victim})
     if component in ("broker", "worker", "garbage-collector", "trial-redis"):
         assert load.failures == []

@@ -61,6 +61,8 @@ def test_run_installs_and_delete_removes(
         if command == "run":
             assert "Succeeded" in namespace.helm("test", RELEASE, "--timeout", "5m")
     assert namespace.helm("list", "--short") == ""
+    # A release of the same name that came before the old claims are gone would wait for them for ever.
+    until(lambda: namespace.get("pods,persistentvolumeclaims") == [])
 
 
 def test_a_changed_file_is_in_the_pod_within_seconds(

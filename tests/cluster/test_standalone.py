@@ -26,10 +26,10 @@ def test_the_published_client_retrieves_from_outside(release: Release, tmp_path:
 
 def test_a_deleted_pod_loses_nothing(release: Release, tmp_path: Path) -> None:
     """Calls may fail while it starts again."""
-    (victim,) = release.namespace.ready(release.name, "standalone")
+    ((victim, name),) = release.namespace.ready(release.name, "standalone").items()
     with release.load() as load:
         until(lambda: load.done > 20)
-        release.namespace.kubectl("delete", "pod", victim)
+        release.namespace.kubectl("delete", "pod", name)
         until(lambda: set(release.namespace.ready(release.name, "standalone")) - {victim})
     retrieve(release, tmp_path)
 
