@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import os
+import socket
 from collections.abc import Mapping
 from typing import Any
 
@@ -73,6 +74,8 @@ class Sender:
             proxies=get_environ_proxies(endpoint),
             timeout=times,
             max_pool_connections=connections,
+            # Else the body, which comes after the head, waits for the head's acknowledgement: 40 ms.
+            socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         )
 
     def send(self, request: Any) -> str:
