@@ -77,7 +77,7 @@ format: $(STAMP) ## bring the code into the house's format
 bench: services ## measure the server (benchmarks/README.md)
 	$(BIN)/python -m benchmarks
 
-image: $(STAMP) ## build the images of the server, and check them (BASE_IMAGE=, REGISTRY=, TAG=; needs Docker)
+image: $(STAMP) ## build the images of the server, and check them (BASE_IMAGE=, REGISTRY=, TAG=, PUSH=1; needs Docker)
 	polytope-deployment/build-images common worker
 	$(CONTAINER_TESTS)/test_images.py $(PYTEST_ARGS)
 

@@ -12,7 +12,8 @@ import requests
 
 #: No answer for so long is a failure, whatever happens in the cluster.
 _SECONDS = 300.0
-_THREADS = 16
+#: So many requests are alive at a time.
+_LIVE = 200
 
 
 class Load:
@@ -22,22 +23,21 @@ class Load:
     restarts: that no request is lost is one promise, that no call fails another.
     """
 
-    def __init__(self, url: str, user: tuple[str, str], collection: str, least: int = 200) -> None:
-        """`url` is that of the API, up to /api/v1; so many requests are sent at `least`."""
+    def __init__(self, url: str, user: tuple[str, str], collection: str) -> None:
+        """`url` is that of the API, up to /api/v1."""
         self.failures: list[str] = []
         self.done = 0
         self._started = 0
         self._url = url
         self._user = user
         self._collection = collection
-        self._least = least
         self._enough = threading.Event()
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(_THREADS)
+        self._pool = ThreadPoolExecutor(_LIVE)
         self._futures: list[Future[None]] = []
 
     def __enter__(self) -> Load:
-        self._futures = [self._pool.submit(self._many) for _ in range(_THREADS)]
+        self._futures = [self._pool.submit(self._many) for _ in range(_LIVE)]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -46,12 +46,12 @@ class Load:
         for future in self._futures:
             future.result(2 * _SECONDS)
         self._pool.shutdown()
-        assert self.done == self._started >= self._least
+        assert self.done == self._started >= _LIVE
 
     def _many(self) -> None:
         while True:
             with self._lock:
-                if self._enough.is_set() and self._started >= self._least:
+                if self._enough.is_set() and self._started >= _LIVE:
                     return
                 self._started += 1
             self._one()

@@ -143,6 +143,15 @@ def test_the_proxy_is_trusted_only_where_there_is_one(
     assert loaded(render("minimal")).settings.frontend.proxy_support is False
     behind = {"ingress.enabled": True, "ingress.hosts": ["polytope.example.org"]}
     assert loaded(render("minimal", behind)).settings.frontend.proxy_support is True
+    single = {**behind, "backends.users": False}
+    assert loaded(render("standalone", single)).settings.frontend.proxy_support is True
+
+
+def test_users_of_the_role_admin_are_administrators(
+    render: Any, loaded: Callable[..., Configuration]
+) -> None:
+    assert loaded(render("minimal")).raw["admin"]["roles"] == {"users": ["admin"]}
+    assert "admin" not in loaded(render("minimal", {"backends.users": False})).raw
 
 
 def test_no_secret_is_in_anything_but_secrets(rendered: Any) -> None:

@@ -31,6 +31,12 @@ WRONG: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     ),
     "a cache for one frontend of two": ("minimal", {"backends.cache": "memory"}, ("cache", "replicas")),
     "a test as nobody": ("minimal", {"test.collection": "a"}, ("test.username",)),
+    "a test without a password": (
+        "minimal", {"test.collection": "a", "test.username": "b"}, ("test.passwordKey", "TEST_PASSWORD"),
+    ),
+    "a label by which pods are found": (
+        "minimal", {"commonLabels": {"app.kubernetes.io/component": "a"}}, ("commonLabels", "component"),
+    ),
     "an ingress without a host": ("minimal", {"ingress.enabled": True}, ("ingress.hosts",)),
     "a route without a gateway": ("minimal", {"httpRoute.enabled": True}, ("httpRoute.parentRefs",)),
     "two pools of a name": (

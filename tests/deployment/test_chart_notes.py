@@ -58,6 +58,13 @@ def test_the_address_is_that_of_the_ingress(notes: Callable[..., str]) -> None:
     assert "port-forward svc/test-polytope 5000:80" in notes(VALUES / "minimal.yaml")
 
 
+def test_a_proxy_that_can_be_passed_by_is_told(notes: Callable[..., str]) -> None:
+    warning = "networkPolicy.frontendFrom is empty"
+    assert warning not in notes(VALUES / "minimal.yaml")
+    behind = {"ingress.enabled": True, "ingress.hosts": ["a.example.org"]}
+    assert warning in notes(VALUES / "minimal.yaml", behind)
+
+
 def test_missing_collections_are_told(notes: Callable[..., str]) -> None:
     assert "There is no collection yet" in notes(VALUES / "minimal.yaml")
     assert "There is no collection yet" not in notes(VALUES / "trial.yaml")

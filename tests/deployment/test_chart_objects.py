@@ -215,6 +215,33 @@ def test_servers_outside_can_be_named(render: Any) -> None:
     assert {"ports": [{"port": 5672, "protocol": "TCP"}]} in rules
 
 
+@pytest.mark.parametrize(
+    ("overrides", "ports"),
+    [
+        ({}, {27017, 5672, 6379, 443}),
+        ({"backends.s3.host": "https://s3.example.org:9000"}, {27017, 5672, 6379, 9000}),
+        ({"backends.s3.host": "http://s3.example.org:9000/"}, {27017, 5672, 6379, 9000}),
+        ({"backends.mongodb.uri": "mongodb://a:27018,b/?replicaSet=rs"}, {27018, 27017, 5672, 6379, 443}),
+        ({"networkPolicy.backends.mongodb.ports": [27020]}, {27020, 5672, 6379, 443}),
+    ],
+)
+def test_servers_outside_are_open_on_the_ports_of_their_addresses(
+    render: Any, overrides: dict[str, Any], ports: set[int]
+) -> None:
+    rendered = render("minimal", {"backends.redis.port": 6379, "backends.s3.port": 443, **overrides})
+    policies = {each["metadata"]["name"]: each["spec"] for each in rendered.of_kind("NetworkPolicy")}
+    rules = policies["test-polytope-frontend"]["egress"]
+    assert {port["port"] for rule in rules for port in rule["ports"]} == ports
+
+
+def test_the_test_reaches_results_that_come_from_s3(render: Any) -> None:
+    tested = {"test.collection": "a", "test.username": "b", "test.passwordSecret": "c"}
+    for url, port in (("https://data.example.org", 443), ("http://data.example.org:8080/x", 8080)):
+        rendered = render("minimal", {**tested, "backends.s3.publicUrl": url})
+        policies = {each["metadata"]["name"]: each["spec"] for each in rendered.of_kind("NetworkPolicy")}
+        assert {"ports": [{"port": port, "protocol": "TCP"}]} in policies["test-polytope-test"]["egress"]
+
+
 def test_a_pool_reaches_its_data_sources(render: Any) -> None:
     policies = {
         each["metadata"]["name"]: each["spec"] for each in render("everything").of_kind("NetworkPolicy")

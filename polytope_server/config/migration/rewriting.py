@@ -57,8 +57,15 @@ class _Writer:
         if finding is not None and (finding.now in (Verdict.CHANGED, Verdict.RENAMED) or finding.decide):
             yield from _comment(f"{key}: {finding.text}", finding.decide)
         name = finding.to if finding is not None and finding.to else key
-        if path[0] == "collections" and len(path) == 2 and self._gone:
-            yield from self._collection(path, node)
+        lost = self._lost(node.child("datasources")) if path[0] == "collections" and len(path) == 2 else []
+        if lost and len(lost) == len(_items(node.child("datasources"))):
+            text = f"{key}: left out, as it has no data source any more (it had {_names(lost)})."
+            yield from _comment(text, True)
+        elif lost:
+            yield from _comment(f"{key}: without its data sources {_names(lost)}, which are left out.", True)
+            yield from _section(name, list(self._mapping(node, path)))
+        elif path[0] == "collections" and path[2:] == ("datasources",) and (lost := self._lost(node)):
+            yield from _dumped(name, [item.plain() for item in _items(node) if item not in lost])
         elif self._has_findings_below(path, node):
             yield from _section(name, list(self._mapping(node, path)))
         else:
@@ -77,21 +84,17 @@ class _Writer:
             value = {name: value}
         yield from _yaml(value)
 
-    def _collection(self, path: Path, node: Node) -> Iterator[str]:
-        """A collection without the data sources that are gone; without any left it is gone itself."""
-        listed = node.child("datasources")
-        items = listed.value if listed is not None and isinstance(listed.value, list) else []
-        kept = [item for item in items if _name(item) not in self._gone]
-        if len(kept) == len(items):
-            yield from _dumped(path[-1], node.plain())
-            return
-        gone = ", ".join(dict.fromkeys(_name(item) for item in items if item not in kept))
-        if not kept:
-            text = f"{path[-1]}: left out, as it has no data source any more (it had {gone})."
-            yield from _comment(text, True)
-            return
-        yield from _comment(f"{path[-1]}: without its data sources {gone}, which are left out.", True)
-        yield from _dumped(path[-1], {**node.plain(), "datasources": [item.plain() for item in kept]})
+    def _lost(self, listed: Node | None) -> list[Node]:
+        """The data sources of a collection's list that are gone."""
+        return [item for item in _items(listed) if _name(item) in self._gone]
+
+
+def _items(listed: Node | None) -> list[Node]:
+    return listed.value if listed is not None and isinstance(listed.value, list) else []
+
+
+def _names(items: list[Node]) -> str:
+    return ", ".join(dict.fromkeys(map(_name, items)))
 
 
 def _name(item: Node) -> str:

@@ -279,6 +279,20 @@ def test_data_sources_that_are_not_built_leave_their_collections(written: Callab
     assert "DECIDE none: left out, as it has no data source any more (it had child)." in text
 
 
+def test_other_keys_of_collections_are_judged_beside_a_data_source_that_is_gone(
+    written: Callable[[str], str],
+) -> None:
+    text = written(
+        "datasources: {old: {type: mars}, words: {type: echo}}\n"
+        "collections:\n"
+        "  a: {roles: {r: [x]}, datasources: [words], foo: 1}\n"
+        "  b: {roles: {r: [x]}, datasources: [old, words], foo: 2}\n"
+    )
+    kept = {"roles": {"r": ["x"]}, "datasources": ["words"]}
+    assert yaml.safe_load(text)["collections"] == {"a": kept, "b": kept}
+    assert text.count("DECIDE foo: left out") == 2
+
+
 def test_keys_that_a_collection_overrides_are_judged_by_the_type_of_the_data_source(
     migrate: Callable[..., tuple[int, str]],
 ) -> None:

@@ -83,6 +83,9 @@ authentication:
   users:
     authenticators: {users: {{ merge (dict "type" .type) $keys | toJson }}}
     authorizers: {users: {{ merge (dict "type" .type) $keys | toJson }}}
+# `users add NAME --role admin` makes an administrator.
+admin:
+  roles: {users: [admin]}
 {{- end }}
 {{- end -}}
 
@@ -188,6 +191,7 @@ worker: {grace: {{ .Values.standalone.grace }}}
 {{- include "polytope.backendsConfig" . }}
 {{- end }}
 {{- if or .Values.ingress.enabled .Values.httpRoute.enabled }}
+---
 frontend: {proxy_support: true}
 {{- end }}
 ---

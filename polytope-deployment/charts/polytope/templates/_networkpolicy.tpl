@@ -71,7 +71,7 @@ spec:
 {{- else }}
 {{- $rule := index $values.networkPolicy.backends .name }}
 - ports:
-    {{- range $rule.ports | default (list (index $values.backends .name).port) }}
+    {{- range $rule.ports | default (include "polytope.portsOf" . | splitList " ") }}
     - {port: {{ . }}, protocol: TCP}
     {{- end }}
   {{- with $rule.to }}
@@ -79,4 +79,23 @@ spec:
     {{- toYaml . | nindent 4 }}
   {{- end }}
 {{- end }}
+{{- end -}}
+
+{{- /* The ports of a server outside of the release, as `backends` has them, between blanks. Takes root, name. */ -}}
+{{- define "polytope.portsOf" -}}
+{{- $given := .root.Values.backends -}}
+{{- if eq .name "mongodb" -}}
+{{- $hosts := regexReplaceAll "^[a-z+]+://|[/?].*$" $given.mongodb.uri "" -}}
+{{- $ports := list -}}
+{{- range splitList "," $hosts -}}
+{{- $ports = append $ports (regexFind "[0-9]+$" (regexFind ":[0-9]+$" .) | default "27017") -}}
+{{- end -}}
+{{- $ports | uniq | join " " -}}
+{{- else if eq .name "postgresql" -}}
+5432
+{{- else if eq .name "s3" -}}
+{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" (trimSuffix "/" $given.s3.host)) | default (toString $given.s3.port) -}}
+{{- else -}}
+{{- (index $given .name).port -}}
+{{- end -}}
 {{- end -}}
