@@ -35,7 +35,7 @@ WRONG: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
         "minimal", {"test.collection": "a", "test.username": "b"}, ("test.passwordKey", "TEST_PASSWORD"),
     ),
     "a label by which pods are found": (
-        "minimal", {"commonLabels": {"app.kubernetes.io/component": "a"}}, ("commonLabels", "component"),
+        "minimal", {"commonLabels": {"app.kubernetes.io/component": "a"}}, ("app.kubernetes.io/component",),
     ),
     "an ingress without a host": ("minimal", {"ingress.enabled": True}, ("ingress.hosts",)),
     "a route without a gateway": ("minimal", {"httpRoute.enabled": True}, ("httpRoute.parentRefs",)),

@@ -112,6 +112,7 @@ ANOTHER: dict[str, Any] = {
     "backends.s3.host": "https://other.example.org",
     "backends.s3.publicUrl": "https://other.example.org",
     "backends.s3.bucket": "other",
+    "test.passwordKey": "OTHER",
     "frontend.service.type": "LoadBalancer",
     "objectStore.quota": "7G",
     "metrics.serviceMonitor.interval": "7s",
