@@ -124,9 +124,9 @@ def test_the_broker_tells_what_waits_and_runs(tmp_path: Path, gate: Gate) -> Non
         gate.wait_for("hold the first")
         second = server.submit(session, "gate", "the second")
         until(lambda: Figures(ports, "broker")("requests_waiting", collection="gate") == 1)
+        until(lambda: Figures(ports, "broker")("requests_running", collection="gate") == 1)
         figures = Figures(ports, "broker")
         assert figures("broker_leads") == 1
-        assert figures("requests_running", collection="gate") == 1
         assert figures("requests_queued", collection="gate") == 0
         assert Figures(ports, "worker")("worker_slots", state="busy") == 1
         assert session.delete(f"{server.url}/requests/{second}", timeout=60).status_code == 200
