@@ -64,7 +64,7 @@ def test_an_upgrade_disturbs_no_call(release: Release) -> None:
         release.upgrade("config.collections.slow.limits.per-user=100")
     for kind, pods in before.items():
         until(lambda kind=kind, pods=pods: not pods & set(release.namespace.ready(release.name, kind)))  # type: ignore[misc]
-    assert load.failures == []
+    assert not load.failures, "\n".join(load.failures)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_a_deleted_pod_loses_nothing(release: Release, component: str) -> None:
         release.namespace.kubectl("delete", "pod", name)
         until(lambda: set(release.namespace.ready(release.name, component)) - {victim})
     if component in ("broker", "worker", "garbage-collector", "trial-redis"):
-        assert load.failures == []
+        assert not load.failures, "\n".join(load.failures)
 
 
 def test_a_pool_is_scaled_up_and_down(release: Release) -> None:
@@ -95,13 +95,13 @@ def test_a_pool_is_scaled_up_and_down(release: Release) -> None:
         for replicas in (3, 1):
             release.upgrade(f"workers[0].name=default,workers[0].replicas={replicas}")
             until(lambda n=replicas: len(release.namespace.ready(release.name, "worker")) == n)  # type: ignore[misc]
-    assert load.failures == []
+    assert not load.failures, "\n".join(load.failures)
 
 
 def test_a_rollback_disturbs_no_call(release: Release, tmp_path: Path) -> None:
     with release.load() as load:
         release.namespace.helm("rollback", release.name, "1", "--wait", "--timeout", "10m")
-    assert load.failures == []
+    assert not load.failures, "\n".join(load.failures)
     retrieve(release, tmp_path)
 
 
