@@ -192,12 +192,31 @@ def test_there_is_no_secret_if_nothing_is_in_it(render: Any) -> None:
     assert not render("minimal", {"secrets.generated": []}).of_kind("Secret")
 
 
-def test_files_of_a_secret_are_read_after_the_others(render: Any) -> None:
-    rendered = render("minimal", {"existingSecretConfig": {"name": "vault", "files": ["a.yaml", "b.yaml"]}})
-    (container,) = rendered.pods()["test-polytope-broker"]["spec"]["containers"]
-    assert container["args"] == [
-        "broker", "-f", "/etc/polytope/secrets/a.yaml", "-f", "/etc/polytope/secrets/b.yaml",
-    ]  # fmt: skip
+def test_files_of_a_secret_win_over_config_but_not_over_what_the_chart_must_know(
+    render: Any, tmp_path: Path
+) -> None:
+    """A Secret may hold an earlier server's whole file, with a port that no Service and no policy knows."""
+    secret = {"existingSecretConfig": {"name": "vault", "files": ["a.yaml", "b.yaml"]}}
+    config = {"config": {"broker": {"interval": 2}, "frontend": {"port": 1}}}
+    rendered = render("minimal", secret | config)
+    (container,) = rendered.pods()["test-polytope-worker-default"]["spec"]["containers"]
+    files = {
+        "/etc/polytope/config.yaml": rendered.config(),
+        "/etc/polytope/secrets/a.yaml": "{broker: {interval: 3}, worker: {concurrency: 99}}",
+        "/etc/polytope/secrets/b.yaml": "frontend: {port: 32001, bind_to: 127.0.0.1}",
+        "/etc/polytope/pool/pool.yaml": rendered.config("-worker-default", "pool.yaml"),
+        "/etc/polytope/chart.yaml": rendered.config(file="chart.yaml"),
+    }
+    command, *options = container["args"]
+    assert command == "worker"
+    assert options == [word for name in [*files][1:] for word in ("-f", name)]
+    paths = [tmp_path / Path(name).name for name in files]
+    for path, text in zip(paths, files.values(), strict=True):
+        path.write_text(text)
+    settings = load(paths, environ=variables(rendered), system_file=tmp_path / "none").settings
+    assert settings.broker.interval == 3
+    assert (settings.frontend.bind_to, settings.frontend.port) == ("0.0.0.0", 5000)
+    assert settings.worker.concurrency != 99
 
 
 def test_another_configuration_makes_other_pods(render: Any) -> None:

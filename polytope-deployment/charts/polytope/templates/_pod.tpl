@@ -109,6 +109,7 @@ text), port (of the service), preStop (seconds), claim (of a volume for data).
 {{- define "polytope.podTemplate" -}}
 {{- $root := .root -}}
 {{- $secretFiles := ternary $root.Values.existingSecretConfig.files list (ne $root.Values.existingSecretConfig.name "") -}}
+{{- $ownFile := and $secretFiles (ne .process "object-store") -}}
 metadata:
   labels:
     {{- include "polytope.componentSelector" . | nindent 4 }}
@@ -133,13 +134,17 @@ spec:
       imagePullPolicy: {{ .root.Values.image.pullPolicy }}
       args:
         - {{ .process }}
+        {{- range $secretFiles }}
+        - -f
+        - /etc/polytope/secrets/{{ . }}
+        {{- end }}
         {{- if .poolConfig }}
         - -f
         - /etc/polytope/pool/pool.yaml
         {{- end }}
-        {{- range $secretFiles }}
+        {{- if $ownFile }}
         - -f
-        - /etc/polytope/secrets/{{ . }}
+        - /etc/polytope/chart.yaml
         {{- end }}
       env:
         - {name: POLYTOPE_MANAGEMENT_PORT, value: {{ .root.Values.management.port | quote }}}
@@ -169,6 +174,9 @@ spec:
         {{- include "polytope.containerSecurityContext" .root | nindent 8 }}
       volumeMounts:
         - {name: config, mountPath: /etc/polytope/config.yaml, subPath: config.yaml, readOnly: true}
+        {{- if $ownFile }}
+        - {name: config, mountPath: /etc/polytope/chart.yaml, subPath: chart.yaml, readOnly: true}
+        {{- end }}
         {{- if .poolConfig }}
         - {name: pool, mountPath: /etc/polytope/pool, readOnly: true}
         {{- end }}
