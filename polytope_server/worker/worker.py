@@ -13,27 +13,22 @@ from typing import Any
 from uuid import uuid4
 
 from polytope_server import log
-from polytope_server.collection import DataSourceConfig, queues
+from polytope_server.collection import queues
 from polytope_server.config import Configuration, create_backend
 from polytope_server.datasource import DataSourceError, TemporaryError, factory
 from polytope_server.deployment_key import DeploymentKeys
-from polytope_server.inputs import STAGED, open_input
+from polytope_server.inputs import STAGED
 from polytope_server.management.health import Check, Health
 from polytope_server.metric_store import MetricStore
 from polytope_server.notices import Notice, Notices, Topic
 from polytope_server.process import opened, serve_until
 from polytope_server.queue import Delivery, Queue
-from polytope_server.request import Request, Status, Verb
+from polytope_server.request import Request, Status
 from polytope_server.request_store import RequestStore, StoreUnavailableError
 from polytope_server.retry import after_failure, after_outage
-from polytope_server.sealing import REQUESTS, Seals, UnsealableError
-from polytope_server.staging import (
-    ObjectNotFoundError,
-    StagedObject,
-    Staging,
-    StagingUnavailableError,
-    new_object_name,
-)
+from polytope_server.sealing import REQUESTS, Seals
+from polytope_server.staging import StagedObject, Staging, StagingUnavailableError
+from polytope_server.worker.attempt import Attempts
 from polytope_server.worker.children import Child, Children, child_config
 from polytope_server.worker.metrics import WorkerMetrics
 from polytope_server.worker.outcome import Outcomes
@@ -60,9 +55,10 @@ class Worker:
         self._staging: Staging = create_backend("staging", settings.staging, data)
         self._metric_store: MetricStore = create_backend("metric_store", settings.metric_store, data)
         sources = [source for found in self._collections.values() for source in found.datasources]
-        self._seals: Seals | None = None
+        seals: Seals | None = None
         if any(map(factory.user_attributes, sources)):
-            self._seals = Seals(DeploymentKeys(settings.secrets, data), REQUESTS)
+            seals = Seals(DeploymentKeys(settings.secrets, data), REQUESTS)
+        self._attempts = Attempts(settings.worker, self._collections, seals, self._staging)
         self._children = Children(settings.worker.concurrency, child_config(configuration))
         self._running: dict[str, tuple[int, asyncio.Task[None]]] = {}
         #: Of those running, the ones whose outcome is on its way into the store, or there already.
@@ -190,10 +186,10 @@ class Worker:
         child: Child | None = None
         try:
             child = await self._children.take()
-            source = self._source(request)
+            source = self._attempts.source(request)
             max_attempts = source.keys.get("max_attempts")
             async with asyncio.timeout(self._settings.timeout):
-                result = await self._attempt(request, source, child)
+                result = await self._attempts.make(request, source, child)
             await self._succeed(request, result)
         except DataSourceError as error:
             await self._record(request, Status.FAILED, user_message=str(error), worker="")
@@ -222,51 +218,6 @@ class Worker:
                 await self._children.give_back(child)
             else:
                 self._queue.grant(1)
-
-    def _source(self, request: Request) -> DataSourceConfig:
-        collection = self._collections.get(request.collection)
-        source = collection.datasource(request.datasource) if collection else None
-        if source is None:
-            raise DataSourceError("The data source of this request is no longer available.")
-        return source
-
-    def _open(self, request: Request, source: DataSourceConfig) -> dict[str, str]:
-        """Those of the user's attributes that the data source needs."""
-        needed = factory.user_attributes(source)
-        if not needed or self._seals is None:
-            return {}
-        try:
-            found = self._seals.open(request.sealed, request.id)
-        except UnsealableError as error:
-            logger.error("the secrets of the user cannot be opened: %s", error)
-            raise DataSourceError("The server cannot read your key any more. Please submit again.") from None
-        return {name: value for name, value in found.items() if name in needed}
-
-    async def _attempt(self, request: Request, source: DataSourceConfig, child: Child) -> StagedObject | None:
-        """Fetch (or archive) the data; returns the staged result, None for an archive."""
-        job = {
-            "collection": request.collection,
-            "datasource": source.name,
-            "request_id": request.id,
-            "verb": request.verb,
-            "user_request": request.user_request,
-            "coerced_request": request.coerced_request,
-            "username": request.user.username,
-            "realm": request.user.realm,
-            "attributes": self._open(request, source),
-        }
-        if request.verb is Verb.ARCHIVE:
-            settings = self._settings
-            data = open_input(request.url, self._staging, settings.input_hosts, settings.max_input)
-            try:
-                _, answer = await child.run(job, data)
-            except ObjectNotFoundError as error:
-                raise DataSourceError("The uploaded data are no longer there.") from error
-            async for _ in answer:
-                pass
-            return None
-        content_type, chunks = await child.run(job)
-        return await self._staging.create(new_object_name(request.id, content_type), chunks, content_type)
 
     async def _succeed(self, request: Request, result: StagedObject | None) -> None:
         changes: dict[str, Any] = {"user_message": "Success", "worker": ""}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Carry connections from a port of the host's 127.0.0.1 to a port of the node, which has a network of its own.
+"""Carry connections from a port of the host's 127.0.0.1 to one of the node, which has a network of its own.
 
 slirp4netns can open ports as well, but its queue of new connections has room for one: it resets some of them
 when many come at a time, which then looks like a fault of the server under test.

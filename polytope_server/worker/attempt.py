@@ -1,0 +1,83 @@
+"""One attempt: a child process fetches (or archives) the data of a request, the result goes into staging."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from polytope_server.collection import Collection, DataSourceConfig
+from polytope_server.config.settings import WorkerSettings
+from polytope_server.datasource import DataSourceError, factory
+from polytope_server.inputs import open_input
+from polytope_server.request import Request, Verb
+from polytope_server.sealing import Seals, UnsealableError
+from polytope_server.staging import ObjectNotFoundError, StagedObject, Staging, new_object_name
+from polytope_server.worker.children import Child
+
+logger = logging.getLogger(__name__)
+
+
+class Attempts:
+    """Makes attempts; `seals` opens what users of some data sources have given, None if none needs that."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        collections: Mapping[str, Collection],
+        seals: Seals | None,
+        staging: Staging,
+    ) -> None:
+        self._settings = settings
+        self._collections = collections
+        self._seals = seals
+        self._staging = staging
+
+    def source(self, request: Request) -> DataSourceConfig:
+        """The data source that the broker has chosen. Raises DataSourceError if it is configured no more."""
+        collection = self._collections.get(request.collection)
+        source = collection.datasource(request.datasource) if collection else None
+        if source is None:
+            raise DataSourceError("The data source of this request is no longer available.")
+        return source
+
+    async def make(self, request: Request, source: DataSourceConfig, child: Child) -> StagedObject | None:
+        """Fetch (or archive) the data; returns the staged result, None for an archive.
+
+        Raises DataSourceError if the request cannot be served, TemporaryError if it may be another time,
+        StagingUnavailableError.
+        """
+        job = {
+            "collection": request.collection,
+            "datasource": source.name,
+            "request_id": request.id,
+            "verb": request.verb,
+            "user_request": request.user_request,
+            "coerced_request": request.coerced_request,
+            "username": request.user.username,
+            "realm": request.user.realm,
+            "attributes": self._open(request, source),
+        }
+        if request.verb is Verb.ARCHIVE:
+            settings = self._settings
+            data = open_input(request.url, self._staging, settings.input_hosts, settings.max_input)
+            try:
+                _, answer = await child.run(job, data)
+            except ObjectNotFoundError as error:
+                raise DataSourceError("The uploaded data are no longer there.") from error
+            async for _ in answer:
+                pass
+            return None
+        content_type, chunks = await child.run(job)
+        return await self._staging.create(new_object_name(request.id, content_type), chunks, content_type)
+
+    def _open(self, request: Request, source: DataSourceConfig) -> dict[str, str]:
+        """Those of the user's attributes that the data source needs."""
+        needed = factory.user_attributes(source)
+        if not needed or self._seals is None:
+            return {}
+        try:
+            found = self._seals.open(request.sealed, request.id)
+        except UnsealableError as error:
+            logger.error("the secrets of the user cannot be opened: %s", error)
+            raise DataSourceError("The server cannot read your key any more. Please submit again.") from None
+        return {name: value for name, value in found.items() if name in needed}
