@@ -12,7 +12,7 @@ if [ -z "${KUBECONFIG:-}" ]; then
   . node/lib.sh
   if ! is_up; then
     ./node/up.sh
-    trap ./node/down.sh EXIT
+    trap '"$PTC_SRC/down.sh"' EXIT
   fi
   eval "$(./node/env.sh)"
   export POLYTOPE_TEST_FORWARD="$PWD/node/forward.sh" REGISTRY="${REGISTRY:-$SKAFFOLD_DEFAULT_REPO}"
