@@ -6,7 +6,7 @@ DATA ?= .demo
 PORT ?=
 PYTEST_ARGS ?=
 # Most tests wait for servers more than they work.
-JOBS ?= 2
+JOBS ?= 3
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed.stamp
@@ -27,7 +27,7 @@ help: ## list the tasks
 	@echo "  DATA=DIR           where demo and run keep everything (.demo)"
 	@echo "  PORT=N             port of the server of demo and run"
 	@echo "  PYTEST_ARGS=...    further arguments for pytest"
-	@echo "  JOBS=N             how many tests run at a time (2)"
+	@echo "  JOBS=N             how many tests run at a time (3)"
 
 install: $(STAMP) ## make the virtual environment .venv with everything in it
 
@@ -49,7 +49,8 @@ run: $(STAMP) ## start a server with demonstration data, and leave it running
 	@exec $(DEMONSTRATION) run $(DEMONSTRATION_ARGS)
 
 test: services ## run all tests, with coverage, on real servers
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder \
+	  --cov --cov-report=term --cov-fail-under=90 $(PYTEST_ARGS)
 
 test-unit: $(STAMP) ## run the unit tests
 	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
