@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from polytope_server.config import Configuration, load
 from polytope_server.testing.services import programs
 
 CHART = Path(__file__).parents[2] / "polytope-deployment" / "charts" / "polytope"
@@ -19,6 +22,20 @@ CHART = Path(__file__).parents[2] / "polytope-deployment" / "charts" / "polytope
 VALUES = {file.stem: file for file in sorted(Path(__file__).with_name("values").glob("*.yaml"))}
 VALUES["development"] = CHART / "development-values.yaml"
 HELMS = ("helm3", "helm4")
+SYSTEM_FILE = "/etc/polytope/config.yaml"
+#: What an installer gives in a Secret of their own.
+EXISTING = {
+    "MONGODB_USERNAME": "name",
+    "MONGODB_PASSWORD": "word",
+    "RABBITMQ_USERNAME": "name",
+    "RABBITMQ_PASSWORD": "word",
+    "S3_ACCESS_KEY": "access",
+    "S3_SECRET_KEY": "secret",
+    "REDIS_PASSWORD": "word",
+    "POLYTOPE_KEY": "0123456789abcdef0123456789abcdef",
+    "POSTGRESQL_URL": "postgresql://name:word@postgresql.example.org:5432/polytope",
+    "OBJECT_STORE_TOKEN": "0123456789abcdef",
+}
 
 Object = dict[str, Any]
 
@@ -101,10 +118,17 @@ class Rendered:
         made = {found["metadata"]["name"]: found["spec"]["template"] for found in self.workloads()}
         return made | {found["metadata"]["name"]: found for found in self.of_kind("Pod")}
 
-    def config(self, suffix: str = "-config", file: str = "config.yaml") -> str:
-        """A file of the configuration."""
+    def config(self, suffix: str = "-config", file: str = "chart.yaml") -> str:
+        """A file of the configuration: by default what the chart says last."""
         text: str = self.one("ConfigMap", suffix)["data"][file]
         return text
+
+    def variables(self) -> dict[str, str]:
+        """What the pods have from Secrets."""
+        found = dict(EXISTING)
+        for secret in self.of_kind("Secret"):
+            found |= {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
+        return found
 
 
 @pytest.fixture(scope="session")
@@ -144,3 +168,33 @@ def any_helm(request: pytest.FixtureRequest, helms: Callable[[str], Helm]) -> He
 def values_file(values: str) -> Path:
     """The file of each set of values."""
     return VALUES[values]
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Callable[..., Configuration]:
+    """The configuration that a pod of a rendered chart reads, by the end of its name; else the frontend.
+
+    `secret` are the files in the Secret of `existingSecretConfig`.
+    """
+
+    def read(rendered: Any, pod: str = "", secret: Mapping[str, str] | None = None) -> Configuration:
+        pods = rendered.pods()
+        full = next(name for name in pods if name.endswith(pod or "-frontend") or "-standalone" in name)
+        (container,) = pods[full]["spec"]["containers"]
+        maps = {each["metadata"]["name"]: each["data"] for each in rendered.of_kind("ConfigMap")}
+        volumes = {
+            volume["name"]: maps[volume["configMap"]["name"]]
+            for volume in pods[full]["spec"]["volumes"]
+            if volume.get("configMap", {}).get("name") in maps
+        } | {"secrets": defaultdict(lambda: "{}", secret or {})}
+        files = []
+        for number, option in enumerate(["-f", SYSTEM_FILE, *container["args"][1:]]):
+            if number % 2 == 0:
+                assert option == "-f"
+                continue
+            (mount,) = [mount for mount in container["volumeMounts"] if option.startswith(mount["mountPath"])]
+            files.append(tmp_path / f"{number}.yaml")
+            files[-1].write_text(volumes[mount["name"]][Path(option).name])
+        return load(files, environ=rendered.variables(), system_file=tmp_path / "none")
+
+    return read

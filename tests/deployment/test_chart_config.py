@@ -1,30 +1,17 @@
-"""The configuration that the chart makes is one that the server takes, and holds no secret."""
+"""The configuration that the chart makes is one that the server takes, and that fits the chart."""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from polytope_server.config import Configuration, load
 
 CONFIGURATIONS = Path(__file__).parents[2] / "polytope-deployment" / "config"
-#: What an installer gives in a Secret of their own.
-EXISTING = {
-    "MONGODB_USERNAME": "name",
-    "MONGODB_PASSWORD": "word",
-    "RABBITMQ_USERNAME": "name",
-    "RABBITMQ_PASSWORD": "word",
-    "S3_ACCESS_KEY": "access",
-    "S3_SECRET_KEY": "secret",
-    "REDIS_PASSWORD": "word",
-    "POLYTOPE_KEY": "0123456789abcdef0123456789abcdef",
-    "POSTGRESQL_URL": "postgresql://name:word@postgresql.example.org:5432/polytope",
-    "OBJECT_STORE_TOKEN": "0123456789abcdef",
-}
 #: That fits the values of mongodb-rabbitmq-s3-redis and postgresql-rabbitmq-objectstore-memcached.
 ADDRESSES = {
     "MONGODB_URI": "mongodb://mongodb.example.org:27017/?replicaSet=rs0",
@@ -43,32 +30,6 @@ ADDRESSES = {
 }
 
 
-def variables(rendered: Any) -> dict[str, str]:
-    """What the pods have from Secrets."""
-    found = dict(EXISTING)
-    for secret in rendered.of_kind("Secret"):
-        found |= {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
-    return found
-
-
-@pytest.fixture
-def loaded(tmp_path: Path) -> Callable[..., Configuration]:
-    """The configuration that a process of a rendered chart reads: of a pool, if it is named."""
-
-    def read(rendered: Any, pool: str = "", prefix: str = "test-polytope") -> Configuration:
-        files = []
-        wanted = {f"{prefix}-config": "config.yaml"}
-        if pool:
-            wanted[f"{prefix}-worker-{pool}"] = "pool.yaml"
-        maps = {each["metadata"]["name"]: each["data"] for each in rendered.of_kind("ConfigMap")}
-        for name, file in wanted.items():
-            files.append(tmp_path / f"{name}.yaml")
-            files[-1].write_text(maps[name][file])
-        return load(files, environ=variables(rendered), system_file=tmp_path / "none")
-
-    return read
-
-
 def plain(raw: Mapping[str, Any], *sections: str) -> dict[str, Any]:
     """Sections as they would be read: numbers that are texts become numbers."""
 
@@ -81,14 +42,12 @@ def plain(raw: Mapping[str, Any], *sections: str) -> dict[str, Any]:
 
 
 def test_the_server_takes_it(rendered: Any, loaded: Callable[..., Configuration], values: str) -> None:
-    prefix = "test-weather" if values == "everything" else "test-polytope"
-    configuration = loaded(rendered, prefix=prefix)
+    configuration = loaded(rendered)
     assert configuration.settings.frontend.bind_to == "0.0.0.0"
     assert not [warning for warning in configuration.warnings if "clear text" not in warning]
 
 
 def test_every_pool_takes_it(rendered: Any, loaded: Callable[..., Configuration], values: str) -> None:
-    prefix = "test-weather" if values == "everything" else "test-polytope"
     pools = [
         found["metadata"]["labels"]["polytope-server/pool"]
         for found in rendered.pods().values()
@@ -96,7 +55,7 @@ def test_every_pool_takes_it(rendered: Any, loaded: Callable[..., Configuration]
     ]
     assert pools or values == "standalone"
     for pool in pools:
-        assert loaded(rendered, pool, prefix).settings.worker.grace > 0
+        assert loaded(rendered, f"-worker-{pool}").settings.worker.grace > 0
 
 
 @pytest.mark.parametrize("name", ["mongodb-rabbitmq-s3-redis", "postgresql-rabbitmq-objectstore-memcached"])
@@ -104,7 +63,7 @@ def test_back_ends_are_wired_as_in_the_files_beside_the_chart(
     render: Any, loaded: Callable[..., Configuration], name: str, tmp_path: Path
 ) -> None:
     rendered = render(name)
-    environment = ADDRESSES | variables(rendered)
+    environment = ADDRESSES | rendered.variables()
     if name.startswith("mongodb"):
         environment |= {"RABBITMQ_PORT": "5673", "RABBITMQ_VIRTUAL_HOST": "weather"}
     example = load([CONFIGURATIONS / f"{name}.yaml"], environ=environment, system_file=tmp_path / "none").raw
@@ -113,6 +72,12 @@ def test_back_ends_are_wired_as_in_the_files_beside_the_chart(
         *("queue", "notices", "staging", "caching"),
     )
     wired = plain(loaded(rendered).raw, *sections)
+    # What the chart adds, so that releases and pods fit each other.
+    (cache,) = wired["caching"].values()
+    assert cache.pop("prefix") == "test-polytope.weather"
+    if "polytope" in wired["staging"]:
+        assert wired["staging"]["polytope"].pop("bind_to") == "0.0.0.0"
+        assert wired["staging"]["polytope"].pop("management") == {"host": "0.0.0.0", "port": 8090}
     if name.startswith("mongodb"):
         # The chart names what the file leaves to its default, and serves results by the frontend.
         assert wired["request_store"]["mongodb"].pop("collection") == "requests"
@@ -154,69 +119,65 @@ def test_users_of_the_role_admin_are_administrators(
     assert "admin" not in loaded(render("minimal", {"backends.users": False})).raw
 
 
-def test_no_secret_is_in_anything_but_secrets(rendered: Any) -> None:
-    secrets = {
-        value
-        for secret in rendered.of_kind("Secret")
-        for name, encoded in secret["data"].items()
-        if not name.endswith("USERNAME")
-        for value in (encoded, base64.b64decode(encoded).decode())
-    }
-    for found in rendered.objects:
-        if found["kind"] != "Secret":
-            assert not [value for value in secrets if value in str(found)]
+#: What would move a process away from its Services, policies and probes.
+MOVED = {
+    "frontend": {"port": 32001, "bind_to": "127.0.0.1", "management": {"port": 1, "host": "127.0.0.1"}},
+    **{name: {"management": {"port": None}} for name in ("broker", "worker", "garbage-collector")},
+    "staging": {"polytope": {"port": 1, "host": "elsewhere", "bind_to": "::1", "management": {"port": 1}}},
+}
+SPLIT = "postgresql-rabbitmq-objectstore-memcached"
 
 
-def test_secrets_of_the_values_become_variables_of_every_process(render: Any) -> None:
-    rendered = render("minimal", {"secrets.values": {"MARS_TOKEN": "token-of-mars"}})
-    data = rendered.one("Secret", "-secrets")["data"]
-    assert base64.b64decode(data["MARS_TOKEN"]) == b"token-of-mars"
-    for pod in rendered.pods().values():
-        sources = [each["secretRef"]["name"] for each in pod["spec"]["containers"][0]["envFrom"]]
-        # The later one wins.
-        assert sources == ["test-polytope-secrets", "polytope"]
-
-
-def test_random_secrets_are_long_and_different(render: Any) -> None:
-    data = render("trial").one("Secret", "-secrets")["data"]
-    made = {name: base64.b64decode(value) for name, value in data.items() if not name.endswith("USERNAME")}
-    assert made.keys() == {
-        *("POLYTOPE_KEY", "OBJECT_STORE_TOKEN", "TEST_PASSWORD"),
-        *("MONGODB_PASSWORD", "RABBITMQ_PASSWORD", "REDIS_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY"),
-    }
-    assert len(set(made.values())) == len(made)
-    assert all(len(value) >= 32 for value in made.values())
-
-
-def test_there_is_no_secret_if_nothing_is_in_it(render: Any) -> None:
-    assert not render("minimal", {"secrets.generated": []}).of_kind("Secret")
-
-
-def test_files_of_a_secret_win_over_config_but_not_over_what_the_chart_must_know(
-    render: Any, tmp_path: Path
+@pytest.mark.parametrize("where", ["config", "the configuration of a pool", "a Secret"])
+@pytest.mark.parametrize(
+    "pod", ["-frontend", "-broker", "-worker-default", "-garbage-collector", "-object-store"]
+)
+def test_no_file_moves_a_process_from_where_the_chart_looks(
+    render: Any, loaded: Callable[..., Configuration], pod: str, where: str
 ) -> None:
-    """A Secret may hold an earlier server's whole file, with a port that no Service and no policy knows."""
-    secret = {"existingSecretConfig": {"name": "vault", "files": ["a.yaml", "b.yaml"]}}
-    config = {"config": {"broker": {"interval": 2}, "frontend": {"port": 1}}}
-    rendered = render("minimal", secret | config)
-    (container,) = rendered.pods()["test-polytope-worker-default"]["spec"]["containers"]
-    files = {
-        "/etc/polytope/config.yaml": rendered.config(),
-        "/etc/polytope/secrets/a.yaml": "{broker: {interval: 3}, worker: {concurrency: 99}}",
-        "/etc/polytope/secrets/b.yaml": "frontend: {port: 32001, bind_to: 127.0.0.1}",
-        "/etc/polytope/pool/pool.yaml": rendered.config("-worker-default", "pool.yaml"),
-        "/etc/polytope/chart.yaml": rendered.config(file="chart.yaml"),
+    overrides: dict[str, dict[str, Any]] = {
+        "config": {"config": MOVED},
+        "the configuration of a pool": {"workerDefaults.config": MOVED},
+        "a Secret": {"existingSecretConfig.name": "vault"},
     }
-    command, *options = container["args"]
-    assert command == "worker"
-    assert options == [word for name in [*files][1:] for word in ("-f", name)]
-    paths = [tmp_path / Path(name).name for name in files]
-    for path, text in zip(paths, files.values(), strict=True):
-        path.write_text(text)
-    settings = load(paths, environ=variables(rendered), system_file=tmp_path / "none").settings
-    assert settings.broker.interval == 3
+    rendered = render(SPLIT, overrides[where])
+    configuration = loaded(rendered, pod, {"secret.yaml": yaml.safe_dump(MOVED)})
+    settings, polytope = configuration.settings, configuration.raw["staging"]["polytope"]
+    assert polytope["host"] == "test-polytope-object-store"
+    assert (polytope["bind_to"], polytope["port"]) == ("0.0.0.0", 8000)
+    assert polytope["management"] == {"host": "0.0.0.0", "port": 8090}
+    if pod == "-object-store":
+        return
     assert (settings.frontend.bind_to, settings.frontend.port) == ("0.0.0.0", 5000)
-    assert settings.worker.concurrency != 99
+    for process in (settings.frontend, settings.broker, settings.worker, settings.garbage_collector):
+        assert (process.management.host, process.management.port) == ("0.0.0.0", 8090)
+
+
+def test_in_the_one_pod_the_frontend_has_the_management_port(
+    render: Any, loaded: Callable[..., Configuration]
+) -> None:
+    management = {"port": 8091, "host": "127.0.0.1"}
+    config = {name: {"management": management} for name in ("frontend", "broker")}
+    settings = loaded(render("standalone", {"config": config})).settings
+    assert (settings.frontend.management.host, settings.frontend.management.port) == ("0.0.0.0", 8090)
+    assert settings.broker.management.port == 8091
+
+
+def test_deployments_on_one_mongodb_can_be_apart(render: Any, loaded: Callable[..., Configuration]) -> None:
+    own = {"backends.mongodb.database": "weather", "backends.mongodb.collection": "weather"}
+    raw = loaded(render("minimal", own)).raw
+    users = raw["authentication"]["users"]
+    assert raw["request_store"]["mongodb"]["collection"] == "weather"
+    for keys in (
+        raw["metric_store"]["mongodb"],
+        raw["identity"]["mongodb"],
+        *raw["api-keys"].values(),
+        users["authenticators"]["users"],
+        users["authorizers"]["users"],
+    ):
+        assert keys["database"] == "weather"
+    shared = loaded(render("minimal")).raw
+    assert "database" not in shared["identity"]["mongodb"] | shared["metric_store"]["mongodb"]
 
 
 def test_another_configuration_makes_other_pods(render: Any) -> None:
@@ -246,28 +207,27 @@ def test_a_pool_with_collections_has_a_queue_of_its_own(
     render: Any, loaded: Callable[..., Configuration]
 ) -> None:
     rendered = render("everything")
-    collections = loaded(rendered, prefix="test-weather").collections
-    assert collections["features"].queue == "features"
-    assert loaded(rendered, "features", "test-weather").settings.worker.queues == ["features"]
+    assert loaded(rendered).collections["features"].queue == "features"
+    assert loaded(rendered, "-worker-features").settings.worker.queues == ["features"]
 
 
 def test_queues_that_no_pool_names_are_left_to_the_others(
     render: Any, loaded: Callable[..., Configuration]
 ) -> None:
     rendered = render("everything")
-    assert loaded(rendered, "archive", "test-weather").settings.worker.queues == ["tape", "slow"]
-    assert loaded(rendered, "general", "test-weather").settings.worker.queues == ["default"]
+    assert loaded(rendered, "-worker-archive").settings.worker.queues == ["tape", "slow"]
+    assert loaded(rendered, "-worker-general").settings.worker.queues == ["default"]
 
 
 def test_a_single_pool_serves_everything(render: Any, loaded: Callable[..., Configuration]) -> None:
-    assert loaded(render("trial"), "default").settings.worker.queues is None
+    assert loaded(render("trial"), "-worker-default").settings.worker.queues is None
 
 
 def test_a_pool_can_change_data_sources(render: Any, loaded: Callable[..., Configuration]) -> None:
     rendered = render("everything")
-    sources = loaded(rendered, "archive", "test-weather").raw["datasources"]
+    sources = loaded(rendered, "-worker-archive").raw["datasources"]
     assert sources["tape"] == {"type": "echo", "queue": "tape", "repr": "tape"}
-    assert "repr" not in loaded(rendered, prefix="test-weather").raw["datasources"]["tape"]
+    assert "repr" not in loaded(rendered).raw["datasources"]["tape"]
 
 
 def test_a_pool_can_take_back_what_the_defaults_say(render: Any) -> None:

@@ -34,6 +34,16 @@ WRONG: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "a test without a password": (
         "minimal", {"test.collection": "a", "test.username": "b"}, ("test.passwordKey", "TEST_PASSWORD"),
     ),
+    "a frontend that is killed before its calls end": (
+        "minimal",
+        {"frontend.preStopSeconds": 10, "frontend.terminationGracePeriodSeconds": 34},
+        ("frontend.terminationGracePeriodSeconds", "34", "35"),
+    ),
+    "a network that is none": (
+        "minimal",
+        {"frontend.service.loadBalancerSourceRanges": ["192.0.2.1"]},
+        ("loadBalancerSourceRanges", "pattern"),
+    ),
     "a label by which pods are found": (
         "minimal", {"commonLabels": {"app.kubernetes.io/component": "a"}}, ("app.kubernetes.io/component",),
     ),

@@ -114,6 +114,8 @@ ANOTHER: dict[str, Any] = {
     "backends.s3.bucket": "other",
     "test.passwordKey": "OTHER",
     "frontend.service.type": "LoadBalancer",
+    "frontend.service.externalTrafficPolicy": "Local",
+    "frontend.service.loadBalancerSourceRanges": ["192.0.2.0/24"],
     "objectStore.quota": "7G",
     "metrics.serviceMonitor.interval": "7s",
     "metrics.serviceMonitor.scrapeTimeout": "7s",

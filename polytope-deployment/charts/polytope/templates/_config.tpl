@@ -30,6 +30,15 @@ url: $POSTGRESQL_URL
 {{- end -}}
 {{- end -}}
 
+{{- /* The same as JSON, with the database of this deployment. Requests have a collection instead. */ -}}
+{{- define "polytope.ownDatabase" -}}
+{{- $keys := fromYaml (include "polytope.store" .) -}}
+{{- if eq .Values.backends.store "mongodb" -}}
+{{- with .Values.backends.mongodb.database }}{{ $_ := set $keys "database" . }}{{ end -}}
+{{- end -}}
+{{ toJson $keys }}
+{{- end -}}
+
 {{- define "polytope.backendsConfig" -}}
 {{- $b := .Values.backends -}}
 {{- $type := ternary "mongodb" "sql" (eq $b.store "mongodb") -}}
@@ -40,9 +49,8 @@ request_store:
     collection: {{ $b.mongodb.collection | quote }}
     {{- end }}
 metric_store:
-  {{ $type }}:
-    {{- include "polytope.store" . | trim | nindent 4 }}
-{{- include "polytope.usersConfig" (dict "type" $type "keys" (include "polytope.store" .) "enabled" $b.users) }}
+  {{ $type }}: {{ include "polytope.ownDatabase" . }}
+{{- include "polytope.usersConfig" (dict "type" $type "keys" (include "polytope.ownDatabase" .) "enabled" $b.users) }}
 queue:
   rabbitmq:
     host: {{ include "polytope.host" (dict "root" . "name" "rabbitmq" "key" "host" "given" $b.rabbitmq.host) | quote }}
@@ -93,8 +101,6 @@ admin:
 staging:
 {{- if eq .Values.backends.staging "objectStore" }}
   polytope:
-    host: {{ include "polytope.fullname" . }}-object-store
-    port: {{ .Values.objectStore.port }}
     token: $OBJECT_STORE_TOKEN
     {{- with .Values.objectStore.quota }}
     quota: {{ . | quote }}
@@ -133,6 +139,7 @@ staging:
 caching:
 {{- if eq $b.cache "redis" }}
   redis:
+    prefix: {{ include "polytope.cachePrefix" . }}
     host: {{ include "polytope.host" (dict "root" . "name" "redis" "key" "host" "given" $b.redis.host) | quote }}
     port: {{ ternary 6379 ($b.redis.port | int) .Values.trial.redis.enabled }}
     {{- if or $b.redis.authentication .Values.trial.redis.enabled }}
@@ -143,14 +150,21 @@ caching:
     {{- end }}
 {{- else if eq $b.cache "memcached" }}
   memcached:
+    prefix: {{ include "polytope.cachePrefix" . }}
     host: {{ required "backends.memcached.host: say where the server is" $b.memcached.host | quote }}
     port: {{ $b.memcached.port }}
 {{- else if eq $b.cache "mongodb" }}
   mongodb:
+    prefix: {{ include "polytope.cachePrefix" . }}
     {{- include "polytope.mongodb" . | trim | nindent 4 }}
 {{- else }}
   memory: {}
 {{- end }}
+{{- end -}}
+
+{{- /* Begins names in the cache: releases that share a server count their own calls. 64 characters at most. */ -}}
+{{- define "polytope.cachePrefix" -}}
+{{- printf "%s.%s" (include "polytope.fullname" .) .Release.Namespace | trunc 64 -}}
 {{- end -}}
 
 {{- /* As many requests must be in a queue as make all pods that a pool may have. */ -}}
@@ -164,11 +178,37 @@ caching:
 {{- $most -}}
 {{- end -}}
 
-{{- /* What the chart itself must know, so that it stands last: addresses and ports, and queues of collections. */ -}}
+{{- /* Where a process serves probes. */ -}}
+{{- define "polytope.managementConfig" -}}
+management: {host: 0.0.0.0, port: {{ .Values.management.port }}}
+{{- end -}}
+
+{{- /* Where the object store listens, which its Service, policy and probes know. */ -}}
+{{- define "polytope.ownObjectStoreConfig" -}}
+staging:
+  polytope:
+    host: {{ include "polytope.fullname" . }}-object-store
+    port: {{ .Values.objectStore.port }}
+    bind_to: 0.0.0.0
+    {{- include "polytope.managementConfig" . | nindent 4 }}
+{{- end -}}
+
+{{- /* What the chart itself must know: addresses and ports, and queues of collections. */ -}}
 {{- define "polytope.ownConfig" -}}
 frontend:
   bind_to: 0.0.0.0
   port: {{ .Values.frontend.port }}
+  {{- include "polytope.managementConfig" . | nindent 2 }}
+{{- if .Values.standalone.enabled }}
+worker: {grace: {{ .Values.standalone.grace }}}
+{{- else }}
+{{- range list "broker" "worker" "garbage-collector" }}
+{{ . }}:
+  {{- include "polytope.managementConfig" $ | nindent 2 }}
+{{- end }}
+{{- if eq .Values.backends.staging "objectStore" }}
+{{ include "polytope.ownObjectStoreConfig" . }}
+{{- end }}
 {{- $queues := dict -}}
 {{- range fromYamlArray (include "polytope.pools" .) -}}
 {{- $pool := . -}}
@@ -177,12 +217,10 @@ frontend:
 {{- with $queues }}
 collections: {{ toJson . }}
 {{- end }}
-{{- if .Values.standalone.enabled }}
-worker: {grace: {{ .Values.standalone.grace }}}
 {{- end }}
 {{- end -}}
 
-{{- /* The whole file, several documents of which later ones win. */ -}}
+{{- /* What an installer may change: several documents, of which later ones win. */ -}}
 {{- define "polytope.config" -}}
 # Back-ends, as the chart's values say.
 {{ if .Values.standalone.enabled }}
@@ -197,16 +235,25 @@ frontend: {proxy_support: true}
 ---
 # The value `config`.
 {{ toYaml .Values.config }}
----
-# What the chart must know.
-{{ include "polytope.ownConfig" . }}
 {{- end -}}
 
-{{- /* The file of the object store, which need not start anew for other changes. */ -}}
-{{- define "polytope.objectStoreConfig" -}}
-{{ include "polytope.stagingConfig" . }}
----
-{{ toYaml (pick .Values.config "staging" "logging") }}
+{{- /* All files of a process but those of pools and Secrets, as data of a ConfigMap. chart.yaml is read last. */ -}}
+{{- define "polytope.configFiles" -}}
+config.yaml: |
+  {{- include "polytope.config" . | nindent 2 }}
+# Probes, Services and policies rely on it: whatever other files say.
+chart.yaml: |
+  {{- include "polytope.ownConfig" . | nindent 2 }}
+{{- end -}}
+
+{{- /* The files of the object store, which need not start anew for other changes. */ -}}
+{{- define "polytope.objectStoreFiles" -}}
+config.yaml: |
+  {{- include "polytope.stagingConfig" . | nindent 2 }}
+  ---
+  {{- toYaml (pick .Values.config "staging" "logging") | nindent 2 }}
+chart.yaml: |
+  {{- include "polytope.ownObjectStoreConfig" . | nindent 2 }}
 {{- end -}}
 
 {{- /* The file of a pool. Takes root, pool. */ -}}

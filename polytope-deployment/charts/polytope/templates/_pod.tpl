@@ -109,7 +109,6 @@ text), port (of the service), preStop (seconds), claim (of a volume for data).
 {{- define "polytope.podTemplate" -}}
 {{- $root := .root -}}
 {{- $secretFiles := ternary $root.Values.existingSecretConfig.files list (ne $root.Values.existingSecretConfig.name "") -}}
-{{- $ownFile := and $secretFiles (ne .process "object-store") -}}
 metadata:
   labels:
     {{- include "polytope.componentSelector" . | nindent 4 }}
@@ -142,10 +141,8 @@ spec:
         - -f
         - /etc/polytope/pool/pool.yaml
         {{- end }}
-        {{- if $ownFile }}
         - -f
         - /etc/polytope/chart.yaml
-        {{- end }}
       env:
         - {name: POLYTOPE_MANAGEMENT_PORT, value: {{ .root.Values.management.port | quote }}}
         - {name: POLYTOPE_DATA, value: {{ ternary "/data" "/tmp/polytope" (hasKey . "claim") }}}
@@ -174,9 +171,7 @@ spec:
         {{- include "polytope.containerSecurityContext" .root | nindent 8 }}
       volumeMounts:
         - {name: config, mountPath: /etc/polytope/config.yaml, subPath: config.yaml, readOnly: true}
-        {{- if $ownFile }}
         - {name: config, mountPath: /etc/polytope/chart.yaml, subPath: chart.yaml, readOnly: true}
-        {{- end }}
         {{- if .poolConfig }}
         - {name: pool, mountPath: /etc/polytope/pool, readOnly: true}
         {{- end }}

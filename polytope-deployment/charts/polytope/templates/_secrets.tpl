@@ -49,7 +49,7 @@
 
 {{- /* Refuses to install a server that could not log in. What is in Secrets of others cannot be seen here. */ -}}
 {{- define "polytope.checkSecrets" -}}
-{{- if not (or .Values.secrets.existing .Values.standalone.enabled) -}}
+{{- if not (or .Values.secrets.existing .Values.existingSecretConfig.name .Values.standalone.enabled) -}}
 {{- $data := fromYaml (include "polytope.secretData" .) -}}
 {{- range .Values.extraEnv }}{{ $_ := set $data .name "" }}{{ end -}}
 {{- range fromYamlArray (include "polytope.neededNames" .) -}}
