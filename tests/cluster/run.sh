@@ -16,7 +16,7 @@ if [ -z "${KUBECONFIG:-}" ]; then
   fi
   eval "$(./node/env.sh)"
   export POLYTOPE_TEST_FORWARD="$PWD/node/forward.sh" REGISTRY="${REGISTRY:-$SKAFFOLD_DEFAULT_REPO}"
-  export BASE_IMAGE="${BASE_IMAGE:-local/python-base:bookworm}"
+  export BASE_IMAGE="${BASE_IMAGE:-local/python-base:bookworm}" POLYTOPE_TEST_HOST=10.0.2.2 # of slirp4netns
 fi
 
 cd ../..
