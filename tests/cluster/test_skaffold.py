@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from kubectl import CommandError, Namespace, run, until
+from outside import servers
 
 ROOT = Path(__file__).parents[2]
 RELEASE = "polytope"
@@ -53,15 +55,26 @@ def environment(registry: str) -> dict[str, str]:
 def test_run_installs_and_delete_removes(
     namespace: Namespace, checkout: Path, environment: dict[str, str]
 ) -> None:
-    for command in ("run", "delete"):
-        done = subprocess.run(
-            ["skaffold", command], cwd=checkout, env=environment, check=False, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        if command == "run":
-            assert "Succeeded" in namespace.helm("test", RELEASE, "--timeout", "5m")
+    skaffold("run", cwd=checkout, env=environment)
+    assert "Succeeded" in namespace.helm("test", RELEASE, "--timeout", "5m")
+    skaffold("delete", cwd=checkout, env=environment)
     assert namespace.helm("list", "--short") == ""
     # A release of the same name that came before the old claims are gone would wait for them for ever.
+    until(lambda: namespace.get("pods,persistentvolumeclaims") == [])
+
+
+def test_run_installs_on_servers_outside(
+    namespace: Namespace, checkout: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    with servers("mongodb", tmp_path) as outside:
+        values = tmp_path / "values.yaml"
+        values.write_text(yaml.safe_dump(outside.values | {"secrets": {"values": outside.logins}}))
+        there = {**environment, "SKAFFOLD_VALUES": str(values)}
+        skaffold("run", cwd=checkout, env=there)
+        assert "Succeeded" in namespace.helm("test", RELEASE, "--timeout", "5m")
+        assert namespace.get("statefulsets") == []
+        skaffold("delete", cwd=checkout, env=there)
+    assert namespace.helm("list", "--short") == ""
     until(lambda: namespace.get("pods,persistentvolumeclaims") == [])
 
 
@@ -88,6 +101,14 @@ def test_a_changed_file_is_in_the_pod_within_seconds(
         dev.kill()
         print(log.read_text()[-5000:])
     assert namespace.helm("list", "--short") == ""
+
+
+def skaffold(*command: str, cwd: Path, env: dict[str, str]) -> None:
+    """Run it to its end, which must be a good one."""
+    done = subprocess.run(
+        ["skaffold", *command], cwd=cwd, env=env, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def answer(namespace: Namespace) -> str:
