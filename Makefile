@@ -80,7 +80,7 @@ bench: services ## measure the server (benchmarks/README.md)
 
 image: $(STAMP) ## build the images of the server, and check them (BASE_IMAGE=, REGISTRY=, TAG=, PUSH=1; needs Docker)
 	polytope-deployment/build-images common worker
-	$(CONTAINER_TESTS)/test_images.py $(PYTEST_ARGS)
+	$(CONTAINER_TESTS)/test_images.py tests/containers/test_plug_in.py $(PYTEST_ARGS)
 
 images-trial: ## build the images of MongoDB, RabbitMQ, Redis and S3 for trials (needs Docker)
 	polytope-deployment/build-images mongodb rabbitmq redis s3

@@ -9,7 +9,7 @@ import pytest
 from containers import ENGINE
 
 # Images take minutes to build: these tests are run when they are asked for.
-collect_ignore = [] if os.environ.get("POLYTOPE_CONTAINERS") else ["test_images.py", "test_compose.py"]
+collect_ignore_glob = [] if os.environ.get("POLYTOPE_CONTAINERS") else ["test_*.py"]
 
 
 @pytest.fixture(scope="session", autouse=True)
