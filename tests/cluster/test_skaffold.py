@@ -52,6 +52,59 @@ def environment(registry: str) -> dict[str, str]:
     return environment
 
 
+def test_services_elsewhere_and_a_registry_go_together(environment: dict[str, str]) -> None:
+    both = environment | {"SKAFFOLD_VALUES": "values.yaml"}
+    inner = {name: value for name, value in both.items() if name != "SKAFFOLD_IMAGE_REGISTRY"}
+    assert images(both) == ["polytope-image-registry"]
+    assert images(inner) == ["polytope-common", "polytope-worker"]
+
+
+def images(environment: dict[str, str]) -> list[str]:
+    """What Skaffold would build."""
+    done = subprocess.run(
+        ["skaffold", "diagnose", "--yaml-only"],
+        cwd=ROOT,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    (config,) = (one for one in yaml.safe_load_all(done.stdout) if one)
+    return [artifact["image"] for artifact in config["build"]["artifacts"]]
+
+
+@pytest.mark.parametrize(
+    ("variable", "content"),
+    [
+        ("SKAFFOLD_PIP_CONFIG", "[global]\nindex-url = http://127.0.0.1:9/\nretries = 0\n"),
+        ("SKAFFOLD_CA_FILE", "no certificate\n"),
+    ],
+)
+def test_pip_gets_the_secrets_of_a_build(
+    checkout: Path, environment: dict[str, str], tmp_path: Path, variable: str, content: str
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(content)
+    lock = checkout / "requirements" / "build.lock"
+    before = lock.read_text()
+    lock.write_text(f"{before}# {secret}\n")  # else nothing is installed anew
+    environment = {**environment, variable: str(secret)}
+    del environment["SKAFFOLD_IMAGE_REGISTRY"]
+    try:
+        done = subprocess.run(
+            ["skaffold", "build", "--build-image", "polytope-common", "--push=false"],
+            cwd=checkout,
+            env=environment,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        lock.write_text(before)
+    assert done.returncode != 0
+    assert "No matching distribution found" in done.stdout + done.stderr
+
+
 def test_run_installs_and_delete_removes(
     namespace: Namespace, checkout: Path, environment: dict[str, str]
 ) -> None:
