@@ -115,7 +115,8 @@ class Rendered:
 
     def pods(self) -> dict[str, Object]:
         """Templates of pods (`metadata`, `spec`) by the name of what makes them, and the pod of the test."""
-        made = {found["metadata"]["name"]: found["spec"]["template"] for found in self.workloads()}
+        makers = [*self.workloads(), *self.of_kind("Job")]
+        made = {found["metadata"]["name"]: found["spec"]["template"] for found in makers}
         return made | {found["metadata"]["name"]: found for found in self.of_kind("Pod")}
 
     def config(self, suffix: str = "-config", file: str = "chart.yaml") -> str:
@@ -174,27 +175,37 @@ def values_file(values: str) -> Path:
 def loaded(tmp_path: Path) -> Callable[..., Configuration]:
     """The configuration that a pod of a rendered chart reads, by the end of its name; else the frontend.
 
-    `secret` are the files in the Secret of `existingSecretConfig`.
+    `secret` are the files in the Secret of `existingSecretConfig`; `container` says which one of several.
     """
 
-    def read(rendered: Any, pod: str = "", secret: Mapping[str, str] | None = None) -> Configuration:
-        pods = rendered.pods()
-        full = next(name for name in pods if name.endswith(pod or "-frontend") or "-standalone" in name)
-        (container,) = pods[full]["spec"]["containers"]
-        maps = {each["metadata"]["name"]: each["data"] for each in rendered.of_kind("ConfigMap")}
-        volumes = {
-            volume["name"]: maps[volume["configMap"]["name"]]
-            for volume in pods[full]["spec"]["volumes"]
-            if volume.get("configMap", {}).get("name") in maps
-        } | {"secrets": defaultdict(lambda: "{}", secret or {})}
+    def read(
+        rendered: Any, pod: str = "", secret: Mapping[str, str] | None = None, container: str = ""
+    ) -> Configuration:
+        name = next(name for name in rendered.pods() if name.endswith((pod or "-frontend", "-standalone")))
+        spec = rendered.pods()[name]["spec"]
+        (chosen,) = [each for each in spec["containers"] if container in ("", each["name"])]
+        contents = mounted(rendered, spec, chosen, defaultdict(lambda: "{}", secret or {}))
+        env = {variable["name"]: variable.get("value", "") for variable in chosen["env"]}
         files = []
-        for number, option in enumerate(["-f", SYSTEM_FILE, *container["args"][1:]]):
-            if number % 2 == 0:
-                assert option == "-f"
-                continue
-            (mount,) = [mount for mount in container["volumeMounts"] if option.startswith(mount["mountPath"])]
-            files.append(tmp_path / f"{number}.yaml")
-            files[-1].write_text(volumes[mount["name"]][Path(option).name])
+        for path in [SYSTEM_FILE, *env["POLYTOPE_CONFIG_FILES"].split(":")]:
+            files.append(tmp_path / f"{len(files)}.yaml")
+            files[-1].write_text(contents(path))
         return load(files, environ=rendered.variables(), system_file=tmp_path / "none")
+
+    return read
+
+
+def mounted(
+    rendered: Rendered, spec: Object, container: Object, secret: Mapping[str, str]
+) -> Callable[[str], str]:
+    """Reads files of a container by their path: those of ConfigMaps of the chart, and of the Secret."""
+    maps = {found["metadata"]["name"]: found["data"] for found in rendered.of_kind("ConfigMap")}
+    volumes: dict[str, Mapping[str, str]] = {
+        volume["name"]: maps.get(volume.get("configMap", {}).get("name"), {}) for volume in spec["volumes"]
+    } | {"secrets": secret}
+
+    def read(path: str) -> str:
+        (mount,) = [mount for mount in container["volumeMounts"] if path.startswith(mount["mountPath"])]
+        return volumes[mount["name"]][mount.get("subPath", Path(path).name)]
 
     return read

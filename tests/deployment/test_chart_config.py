@@ -186,7 +186,7 @@ def test_another_configuration_makes_other_pods(render: Any) -> None:
         return {
             name.removeprefix("test-polytope-"): {
                 key: value
-                for key, value in pod["metadata"]["annotations"].items()
+                for key, value in pod["metadata"].get("annotations", {}).items()
                 if key.startswith("checksum/")
             }
             for name, pod in pods.items()
@@ -257,3 +257,10 @@ def test_a_pool_can_take_back_what_the_defaults_say(render: Any) -> None:
     assert "A" not in [variable["name"] for variable in own["env"]]
     assert own["resources"]["limits"] == {"memory": "1Gi"}
     assert own["resources"]["requests"]["memory"] == "512Mi"
+
+
+def test_processes_can_listen_on_addresses_of_ipv6(render: Any, loaded: Callable[..., Configuration]) -> None:
+    settings = loaded(render(SPLIT, {"bindTo": "::"})).settings
+    assert (settings.frontend.bind_to, settings.frontend.management.host) == ("::", "::")
+    rendered = render(SPLIT, {"bindTo": "::"})
+    assert loaded(rendered, "-object-store").raw["staging"]["polytope"]["bind_to"] == "::"

@@ -72,3 +72,13 @@ def test_missing_collections_are_told(notes: Callable[..., str]) -> None:
 
 def test_a_writable_root_is_told(notes: Callable[..., str]) -> None:
     assert "for development only" in notes(CHART / "development-values.yaml")
+
+
+def test_queues_that_the_chart_cannot_see_are_told(notes: Callable[..., str]) -> None:
+    warning = "Queues that are named in files of vault only"
+    secret = {"existingSecretConfig.name": "vault"}
+    pools = [{"name": "general"}, {"name": "tape", "queues": ["tape"]}]
+    assert warning in notes(VALUES / "minimal.yaml", {**secret, "workers": pools})
+    assert warning not in notes(VALUES / "minimal.yaml", {"workers": pools})
+    # A single pool serves all queues, by the server's own count.
+    assert warning not in notes(VALUES / "minimal.yaml", secret)

@@ -83,6 +83,9 @@ def test_a_pool_without_queues_of_its_own_scales_by_all_of_them(render: Any) -> 
     (trigger,) = scaler["spec"]["triggers"]
     assert trigger["metadata"]["queueName"] == "polytope"
     assert trigger["metadata"]["host"] == "amqp://test-polytope-rabbitmq:5672/"
+    outside = {"workerDefaults.autoscaling.enabled": True, "backends.rabbitmq.host": "2001:db8::5"}
+    (scaler,) = render("minimal", outside).of_kind("ScaledObject")
+    assert scaler["spec"]["triggers"][0]["metadata"]["host"] == "amqp://[2001:db8::5]:5672/"
 
 
 def test_prometheus_reads_every_process(render: Any) -> None:
@@ -275,3 +278,16 @@ def test_a_claim_of_the_installer_is_used(render: Any, values: str) -> None:
         if "persistentVolumeClaim" in volume
     ]
     assert claims == ["mine"]
+
+
+def test_names_that_differ_in_their_ends_stay_different(render: Any) -> None:
+    """Names of releases have 53 characters at most, those of objects 63."""
+    first, second = (
+        {found["metadata"]["name"] for found in render("trial", {"fullnameOverride": name}).objects}
+        for name in ("a" * 40 + "-europe-1", "a" * 40 + "-europe-2")
+    )
+    assert not first & second
+    assert all(len(name) <= 63 for name in first)
+    assert "a" * 40 in {
+        found["metadata"]["name"] for found in render("trial", {"fullnameOverride": "a" * 40}).objects
+    }

@@ -16,6 +16,10 @@ def component(pod: dict[str, Any]) -> str:
     return name
 
 
+def containers(rendered: Any) -> list[dict[str, Any]]:
+    return [container for pod in rendered.pods().values() for container in pod["spec"]["containers"]]
+
+
 def server_pods(rendered: Any) -> list[dict[str, Any]]:
     return [pod for pod in rendered.pods().values() if component(pod) in SERVER]
 
@@ -36,8 +40,7 @@ def test_pods_fit_the_restricted_standard(rendered: Any) -> None:
 
 
 def test_the_root_is_read_only_but_for_development(rendered: Any, values: str) -> None:
-    for pod in rendered.pods().values():
-        (container,) = pod["spec"]["containers"]
+    for container in containers(rendered):
         read_only = container["securityContext"]["readOnlyRootFilesystem"]
         assert read_only is (values != "development")
         assert {"name": "tmp", "mountPath": "/tmp"} in container["volumeMounts"]
@@ -49,19 +52,18 @@ def test_pods_have_no_token_and_no_variables_of_services(rendered: Any) -> None:
     for pod in rendered.pods().values():
         assert pod["spec"]["automountServiceAccountToken"] is False
         assert pod["spec"]["enableServiceLinks"] is False
-        assert pod["spec"]["serviceAccountName"] != "default"
+        # The check comes before the account is made. Without a token it is a name.
+        assert (pod["spec"]["serviceAccountName"] == "default") is (component(pod) == "check")
 
 
 def test_containers_ask_for_resources_and_have_a_limit_of_memory(rendered: Any) -> None:
-    for pod in rendered.pods().values():
-        (container,) = pod["spec"]["containers"]
+    for container in containers(rendered):
         assert container["resources"]["requests"].keys() >= {"cpu", "memory"}
         assert "memory" in container["resources"]["limits"]
 
 
 def test_images_have_a_tag(rendered: Any) -> None:
-    for pod in rendered.pods().values():
-        (container,) = pod["spec"]["containers"]
+    for container in containers(rendered):
         assert re.search(r":[\w.-]+$", container["image"])
         assert not container["image"].endswith(":latest")
 
@@ -159,6 +161,33 @@ def test_standalone_has_the_grace_of_its_worker_and_more_to_end(render: Any) -> 
     rendered = render("standalone", {"standalone.grace": 400})
     assert "grace: 400" in rendered.config()
     assert rendered.pods()["test-polytope-standalone"]["spec"]["terminationGracePeriodSeconds"] > 430
+
+
+def test_helm_test_and_the_check_have_certificates_and_nodes_as_the_frontend(render: Any) -> None:
+    """And so have trial services nodes."""
+    place = {
+        "nodeSelector": {"pool": "web"},
+        "tolerations": [{"key": "web", "operator": "Exists"}],
+        "priorityClassName": "high",
+    }
+    certificates = {"name": "ca", "configMap": {"name": "ca"}}
+    rendered = render(
+        "trial",
+        {
+            **{f"frontend.{key}": value for key, value in place.items()},
+            "extraEnv": [{"name": "REQUESTS_CA_BUNDLE", "value": "/ca/ca.pem"}],
+            "extraVolumes": [certificates],
+            "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca"}],
+        },
+    )
+    for name, pod in rendered.pods().items():
+        if component(pod) not in SERVER - {"frontend"}:
+            assert place.items() <= pod["spec"].items(), name
+        if component(pod) in ("check", "test"):
+            assert certificates in pod["spec"]["volumes"]
+            for container in pod["spec"]["containers"]:
+                assert {"name": "REQUESTS_CA_BUNDLE", "value": "/ca/ca.pem"} in container["env"]
+                assert {"name": "ca", "mountPath": "/ca"} in container["volumeMounts"]
 
 
 def test_helm_test_leaves_no_pod(render: Any) -> None:

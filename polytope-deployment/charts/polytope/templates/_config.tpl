@@ -180,7 +180,7 @@ caching:
 
 {{- /* Where a process serves probes. */ -}}
 {{- define "polytope.managementConfig" -}}
-management: {host: 0.0.0.0, port: {{ .Values.management.port }}}
+management: {host: {{ .Values.bindTo | quote }}, port: {{ .Values.management.port }}}
 {{- end -}}
 
 {{- /* Where the object store listens, which its Service, policy and probes know. */ -}}
@@ -189,14 +189,14 @@ staging:
   polytope:
     host: {{ include "polytope.fullname" . }}-object-store
     port: {{ .Values.objectStore.port }}
-    bind_to: 0.0.0.0
+    bind_to: {{ .Values.bindTo | quote }}
     {{- include "polytope.managementConfig" . | nindent 4 }}
 {{- end -}}
 
 {{- /* What the chart itself must know: addresses and ports, and queues of collections. */ -}}
 {{- define "polytope.ownConfig" -}}
 frontend:
-  bind_to: 0.0.0.0
+  bind_to: {{ .Values.bindTo | quote }}
   port: {{ .Values.frontend.port }}
   {{- include "polytope.managementConfig" . | nindent 2 }}
 {{- if .Values.standalone.enabled }}

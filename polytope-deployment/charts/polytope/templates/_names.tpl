@@ -4,16 +4,14 @@
 
 {{- /* The names of all objects begin with it. 40 characters leave room for what is added. */ -}}
 {{- define "polytope.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
-{{- else -}}
 {{- $name := include "polytope.name" . -}}
-{{- if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
+{{- $full = .Values.fullnameOverride | default $full -}}
+{{- if gt (len $full) 40 -}}
+{{- /* Two that differ in their ends only must not become one. */ -}}
+{{- $full = printf "%s-%s" ($full | trunc 33 | trimSuffix "-") (sha256sum $full | trunc 6) -}}
 {{- end -}}
-{{- end -}}
+{{- trimSuffix "-" $full -}}
 {{- end -}}
 
 {{- /* Labels by which the pods of this release are found; they never change. */ -}}

@@ -21,7 +21,6 @@ capabilities: {drop: [ALL]}
 
 {{- /* What every pod of the release has, whatever runs in it. */ -}}
 {{- define "polytope.podBasics" -}}
-serviceAccountName: {{ include "polytope.serviceAccountName" . }}
 automountServiceAccountToken: false
 # Otherwise each Service of the namespace becomes variables, one called RABBITMQ_PORT among them.
 enableServiceLinks: false
@@ -42,11 +41,12 @@ polytope-server/pool: {{ . }}
 {{- end }}
 {{- end -}}
 
+{{- /* Variables of Secrets; those of the release itself are in one called `own`. Takes root, own. */ -}}
 {{- define "polytope.envFrom" -}}
-{{- if fromYaml (include "polytope.secretData" .) }}
-- secretRef: {name: {{ include "polytope.secretName" . }}}
+{{- if fromYaml (include "polytope.secretData" .root) }}
+- secretRef: {name: {{ .own }}}
 {{- end }}
-{{- range .Values.secrets.existing }}
+{{- range .root.Values.secrets.existing }}
 - secretRef: {name: {{ . }}}
 {{- end }}
 {{- end -}}
@@ -70,22 +70,34 @@ readinessProbe:
   failureThreshold: 10
 {{- end -}}
 
-{{- define "polytope.scheduling" -}}
-{{- with .values.nodeSelector }}
-nodeSelector:
+{{- /* Which files a process reads after config.yaml; later ones win. Takes root, pool (whether it is of one). */ -}}
+{{- define "polytope.furtherFiles" -}}
+{{- $secret := ternary .root.Values.existingSecretConfig.files list (ne .root.Values.existingSecretConfig.name "") -}}
+{{- range $secret }}/etc/polytope/secrets/{{ . }}:{{ end -}}
+{{- if .pool }}/etc/polytope/pool/pool.yaml:{{ end -}}
+/etc/polytope/chart.yaml
+{{- end -}}
+
+{{- /* On which nodes a pod may run. Takes the values of a component. */ -}}
+{{- define "polytope.placement" -}}
+{{- range $key := list "nodeSelector" "tolerations" "affinity" }}
+{{- with index $ $key }}
+{{ $key }}:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .values.tolerations }}
-tolerations:
-  {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .values.affinity }}
-affinity:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
-{{- with .values.priorityClassName }}
+{{- with .priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
+{{- end -}}
+
+{{- /* The same for pods of no component: as for those that answer the calls. Takes root. */ -}}
+{{- define "polytope.placementOfOthers" -}}
+{{- include "polytope.placement" (ternary .Values.standalone .Values.frontend .Values.standalone.enabled) -}}
+{{- end -}}
+
+{{- define "polytope.scheduling" -}}
+{{- include "polytope.placement" .values }}
 topologySpreadConstraints:
 {{- if kindIs "slice" .values.topologySpreadConstraints }}
   {{- toYaml .values.topologySpreadConstraints | nindent 2 }}
@@ -108,7 +120,7 @@ text), port (of the service), preStop (seconds), claim (of a volume for data).
 */ -}}
 {{- define "polytope.podTemplate" -}}
 {{- $root := .root -}}
-{{- $secretFiles := ternary $root.Values.existingSecretConfig.files list (ne $root.Values.existingSecretConfig.name "") -}}
+{{- $secretConfig := $root.Values.existingSecretConfig.name -}}
 metadata:
   labels:
     {{- include "polytope.componentSelector" . | nindent 4 }}
@@ -124,6 +136,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
+  serviceAccountName: {{ include "polytope.serviceAccountName" .root }}
   {{- include "polytope.podBasics" .root | nindent 2 }}
   terminationGracePeriodSeconds: {{ .termination }}
   {{- include "polytope.scheduling" . | nindent 2 }}
@@ -131,26 +144,17 @@ spec:
     - name: {{ .process }}
       image: {{ include "polytope.image" (dict "root" .root "image" .image) }}
       imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-      args:
-        - {{ .process }}
-        {{- range $secretFiles }}
-        - -f
-        - /etc/polytope/secrets/{{ . }}
-        {{- end }}
-        {{- if .poolConfig }}
-        - -f
-        - /etc/polytope/pool/pool.yaml
-        {{- end }}
-        - -f
-        - /etc/polytope/chart.yaml
+      args: [{{ .process }}]
       env:
+        # Not by -f: so `polytope-server users` and others that run in the pod read the same.
+        - {name: POLYTOPE_CONFIG_FILES, value: {{ include "polytope.furtherFiles" (dict "root" .root "pool" .poolConfig) | quote }}}
         - {name: POLYTOPE_MANAGEMENT_PORT, value: {{ .root.Values.management.port | quote }}}
         - {name: POLYTOPE_DATA, value: {{ ternary "/data" "/tmp/polytope" (hasKey . "claim") }}}
         - {name: HOME, value: /tmp}
         {{- with concat .root.Values.extraEnv .values.extraEnv }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
-      {{- with include "polytope.envFrom" .root }}
+      {{- with include "polytope.envFrom" (dict "root" .root "own" (include "polytope.secretName" .root)) }}
       envFrom:
         {{- . | nindent 8 }}
       {{- end }}
@@ -175,7 +179,7 @@ spec:
         {{- if .poolConfig }}
         - {name: pool, mountPath: /etc/polytope/pool, readOnly: true}
         {{- end }}
-        {{- if $secretFiles }}
+        {{- if $secretConfig }}
         - {name: secrets, mountPath: /etc/polytope/secrets, readOnly: true}
         {{- end }}
         - {name: tmp, mountPath: /tmp}
@@ -192,9 +196,9 @@ spec:
     - name: pool
       configMap: {name: {{ . }}}
     {{- end }}
-    {{- if $secretFiles }}
+    {{- with $secretConfig }}
     - name: secrets
-      secret: {secretName: {{ $root.Values.existingSecretConfig.name }}, defaultMode: 0440}
+      secret: {secretName: {{ . }}, defaultMode: 0440}
     {{- end }}
     - name: tmp
       emptyDir: {}

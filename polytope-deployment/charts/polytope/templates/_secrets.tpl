@@ -47,6 +47,24 @@
 {{ toYaml $names }}
 {{- end -}}
 
+{{- /* Refuses a secret that would stand in a ConfigMap. Takes path, value, secret (whether its key is one). */ -}}
+{{- define "polytope.checkClearText" -}}
+{{- if kindIs "map" .value -}}
+{{- range $key, $inner := .value -}}
+{{- $secret := or $.secret (regexMatch "(^|[_-])(password|secret|token|api[_-]?key|(secret|access)[_-]key|authorization)$" (lower $key)) -}}
+{{- include "polytope.checkClearText" (dict "path" (printf "%s.%s" $.path $key) "value" $inner "secret" (or $secret (hasSuffix "config.secrets" $.path))) -}}
+{{- end -}}
+{{- else if kindIs "slice" .value -}}
+{{- range $number, $inner := .value -}}
+{{- include "polytope.checkClearText" (dict "path" (printf "%s[%d]" $.path $number) "value" $inner "secret" $.secret) -}}
+{{- end -}}
+{{- else if kindIs "string" .value -}}
+{{- if or (and .secret .value (not (contains "$" .value))) (regexMatch "://[^/@\\s$]*:[^/@\\s$]+@" .value) -}}
+{{- fail (printf "%s: a secret in clear text, which would be in a ConfigMap; write $NAME and give NAME in secrets.values or an existing Secret, or put it into a file of existingSecretConfig" .path) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- /* Refuses to install a server that could not log in. What is in Secrets of others cannot be seen here. */ -}}
 {{- define "polytope.checkSecrets" -}}
 {{- if not (or .Values.secrets.existing .Values.existingSecretConfig.name .Values.standalone.enabled) -}}
