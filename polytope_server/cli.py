@@ -17,7 +17,7 @@ from polytope_server.administration.stores import add_parser as add_store_parser
 from polytope_server.administration.users import add_parser as add_users_parser
 from polytope_server.config import Configuration, ConfigurationError, load
 from polytope_server.config.commands import add_parser as add_config_parser
-from polytope_server.config.loading import SYSTEM_FILE
+from polytope_server.config.loading import SYSTEM_FILE, files_of
 from polytope_server.management import healthcheck
 from polytope_server.management.address import address, listen
 from polytope_server.options import add_data, add_files
@@ -78,7 +78,7 @@ def _run(options: argparse.Namespace) -> int:
     except OSError as error:
         print(f"cannot use the data folder {options.data}: {error.strerror}", file=sys.stderr)
         return 1
-    if options.process == "standalone" and not options.files and not SYSTEM_FILE.exists():
+    if options.process == "standalone" and not (options.files or files_of() or SYSTEM_FILE.exists()):
         options.files = [builtin.prepare(data)]
         print(f"built-in configuration: user {builtin.USER}, password in {data / 'password'}")
     configuration = load(options.files)

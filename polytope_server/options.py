@@ -12,7 +12,8 @@ def add_files(parser: argparse.ArgumentParser) -> None:
     """`-f`: the files of the configuration, as `files`."""
     parser.add_argument(
         *("-f", "--config"), metavar="FILE", type=Path, action="append", default=[], dest="files",
-        help="configuration file; may be given several times, later files win",
+        help="configuration file; may be given several times, later files win, those of the variable "
+        "POLYTOPE_CONFIG_FILES come first",
     )  # fmt: skip
 
 

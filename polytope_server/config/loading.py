@@ -21,6 +21,8 @@ from polytope_server.datasource import factory
 from polytope_server.language import CoercionRules, SourceRules
 
 SYSTEM_FILE = Path("/etc/polytope/config.yaml")
+#: Further files by the environment, so that each command that runs in a container reads the same.
+FILES_VARIABLE = "POLYTOPE_CONFIG_FILES"
 #: Words that the REST API takes for something else where the name of a collection may stand.
 KEYWORDS = frozenset({"all"})
 _NO_KEYS = (
@@ -53,10 +55,11 @@ def load(
 ) -> Configuration:
     """The configuration of the system file, if there is one, and of each further file, later ones winning.
 
-    Without any file it is that of the embedded back-ends. Raises :class:`ConfigurationError` with
-    everything that is wrong.
+    Files that `POLYTOPE_CONFIG_FILES` names come before `files`. Without any file it is that of the embedded
+    back-ends. Raises :class:`ConfigurationError` with everything that is wrong.
     """
-    root = _merged([*([system_file] if system_file.exists() else ()), *files], environ)
+    system = [system_file] if system_file.exists() else []
+    root = _merged([*system, *files_of(environ), *files], environ)
     report = Report()
     raw, root = root.plain(), _known_sections(report, root)
     settings = report.validated(Settings, root)
@@ -82,6 +85,11 @@ def load(
     ]
     secrets = frozenset(report.secrets.union(secrets_of(raw)))
     return Configuration(settings, collections, warnings, raw, secrets)
+
+
+def files_of(environ: Mapping[str, str] = os.environ) -> list[Path]:
+    """The files that `POLYTOPE_CONFIG_FILES` names, between the system's separators of paths."""
+    return [Path(path) for path in environ.get(FILES_VARIABLE, "").split(os.pathsep) if path]
 
 
 def source_rules(source: DataSourceConfig) -> SourceRules:
@@ -113,7 +121,8 @@ def _merged(files: Iterable[Path], environ: Mapping[str, str]) -> Node:
         try:
             documents += read(file, environ)
         except FileError as error:
-            problems.append(str(error))
+            source = f" (named by {FILES_VARIABLE})" if file in files_of(environ) else ""
+            problems.append(f"{error}{source}")
     if problems:
         raise ConfigurationError(problems)
     return reduce(merge, documents, Node({}))

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from kubectl import CHART, COMPONENT, RELEASE, run, until
+from kubectl import CHART, COMPONENT, RELEASE, CommandError, run, until
 from polytope.api import Client
 from releases import Release, fixture
 
@@ -54,6 +54,19 @@ def test_the_suite_for_any_deployment_passes(release: Release) -> None:
     )  # fmt: skip
     print(done.stdout[-3000:])
     assert done.returncode == 0
+
+
+def test_a_configuration_that_is_refused_changes_nothing(release: Release) -> None:
+    before = release.namespace.get("deployments,configmaps,secrets", "-l", f"{RELEASE}={release.name}")
+    with pytest.raises(CommandError, match="pre-upgrade hooks failed"):
+        release.upgrade("config.collections.slow.limitz.total=3")
+    job = f"job/{release.name}-polytope-check"
+    assert "did you mean 'limits'" in release.namespace.kubectl("logs", job, "--all-containers")
+    after = release.namespace.get("deployments,configmaps,secrets", "-l", f"{RELEASE}={release.name}")
+    assert [each["metadata"]["uid"] for each in after] == [each["metadata"]["uid"] for each in before]
+    assert [each.get("data", each.get("spec")) for each in after] == [
+        each.get("data", each.get("spec")) for each in before
+    ]
 
 
 def test_an_upgrade_disturbs_no_call(release: Release) -> None:

@@ -192,6 +192,17 @@ def test_without_an_identity_the_realm_is_asked_for(start: Start) -> None:
     assert run("keys", "create", "alice", "--realm", "site") == 0
 
 
+def test_users_are_those_of_the_files_that_the_environment_names(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container, whose processes read these files, and where nobody repeats `-f`."""
+    (tmp_path / "users.yaml").write_text(yaml.safe_dump(sections("sql")))
+    run = start()
+    assert run("users", "add", "alice", stdin="secret") == 1
+    monkeypatch.setenv("POLYTOPE_CONFIG_FILES", str(tmp_path / "users.yaml"))
+    assert run("users", "add", "alice", stdin="secret") == 0
+
+
 def test_a_wrong_configuration_is_named(start: Start) -> None:
     run = start(identity={"sql": {"realms": "people"}})
     assert run("users", "list") == 1

@@ -37,6 +37,24 @@ def test_the_system_file_comes_first(tmp_path):
     assert (frontend.port, frontend.workers) == (3, 2)
 
 
+def test_files_of_the_environment_come_between(tmp_path):
+    files = [tmp_path / f"{name}.yaml" for name in ("system", "one", "two", "own")]
+    for number, file in enumerate(files):
+        file.write_text(f"telemetry: {{{file.stem}: {number}, last: {number}}}")
+    system, one, two, own = files
+    environ = {"POLYTOPE_CONFIG_FILES": f"{one}:{two}"}
+    assert load([own], environ=environ, system_file=system).raw["telemetry"]["last"] == 3
+    raw = load([], environ=environ, system_file=system).raw["telemetry"]
+    assert raw == {"system": 0, "one": 1, "two": 2, "last": 2}
+    assert load([], environ={"POLYTOPE_CONFIG_FILES": ""}, system_file=system).raw["telemetry"]["last"] == 0
+
+
+def test_a_missing_file_of_the_environment_names_the_variable(tmp_path):
+    environ = {"POLYTOPE_CONFIG_FILES": str(tmp_path / "none.yaml")}
+    with pytest.raises(ConfigurationError, match=r"none\.yaml: cannot be read.*POLYTOPE_CONFIG_FILES"):
+        load([], environ=environ, system_file=tmp_path / "system")
+
+
 def test_lists_are_joined(config):
     first, second = "coercion: {allow_lists: [a]}", "coercion: {allow_lists: [b]}"
     assert config(first, second).settings.coercion.allow_lists == ["a", "b"]
