@@ -36,6 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _check(chosen: argparse.Namespace) -> int:
     try:
         configuration = load(chosen.files)
+        configuration.check_secrets()
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 1

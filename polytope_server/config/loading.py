@@ -17,6 +17,7 @@ from polytope_server.config.nodes import FileError, Node, merge, read
 from polytope_server.config.problems import ConfigurationError, Report, keys_of, suggestion
 from polytope_server.config.secrets import are_shared
 from polytope_server.config.settings import Settings
+from polytope_server.config.unset import unset_secrets
 from polytope_server.datasource import factory
 from polytope_server.language import CoercionRules, SourceRules
 
@@ -37,7 +38,7 @@ class Configuration:
     """A configuration that is valid, and what it may not have been meant to say (`warnings`).
 
     `collections` are in the order of the files; `raw` is the merged mapping, secrets included; `secrets` are
-    the secrets that stand in it.
+    the secrets that stand in it, and `unset` says which of them are variables that are not set.
     """
 
     settings: Settings = field(default_factory=lambda: Settings.model_validate({}))
@@ -45,6 +46,12 @@ class Configuration:
     warnings: list[str] = field(default_factory=list)
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    unset: list[str] = field(default_factory=list)
+
+    def check_secrets(self) -> None:
+        """Raise :class:`ConfigurationError` if the name of a variable, which is public, would be a secret."""
+        if self.unset:
+            raise ConfigurationError(self.unset)
 
 
 def load(
@@ -84,7 +91,7 @@ def load(
         *_counted_apart(settings),
     ]
     secrets = frozenset(report.secrets.union(secrets_of(raw)))
-    return Configuration(settings, collections, warnings, raw, secrets)
+    return Configuration(settings, collections, warnings, raw, secrets, unset_secrets(root))
 
 
 def files_of(environ: Mapping[str, str] = os.environ) -> list[Path]:

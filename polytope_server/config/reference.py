@@ -26,9 +26,10 @@ _INTRODUCTION = """# Configuration
 
 The configuration is YAML. `/etc/polytope/config.yaml` is read first if it exists, then each file that the
 variable `POLYTOPE_CONFIG_FILES` names (`FILE:FILE`), then each file given with `-f`; each document in a file
-counts as one more file. Mappings are merged, lists are joined, and anything else that comes later wins; a later
-`null` removes a key. In every text `$NAME` and `${NAME}` are replaced by variables of the environment (unknown
-ones stay as they are), and `~` at the start by the home folder.
+counts as one more file. Mappings are merged, lists are joined, and anything else that comes later wins; a
+later `null` removes a key. In every text `$NAME` and `${NAME}` are replaced by variables of the environment
+(unknown ones stay as they are, but a secret that is one stops frontend and object store), and `~` at the
+start by the home folder.
 
 `polytope-server config check` says what is wrong and which keys have no effect, `config show` prints the
 result with secrets masked, and `config schema` prints a JSON Schema for editors. A duration is a number of

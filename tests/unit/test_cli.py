@@ -34,6 +34,17 @@ def test_a_wrong_configuration_is_named_and_nothing_starts(
     assert "port" in error
 
 
+@pytest.mark.parametrize("name", ["frontend", "standalone", "object-store", "config check"])
+def test_the_name_of_a_variable_that_is_not_set_lets_nobody_in(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TOKEN_OF_THE_OBJECT_STORE", raising=False)
+    (tmp_path / "c.yaml").write_text("staging: {polytope: {token: $TOKEN_OF_THE_OBJECT_STORE}}")
+    data = [] if name == "config check" else ["--data", str(tmp_path)]
+    assert cli.main([*name.split(), "-f", str(tmp_path / "c.yaml"), *data]) == 1
+    assert "no variable TOKEN_OF_THE_OBJECT_STORE is set" in capsys.readouterr().err
+
+
 def test_a_port_in_use_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

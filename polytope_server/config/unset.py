@@ -1,0 +1,47 @@
+"""Secrets that name a variable which is not set.
+
+Such a text stays as it is, and everybody can read it: the password of `password: $ALICE_PASSWORD`, say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from polytope_server.config.masking import is_secret, secrets_of
+from polytope_server.config.nodes import Node
+from polytope_server.config.problems import told
+
+_REFERENCE = re.compile(r"\$(?:(\w+)|\{([^}]*)\})", re.ASCII)
+#: Whose secrets let somebody in, or log the server in. Those of data sources are for their workers only.
+_SECTIONS = frozenset(
+    {
+        *("authentication", "identity", "api-keys", "federation", "secrets"),
+        *("request_store", "queue", "notices", "staging", "caching", "metric_store"),
+    }
+)
+
+
+def unset_secrets(root: Node) -> list[str]:
+    """A line for each secret of the merged configuration that is still the name of a variable."""
+    problems = []
+    for leaf in _leaves(root.only(_SECTIONS)):
+        secret = any(is_secret(key) for key in leaf.origin.path)
+        for text in secrets_of(leaf.value, secret):
+            if found := _REFERENCE.fullmatch(text):
+                name = found[1] or found[2]
+                problems.append(
+                    told(leaf.origin, (), f"is the secret ${name}, and no variable {name} is set")
+                )
+    return list(dict.fromkeys(problems))
+
+
+def _leaves(node: Node) -> Iterator[Node]:
+    if isinstance(node.value, dict):
+        for child in node.value.values():
+            yield from _leaves(child)
+    elif isinstance(node.value, list):
+        for child in node.value:
+            yield from _leaves(child)
+    else:
+        yield node
