@@ -41,7 +41,8 @@ left. Comments of the old file are not kept.
 A key that is given twice in one mapping is refused; in earlier servers the last one counted. Tags of Python
 are refused. `$NAME` is replaced as before, but a secret whose variable is not set is refused.
 `POLYTOPE_PROXY` counts for calls to services that check credentials only; other variables of the earlier
-server (`SCHEDULE_ENABLED`, `MARS_*`, `POLYTOPE_DYNAMIC_GRID_*`, `POLYTOPE_DISABLE_GRID_CACHE`) have no effect.
+server (`SCHEDULE_ENABLED`, `MARS_*`, `POLYTOPE_DYNAMIC_GRID_*`, `POLYTOPE_DISABLE_GRID_CACHE`) have no
+effect.
 
 ## Key by key
 
