@@ -37,8 +37,8 @@ _HELP = {
     "object-store": "keep results and uploads for all machines, and serve them over HTTP",
     "standalone": "run all of these on this machine",
 }
-#: Processes that let callers in by secrets of the configuration.
-_LET_IN = frozenset({"frontend", "object-store", "standalone"})
+#: Processes that let callers in by secrets of the configuration, and of which sections; () is all.
+_LET_IN: dict[str, tuple[str, ...]] = {"frontend": (), "standalone": (), "object-store": ("staging",)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -85,11 +85,12 @@ def _run(options: argparse.Namespace) -> int:
         print(f"built-in configuration: user {builtin.USER}, password in {data / 'password'}")
     configuration = load(options.files)
     if options.process in _LET_IN:
-        configuration.check_secrets()
+        configuration.check_secrets(*_LET_IN[options.process])
     redactor.learn(configuration.secrets)
     log.configure(configuration.settings.logging, options.process)
-    for warning in configuration.unset:
-        logger.warning("%s", warning)
+    for warnings in configuration.unset.values():
+        for warning in warnings:
+            logger.warning("%s", warning)
     if options.process == "standalone":
         return _standalone(options.files, configuration, data)
     try:

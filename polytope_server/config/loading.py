@@ -38,7 +38,7 @@ class Configuration:
     """A configuration that is valid, and what it may not have been meant to say (`warnings`).
 
     `collections` are in the order of the files; `raw` is the merged mapping, secrets included; `secrets` are
-    the secrets that stand in it, and `unset` says which of them are variables that are not set.
+    the secrets that stand in it, and `unset` says by section which of them are variables that are not set.
     """
 
     settings: Settings = field(default_factory=lambda: Settings.model_validate({}))
@@ -46,12 +46,16 @@ class Configuration:
     warnings: list[str] = field(default_factory=list)
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
-    unset: list[str] = field(default_factory=list)
+    unset: dict[str, list[str]] = field(default_factory=dict)
 
-    def check_secrets(self) -> None:
-        """Raise :class:`ConfigurationError` if the name of a variable, which is public, would be a secret."""
-        if self.unset:
-            raise ConfigurationError(self.unset)
+    def check_secrets(self, *sections: str) -> None:
+        """Raise :class:`ConfigurationError` if the name of a variable, which is public, would be a secret.
+
+        Of all sections, unless some are named.
+        """
+        problems = [line for name in sections or self.unset for line in self.unset.get(name, ())]
+        if problems:
+            raise ConfigurationError(problems)
 
 
 def load(

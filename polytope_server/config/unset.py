@@ -22,10 +22,15 @@ _SECTIONS = frozenset(
 )
 
 
-def unset_secrets(root: Node) -> list[str]:
-    """A line for each secret of the merged configuration that is still the name of a variable."""
+def unset_secrets(root: Node) -> dict[str, list[str]]:
+    """By section, a line for each secret of the merged configuration that is still the name of a variable."""
+    found = {name: _unset(section) for name, section in root.only(_SECTIONS).children()}
+    return {name: problems for name, problems in found.items() if problems}
+
+
+def _unset(section: Node) -> list[str]:
     problems = []
-    for leaf in _leaves(root.only(_SECTIONS)):
+    for leaf in _leaves(section):
         secret = any(is_secret(key) for key in leaf.origin.path)
         for text in secrets_of(leaf.value, secret):
             if found := _REFERENCE.fullmatch(text):

@@ -13,8 +13,8 @@ from outside import servers
 from releases import Release
 from test_release import left, retrieve
 
-#: Not of the chart: it must still be there when the release is not.
-SECRET = "logins"
+#: Not of the chart: they must still be there when the release is not.
+SECRET, SITE = "logins", "site"
 NODE_PORT = 30083
 
 
@@ -34,6 +34,7 @@ def release(
     with servers(request.param, folder) as outside:
         own = {
             "secrets": {"existing": [SECRET], "generated": []},
+            "existingSecretConfig": {"name": SITE},
             "frontend": {"service": {"type": "NodePort", "nodePort": NODE_PORT}},
             "objectStore": {"persistence": {"size": "1Gi"}},
         }
@@ -43,7 +44,12 @@ def release(
         release.s3 = outside.s3
         release.namespace.create()
         given = [f"--from-literal={name}={value}" for name, value in outside.logins.items()]
-        release.namespace.kubectl("create", "secret", "generic", SECRET, *given)
+        carol = f"--from-literal=CAROL_PASSWORD={release.passwords['alice']}"
+        release.namespace.kubectl("create", "secret", "generic", SECRET, carol, *given)
+        store = "mongodb" if request.param == "mongodb" else "sql"
+        site = {"identity": {store: {"extra-users": [{"uid": "carol", "password": "$CAROL_PASSWORD"}]}}}
+        file = f"--from-literal=secret.yaml={yaml.safe_dump(site)}"
+        release.namespace.kubectl("create", "secret", "generic", SITE, file)
         yield release
         release.namespace.delete()
 
@@ -70,9 +76,19 @@ def test_results_come_from_s3_if_clients_reach_it(release: Outside, tmp_path: Pa
     assert link(release).startswith(release.s3)
 
 
+def test_what_runs_in_a_pod_reads_the_files_of_the_secret_too(release: Outside) -> None:
+    frontend = f"deploy/{release.name}-polytope-frontend"
+    assert "carol" in release.namespace.kubectl("exec", frontend, "--", "polytope-server", "users", "list")
+    user = requests.get(f"{release.url}/api/v1/user", auth=("carol", release.passwords["alice"]), timeout=60)
+    assert user.status_code == 200
+
+
 def test_uninstalling_leaves_only_what_was_there(release: Outside) -> None:
     release.namespace.helm("uninstall", release.name, "--wait", "--timeout", "5m")
-    until(lambda: left(release) == [f"secret/{SECRET}"], what="a namespace with its Secret only")
+    until(
+        lambda: left(release) == [f"secret/{SECRET}", f"secret/{SITE}"],
+        what="a namespace with its Secrets only",
+    )
 
 
 def link(release: Outside) -> str:

@@ -63,6 +63,16 @@ def test_files_of_a_secret_win_over_config(render: Any, loaded: Callable[..., Co
     assert settings.worker.concurrency == 4
 
 
+def test_a_file_of_a_secret_may_change_parts_of_a_section(
+    render: Any, loaded: Callable[..., Configuration]
+) -> None:
+    """Each process reads it together with what it changes, the object store too."""
+    rendered = render("postgresql-rabbitmq-objectstore-memcached", {"existingSecretConfig.name": "vault"})
+    secret = {"secret.yaml": "identity: {sql: {extra-users: [{uid: a, password: $RABBITMQ_PASSWORD}]}}"}
+    for pod in ("-frontend", "-broker", "-worker-default", "-garbage-collector", "-object-store"):
+        assert loaded(rendered, pod, secret).raw["identity"]["sql"]["realm"] == "users"
+
+
 def test_logins_may_be_in_a_file_of_a_secret(helm: Any) -> None:
     overrides = {"secrets.existing": [], "existingSecretConfig.name": "vault"}
     assert helm.try_template("minimal", overrides).returncode == 0

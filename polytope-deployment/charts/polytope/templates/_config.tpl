@@ -246,14 +246,11 @@ chart.yaml: |
   {{- include "polytope.ownConfig" . | nindent 2 }}
 {{- end -}}
 
-{{- /* The files of the object store, which need not start anew for other changes. */ -}}
-{{- define "polytope.objectStoreFiles" -}}
-config.yaml: |
-  {{- include "polytope.stagingConfig" . | nindent 2 }}
-  ---
-  {{- toYaml (pick .Values.config "staging" "logging") | nindent 2 }}
-chart.yaml: |
-  {{- include "polytope.ownObjectStoreConfig" . | nindent 2 }}
+{{- /* What of that matters to the object store, which need not start anew for other changes. */ -}}
+{{- define "polytope.objectStoreText" -}}
+{{ include "polytope.stagingConfig" . }}
+{{ toYaml (pick .Values.config "staging" "logging") }}
+{{ include "polytope.ownObjectStoreConfig" . }}
 {{- end -}}
 
 {{- /* The file of a pool. Takes root, pool. */ -}}
