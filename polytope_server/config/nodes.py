@@ -17,6 +17,8 @@ Location = tuple[Key, ...]
 _MAPPING, _SEQUENCE = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
 _MERGE = "tag:yaml.org,2002:merge"
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{([^}]*)\})", re.ASCII)
+#: How the hash of a password begins, which is full of dollar signs.
+_HASH = "$argon2"
 
 
 class FileError(ValueError):
@@ -37,10 +39,14 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A value: a dict of nodes, a list of nodes, or a plain scalar."""
+    """A value: a dict of nodes, a list of nodes, or a plain scalar.
+
+    `unset` are the references of a text to variables that are not set, as they stand in it.
+    """
 
     value: Any
     origin: Origin = Origin()
+    unset: tuple[str, ...] = ()
 
     def plain(self) -> Any:
         """The value without the origins."""
@@ -106,12 +112,19 @@ def merge(earlier: Node, later: Node) -> Node:
 
 def expand(text: str, environ: Mapping[str, str]) -> str:
     """`$NAME` and `${NAME}` replaced by variables that exist, then `~` at the start by the home folder."""
-    if text.startswith("$argon2"):
-        return text  # the hash of a password is full of dollar signs
+    if text.startswith(_HASH):
+        return text
     text = _VARIABLE.sub(lambda found: environ.get(found[1] or found[2], found[0]), text)
     if text == "~" or text.startswith("~/"):
         return environ.get("HOME", "~") + text[1:]
     return os.path.expanduser(text)
+
+
+def unset(text: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """What :func:`expand` leaves as it is: `$NAME` and `${NAME}` of variables that do not exist."""
+    if "$" not in text or text.startswith(_HASH):
+        return ()
+    return tuple(found[0] for found in _VARIABLE.finditer(text) if (found[1] or found[2]) not in environ)
 
 
 def read(file: Path, environ: Mapping[str, str]) -> list[Node]:
@@ -173,7 +186,8 @@ class _Documents:
             self._loader.dispose()
 
     def _node(self, node: Any, path: Location, line: int) -> Node:
-        return Node(self._value(node, path), Origin(self._file, line + 1, path))
+        left = unset(str(node.value), self._environ) if isinstance(node, yaml.ScalarNode) else ()
+        return Node(self._value(node, path), Origin(self._file, line + 1, path), left)
 
     def _value(self, node: Any, path: Location) -> Any:
         if isinstance(node, yaml.ScalarNode):

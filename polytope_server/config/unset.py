@@ -5,14 +5,12 @@ Such a text stays as it is, and everybody can read it: the password of `password
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from polytope_server.config.masking import is_secret, secrets_of
 from polytope_server.config.nodes import Node
 from polytope_server.config.problems import told
 
-_REFERENCE = re.compile(r"\$(?:(\w+)|\{([^}]*)\})", re.ASCII)
 #: Whose secrets let somebody in, or log the server in. Those of data sources are for their workers only.
 _SECTIONS = frozenset(
     {
@@ -31,14 +29,15 @@ def unset_secrets(root: Node) -> dict[str, list[str]]:
 def _unset(section: Node) -> list[str]:
     problems = []
     for leaf in _leaves(section):
-        secret = any(is_secret(key) for key in leaf.origin.path)
-        for text in secrets_of(leaf.value, secret):
-            if found := _REFERENCE.fullmatch(text):
-                name = found[1] or found[2]
+        # A variable's own value may look like a reference: what was written counts.
+        hidden = set(secrets_of(leaf.value, any(is_secret(key) for key in leaf.origin.path)))
+        for reference in dict.fromkeys(leaf.unset):
+            if reference in hidden:
+                name = reference.strip("${}")
                 problems.append(
-                    told(leaf.origin, (), f"is the secret ${name}, and no variable {name} is set")
+                    told(leaf.origin, (), f"the variable {name} is not set, and is to be a secret")
                 )
-    return list(dict.fromkeys(problems))
+    return problems
 
 
 def _leaves(node: Node) -> Iterator[Node]:

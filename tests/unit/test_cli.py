@@ -42,7 +42,7 @@ def test_the_name_of_a_variable_that_is_not_set_lets_nobody_in(
     (tmp_path / "c.yaml").write_text("staging: {polytope: {token: $TOKEN_OF_THE_OBJECT_STORE}}")
     data = [] if name == "config check" else ["--data", str(tmp_path)]
     assert cli.main([*name.split(), "-f", str(tmp_path / "c.yaml"), *data]) == 1
-    assert "no variable TOKEN_OF_THE_OBJECT_STORE is set" in capsys.readouterr().err
+    assert "the variable TOKEN_OF_THE_OBJECT_STORE is not set" in capsys.readouterr().err
 
 
 def test_a_port_in_use_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

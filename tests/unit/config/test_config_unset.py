@@ -27,7 +27,7 @@ def test_they_are_told_and_stop_what_would_let_in_by_them(config, tmp_path, text
     assert path.startswith(section) or path == "password"
     assert line.startswith(f"{tmp_path}/1.yaml:1: ")
     assert f"{path}: " in line
-    with pytest.raises(ConfigurationError, match=r"no variable \w+ is set"):
+    with pytest.raises(ConfigurationError, match=r"the variable \w+ is not set"):
         found.check_secrets()
     found.check_secrets("queue")
 
@@ -36,6 +36,7 @@ def test_they_are_told_and_stop_what_would_let_in_by_them(config, tmp_path, text
     "text",
     [
         PLAIN % "$SET",
+        PLAIN % "$ODD",
         PLAIN % "'$argon2id$v=19$m=65536,t=3,p=4$abc$def'",
         PLAIN % "'a$WORD'",
         "telemetry: {token: $WORD}",
@@ -46,6 +47,6 @@ def test_they_are_told_and_stop_what_would_let_in_by_them(config, tmp_path, text
     ],
 )
 def test_others_are_not(config, text):
-    found = config(text, SET="a word")
+    found = config(text, SET="a word", ODD="$ecret")
     assert found.unset == {}
     found.check_secrets()
