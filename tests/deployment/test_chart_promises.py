@@ -68,6 +68,28 @@ def test_images_have_a_tag(rendered: Any) -> None:
         assert not container["image"].endswith(":latest")
 
 
+def test_no_variable_is_there_twice(render: Any) -> None:
+    """Helm 4 could not apply it. The one that is nearer to the process counts."""
+    rendered = render(
+        "minimal",
+        {
+            "extraEnv": [{"name": "A", "value": "all"}, {"name": "HOME", "value": "/home"}],
+            "frontend.extraEnv": [{"name": "A", "value": "frontend"}],
+            "workers": [{"name": "frontend", "extraEnv": [{"name": "A", "value": "pool"}]}],
+        },
+    )
+    for container in containers(rendered):
+        names = [variable["name"] for variable in container["env"]]
+        assert len(names) == len(set(names))
+    for name, value in (("frontend", "frontend"), ("worker-frontend", "pool"), ("broker", "all")):
+        (container,) = rendered.pods()[f"test-polytope-{name}"]["spec"]["containers"]
+        assert {"name": "A", "value": value} in container["env"]
+        assert {"name": "HOME", "value": "/home"} in container["env"]
+    (first, second) = rendered.pods()["test-polytope-check"]["spec"]["containers"]
+    assert (first["name"], second["name"]) == ("frontend", "worker-frontend")
+    assert {"name": "A", "value": "pool"} in second["env"]
+
+
 def test_server_pods_are_probed_on_the_management_port(rendered: Any, values: str) -> None:
     for pod in server_pods(rendered):
         (container,) = pod["spec"]["containers"]

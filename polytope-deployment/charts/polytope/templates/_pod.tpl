@@ -51,6 +51,19 @@ polytope-server/pool: {{ . }}
 {{- end }}
 {{- end -}}
 
+{{- /* Takes a list of variables. Each may be there once: of two the later counts. */ -}}
+{{- define "polytope.env" -}}
+{{- $names := list -}}
+{{- $found := dict -}}
+{{- range . -}}
+{{- $names = append (without $names .name) .name -}}
+{{- $_ := set $found .name . -}}
+{{- end -}}
+{{- range $names }}
+- {{ get $found . | toJson }}
+{{- end }}
+{{- end -}}
+
 {{- define "polytope.probes" -}}
 startupProbe:
   httpGet: {path: /livez, port: management}
@@ -146,14 +159,12 @@ spec:
       imagePullPolicy: {{ .root.Values.image.pullPolicy }}
       args: [{{ .process }}]
       env:
-        # Not by -f: so `polytope-server users` and others that run in the pod read the same.
-        - {name: POLYTOPE_CONFIG_FILES, value: {{ include "polytope.furtherFiles" (dict "root" .root "pool" .poolConfig) | quote }}}
-        - {name: POLYTOPE_MANAGEMENT_PORT, value: {{ .root.Values.management.port | quote }}}
-        - {name: POLYTOPE_DATA, value: {{ ternary "/data" "/tmp/polytope" (hasKey . "claim") }}}
-        - {name: HOME, value: /tmp}
-        {{- with concat .root.Values.extraEnv .values.extraEnv }}
-        {{- toYaml . | nindent 8 }}
-        {{- end }}
+        # Files not by -f: so `polytope-server users` and others that run in the pod read the same.
+        {{- include "polytope.env" (concat (list
+            (dict "name" "POLYTOPE_CONFIG_FILES" "value" (include "polytope.furtherFiles" (dict "root" .root "pool" .poolConfig)))
+            (dict "name" "POLYTOPE_MANAGEMENT_PORT" "value" (toString .root.Values.management.port))
+            (dict "name" "POLYTOPE_DATA" "value" (ternary "/data" "/tmp/polytope" (hasKey . "claim")))
+            (dict "name" "HOME" "value" "/tmp")) .root.Values.extraEnv .values.extraEnv) | trim | nindent 8 }}
       {{- with include "polytope.envFrom" (dict "root" .root "own" (include "polytope.secretName" .root)) }}
       envFrom:
         {{- . | nindent 8 }}
