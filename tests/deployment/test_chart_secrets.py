@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CHART
 
 from polytope_server.config import Configuration
 from polytope_server.config.masking import is_secret
@@ -114,7 +114,7 @@ def test_what_is_no_secret_is_not(any_helm: Any, path: str, value: Any) -> None:
 
 def test_the_chart_knows_all_keys_that_are_secrets(helm: Any) -> None:
     """Those that the server hides, but for the one that says where a token travels."""
-    page = (CHART.parents[2] / "docs" / "configuration.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
     keys = {key.rpartition(".")[2] for key in re.findall(r"^\| `([\w.\[\]-]+)` \|", page, re.MULTILINE)}
     secret = {key for key in keys if is_secret(key)} - {"token_in"}
     assert len(secret) > 6
