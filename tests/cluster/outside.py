@@ -51,13 +51,15 @@ def servers(kind: str, folder: Path) -> Iterator[Servers]:
     """
     host = os.environ.get("POLYTOPE_TEST_HOST")
     if not host:
-        pytest.skip("set POLYTOPE_TEST_HOST to the address at which pods reach 127.0.0.1 of this machine")
+        pytest.skip(
+            "cannot be had: POLYTOPE_TEST_HOST, the address at which pods reach 127.0.0.1 of this machine"
+        )
     with ExitStack() as stack:
         try:
             found = (_mongodb if kind == "mongodb" else _postgresql)(host, folder, stack)
             rabbitmq = stack.enter_context(RabbitMQ(folder))
         except programs.NotInstalledError as error:
-            pytest.skip(f"cannot be had: {error}")
+            pytest.skip(str(error))
         found.ports["rabbitmq"] = rabbitmq.port
         found.backends["rabbitmq"] = {"host": host, "port": rabbitmq.port}
         found.logins |= rabbitmq.variables | {"POLYTOPE_KEY": "a key of the tests, long enough to be one"}

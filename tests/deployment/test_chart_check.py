@@ -9,7 +9,7 @@ from polytope_server.config import Configuration
 
 
 def test_what_is_checked_before_is_what_the_pods_read(
-    rendered: Any, loaded: Callable[..., Configuration], values: str
+    rendered: Any, loaded: Callable[..., Configuration]
 ) -> None:
     """Of a process of each kind, and of each pool, in a container of the same image."""
     job = next(pod for name, pod in rendered.pods().items() if name.endswith("-check"))
