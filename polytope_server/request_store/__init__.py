@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from sys import intern
+from typing import Any, ClassVar
 
 from polytope_server.request import TERMINAL, Request, Status
 from polytope_server.unavailable import UnavailableError
@@ -33,8 +35,55 @@ class Sketch:
     status: Status
     attempt: int
     not_before: float
-    timestamp: float
     datasource: str = ""
+    #: Its place in the order of submission; two requests may have the same.
+    sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """Numbers by which two sets of requests, each known by its sequence, are compared without naming them.
+
+    Within a million numbers, a set never has the digest of another that lacks one or two of its requests, or
+    has one or two others instead; beyond that, by chance only.
+    """
+
+    count: int = 0
+    total: int = 0
+    squares: int = 0
+
+    #: The sequence is taken modulo this prime: the sum of a million squares stays below 2^63.
+    MODULUS: ClassVar[int] = 1_048_573
+
+    @classmethod
+    def of(cls, sequences: Iterable[int]) -> Digest:
+        """The digest of requests with these sequences."""
+        rests = [sequence % cls.MODULUS for sequence in sequences]
+        return cls(len(rests), sum(rests), sum(rest * rest for rest in rests))
+
+
+def new_sketch(
+    request_id: str,
+    collection: str,
+    user_id: str,
+    realm: str,
+    roles: tuple[str, ...],
+    status: Status,
+    attempt: int,
+    not_before: float,
+    datasource: str,
+    sequence: int,
+) -> Sketch:
+    """A sketch of what a store has read. A broker keeps a million of them: equal texts are kept once."""
+    return Sketch(
+        *(request_id, intern(collection), intern(user_id), intern(realm), _kept_once(roles)),
+        *(status, attempt, not_before or 0.0, intern(datasource), sequence),
+    )
+
+
+@lru_cache(maxsize=1000)
+def _kept_once(roles: tuple[str, ...]) -> tuple[str, ...]:
+    return roles
 
 
 class States(dict[str, Status]):
@@ -141,10 +190,29 @@ class RequestStore(ABC):
         """The requests in processing whose lease ended before `now`."""
 
     @abstractmethod
-    async def sketches(
-        self, statuses: Collection[Status], request_ids: Sequence[str] | None = None
-    ) -> list[Sketch]:
-        """Sketches of the requests in those states (of those ids only, if given), in order of submission."""
+    async def sketches(self, statuses: Collection[Status], request_ids: Sequence[str]) -> list[Sketch]:
+        """Sketches of those of the requests that are in those states, in order of submission."""
+
+    @abstractmethod
+    async def active(self, after: int, limit: int) -> list[Sketch]:
+        """A slice of the queued and processing requests: see :meth:`waiting`, without an end."""
+
+    @abstractmethod
+    async def waiting(self, after: int, until: int | None, limit: int) -> list[Sketch]:
+        """A slice of the waiting requests: the first ones with `after` < sequence <= `until` (None: no end).
+
+        In order of submission. An empty slice is the last; each other goes on after the sequence of the one
+        before. Requests of the same sequence are never in two slices, so that there may be fewer than
+        `limit`, and more if there are more of one sequence. To be read from an index in that order: the
+        cost does not grow with what else is stored.
+        """
+
+    @abstractmethod
+    async def digest(self, after: int, until: int, limit: int) -> Digest:
+        """The digest of the waiting requests with `after` < sequence <= `until`, the first `limit` of them.
+
+        To be read from an index alone.
+        """
 
     @abstractmethod
     async def remove(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from polytope_server.request import Request, Status, check_transition
-from polytope_server.request_store import DuplicateRequestError, RequestStore, Sketch, without_secrets
+from polytope_server.request_store import Digest, DuplicateRequestError, RequestStore, Sketch, without_secrets
+
+_sequence = itertools.count(1)
 
 
 class MemoryRequestStoreSettings(BaseModel):
@@ -27,6 +30,7 @@ class MemoryRequestStore(RequestStore):
 
     def __init__(self, settings: MemoryRequestStoreSettings, data: Path) -> None:
         self._requests: dict[str, Request] = {}
+        self._sequences: dict[str, int] = {}
         self._leases: dict[str, tuple[str, float, int]] = {}
 
     async def open(self) -> None:
@@ -39,6 +43,7 @@ class MemoryRequestStore(RequestStore):
         if request.id in self._requests:
             raise DuplicateRequestError(f"request {request.id} is stored already")
         self._requests[request.id] = copy.deepcopy(request)
+        self._sequences[request.id] = next(_sequence)
 
     async def get(self, request_id: str) -> Request | None:
         return copy.deepcopy(self._requests.get(request_id))
@@ -118,10 +123,25 @@ class MemoryRequestStore(RequestStore):
     async def expired(self, now: float) -> list[Request]:
         return self._select(lambda request: request.status is Status.PROCESSING and request.lease_until < now)
 
-    async def sketches(
-        self, statuses: Collection[Status], request_ids: Sequence[str] | None = None
-    ) -> list[Sketch]:
-        wanted = None if request_ids is None else set(request_ids)
+    async def sketches(self, statuses: Collection[Status], request_ids: Sequence[str]) -> list[Sketch]:
+        wanted = set(request_ids)
+        return [sketch for sketch in self._sketches(statuses) if sketch.id in wanted]
+
+    async def active(self, after: int, limit: int) -> list[Sketch]:
+        found = self._sketches((Status.QUEUED, Status.PROCESSING))
+        return [sketch for sketch in found if sketch.sequence > after][:limit]
+
+    async def waiting(self, after: int, until: int | None, limit: int) -> list[Sketch]:
+        return [
+            sketch
+            for sketch in self._sketches((Status.WAITING,))
+            if sketch.sequence > after and (until is None or sketch.sequence <= until)
+        ][:limit]
+
+    async def digest(self, after: int, until: int, limit: int) -> Digest:
+        return Digest.of([sketch.sequence for sketch in await self.waiting(after, until, limit)])
+
+    def _sketches(self, statuses: Collection[Status]) -> list[Sketch]:
         return [
             Sketch(
                 id=request.id,
@@ -132,11 +152,11 @@ class MemoryRequestStore(RequestStore):
                 status=request.status,
                 attempt=request.attempt,
                 not_before=request.not_before,
-                timestamp=request.timestamp,
                 datasource=request.datasource,
+                sequence=self._sequences[request.id],
             )
             for request in self._requests.values()
-            if request.status in statuses and (wanted is None or request.id in wanted)
+            if request.status in statuses
         ]
 
     async def remove(

@@ -24,6 +24,7 @@ from polytope_server.mongodb import Connection, Document, MongoDBHostSettings, O
 from polytope_server.mongodb_schema import prepare
 from polytope_server.request import Request, Status, check_transition
 from polytope_server.request_store import (
+    Digest,
     DuplicateRequestError,
     RequestStore,
     Sketch,
@@ -214,20 +215,40 @@ class MongoDBRequestStore(RequestStore):
         where = {"state": str(Status.PROCESSING), "lease_until": {"$lt": now}}
         return await self._sorted(where, "lease_until", d.BY_LEASE, None)
 
-    async def sketches(
-        self, statuses: Collection[Status], request_ids: Sequence[str] | None = None
-    ) -> list[Sketch]:
+    async def sketches(self, statuses: Collection[Status], request_ids: Sequence[str]) -> list[Sketch]:
+        where = d.condition(statuses=statuses) | {"_id": {"$in": list(request_ids)}}
+        cursor = self._requests.find(where, d.SKETCH, hint=d.BY_ID, batch_size=_BATCH)
+        return sorted(await self._read(cursor, d.to_sketch), key=d.SEQUENCE)
+
+    async def active(self, after: int, limit: int) -> list[Sketch]:
+        return await self._slice((Status.QUEUED, Status.PROCESSING), {"$gt": after}, limit)
+
+    async def waiting(self, after: int, until: int | None, limit: int) -> list[Sketch]:
+        end = {} if until is None else {"$lte": until}
+        return await self._slice((Status.WAITING,), {"$gt": after, **end}, limit)
+
+    async def _slice(self, statuses: Collection[Status], bounds: Document, limit: int) -> list[Sketch]:
         where = d.condition(statuses=statuses)
-        if request_ids is None:
-            cursor = self._requests.find(
-                where, d.SKETCH, sort=[("sequence", 1)], hint=d.BY_STATE, batch_size=_BATCH
-            )
-            return await self._read(cursor, d.to_sketch)
-        where["_id"] = {"$in": list(request_ids)}
-        fields = d.SKETCH | {"sequence": 1}
-        cursor = self._requests.find(where, fields, hint=d.BY_ID, batch_size=_BATCH)
-        found = await self._read(cursor, lambda document: (document["sequence"], d.to_sketch(document)))
-        return [sketch for _, sketch in sorted(found, key=lambda pair: pair[0])]
+        found = await self._first(where | {"sequence": bounds}, limit)
+        if len(found) < limit:
+            return found
+        # Requests that two processes have added within one microsecond may go on behind the last one.
+        last = found[-1].sequence
+        before = [sketch for sketch in found if sketch.sequence < last]
+        return before or await self._first(where | {"sequence": last}, 0)
+
+    async def _first(self, where: Document, limit: int) -> list[Sketch]:
+        cursor = self._requests.find(
+            where, d.SKETCH, sort=[("sequence", 1)], hint=d.BY_STATE, limit=limit, batch_size=_BATCH
+        )
+        return await self._read(cursor, d.to_sketch)
+
+    async def digest(self, after: int, until: int, limit: int) -> Digest:
+        where = d.condition(statuses=[Status.WAITING]) | {"sequence": {"$gt": after, "$lte": until}}
+        with self._failing:
+            cursor = await self._requests.aggregate(d.digest_of(where, limit), hint=dict(d.BY_STATE))
+            found = await cursor.to_list(1)
+        return Digest(*(found[0][name] for name in ("count", "total", "squares"))) if found else Digest()
 
     async def remove(
         self, request_id: str, *, user_id: str | None = None, statuses: Collection[Status] | None = None

@@ -17,6 +17,7 @@ import json
 import time
 from collections.abc import Collection, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from pymongo import IndexModel
@@ -24,7 +25,7 @@ from pymongo import IndexModel
 from polytope_server.mongodb import Document
 from polytope_server.mongodb_schema import MongoDBSchema
 from polytope_server.request import Request, Status, Verb
-from polytope_server.request_store import Sketch, States
+from polytope_server.request_store import Digest, Sketch, States, new_sketch
 from polytope_server.user import User
 
 Index = list[tuple[str, int]]
@@ -60,9 +61,11 @@ SKETCH = {
     "state": 1,
     "attempt": 1,
     "not_before": 1,
-    "timestamp": 1,
     "datasource": 1,
+    "sequence": 1,
 }
+#: The key of sketches by which they are sorted.
+SEQUENCE = attrgetter("sequence")
 
 _VERBS = {str(verb): verb for verb in Verb}
 _STATUSES = States()
@@ -181,7 +184,7 @@ def to_request(document: Document) -> Request:
 
 def to_sketch(document: Document) -> Sketch:
     """The sketch of a document of which at least :data:`SKETCH` was read."""
-    return Sketch(
+    return new_sketch(
         document["_id"],
         document["collection"],
         document["user_id"],
@@ -190,9 +193,26 @@ def to_sketch(document: Document) -> Sketch:
         _STATUSES[document["state"]],
         document["attempt"],
         document["not_before"],
-        document["timestamp"],
         document["datasource"],
+        document["sequence"],
     )
+
+
+def digest_of(where: Document, limit: int) -> list[Document]:
+    """The stages that make the digest of the first requests that meet a condition, by :data:`BY_STATE`."""
+    rest = {"$mod": ["$sequence", Digest.MODULUS]}
+    return [
+        *({"$match": where}, {"$sort": {"state": 1, "sequence": 1}}, {"$limit": limit}),
+        {"$project": {"_id": 0, "rest": rest}},
+        {
+            "$group": {
+                "_id": None,
+                "count": {"$sum": 1},
+                "total": {"$sum": "$rest"},
+                "squares": {"$sum": {"$multiply": ["$rest", "$rest"]}},
+            }
+        },
+    ]
 
 
 @lru_cache(maxsize=1000)  # the same few users again and again

@@ -10,6 +10,7 @@ from typing import Any
 
 from polytope_server.request import Request, Status, check_transition
 from polytope_server.request_store import (
+    Digest,
     DuplicateRequestError,
     RequestStore,
     Sketch,
@@ -17,10 +18,13 @@ from polytope_server.request_store import (
     without_secrets,
 )
 from polytope_server.request_store.rows import (
+    ACTIVE,
     ALL,
     INSERT,
+    LAST,
     SCHEMA,
     SKETCH,
+    WAITING,
     conditions,
     encode,
     to_request,
@@ -155,12 +159,37 @@ class SQLRequestStore(RequestStore):
         sql = f"SELECT {ALL} FROM requests WHERE status = 'processing' AND lease_until < :now"
         return [to_request(row) for row in await self._read(sql, {"now": now})]
 
-    async def sketches(
-        self, statuses: Collection[Status], request_ids: Sequence[str] | None = None
-    ) -> list[Sketch]:
+    async def sketches(self, statuses: Collection[Status], request_ids: Sequence[str]) -> list[Sketch]:
         where, parameters = conditions(self._dialect, statuses=statuses, ids=request_ids)
         sql = f"SELECT {SKETCH} FROM requests WHERE {where} ORDER BY sequence"
         return [to_sketch(row) for row in await self._read(sql, parameters)]
+
+    async def active(self, after: int, limit: int) -> list[Sketch]:
+        return await self._slice("requests_active", ACTIVE, after, None, limit)
+
+    async def waiting(self, after: int, until: int | None, limit: int) -> list[Sketch]:
+        return await self._slice("requests_waiting", WAITING, after, until, limit)
+
+    async def _slice(
+        self, index: str, condition: str, after: int, until: int | None, limit: int
+    ) -> list[Sketch]:
+        table = self._dialect.by_index("requests", index)
+        sql = (
+            f"SELECT {SKETCH} FROM {table} WHERE {condition} AND sequence > :after AND sequence <= :until "
+            "ORDER BY sequence LIMIT :limit"
+        )
+        bounds = {"after": after, "until": LAST if until is None else until, "limit": limit}
+        return [to_sketch(row) for row in await self._read(sql, bounds)]
+
+    async def digest(self, after: int, until: int, limit: int) -> Digest:
+        table = self._dialect.by_index("requests", "requests_waiting")
+        found = (
+            f"SELECT sequence % {Digest.MODULUS} AS rest FROM {table} WHERE {WAITING} "
+            "AND sequence > :after AND sequence <= :until ORDER BY sequence LIMIT :limit"
+        )
+        sql = f"SELECT count(*), sum(rest), sum(rest * rest) FROM ({found}) AS found"
+        ((count, total, squares),) = await self._read(sql, {"after": after, "until": until, "limit": limit})
+        return Digest(count, int(total or 0), int(squares or 0))
 
     async def remove(
         self, request_id: str, *, user_id: str | None = None, statuses: Collection[Status] | None = None

@@ -123,6 +123,10 @@ class Dialect(ABC):
         """A column, in a condition by which the database must not look for rows."""
 
     @abstractmethod
+    def by_index(self, table: str, index: str) -> str:
+        """A table, in a query that is to read it by that index."""
+
+    @abstractmethod
     def with_default(self, column: str, key: str, value: str) -> str:
         """The JSON object of a column, with the number `value` for `key`, both parameters, if it had none."""
 
@@ -135,7 +139,7 @@ class Dialect(ABC):
 
 
 class Database(ABC):
-    """One database, shared by everything in this process that keeps something there.
+    """One database, shared by everything in this thread that keeps something there.
 
     It belongs to the event loop in which it was opened. Every method may raise
     :class:`DatabaseUnavailableError`, with a text for the log.

@@ -20,6 +20,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, ClassVar
 
+from polytope_server.instances import Instances
 from polytope_server.schema_version import Stored, must_upgrade
 from polytope_server.sql import (
     CREATE_VERSIONS,
@@ -68,6 +69,9 @@ class SQLiteDialect(Dialect):
     def not_sought(self, column: str) -> str:
         return f"+{column}"
 
+    def by_index(self, table: str, index: str) -> str:
+        return f"{table} INDEXED BY {index}"  # it does not count what an index leaves out
+
     def with_default(self, column: str, key: str, value: str) -> str:
         return f"json_insert({column}, '$.' || :{key}, :{value})"
 
@@ -79,7 +83,7 @@ class SQLite(Database):
     """One file."""
 
     dialect = SQLiteDialect()
-    _instances: ClassVar[dict[Path, SQLite]] = {}
+    _instances: ClassVar[Instances[SQLite]] = Instances()
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -92,7 +96,7 @@ class SQLite(Database):
     def of(cls, path: Path) -> SQLite:
         """The database in that file."""
         path = path.resolve()
-        return cls._instances.setdefault(path, cls(path))
+        return cls._instances.get(path, lambda: cls(path))
 
     async def open(self, schema: Schema) -> None:
         if self._reader is None:

@@ -14,6 +14,7 @@ import pytest
 
 from polytope_server.request import LIVE, TERMINAL, Request, Status
 from polytope_server.request_store import RequestStore, StoreUnavailableError
+from polytope_server.request_store import mongodb_documents as d
 from polytope_server.request_store.mongodb import MongoDBRequestStore, MongoDBRequestStoreSettings
 from polytope_server.testing.request_store import ALICE, BOB, RequestStoreContract, claimed, make, queue
 from polytope_server.testing.services import MongoDB
@@ -69,7 +70,8 @@ class TestMongoDBRequestStore(RequestStoreContract):
             await stores[number % 3].add(request)
         expected = [request.id for request in requests]
         assert [request.id for request in await stores[0].find()] == expected
-        assert [sketch.id for sketch in await stores[0].sketches(LIVE)] == expected
+        waiting = [request.id for request in requests if request.status is Status.WAITING]
+        assert [sketch.id for sketch in await stores[0].waiting(0, None, 1000)] == waiting
         assert [sketch.id for sketch in await stores[0].sketches(LIVE, sorted(expected))] == expected
 
     async def test_any_text_and_number_comes_back_as_it_was(self, store: MongoDBRequestStore) -> None:
@@ -99,18 +101,29 @@ class TestMongoDBRequestStore(RequestStoreContract):
         await store.add(make())
         assert await store.find(statuses=[]) == []
         assert await store.count(statuses=set()) == 0
-        assert await store.sketches([]) == []
+        assert await store.sketches([], ["x"]) == []
         assert await store.find(limit=0) == []
         assert await store.promote([], "b", 1) == set()
         assert await store.claim([], "w", 60) == []
         assert await store.renew([], "w", 60) == set()
+
+    async def test_no_slice_ends_between_requests_of_the_same_microsecond(
+        self, store: MongoDBRequestStore
+    ) -> None:
+        for sequence in (1, 2, 2, 2, 3, 3, 4):
+            await store._requests.insert_one(d.to_document(make(), sequence))
+        slices, after = [], 0
+        while part := await store.waiting(after, None, 2):
+            slices.append([sketch.sequence for sketch in part])
+            after = part[-1].sequence
+        assert slices == [[1], [2, 2, 2], [3, 3], [4]]
 
     async def test_more_than_one_batch(self, store: MongoDBRequestStore) -> None:
         requests = [make() for _ in range(2100)]
         await asyncio.gather(*(store.add(request) for request in requests))
         ids = {request.id for request in requests}
         assert {request.id for request in await store.find()} == ids
-        assert {sketch.id for sketch in await store.sketches([Status.WAITING])} == ids
+        assert {sketch.id for sketch in await store.waiting(0, None, 10_000)} == ids
         assert await store.existing(ids) == ids
         await queue(store, *requests)
         assert {request.id for request in await store.remove_all(ALICE.id, LIVE)} == ids
@@ -196,9 +209,28 @@ class TestLeases:
                 await asyncio.sleep(0.02)
         assert old is not None
         # It knows nothing of its successor, and still thinks that it leads.
-        assert former._leases._taken["broker"].term == old
+        assert former._leases._known["broker"][0].term == old
         assert await former.promote([request.id], "former", old) == set()
         assert await present.promote([request.id], "present", new) == {request.id}
+
+    async def test_of_a_lease_that_another_instance_renews_the_end_is_read_again_in_time(
+        self, connect: Connect
+    ) -> None:
+        renewing, working = await connect(), await connect()
+        requests = [make() for _ in range(3)]
+        for request in requests:
+            await working.add(request)
+        term = await renewing.lead("broker", "b", 60)
+        assert term is not None
+        ends = []
+        for request, passed in zip(requests, (0.0, 0.0, 25.0), strict=True):  # seconds; a third of 60 is 20
+            if ends:
+                assert await renewing.lead("broker", "b", 60) == term
+                lead, read = working._leases._known["broker"]
+                working._leases._known["broker"] = lead, read - passed
+            assert await working.promote([request.id], "b", term) == {request.id}
+            ends.append(working._leases._known["broker"][0].until)
+        assert ends[0] == ends[1] < ends[2]
 
     async def test_nothing_is_promoted_just_before_a_lease_ends(self, store: MongoDBRequestStore) -> None:
         request = make()
@@ -253,7 +285,8 @@ class TestQueries:
             *(store.find(user_id=ALICE.id, statuses=LIVE), store.find(collection="c")),
             *(store.count(), store.count(user_id=ALICE.id, statuses=LIVE)),
             *(store.count(statuses=[Status.WAITING]), store.existing(waiting)),
-            *(store.sketches([Status.WAITING]), store.sketches([Status.QUEUED, Status.PROCESSING])),
+            *(store.waiting(0, None, 3), store.waiting(1, 2**62, 100), store.active(0, 3)),
+            store.digest(0, 2**62, 1000),
             *(store.sketches(LIVE, waiting), store.expired(time.time() + 100)),
             *(store.stale(TERMINAL, time.time() + 1, 10), store.stale([Status.UPLOADING], 1.0, 10)),
             *(store.promote(waiting[:3], "b", term), store.promote([*waiting[3:6], "x"], "b", term)),
@@ -376,7 +409,7 @@ class TestOpening:
             assert await store.find(user_id=ALICE.id) == [request]
             assert await store.count() == 1
             assert await store.stale(Status, time.time() + 1, 100) == [request]
-            assert [sketch.id for sketch in await store.sketches(Status)] == [request.id]
+            assert [sketch.id for sketch in await store.active(0, 9)] == [request.id]
             assert [found.id for found in await store.remove_all(ALICE.id, Status)] == [request.id]
             await store.wipe()
             await store.close()
@@ -457,7 +490,7 @@ class TestFaults:
                 lambda: store.get(request.id),
                 store.find,
                 lambda: store.count(statuses=[Status.WAITING]),
-                lambda: store.sketches([Status.WAITING]),
+                lambda: store.waiting(0, None, 9),
                 lambda: store.renew({(request.id, 1)}, "w", 60),
                 lambda: store.transition(request.id, Status.PROCESSING, 1, Status.FAILED),
                 lambda: store.promote([request.id], "b", 1),
