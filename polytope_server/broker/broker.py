@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
+from polytope_server.broker.expiry import Expiry
 from polytope_server.broker.metrics import BrokerMetrics
 from polytope_server.broker.schedule import Schedule
 from polytope_server.collection import queues
@@ -22,9 +23,8 @@ from polytope_server.management.health import Check, Health
 from polytope_server.notices import Notice, Notices, Topic
 from polytope_server.process import opened, serve_until
 from polytope_server.queue import Message, Queue, QueueUnavailableError
-from polytope_server.request import Request, Status
+from polytope_server.request import Status
 from polytope_server.request_store import RequestStore, Sketch, StoreUnavailableError
-from polytope_server.retry import after_failure
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +32,6 @@ _LIVE = (Status.WAITING, Status.QUEUED, Status.PROCESSING)
 _PAUSE = 0.5
 #: Seconds between promotions under load, so that several requests share one. The first is promoted at once.
 _PROMOTION_INTERVAL = 0.02
-#: Leases that have ended are looked for so often at most: one query, and not in the way of each promotion.
-_EXPIRY_INTERVAL = 0.5
 
 
 class Broker:
@@ -42,7 +40,6 @@ class Broker:
     def __init__(self, configuration: Configuration, data: Path) -> None:
         settings = configuration.settings
         self._settings = settings.broker
-        self._worker_settings = settings.worker
         self._most_queued = settings.deployment.worker.replicas
         self._collections = configuration.collections
         self._queues = queues(self._collections.values())
@@ -54,12 +51,16 @@ class Broker:
         self._term: int | None = None
         self._lead_until = 0.0
         self._next_sweep = 0.0
-        self._next_expiry = 0.0
         self._next_promotion = 0.0
         self._publishing = False
         self._wake = asyncio.Event()
         self._pausing: set[str] = set()
         self.metrics = BrokerMetrics(self._collections)
+        self._expiry = Expiry(
+            *(self._store, self._notices, self.metrics, settings.worker),
+            requeued=self._on_requeued,
+            failed=lambda request_id: self._schedule.remove(request_id),
+        )
         self.health = Health(
             {"request_store": Check(self._store.check), "queue": Check(self._check_queue)},
         )
@@ -99,12 +100,14 @@ class Broker:
             asked = time.monotonic()
             try:
                 term = await self._store.lead("broker", self._name, self._settings.lease)
+                self._expiry.answered(time.monotonic() - asked)
                 if term is not None:
                     self._lead_until = asked + self._settings.lease
                 if term != self._term:
                     await self._change_lead(term)
             except (StoreUnavailableError, OSError) as error:
                 logger.warning("cannot renew the lead: %s", error)
+                self._expiry.hold()
                 if self._term is not None and time.monotonic() > self._lead_until:
                     await self._change_lead(None)
             await asyncio.sleep(self._settings.lease / 3)
@@ -116,6 +119,7 @@ class Broker:
         await self._queue.close()
         if term is not None:
             logger.info("this broker leads, term %d", term)
+            self._expiry.hold()
             self._schedule = Schedule(self._collections)
             self.metrics.leads(self._schedule)
             self._next_sweep = 0.0
@@ -143,6 +147,8 @@ class Broker:
                 self._next_sweep = 0.0
                 if isinstance(error, QueueUnavailableError):
                     self._publishing = False
+                else:
+                    self._expiry.hold()
                 await asyncio.sleep(_PAUSE)
 
     async def _turn(self, term: int) -> None:
@@ -157,9 +163,7 @@ class Broker:
         if chosen := self._schedule.choose(self._rooms()):
             self._next_promotion = time.monotonic() + _PROMOTION_INTERVAL
             await self._promote(chosen, term)
-        if time.monotonic() >= self._next_expiry:
-            await self._expire_leases()
-            self._next_expiry = time.monotonic() + _EXPIRY_INTERVAL
+        await self._expiry.run()
 
     def _rooms(self) -> dict[str, int]:
         """How many more messages each queue may get.
@@ -211,7 +215,7 @@ class Broker:
 
     async def _publish_when_due(self, sketches: list[Sketch]) -> None:
         """Publish queued requests; those that pause before a further attempt, after the pause."""
-        now = time.time()
+        now = self._store.local_clock.now()
         sketches = [sketch for sketch in sketches if self._schedule.knows_collection(sketch.collection)]
         due = [sketch for sketch in sketches if sketch.not_before <= now]
         await self._publish([Message(sketch.id, self._schedule.queue_of(sketch)) for sketch in due])
@@ -222,6 +226,9 @@ class Broker:
 
     def _due(self, request_id: str) -> None:
         self._pausing.discard(request_id)
+        self._on_requeued(request_id)
+
+    def _on_requeued(self, request_id: str) -> None:
         self._news[Topic.REQUEUED].add(request_id)
         self._wake.set()
 
@@ -242,7 +249,7 @@ class Broker:
 
     async def _publish_lost(self, queued: list[Sketch]) -> None:
         """Publish the requests of each queue that holds too few messages; and see to those that pause."""
-        now = time.time()
+        now = self._store.local_clock.now()
         missing: list[Sketch] = []
         for queue in self._queues:
             own = [sketch for sketch in queued if self._queue_of(sketch) == queue]
@@ -255,30 +262,3 @@ class Broker:
     def _queue_of(self, sketch: Sketch) -> str | None:
         known = self._schedule.knows_collection(sketch.collection)
         return self._schedule.queue_of(sketch) if known else None
-
-    async def _expire_leases(self) -> None:
-        """Requests whose worker fell silent are tried again, or fail if that happened too often."""
-        for request in await self._store.expired(time.time()):
-            collection = self._collections.get(request.collection)
-            source = collection.datasource(request.datasource) if collection else None
-            max_attempts = source.keys.get("max_attempts") if source else None
-            to, changes = after_failure(
-                request, "The worker ended unexpectedly.", self._worker_settings, max_attempts
-            )
-            await self._expire(request, to, changes)
-
-    async def _expire(self, request: Request, to: Status, changes: dict[str, object]) -> None:
-        logger.warning("request %s: the lease of worker %s ended", request.id, request.worker)
-        changed = await self._store.transition(
-            request.id, Status.PROCESSING, request.attempt, to, **{**changes, "not_before": 0.0}
-        )
-        if changed is None:
-            return
-        self.metrics.expired(request.collection)
-        if to is Status.QUEUED:
-            self._news[Topic.REQUEUED].add(request.id)
-            self._wake.set()
-        else:
-            self.metrics.failed(request.collection)
-            self._schedule.remove(request.id)
-            self._notices.publish(Topic.ENDED, request.id)

@@ -46,6 +46,11 @@ class Leases:
         #: What was taken last here, by name: a leader need not ask for what it knows.
         self._taken: dict[str, Lead] = {}
 
+    async def server_time(self) -> float:
+        """The server's time, in seconds since the epoch."""
+        answer = await self._collection.database.command("hello")
+        return float((answer["localTime"] - _EPOCH).total_seconds())
+
     async def take(self, name: str, holder: str, seconds: float) -> int | None:
         """Take or renew a lease; its term, or None while another has it."""
         update = _taking(holder, seconds)

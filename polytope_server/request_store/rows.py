@@ -18,7 +18,7 @@ from polytope_server.user import User
 
 SCHEMA = Schema(
     "requests",
-    2,
+    3,
     """
 CREATE TABLE IF NOT EXISTS requests (
     sequence {sequence},
@@ -51,7 +51,10 @@ CREATE TABLE IF NOT EXISTS leases (
     name {text} PRIMARY KEY, holder {text} NOT NULL, until {real} NOT NULL, term {integer} NOT NULL
 )
 """,
-    (Column("requests", "sealed", "{text} NOT NULL DEFAULT ''"),),
+    (
+        Column("requests", "sealed", "{text} NOT NULL DEFAULT ''"),
+        Column("requests", "lost_leases", "{integer} NOT NULL DEFAULT 0"),
+    ),
 )
 
 #: In the order of the fields of Request, so that a row becomes one without names.

@@ -56,7 +56,9 @@ class SQLiteDialect(Dialect):
         "bytes": "BLOB",
         "by_key": "WITHOUT ROWID",
     }
-    clock = "((julianday('now') - 2440587.5) * 86400.0)"
+    # To the millisecond, as SQLite has it: its JSON functions keep 15 digits of a number.
+    clock = "round((julianday('now') - 2440587.5) * 86400.0, 3)"
+    began = clock
     held = ""  # a transaction that writes is alone
 
     def among(self, expression: str, name: str) -> str:
@@ -69,7 +71,7 @@ class SQLiteDialect(Dialect):
         return f"+{column}"
 
     def with_default(self, column: str, key: str, value: str) -> str:
-        return f"json_insert({column}, '$.' || :{key}, :{value})"
+        return f"json_insert({column}, '$.' || :{key}, {value})"
 
     def in_order(self, table: str, key: str, where: str) -> str:
         return where
