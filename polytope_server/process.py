@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Protocol
 
+from polytope_server.request_store import RequestStore
+from polytope_server.request_store.clock import kept
 from polytope_server.unavailable import UnavailableError
 
 logger = logging.getLogger(__name__)
@@ -58,6 +60,7 @@ async def opened(parts: Sequence[Part], stop: asyncio.Event) -> AsyncIterator[bo
     """Back-ends, opened one after the other and closed in the end.
 
     One that cannot be reached is tried again and again; False comes if `stop` was set before all were open.
+    The clock of a request store is compared with that of this machine, and measured as long as it is open.
     """
     async with AsyncExitStack() as stack:
         for part in parts:
@@ -65,6 +68,8 @@ async def opened(parts: Sequence[Part], stop: asyncio.Event) -> AsyncIterator[bo
                 yield False
                 return
             stack.push_async_callback(part.close)
+            if isinstance(part, RequestStore):
+                await stack.enter_async_context(kept(part.local_clock))
         yield True
 
 

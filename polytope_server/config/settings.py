@@ -83,10 +83,18 @@ class WorkerSettings(Section):
     )
     concurrency: int = Field(4, ge=1, le=1024, description="Requests at a time in each worker process.")
     max_attempts: int = Field(3, ge=1, le=100, description="How often a request is tried before it fails.")
+    max_lost_leases: int = Field(
+        10,
+        ge=1,
+        le=1000,
+        description="How often a request may lose its worker (killed, or cut off) before it fails; that "
+        "is no attempt of `max_attempts`.",
+    )
     lease: Duration = Field(
         15.0,
         ge=0.5,
-        description="How long a claim lasts without being renewed. A worker renews at a third of it.",
+        description="How long a claim lasts without being renewed, by the clock of the request store. A "
+        "worker renews at a third of it. After an outage of the store no claim ends for so long.",
     )
     timeout: Duration = Field(21600.0, gt=0, description="Longest time that one attempt may take.")
     grace: Duration = Field(

@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from sys import intern
 from typing import Any, ClassVar
 
 from polytope_server.request import TERMINAL, Request, Status
+from polytope_server.request_store.clock import LocalClock
 from polytope_server.unavailable import UnavailableError
 
 
@@ -21,6 +22,10 @@ class StoreUnavailableError(UnavailableError):
     """The store cannot be reached at the moment; the caller may try again."""
 
     role = "request_store"
+
+
+class UnknownStateError(StoreUnavailableError):
+    """A request is in a state of a later version, and none of this process' business."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +102,7 @@ class States(dict[str, Status]):
         super().__init__({str(status): status for status in Status})
 
     def __missing__(self, name: str) -> Status:
-        raise StoreUnavailableError(
+        raise UnknownStateError(
             f"a request is in the state {name!r}, of a later version of this server: upgrade this process"
         )
 
@@ -112,7 +117,15 @@ class RequestStore(ABC):
 
     Every method may raise :class:`StoreUnavailableError`. What a method has returned is durable. Several
     processes, each with its own instance, work on one store.
+
+    Times are seconds since the epoch by one clock, that of the store: it fills `last_modified`,
+    `status_history`, `lease_until` and `not_before`, and judges leases, within the operation that needs it.
     """
+
+    @cached_property
+    def local_clock(self) -> LocalClock:
+        """The store's time, as this process estimates it."""
+        return LocalClock(self.clock)
 
     @abstractmethod
     async def open(self) -> None:
@@ -125,6 +138,10 @@ class RequestStore(ABC):
     async def check(self) -> None:
         """Return if the store answers."""
         await self.get("")
+
+    @abstractmethod
+    async def clock(self) -> float:
+        """The store's time, in seconds since the epoch."""
 
     @abstractmethod
     async def add(self, request: Request) -> None:
@@ -155,15 +172,23 @@ class RequestStore(ABC):
 
     @abstractmethod
     async def transition(
-        self, request_id: str, expect: Status, attempt: int, to: Status, **changes: Any
+        self,
+        request_id: str,
+        expect: Status,
+        attempt: int,
+        to: Status,
+        *,
+        delay: float | None = None,
+        **changes: Any,
     ) -> Request | None:
         """Compare-and-set: take the request to state `to` if it is in state `expect` at that `attempt`.
 
-        `changes` are further fields of :class:`Request` to set in the same step. `last_modified` is set,
-        and `status_history` for the first entry into a state; `sealed` is removed with the entry into a state
-        that is never left (see :func:`without_secrets`). Returns the changed request, None if the
-        request is gone or stands elsewhere (nothing is changed then). Raises
-        :class:`~polytope_server.request.IllegalTransitionError` for a step outside the table.
+        `changes` are further fields of :class:`Request` to set in the same step; with `delay`, `not_before`
+        is set to the time in so many seconds. `last_modified` is set, and `status_history` for the first
+        entry into a state; `sealed` is removed with the entry into a state that is never left (see
+        :func:`without_secrets`). Returns the changed request, None if the request is gone or stands elsewhere
+        (nothing is changed then). Raises :class:`~polytope_server.request.IllegalTransitionError` for a step
+        outside the table.
         """
 
     @abstractmethod
@@ -178,7 +203,8 @@ class RequestStore(ABC):
     async def claim(self, request_ids: Sequence[str], worker: str, lease: float) -> list[Request]:
         """Take those of the requests that are queued to processing, for `worker`, for `lease` seconds.
 
-        Adds 1 to `attempt`. Returns the claimed requests.
+        Adds 1 to `attempt`. Returns the claimed requests. A claim that was not answered, because the store
+        cannot be reached, may be there all the same: the request then names this `worker`.
         """
 
     @abstractmethod
@@ -186,8 +212,17 @@ class RequestStore(ABC):
         """Extend the leases of the (id, attempt) pairs that `worker` holds; returns the ids still held."""
 
     @abstractmethod
-    async def expired(self, now: float) -> list[Request]:
-        """The requests in processing whose lease ended before `now`."""
+    async def expired(self, limit: int) -> list[Request]:
+        """At most `limit` requests in processing whose lease has ended, in the order in which that was."""
+
+    @abstractmethod
+    async def expire(
+        self, request_id: str, attempt: int, to: Status, *, delay: float | None = None, **changes: Any
+    ) -> Request | None:
+        """:meth:`transition` from processing, if the lease of that attempt has ended.
+
+        That is judged in the same operation: a worker that renews in time keeps its request.
+        """
 
     @abstractmethod
     async def sketches(self, statuses: Collection[Status], request_ids: Sequence[str]) -> list[Sketch]:

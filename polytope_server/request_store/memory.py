@@ -28,7 +28,10 @@ class MemoryRequestStore(RequestStore):
 
     Settings = MemoryRequestStoreSettings
 
-    def __init__(self, settings: MemoryRequestStoreSettings, data: Path) -> None:
+    def __init__(
+        self, settings: MemoryRequestStoreSettings, data: Path, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._clock = clock
         self._requests: dict[str, Request] = {}
         self._sequences: dict[str, int] = {}
         self._leases: dict[str, tuple[str, float, int]] = {}
@@ -38,6 +41,9 @@ class MemoryRequestStore(RequestStore):
 
     async def close(self) -> None:
         """Nothing to do; the requests stay for as long as the object."""
+
+    async def clock(self) -> float:
+        return self._clock()
 
     async def add(self, request: Request) -> None:
         if request.id in self._requests:
@@ -71,16 +77,25 @@ class MemoryRequestStore(RequestStore):
         return {request_id for request_id in request_ids if request_id in self._requests}
 
     async def transition(
-        self, request_id: str, expect: Status, attempt: int, to: Status, **changes: Any
+        self,
+        request_id: str,
+        expect: Status,
+        attempt: int,
+        to: Status,
+        *,
+        delay: float | None = None,
+        **changes: Any,
     ) -> Request | None:
         check_transition(expect, to)
         request = self._requests.get(request_id)
         if request is None or request.status is not expect or request.attempt != attempt:
             return None
+        if delay is not None:
+            changes["not_before"] = self._clock() + delay
         return self._set(request, to, **without_secrets(to, changes))
 
     def _set(self, request: Request, to: Status, **changes: Any) -> Request:
-        request.last_modified = time.time()
+        request.last_modified = self._clock()
         request.status = to
         request.status_history.setdefault(to, request.last_modified)
         for name, value in changes.items():
@@ -100,7 +115,7 @@ class MemoryRequestStore(RequestStore):
     async def claim(self, request_ids: Sequence[str], worker: str, lease: float) -> list[Request]:
         claimed = []
         for request in self._take(request_ids, Status.QUEUED, Status.PROCESSING):
-            until = time.time() + lease
+            until = self._clock() + lease
             stored = self._requests[request.id]
             claimed.append(
                 self._set(
@@ -116,12 +131,23 @@ class MemoryRequestStore(RequestStore):
             if request is None or request.status is not Status.PROCESSING:
                 continue
             if (request.attempt, request.worker) == (attempt, worker):
-                request.lease_until = time.time() + lease
+                request.lease_until = self._clock() + lease
                 held.add(request_id)
         return held
 
-    async def expired(self, now: float) -> list[Request]:
-        return self._select(lambda request: request.status is Status.PROCESSING and request.lease_until < now)
+    async def expired(self, limit: int) -> list[Request]:
+        return sorted(self._select(self._has_expired), key=lambda request: request.lease_until)[:limit]
+
+    def _has_expired(self, request: Request) -> bool:
+        return request.status is Status.PROCESSING and request.lease_until < self._clock()
+
+    async def expire(
+        self, request_id: str, attempt: int, to: Status, *, delay: float | None = None, **changes: Any
+    ) -> Request | None:
+        request = self._requests.get(request_id)
+        if request is None or not self._has_expired(request):
+            return None
+        return await self.transition(request_id, Status.PROCESSING, attempt, to, delay=delay, **changes)
 
     async def sketches(self, statuses: Collection[Status], request_ids: Sequence[str]) -> list[Sketch]:
         wanted = set(request_ids)
@@ -176,7 +202,7 @@ class MemoryRequestStore(RequestStore):
         return sorted(found, key=lambda request: request.last_modified)[:limit]
 
     async def lead(self, name: str, holder: str, seconds: float) -> int | None:
-        now = time.time()
+        now = self._clock()
         current, until, term = self._leases.get(name, ("", 0.0, 0))
         if current != holder and until >= now:
             return None

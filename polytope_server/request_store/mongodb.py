@@ -7,7 +7,6 @@ a stand-alone server has not. How requests lie there: :mod:`polytope_server.requ
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,7 +60,7 @@ class MongoDBRequestStore(RequestStore):
     def __init__(self, settings: MongoDBRequestStoreSettings, data: Path) -> None:
         self._connection = Connection.at(settings)
         self._name = settings.collection
-        self._order = d.SubmissionOrder()
+        self._order = d.SubmissionOrder(self.local_clock.now)
         self._opened: tuple[AsyncCollection[Document], Leases] | None = None
 
     async def open(self) -> None:
@@ -94,6 +93,10 @@ class MongoDBRequestStore(RequestStore):
         if self._opened is None:
             raise StoreUnavailableError("the request store (MongoDB) is not open")
         return self._opened
+
+    async def clock(self) -> float:
+        with self._failing:
+            return await self._leases.server_time()
 
     async def add(self, request: Request) -> None:
         document = d.to_document(request, self._order.next())
@@ -149,17 +152,29 @@ class MongoDBRequestStore(RequestStore):
         return set(await self._read(cursor, lambda document: str(document["_id"])))
 
     async def transition(
-        self, request_id: str, expect: Status, attempt: int, to: Status, **changes: Any
+        self,
+        request_id: str,
+        expect: Status,
+        attempt: int,
+        to: Status,
+        *,
+        delay: float | None = None,
+        **changes: Any,
     ) -> Request | None:
         check_transition(expect, to)
-        fields, first = d.step(to, time.time())
-        for name, value in without_secrets(to, changes).items():
-            fields[name] = d.encode(name, value)
-        return await self._change(
-            {"_id": request_id, "state": str(expect), "attempt": attempt}, {"$set": fields, "$min": first}
-        )
+        where = {"_id": request_id, "state": str(expect), "attempt": attempt}
+        pause = {} if delay is None else {"not_before": d.after(delay)}
+        return await self._change(where, d.step(to, without_secrets(to, changes), **pause))
 
-    async def _change(self, where: Document, update: Document) -> Request | None:
+    async def expire(
+        self, request_id: str, attempt: int, to: Status, *, delay: float | None = None, **changes: Any
+    ) -> Request | None:
+        check_transition(Status.PROCESSING, to)
+        where = {"_id": request_id, "state": str(Status.PROCESSING), "attempt": attempt, **d.EXPIRED}
+        pause = {} if delay is None else {"not_before": d.after(delay)}
+        return await self._change(where, d.step(to, without_secrets(to, changes), **pause))
+
+    async def _change(self, where: Document, update: list[Document]) -> Request | None:
         with self._failing:
             document = await self._requests.find_one_and_update(
                 where, update, return_document=ReturnDocument.AFTER, hint=d.BY_ID
@@ -171,12 +186,12 @@ class MongoDBRequestStore(RequestStore):
             lead = await self._leases.find("broker", leader, term)
         if lead is None or not request_ids:
             return set()
-        fields, first = d.step(Status.QUEUED, time.time())
-        fields["promotion"] = promotion = ObjectId()
+        promotion = ObjectId()
+        update = d.step(Status.QUEUED, {}, promotion=promotion)
         ids = d.some(request_ids)
         where = {"_id": ids, "state": str(Status.WAITING), **lead.condition()}
         with self._failing, timeout(lead.margin):
-            changed = await self._requests.update_many(where, {"$set": fields, "$min": first}, hint=d.BY_ID)
+            changed = await self._requests.update_many(where, update, hint=d.BY_ID)
         if changed.modified_count in (0, len(request_ids)):
             return set(request_ids) if changed.modified_count else set()
         return await self._ids({"_id": ids, "promotion": promotion})
@@ -184,13 +199,11 @@ class MongoDBRequestStore(RequestStore):
     async def claim(self, request_ids: Sequence[str], worker: str, lease: float) -> list[Request]:
         claimed = []
         for request_id in request_ids:
-            now = time.time()
-            fields, first = d.step(Status.PROCESSING, now)
-            fields |= {"worker": worker, "lease_until": now + lease}
-            request = await self._change(
-                {"_id": request_id, "state": str(Status.QUEUED)},
-                {"$set": fields, "$inc": {"attempt": 1}, "$min": first},
+            attempt = {"$add": ["$attempt", 1]}
+            update = d.step(
+                Status.PROCESSING, {"worker": worker}, lease_until=d.after(lease), attempt=attempt
             )
+            request = await self._change({"_id": request_id, "state": str(Status.QUEUED)}, update)
             if request is not None:
                 claimed.append(request)
         return claimed
@@ -199,7 +212,7 @@ class MongoDBRequestStore(RequestStore):
         if not claims:
             return set()
         held = {"state": str(Status.PROCESSING), "worker": worker}
-        update = {"$set": {"lease_until": time.time() + lease}}
+        update = [{"$set": {"lease_until": d.after(lease)}}]
         updates = [
             UpdateOne({"_id": request_id, "attempt": attempt, **held}, update, hint=d.BY_ID)
             for request_id, attempt in claims
@@ -209,11 +222,13 @@ class MongoDBRequestStore(RequestStore):
         ids = [request_id for request_id, _ in claims]
         if done.matched_count == len(claims):
             return set(ids)
-        return await self._ids({"_id": {"$in": ids}, **held, **update["$set"]})
+        cursor = self._requests.find({"_id": {"$in": ids}, **held}, {"attempt": 1}, hint=d.BY_ID)
+        found = await self._read(cursor, lambda document: (str(document["_id"]), int(document["attempt"])))
+        return {request_id for request_id, attempt in found if (request_id, attempt) in claims}
 
-    async def expired(self, now: float) -> list[Request]:
-        where = {"state": str(Status.PROCESSING), "lease_until": {"$lt": now}}
-        return await self._sorted(where, "lease_until", d.BY_LEASE, None)
+    async def expired(self, limit: int) -> list[Request]:
+        where = {"state": str(Status.PROCESSING), **d.EXPIRED}
+        return await self._sorted(where, "lease_until", d.BY_LEASE, limit)
 
     async def sketches(self, statuses: Collection[Status], request_ids: Sequence[str]) -> list[Sketch]:
         where = d.condition(statuses=statuses) | {"_id": {"$in": list(request_ids)}}

@@ -61,7 +61,10 @@ CREATE TABLE IF NOT EXISTS leases (
 )
 """
     f";{_WAITING_INDEX};{_ACTIVE_INDEX}",
-    (Column("requests", "sealed", "{text} NOT NULL DEFAULT ''"),),
+    (
+        Column("requests", "sealed", "{text} NOT NULL DEFAULT ''"),
+        Column("requests", "lost_leases", "{integer} NOT NULL DEFAULT 0"),
+    ),
 )
 
 #: In the order of the fields of Request, so that a row becomes one without names.

@@ -107,6 +107,8 @@ class Dialect(ABC):
     types: ClassVar[Mapping[str, str]]
     #: The time by the database's clock, in seconds since the epoch.
     clock: ClassVar[str]
+    #: The same, as it was when the statement began: of one value wherever it stands in the statement.
+    began: ClassVar[str]
     #: After a SELECT: what it found stays as it is until the transaction ends.
     held: ClassVar[str]
 
@@ -128,7 +130,10 @@ class Dialect(ABC):
 
     @abstractmethod
     def with_default(self, column: str, key: str, value: str) -> str:
-        """The JSON object of a column, with the number `value` for `key`, both parameters, if it had none."""
+        """The JSON object of a column, with a number for the key in the parameter `key`, if it had none.
+
+        `value` is an expression.
+        """
 
     @abstractmethod
     def in_order(self, table: str, key: str, where: str) -> str:

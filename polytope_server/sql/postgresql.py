@@ -75,6 +75,7 @@ class PostgreSQLDialect(Dialect):
         "by_key": "",
     }
     clock = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)"
+    began = "CAST(EXTRACT(EPOCH FROM statement_timestamp()) AS DOUBLE PRECISION)"
     held = "FOR SHARE"
 
     def among(self, expression: str, name: str) -> str:
@@ -90,7 +91,7 @@ class PostgreSQLDialect(Dialect):
         return table  # the statistics say which is best
 
     def with_default(self, column: str, key: str, value: str) -> str:
-        one = f"jsonb_build_object(CAST(:{key} AS TEXT), CAST(:{value} AS DOUBLE PRECISION))"
+        one = f"jsonb_build_object(CAST(:{key} AS TEXT), {value})"
         return f"CAST({one} || CAST({column} AS JSONB) AS TEXT)"
 
     def in_order(self, table: str, key: str, where: str) -> str:

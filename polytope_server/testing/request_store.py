@@ -14,6 +14,9 @@ from polytope_server.user import User
 ALICE = User("alice", "testrealm", ("default", "member"), {"ecmwf-apikey": "secret"})
 BOB = User("bob", "testrealm")
 
+#: Seconds: stores may round to the millisecond.
+ROUNDED = 0.001
+
 
 def make(
     user: User = ALICE, collection: str = "c", status: Status = Status.WAITING, **fields: object
@@ -124,12 +127,12 @@ class RequestStoreContract:
     async def test_a_transition_sets_state_fields_and_history(self, store: RequestStore) -> None:
         request = make(timestamp=1000.0)
         await store.add(request)
-        before = time.time()
+        before = await store.clock()
         changed = await store.transition(request.id, Status.WAITING, 0, Status.FAILED, user_message="no")
         assert changed == await store.get(request.id)
         assert changed is not None
         assert (changed.status, changed.user_message) == (Status.FAILED, "no")
-        assert changed.last_modified >= before - 0.001  # stores may round
+        assert before - ROUNDED <= changed.last_modified <= await store.clock() + ROUNDED
         assert changed.status_history["waiting"] == 1000.0
         assert changed.status_history["failed"] == changed.last_modified
 
@@ -163,10 +166,10 @@ class RequestStoreContract:
         assert await store.promote([request.id], "b", term) == set()
 
     async def test_a_claim_is_a_lease_of_the_next_attempt(self, store: RequestStore) -> None:
-        before = time.time()
+        before = await store.clock()
         request = await claimed(store, lease=30)
         assert (request.status, request.attempt, request.worker) == (Status.PROCESSING, 1, "w")
-        assert before + 30 <= request.lease_until <= time.time() + 30
+        assert before + 30 - ROUNDED <= request.lease_until <= await store.clock() + 30 + ROUNDED
 
     async def test_of_many_claims_one_succeeds(self, store: RequestStore) -> None:
         requests = [make() for _ in range(5)]
@@ -185,7 +188,7 @@ class RequestStoreContract:
     async def test_renewal_extends_the_leases_held(self, store: RequestStore) -> None:
         request = await claimed(store, lease=-1)
         assert await store.renew({(request.id, 1), ("unknown", 1)}, "w", 60) == {request.id}
-        assert await store.expired(time.time()) == []
+        assert await store.expired(10) == []
 
     async def test_renewal_needs_the_worker_and_the_attempt(self, store: RequestStore) -> None:
         request = await claimed(store, lease=-1)
@@ -197,9 +200,77 @@ class RequestStoreContract:
     async def test_expired_gives_processing_requests_whose_lease_ended(self, store: RequestStore) -> None:
         late = await claimed(store, lease=-1)
         await claimed(store, lease=60)
-        assert [request.id for request in await store.expired(time.time())] == [late.id]
+        assert [request.id for request in await store.expired(10)] == [late.id]
         await store.transition(late.id, Status.PROCESSING, 1, Status.QUEUED)
-        assert await store.expired(time.time()) == []
+        assert await store.expired(10) == []
+
+    async def test_expired_gives_as_many_as_asked_for_the_longest_silent_first(
+        self, store: RequestStore
+    ) -> None:
+        late = {lease: await claimed(store, lease=lease) for lease in (-1, -3, -2)}
+        assert [request.id for request in await store.expired(2)] == [late[-3].id, late[-2].id]
+
+    async def test_a_lease_that_has_ended_is_taken_away(self, store: RequestStore) -> None:
+        late = await claimed(store, lease=-1)
+        changed = await store.expire(late.id, 1, Status.QUEUED, delay=30, worker="", lost_leases=1)
+        assert changed == await store.get(late.id)
+        assert changed is not None
+        assert (changed.status, changed.worker, changed.lost_leases) == (Status.QUEUED, "", 1)
+        assert changed.not_before == pytest.approx(changed.last_modified + 30, abs=ROUNDED)
+
+    async def test_a_lease_that_was_renewed_is_not_taken_away(self, store: RequestStore) -> None:
+        late = await claimed(store, lease=-1)
+        await store.renew({(late.id, 1)}, "w", 60)
+        assert await store.expire(late.id, 1, Status.FAILED) is None
+        found = await store.get(late.id)
+        assert found is not None
+        assert (found.status, found.worker, found.attempt) == (Status.PROCESSING, "w", 1)
+
+    async def test_only_a_lease_of_that_attempt_is_taken_away(self, store: RequestStore) -> None:
+        late, waiting = await claimed(store, lease=-1), make(lease_until=1.0)
+        await store.add(waiting)
+        assert await store.expire(late.id, 2, Status.QUEUED) is None
+        assert await store.expire(waiting.id, 0, Status.FAILED) is None
+        assert await store.expire("unknown", 1, Status.FAILED) is None
+        with pytest.raises(IllegalTransitionError):
+            await store.expire(late.id, 1, Status.WAITING)
+
+    async def test_of_expiry_and_renewal_at_once_one_succeeds(self, store: RequestStore) -> None:
+        late = [await claimed(store, lease=-1) for _ in range(8)]
+
+        async def expire(request_id: str) -> set[str]:
+            changed = await store.expire(request_id, 1, Status.QUEUED)
+            return set() if changed is None else {request_id}
+
+        calls = [call for one in late for call in (expire(one.id), store.renew({(one.id, 1)}, "w", 60))]
+        taken = [request_id for done in await asyncio.gather(*calls) for request_id in done]
+        assert sorted(taken) == sorted(request.id for request in late)
+
+    async def test_a_pause_ends_by_the_clock_of_the_store(self, store: RequestStore) -> None:
+        request = await claimed(store)
+        before = await store.clock()
+        changed = await store.transition(request.id, Status.PROCESSING, 1, Status.QUEUED, delay=5)
+        assert changed is not None
+        assert before + 5 - ROUNDED <= changed.not_before <= await store.clock() + 5 + ROUNDED
+
+    async def test_the_clock_of_the_process_is_not_asked(
+        self, store: RequestStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where the store runs in the process itself, there is no other clock."""
+        clock = await store.clock()
+        monkeypatch.setattr(time, "time", lambda: 1e9)
+        if abs(await store.clock() - clock) > 3600:
+            return
+        request = await claimed(store, lease=60)
+        assert await store.expired(10) == []
+        assert await store.expire(request.id, 1, Status.QUEUED) is None
+        assert await store.renew({(request.id, 1)}, "w", 60) == {request.id}
+        assert await store.expired(10) == []
+        changed = await store.transition(request.id, Status.PROCESSING, 1, Status.QUEUED, delay=5)
+        assert changed is not None
+        times = [changed.last_modified, changed.not_before, changed.lease_until]
+        times += [changed.status_history[state] for state in ("queued", "processing")]
+        assert all(abs(when - clock) < 3600 for when in times)
 
     async def test_sketches_hold_what_the_broker_needs(self, store: RequestStore) -> None:
         request, other = make(not_before=5.0, datasource="d"), make(BOB, status=Status.UPLOADING)

@@ -1,5 +1,3 @@
-import time
-
 import pytest
 
 from polytope_server.collection import Limits, has_access
@@ -12,7 +10,7 @@ from polytope_server.request import (
     Status,
     check_transition,
 )
-from polytope_server.retry import after_failure
+from polytope_server.retry import after_failure, after_lost_lease
 from polytope_server.user import User
 
 
@@ -93,11 +91,10 @@ def test_a_failed_attempt_is_tried_again_later_each_time() -> None:
     settings = WorkerSettings(max_attempts=3, retry_delay=2)
     request = Request(User("a", "r"), "c", status=Status.PROCESSING)
     status, changes = after_failure(request, "broken", settings, None)
-    assert (status, changes["failures"]) == (Status.QUEUED, 1)
-    assert 1.5 < changes["not_before"] - time.time() <= 2
+    assert (status, changes["failures"], changes["delay"]) == (Status.QUEUED, 1, 2)
     request.failures = 1
     status, changes = after_failure(request, "broken", settings, None)
-    assert 3.5 < changes["not_before"] - time.time() <= 4
+    assert changes["delay"] == 4
 
 
 def test_after_the_last_attempt_the_request_fails_with_the_reason() -> None:
@@ -106,6 +103,27 @@ def test_after_the_last_attempt_the_request_fails_with_the_reason() -> None:
     status, changes = after_failure(request, "broken", settings, None)
     assert status is Status.FAILED
     assert changes["user_message"] == "broken\nGiven up after 3 attempts."
+
+
+def test_a_lost_lease_is_no_failure_and_the_first_costs_no_pause() -> None:
+    settings = WorkerSettings(retry_delay=2, max_attempts=1, max_lost_leases=4)
+    request = Request(User("a", "r"), "c", status=Status.PROCESSING)
+    delays = []
+    for lost in range(3):
+        request.lost_leases = lost
+        status, changes = after_lost_lease(request, settings)
+        assert (status, changes["lost_leases"]) == (Status.QUEUED, lost + 1)
+        assert "failures" not in changes
+        delays.append(changes["delay"])
+    assert delays == [0, 2, 4]
+
+
+def test_a_request_that_has_lost_too_many_workers_fails() -> None:
+    settings = WorkerSettings(max_lost_leases=4)
+    request = Request(User("a", "r"), "c", status=Status.PROCESSING, lost_leases=3)
+    status, changes = after_lost_lease(request, settings)
+    assert status is Status.FAILED
+    assert changes["user_message"] == "The worker ended unexpectedly.\nGiven up after 4 attempts."
 
 
 def test_a_data_source_has_its_own_number_of_attempts() -> None:

@@ -239,7 +239,7 @@ HOT: list[tuple[Callable[[SQLRequestStore], Awaitable[object]], str]] = [
     (lambda store: store.find(user_id=_USER, collection="c"), "requests_user"),
     (lambda store: store.count(user_id=_USER, statuses=LIVE), "requests_user"),
     (lambda store: store.remove_all(_USER, LIVE), "requests_user"),
-    (lambda store: store.expired(5.0), "requests_status"),
+    (lambda store: store.expired(10), "requests_status"),
     (lambda store: store.count(statuses=[Status.WAITING]), "requests_status"),
     (lambda store: store.waiting(0, None, 20), "requests_waiting"),
     (lambda store: store.waiting(1000, 4000, 20), "requests_waiting"),
