@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 from pydantic import Field, field_validator
 
+from polytope_server.config.values import Size
 from polytope_server.datasource import (
     GRIB,
     DataSource,
@@ -74,6 +75,12 @@ class FDBSettings(DataSourceSettings):
     fdb_home: Path | None = Field(None, description="Key of the earlier server; no effect.")
     archive: bool = Field(True, description="Whether fields may be archived.")
     max_fields: int = Field(200_000, ge=1, description="The most fields that one request may describe.")
+    max_message: Size = Field(
+        256 << 20,
+        gt=0,
+        description="Largest GRIB message that may be archived. A child of the worker holds it in memory, and "
+        "the FDB copies it twice, so `max_memory` must be more than three times as much.",
+    )
 
     @field_validator("fdb_config")
     @classmethod
@@ -159,11 +166,13 @@ class FDBDataSource(DataSource):
         }
         writer = None
         try:
-            for message in grib.split(data):
+            for message in grib.split(data, self.settings.max_message):
                 grib.check_identity(grib.identity(message), allowed)
                 with _Errors(self.name):
                     writer = writer or self._open()
                     writer.archive(message)
+                # Or this name would keep it while the next one is read.
+                del message
             if writer is None:
                 raise DataSourceError("the upload holds no GRIB message")
             with _Errors(self.name):
