@@ -62,6 +62,8 @@ tilescheme time timespan type wavelength year
 """
 _NOT_DATA = frozenset(_NOT_DATA_KEYS.split())
 _DATA = frozenset(_DATA_KEYS.split())
+#: How metkit says it; where others run out of memory pyfdb raises MemoryError itself.
+_NO_MEMORY = "Memory allocation error"
 #: A failed archive leaves an FDB object behind, with two open files each (see `_abandon`).
 _MAX_ABANDONED = 100
 
@@ -78,8 +80,8 @@ class FDBSettings(DataSourceSettings):
     max_message: Size = Field(
         256 << 20,
         gt=0,
-        description="Largest GRIB message that may be archived. A child of the worker holds it in memory, and "
-        "the FDB copies it twice, so `max_memory` must be more than three times as much.",
+        description="Largest GRIB message that may be archived. It is held in memory, and the FDB copies it "
+        "twice: `max_memory` must be more than three times as much.",
     )
 
     @field_validator("fdb_config")
@@ -205,6 +207,8 @@ class _Errors:
         if not isinstance(error, RuntimeError | TypeError | ValueError):
             return
         text = str(error)
+        if _NO_MEMORY in text:
+            raise MemoryError(text) from None
         if user_fault := _user_fault(text):
             raise DataSourceError(user_fault) from None
         logger.error("data source %s: %s", self._name, text)

@@ -12,6 +12,7 @@ from polytope_server.inputs import open_input
 from polytope_server.request import Request, Verb
 from polytope_server.sealing import Seals, UnsealableError
 from polytope_server.staging import ObjectNotFoundError, StagedObject, Staging, new_object_name
+from polytope_server.worker import memory
 from polytope_server.worker.children import Child
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Attempts:
             "username": request.user.username,
             "realm": request.user.realm,
             "attributes": self._open(request, source),
+            "max_memory": source.keys.get("max_memory", memory.DEFAULT),
         }
         if request.verb is Verb.ARCHIVE:
             settings = self._settings
