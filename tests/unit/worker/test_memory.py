@@ -45,7 +45,9 @@ async def outcome(child: Child, request: str, max_memory: int) -> int:
 
 
 async def test_a_job_that_needs_more_memory_than_it_may_fails_for_good(child: Child) -> None:
-    with pytest.raises(DataSourceError, match="needs more memory than the 256 MiB that its data source may use"):
+    with pytest.raises(
+        DataSourceError, match="needs more memory than the 256 MiB that its data source may use"
+    ):
         await outcome(child, f"take {300 * MIB}", 256 * MIB)
     # What it holds is let go of with the process.
     assert not child.usable
