@@ -105,7 +105,7 @@ class Share:
         self._kept = True
 
     async def counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The chunks, as long as there is room for them. Raises as :meth:`Space.take`, and LargestObjectError."""
+        """The chunks, as long as there is room. Raises as :meth:`Space.take`, and LargestObjectError."""
         async for chunk in chunks:
             self._count(len(chunk))
             yield chunk

@@ -98,8 +98,8 @@ class Staging(ABC):
     ) -> StagedObject:
         """Store the chunks as one object. It appears complete or not at all; an empty one is legal.
 
-        Raises :class:`ChecksumError` if an MD5 sum is given, in hex, and the bytes have another one; and, where
-        the staging knows its size, :class:`StagingFullError` and :class:`ObjectTooLargeError`.
+        Raises :class:`ChecksumError` if an MD5 sum is given, in hex, and the bytes have another one; and
+        :class:`StagingFullError` and :class:`ObjectTooLargeError`, where the staging knows what room it has.
         """
 
     async def room(self) -> int | None:

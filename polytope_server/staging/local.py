@@ -53,8 +53,8 @@ class LocalStagingSettings(BaseModel):
     root_dir: Path | None = Field(None, description="The folder; by default `staging` in the data folder.")
     reserve: Size | None = Field(
         None,
-        description="Space on the disk of the folder that results and uploads never take; by default 5 % of the "
-        "disk, 10G at most.",
+        description="Space on the disk that results and uploads never take; by default 5 % of the disk, 10G "
+        "at most.",
     )
 
 

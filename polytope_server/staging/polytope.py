@@ -66,8 +66,8 @@ class PolytopeStagingSettings(BaseModel):
     )
     reserve: Size | None = Field(
         None,
-        description="Space on the disk of the object store that objects never take; by default 5 % of the disk, "
-        "10G at most.",
+        description="Space on the disk of the object store that objects never take; by default 5 % of the "
+        "disk, 10G at most.",
     )
     management: ManagementSettings = part(
         ManagementSettings, "Liveness, readiness and metrics of the object store."

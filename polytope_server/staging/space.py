@@ -31,7 +31,7 @@ def usual_reserve(total: int) -> int:
 def refuse(size: int, fits: int, room: int, total: int, reason: str) -> NoReturn:
     """Refuse an object that is to have `size` bytes, of which `fits` fit now, and of which none is larger.
 
-    `room` is what was free when its writing began, as if no other were written, and `total` the disk or quota.
+    `room` is what was free when its writing began, as if no other were written; `total` the disk or quota.
     Raises ObjectTooLargeError for one that has filled the room by itself, as good as; LargestObjectError for
     one that takes a notable share; and StagingFullError for one that is not to blame.
     """
@@ -52,7 +52,10 @@ class Disk:
         self._reserve = reserve
 
     def measure(self) -> tuple[int, int]:
-        """Bytes that may be written, less than 0 if the reserve is touched; and all of the disk. Raises OSError."""
+        """Bytes that may be written, less than 0 if the reserve is touched; and those of the whole disk.
+
+        Raises OSError.
+        """
         status = os.statvfs(self._unfinished)
         total = status.f_blocks * status.f_frsize
         if not total:

@@ -111,9 +111,8 @@ class Server:
         """
         logger.exception("the data source needs more than %d bytes; %d were in use before", allowed, used)
         if used < allowed // 2:
-            reason = (
-                f"The request needs more memory than the {allowed >> 20} MiB that its data source may use."
-            )
+            most = f"{allowed >> 20} MiB"
+            reason = f"The request needs more memory than the {most} that its data source may use."
             self._connection.send(Frame.EXHAUSTED, reason.encode())
         raise SystemExit(1)
 

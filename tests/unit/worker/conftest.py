@@ -33,7 +33,7 @@ class GreedyDataSource(DataSource):
 
 @pytest.fixture
 def greedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The type `greedy`: the request `take N` takes N bytes, `keep N` does not give them back, `map N` maps."""
+    """The type `greedy`: `take N` takes N bytes, `keep N` does not give them back, `map N` maps a file."""
     folder = tmp_path / "packages"
     about = folder / "greedy-1.dist-info"
     about.mkdir(parents=True)
