@@ -43,6 +43,7 @@ _LET_IN: dict[str, tuple[str, ...]] = {"frontend": (), "standalone": (), "object
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
+    process.leave_no_core()
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)

@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -24,6 +25,11 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 _PR_SET_PDEATHSIG = 1
 #: Exit status of a process that must not work on a store: to start it again is of no use.
 INCOMPATIBLE = os.EX_CONFIG
+
+
+def leave_no_core() -> None:
+    """Have neither this process nor those that it starts leave a core file, which would hold passwords."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def die_with_parent(parent: int) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 from polytope_server.config.section import Section, part
-from polytope_server.config.values import Count, Duration, Mapped, QueueName, Roles, expected
+from polytope_server.config.values import Count, Duration, Mapped, QueueName, Roles, Size, expected
 
 #: `authentication.cache`: so long at most a removed user may still be let in.
 CacheTime = Annotated[
@@ -76,6 +76,15 @@ class DataSourceSection(Section):
     repr: str | None = Field(None, description="What users see instead of its name.")
     max_attempts: int | None = Field(
         None, ge=1, le=100, description="How often a request is tried; by default `worker.max_attempts`."
+    )
+    max_memory: Size | None = Field(
+        None,
+        ge=256 << 20,
+        description="Private memory that a request may use in a child of the worker, 2G by default; one that "
+        "needs more fails. On Linux only.",
+    )
+    max_result: Size | None = Field(
+        None, gt=0, description="Largest result; by default `worker.max_result`. A larger one fails."
     )
     queue: QueueName | None = Field(
         None, description="The queue of its requests; by default that of the collection."

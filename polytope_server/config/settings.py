@@ -107,6 +107,9 @@ class WorkerSettings(Section):
         default_factory=list, description="Hosts from which the input of an archive may be fetched."
     )
     max_input: Size = Field(1 << 40, description="Largest input fetched from such a host.")
+    max_result: Size | None = Field(
+        None, gt=0, description="Largest result, unlimited by default. A larger one fails, and is removed."
+    )
     poll_interval: Duration = Field(0.1, description="Key of the earlier server; no effect.")
     management: ManagementSettings = part(ManagementSettings, "Liveness, readiness and metrics.")
 

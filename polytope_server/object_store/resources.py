@@ -148,6 +148,18 @@ class UnfinishedResource:
         resp.data = _count(await self._store.staging.abandoned(time.time() - age(req)))
 
 
+class RoomResource:
+    """`/room`: how much more may be stored."""
+
+    def __init__(self, store: Store, gate: Gate) -> None:
+        self._store, self._gate = store, gate
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """In bytes; less than 0 if the reserve is touched."""
+        self._gate.check(req)
+        resp.data = json.dumps({"room": self._store.room()}).encode()
+
+
 class HealthResource:
     """`/health`: whether the process answers."""
 

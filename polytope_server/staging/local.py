@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -21,9 +20,17 @@ from uuid import uuid4
 from pydantic import BaseModel, ConfigDict, Field
 
 from polytope_server.checksums import Sums
-from polytope_server.staging import ObjectNotFoundError, StagedObject, Staging, StagingUnavailableError
+from polytope_server.config.values import Size
+from polytope_server.staging import (
+    ObjectNotFoundError,
+    StagedObject,
+    Staging,
+    StagingFullError,
+    StagingUnavailableError,
+)
 from polytope_server.staging import local_files as files
 from polytope_server.staging.names import is_object_name, is_request_id
+from polytope_server.staging.space import LOCKED, Claim, Disk
 
 T = TypeVar("T")
 
@@ -37,11 +44,6 @@ _PROOF, _AT_ONCE = 16 << 20, 0.02
 _SMALL = 64 << 10
 #: Folders of requests that are listed in one turn.
 _FOLDERS = 256
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-
-class StagingFullError(StagingUnavailableError):
-    """There is no room for the object."""
 
 
 class LocalStagingSettings(BaseModel):
@@ -49,6 +51,11 @@ class LocalStagingSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     root_dir: Path | None = Field(None, description="The folder; by default `staging` in the data folder.")
+    reserve: Size | None = Field(
+        None,
+        description="Space on the disk that results and uploads never take; by default 5 % of the disk, 10G "
+        "at most.",
+    )
 
 
 class LocalStaging(Staging):
@@ -61,6 +68,7 @@ class LocalStaging(Staging):
         self._md5_up_to = md5_up_to
         self.root = settings.root_dir or data / "staging"
         self._objects, self._unfinished = self.root / "objects", self.root / "unfinished"
+        self.disk = Disk(self._unfinished, settings.reserve)
         self._threads: ThreadPoolExecutor | None = None
 
     async def open(self) -> None:
@@ -97,7 +105,8 @@ class LocalStaging(Staging):
         """As the interface says. Raises ObjectExistsError, too."""
         target = self.path_of(name)
         sums = Sums(self._md5_up_to if md5 is None else None)
-        writer = files.Writer(self._unfinished / uuid4().hex, sums)
+        unfinished = self._unfinished / f"{uuid4().hex}{LOCKED}"
+        writer = files.Writer(unfinished, sums, Claim(self.disk, unfinished))
         writing: asyncio.Task[None] | None = None
         try:
             gathered: list[bytes] = []
@@ -117,6 +126,9 @@ class LocalStaging(Staging):
         except BaseException:
             await _finished(asyncio.create_task(self._give_up(writer, writing)))
             raise
+
+    async def room(self) -> int:
+        return (await self._run(self.disk.measure))[0]
 
     async def _give_up(self, writer: files.Writer, writing: asyncio.Task[None] | None) -> None:
         if writing is not None:
@@ -198,5 +210,5 @@ def _explained(name: str | None = None) -> Iterator[None]:
     except FileNotFoundError as error:
         raise ObjectNotFoundError(name or str(error.filename)) from error
     except OSError as error:
-        kind = StagingFullError if error.errno in _FULL else StagingUnavailableError
+        kind = StagingFullError if error.errno in files.FULL else StagingUnavailableError
         raise kind(f"the staging folder cannot be used: {error.strerror}") from error

@@ -64,6 +64,11 @@ class PolytopeStagingSettings(BaseModel):
     quota: Size | None = Field(
         None, gt=0, description="Largest sum of all objects; by default what the disk has room for."
     )
+    reserve: Size | None = Field(
+        None,
+        description="Space on the disk of the object store that objects never take; by default 5 % of the "
+        "disk, 10G at most.",
+    )
     management: ManagementSettings = part(
         ManagementSettings, "Liveness, readiness and metrics of the object store."
     )
@@ -124,6 +129,13 @@ class PolytopeStaging(Staging):
             await upload.give_up()
             raise
         return StagedObject(name, made["size"], content_type, made["md5"], made["modified"], made["etag"])
+
+    async def room(self) -> int | None:
+        try:
+            async with self._connection.call("GET", "room", total=_SHORT) as answer:
+                return int((await answer.json())["room"])
+        except ObjectNotFoundError:  # a store of an earlier version
+            return None
 
     async def stat(self, name: str) -> StagedObject:
         async with self._connection.call("HEAD", _checked(name), authorized=False, total=_SHORT) as answer:
