@@ -23,6 +23,7 @@ from cachetools import TLRUCache, TTLCache
 
 from polytope_server.authentication import AuthenticationUnavailableError, header
 from polytope_server.authentication.configuration import cache_seconds
+from polytope_server.authentication.federation import Federation
 from polytope_server.authentication.methods import Methods
 from polytope_server.authentication.remembered import Remembered
 from polytope_server.authentication.throttle import Attempt, Throttle, name_of, network_of
@@ -59,6 +60,11 @@ class Identification:
 
     user: User
     scheme: str
+
+    @property
+    def by_peer(self) -> bool:
+        """Whether another server acts for the user (`federation`)."""
+        return self.scheme == Federation.scheme
 
 
 @dataclass(frozen=True, slots=True)
