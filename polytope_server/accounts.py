@@ -36,6 +36,8 @@ def api_keys(settings: Settings, data: Path) -> APIKeys | None:
         return None
     keys = {key: value for key, value in generator.items() if key != "type"}
     store: APIKeys = create_backend("api_key", {generator["type"]: keys}, data)
+    users = identity(settings, data)
+    store.own_realm = None if users is None else users.realm
     return store
 
 

@@ -95,6 +95,10 @@ class LDAPSettings(AuthorizerSettings):
         min_length=1,
         description="DN below which `in-chain` looks for groups; by default `search_base`.",
     )
+    all_users: bool = Field(
+        True,
+        description="Whether every user of the realm has an entry: API keys of one who has none are refused.",
+    )
     attributes: dict[str, _AttributeName] = Field(
         default_factory=dict,
         description="Attributes for the user: name here, and name in the directory. The first value counts.",
