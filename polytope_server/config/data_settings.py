@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 from polytope_server.config.section import Section, part
-from polytope_server.config.values import Count, Duration, Mapped, QueueName, Roles, expected
+from polytope_server.config.values import Count, Duration, Mapped, QueueName, Roles, UserCount, expected
 
 #: `authentication.cache`: so long at most a removed user may still be let in.
 CacheTime = Annotated[
@@ -25,11 +25,17 @@ class LimitsSettings(Section):
     """`collections.<name>.limits`."""
 
     total: Count | None = Field(None, description="Active requests of the collection; 0 holds all.")
-    per_user: Count | None = Field(
-        None, alias="per-user", description="Active requests of a user; 0: no limit."
+    per_user: UserCount | None = Field(
+        None,
+        alias="per-user",
+        description="Active requests of a user whose roles have no limit: a number, `none` or `unlimited`; "
+        "0: no limit.",
     )
-    per_role: dict[str, dict[str, Count]] = Field(
-        default_factory=dict, alias="per-role", description="Active requests of a user, by realm and role."
+    per_role: dict[str, dict[str, UserCount]] = Field(
+        default_factory=dict,
+        alias="per-role",
+        description="Active requests of a user, by realm and role; the largest counts. `none` forbids, "
+        "whatever other roles say, `unlimited` lifts; 0: this role says nothing.",
     )
 
 

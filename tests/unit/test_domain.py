@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from polytope_server.collection import Limits, has_access
+from polytope_server.collection import Collection, Limits, UserLimit, has_access
 from polytope_server.config.settings import WorkerSettings
 from polytope_server.request import (
     TERMINAL,
@@ -87,6 +87,52 @@ def test_the_limit_of_a_user_without_limits_is_none() -> None:
     assert Limits().of_user(User("a", "r")) is None
     assert Limits(per_user=0).of_user(User("a", "r")) is None
     assert Limits(per_user=2, per_role={"other": {"default": 9}}).of_user(User("a", "r")) == 2
+
+
+@pytest.mark.parametrize(
+    ("roles", "per_user", "limit"),
+    [
+        (["few"], 4, 2),
+        (["few", "many"], 4, 9),
+        (["unheard of"], 4, 4),
+        (["unheard of"], 0, None),
+        (["unheard of"], None, None),
+        (["unheard of"], "none", 0),
+        (["unheard of"], "unlimited", None),
+        # 0 says nothing, as in the files of earlier servers.
+        (["silent"], 4, 4),
+        (["silent"], None, None),
+        (["silent"], "none", 0),
+        (["silent", "few"], 4, 2),
+        (["lifted"], 4, None),
+        (["lifted"], "none", None),
+        (["lifted", "many", "silent"], 4, None),
+        (["blocked"], 4, 0),
+        (["blocked"], "unlimited", 0),
+        (["blocked", "many", "lifted"], 4, 0),
+        ([], "none", 0),
+        ([], 4, 4),
+    ],
+)
+def test_the_roles_of_a_user_give_the_limit(
+    roles: list[str], per_user: UserLimit | None, limit: int | None
+) -> None:
+    of_roles: dict[str, UserLimit] = {
+        "few": 2,
+        "many": 9,
+        "silent": 0,
+        "lifted": "unlimited",
+        "blocked": "none",
+    }
+    limits = Limits(per_user=per_user, per_role={"r": of_roles, "other": {"few": "none"}})
+    assert limits.of_user(User("a", "r", tuple(roles))) == limit
+
+
+def test_who_may_have_no_request_may_not_use_the_collection() -> None:
+    collection = Collection("c", (), ["any"], Limits(per_user=1, per_role={"r": {"blocked": "none"}}))
+    assert collection.admits(User("a", "r"))
+    assert not collection.admits(User("a", "r", ("default", "blocked")))
+    assert Collection("c", (), ["any"], Limits(total=0, per_user=0)).admits(User("a", "r"))
 
 
 def test_a_failed_attempt_is_tried_again_later_each_time() -> None:

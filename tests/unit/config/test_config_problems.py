@@ -45,6 +45,10 @@ def test_a_key_like_no_other_is_answered_with_all_keys_and_its_value_is_kept_bac
             "frontend.limits.per-user: value 'many': expected a whole number",
         ),
         (
+            "collections: {c: {datasources: [d], limits: {per-role: {r: {x: nobody}}}}}",
+            "collections.c.limits.per-role.r.x: value 'nobody': expected a whole number, none or unlimited",
+        ),
+        (
             "support: {default_url: ops@example.org}",
             "support.default_url: value 'ops@example.org': expected a text like "
             "'^(https?://|mailto:)[!-~]+$'",
