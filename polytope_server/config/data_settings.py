@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
+from polytope_server.config.addresses import parts_of
 from polytope_server.config.section import Section, part
 from polytope_server.config.values import Count, Duration, Mapped, QueueName, Roles, UserCount, expected
 
@@ -15,8 +15,6 @@ CacheTime = Annotated[
     Duration, Field(le=3600, description="How long a verified credential is remembered; 60 s by default.")
 ]
 
-#: A name or address and a port, with http:// or https:// or neither, and perhaps a path.
-_ADDRESS = re.compile(r"(https?://)?(\[[0-9A-Fa-f:.]+\]|[^\s/:@?#\[\]]+)(:\d+)?(/[^\s?#]*)?")
 #: A key for HS256 is as long as the hash (RFC 7518, 3.2).
 _SECRET_LENGTH = 32
 
@@ -139,7 +137,8 @@ class AuthOTronSettings(Section):
     @field_validator("url")
     @classmethod
     def _is_an_address(cls, url: str) -> str:
-        if not _ADDRESS.fullmatch(url):
+        parts = parts_of(url)
+        if parts is None or parts.scheme not in ("", "http", "https") or parts.query:
             raise ValueError("expected an address such as https://auth.example.org")
         return url.rstrip("/")
 

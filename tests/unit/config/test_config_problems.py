@@ -26,7 +26,7 @@ def test_a_key_like_no_other_is_answered_with_all_keys_and_its_value_is_kept_bac
         ("frontend: {proxy_support: 7}", "frontend.proxy_support: value 7: expected true or false"),
         (
             "frontend: {public_url: 'ftp://x'}",
-            "frontend.public_url: value 'ftp://x': expected a text like '^https?://'",
+            "frontend.public_url: value 'ftp://x': expected an address such as https://service.example.org",
         ),
         (
             "frontend: {limits: {burst: 5}}",
