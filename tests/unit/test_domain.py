@@ -13,7 +13,7 @@ from polytope_server.request import (
     check_transition,
 )
 from polytope_server.retry import after_failure
-from polytope_server.user import User
+from polytope_server.user import User, may_share_ids
 
 
 def test_the_id_of_a_user_is_that_of_earlier_servers() -> None:
@@ -22,6 +22,39 @@ def test_the_id_of_a_user_is_that_of_earlier_servers() -> None:
 
 def test_the_same_name_in_two_realms_is_two_users() -> None:
     assert User("alice", "a").id != User("alice", "b").id
+
+
+def test_two_users_of_odd_realms_would_be_one() -> None:
+    (name, realm), (other_name, other_realm) = ("alice", "realm-of-15x"), ("alice5realm-of-", "x1")
+    assert User(name, realm).id == User(other_name, other_realm).id
+    assert may_share_ids(realm, other_realm)
+    assert may_share_ids(other_realm, realm)
+
+
+def test_realms_that_cannot_share_ids_are_told_from_those_that_can() -> None:
+    """Compared with all names of up to 300 letters; the answer is no for most of these realms."""
+    found = {}
+    for digits in range(100):
+        realm = f"realm-of-{digits:02}x"
+        texts = [f"{'n' * length}{length}realm-of-{digits:02}" for length in range(1, 300)]
+        found[realm] = any(text[place:] == str(place) for text in texts for place in range(1, len(text)))
+    assert {realm: may_share_ids(realm, "x1") for realm in found} == found
+    assert 0 < sum(found.values()) < 100
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("site", "site"),
+        ("site", "mysite"),
+        ("a", "ba"),
+        ("ecmwf", "polytope"),
+        ("site1", "site11"),
+        ("", "1"),
+    ],
+)
+def test_usual_realms_share_no_ids(one: str, other: str) -> None:
+    assert not may_share_ids(one, other)
 
 
 def test_secrets_of_a_user_do_not_show() -> None:

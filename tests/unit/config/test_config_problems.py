@@ -202,6 +202,21 @@ def test_keys_without_effect_are_named(warnings):
     ]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "authentication: {x1: {}, realm-of-15x: {}}",
+        "authentication: {x1: {}}\nidentity: {sql: {realm: realm-of-15x}}",
+        "authentication: {x1: {}}\nfederation: {p: {secret: s, allowed-realms: [realm-of-15x]}}",
+        "api-keys: {generator: {type: sql, allowed_realms: [x1, realm-of-15x]}}",
+    ],
+)
+def test_realms_whose_users_could_be_one_are_refused(problems, text):
+    assert problems(text) == [
+        "the realms 'realm-of-15x' and 'x1' cannot be used together: two users could have one id; rename one"
+    ]
+
+
 def test_weak_federation_secrets_are_warned_of(warnings):
     assert any("federation.f" in text for text in warnings("federation: {f: {secret: short}}"))
 
