@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
+from polytope_server.config.addresses import Host, HTTPBase
 from polytope_server.config.management_settings import ManagementSettings
 from polytope_server.config.section import Section, part
 from polytope_server.config.values import Duration, Port, Size
@@ -58,7 +59,7 @@ class FrontendSettings(Section):
 
     server: str = Field("gunicorn", description="Key of the earlier server; no effect.")
     handler: str = Field("falcon", description="Key of the earlier server; no effect.")
-    bind_to: str = Field("localhost", description="Host name or address to listen on.")
+    bind_to: Host = Field("localhost", description="Host name or address to listen on.")
     port: Port = Field(5000, description="Port to listen on; 0 takes a free one.")
     workers: int = Field(1, ge=1, le=64, description="Number of server processes.")
     proxy_support: bool = Field(
@@ -66,9 +67,8 @@ class FrontendSettings(Section):
         description="Trust one hop of X-Forwarded-For, -Proto, -Host, -Port and -Prefix. "
         "Only behind a proxy that sets them.",
     )
-    public_url: str | None = Field(
+    public_url: HTTPBase | None = Field(
         None,
-        pattern="^https?://",
         description="Base of absolute Locations, for example `https://polytope.example.org`.",
     )
     poll_wait: Duration = Field(

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from polytope_server.config.addresses import HTTPBase
 from polytope_server.config.data_settings import CollectionSettings, FederationSettings, LimitsSettings
 from polytope_server.config.frontend_settings import DoorLimitsSettings, FrontendSettings, SupportSettings
 from polytope_server.config.management_settings import ManagementSettings, MetricsSettings
@@ -185,9 +186,8 @@ class TestrunnerSettings(Section):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    url: str | None = Field(
+    url: HTTPBase | None = Field(
         None,
-        pattern="^https?://",
         description="Where the REST API is, `/api/v1` left out; by default the address of the frontend.",
     )
     users: list[dict[str, str]] | dict[str, Any] = Field(

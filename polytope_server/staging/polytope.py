@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from yarl import URL
 
+from polytope_server.config.addresses import Host, HTTPBase
 from polytope_server.config.management_settings import ManagementSettings
 from polytope_server.config.section import part
 from polytope_server.config.values import Port, Size
@@ -34,14 +35,13 @@ class PolytopeStagingSettings(BaseModel):
     """Keys of the basic object store, for itself and for those who use it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-    host: str = Field(
+    host: Host = Field(
         "localhost",
-        min_length=1,
         description="Host name or address at which the other processes reach the object store. "
         "`0.0.0.0` and `::` stand for this machine, as which other machines reach it too.",
     )
     port: Port = Field(8000, description="Port of the object store.")
-    bind_to: str | None = Field(
+    bind_to: Host | None = Field(
         None,
         description="Host name or address on which the object store listens; by default this machine only "
         "if `host` is `localhost`, else every address.",
@@ -50,9 +50,8 @@ class PolytopeStagingSettings(BaseModel):
         None,
         description="Folder of the object store, on its machine; by default `staging` in the data folder.",
     )
-    url: str | None = Field(
+    url: HTTPBase | None = Field(
         None,
-        pattern="^https?://",
         description="Base of the links to results, if clients reach the object store; by default they get "
         "results from the frontend.",
     )

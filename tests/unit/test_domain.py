@@ -1,6 +1,6 @@
 import pytest
 
-from polytope_server.collection import Limits, has_access
+from polytope_server.collection import Collection, Limits, UserLimit, has_access
 from polytope_server.config.settings import WorkerSettings
 from polytope_server.request import (
     TERMINAL,
@@ -11,7 +11,7 @@ from polytope_server.request import (
     check_transition,
 )
 from polytope_server.retry import after_failure, after_lost_lease
-from polytope_server.user import User
+from polytope_server.user import User, may_share_ids
 
 
 def test_the_id_of_a_user_is_that_of_earlier_servers() -> None:
@@ -20,6 +20,39 @@ def test_the_id_of_a_user_is_that_of_earlier_servers() -> None:
 
 def test_the_same_name_in_two_realms_is_two_users() -> None:
     assert User("alice", "a").id != User("alice", "b").id
+
+
+def test_two_users_of_odd_realms_would_be_one() -> None:
+    (name, realm), (other_name, other_realm) = ("alice", "realm-of-15x"), ("alice5realm-of-", "x1")
+    assert User(name, realm).id == User(other_name, other_realm).id
+    assert may_share_ids(realm, other_realm)
+    assert may_share_ids(other_realm, realm)
+
+
+def test_realms_that_cannot_share_ids_are_told_from_those_that_can() -> None:
+    """Compared with all names of up to 300 letters; the answer is no for most of these realms."""
+    found = {}
+    for digits in range(100):
+        realm = f"realm-of-{digits:02}x"
+        texts = [f"{'n' * length}{length}realm-of-{digits:02}" for length in range(1, 300)]
+        found[realm] = any(text[place:] == str(place) for text in texts for place in range(1, len(text)))
+    assert {realm: may_share_ids(realm, "x1") for realm in found} == found
+    assert 0 < sum(found.values()) < 100
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("site", "site"),
+        ("site", "mysite"),
+        ("a", "ba"),
+        ("ecmwf", "polytope"),
+        ("site1", "site11"),
+        ("", "1"),
+    ],
+)
+def test_usual_realms_share_no_ids(one: str, other: str) -> None:
+    assert not may_share_ids(one, other)
 
 
 def test_secrets_of_a_user_do_not_show() -> None:
@@ -85,6 +118,52 @@ def test_the_limit_of_a_user_without_limits_is_none() -> None:
     assert Limits().of_user(User("a", "r")) is None
     assert Limits(per_user=0).of_user(User("a", "r")) is None
     assert Limits(per_user=2, per_role={"other": {"default": 9}}).of_user(User("a", "r")) == 2
+
+
+@pytest.mark.parametrize(
+    ("roles", "per_user", "limit"),
+    [
+        (["few"], 4, 2),
+        (["few", "many"], 4, 9),
+        (["unheard of"], 4, 4),
+        (["unheard of"], 0, None),
+        (["unheard of"], None, None),
+        (["unheard of"], "none", 0),
+        (["unheard of"], "unlimited", None),
+        # 0 says nothing, as in the files of earlier servers.
+        (["silent"], 4, 4),
+        (["silent"], None, None),
+        (["silent"], "none", 0),
+        (["silent", "few"], 4, 2),
+        (["lifted"], 4, None),
+        (["lifted"], "none", None),
+        (["lifted", "many", "silent"], 4, None),
+        (["blocked"], 4, 0),
+        (["blocked"], "unlimited", 0),
+        (["blocked", "many", "lifted"], 4, 0),
+        ([], "none", 0),
+        ([], 4, 4),
+    ],
+)
+def test_the_roles_of_a_user_give_the_limit(
+    roles: list[str], per_user: UserLimit | None, limit: int | None
+) -> None:
+    of_roles: dict[str, UserLimit] = {
+        "few": 2,
+        "many": 9,
+        "silent": 0,
+        "lifted": "unlimited",
+        "blocked": "none",
+    }
+    limits = Limits(per_user=per_user, per_role={"r": of_roles, "other": {"few": "none"}})
+    assert limits.of_user(User("a", "r", tuple(roles))) == limit
+
+
+def test_who_may_have_no_request_may_not_use_the_collection() -> None:
+    collection = Collection("c", (), ["any"], Limits(per_user=1, per_role={"r": {"blocked": "none"}}))
+    assert collection.admits(User("a", "r"))
+    assert not collection.admits(User("a", "r", ("default", "blocked")))
+    assert Collection("c", (), ["any"], Limits(total=0, per_user=0)).admits(User("a", "r"))
 
 
 def test_a_failed_attempt_is_tried_again_later_each_time() -> None:
