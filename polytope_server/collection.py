@@ -70,6 +70,8 @@ class Collection:
     roles: Roles = None
     limits: Limits = field(default_factory=Limits)
     queue: str = DEFAULT_QUEUE
+    #: Bytes of the text of a request.
+    max_request: int = 64 << 10
 
     def admits(self, user: User) -> bool:
         """Whether `user` may use this collection."""

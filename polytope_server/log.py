@@ -20,6 +20,7 @@ from typing import Any
 
 from polytope_server.config.settings import LoggingSettings
 from polytope_server.redaction import redactor
+from polytope_server.texts import shortened
 
 logger = logging.getLogger(__name__)
 
@@ -54,11 +55,7 @@ class _Context(logging.Filter):
 def _fit(text: str, longest: int = _LONGEST) -> str:
     """The text without secrets, and without its middle if it is too long."""
     # First what is hidden: half of a secret would not be known for one.
-    text = redactor.redact(text)
-    if len(text) <= longest:
-        return text
-    half = longest // 2
-    return f"{text[:half]} [... {len(text) - 2 * half} characters left out ...] {text[-half:]}"
+    return shortened(redactor.redact(text), longest)
 
 
 def _one_line(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
 from polytope_server.config.section import Section, part
-from polytope_server.config.values import Count, Duration, Mapped, QueueName, Roles, expected
+from polytope_server.config.values import Count, Duration, Mapped, QueueName, RequestSize, Roles, expected
 
 #: `authentication.cache`: so long at most a removed user may still be let in.
 CacheTime = Annotated[
@@ -44,6 +44,9 @@ class CollectionSettings(Section):
         "default",
         description="The queue of its requests, see `worker.queues`: requests that take long do not hold up "
         "those of another queue.",
+    )
+    max_request: RequestSize | None = Field(
+        None, description="Largest request, as text; by default `frontend.max_request`."
     )
     datasources: list[
         Annotated[
