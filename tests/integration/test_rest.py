@@ -808,7 +808,7 @@ def test_the_same_name_in_another_realm_is_another_user(call: Callers, bob: Call
 
 # --- downloads -------------------------------------------------------------------------------------------
 
-TEXT = "".join(f"line {n}\n" for n in range(20_000))
+TEXT = "".join(f"line {n}\n" for n in range(5_000))
 DATA = TEXT.encode()
 
 
