@@ -82,6 +82,8 @@ class Collection:
     roles: Roles = None
     limits: Limits = field(default_factory=Limits)
     queue: str = DEFAULT_QUEUE
+    #: Bytes of the text of a request.
+    max_request: int = 64 << 10
 
     def admits(self, user: User) -> bool:
         """Whether `user` may use this collection: a request that could never run is not taken."""

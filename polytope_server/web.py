@@ -20,6 +20,11 @@ from polytope_server.process import die_with_parent
 
 #: A server process that is told to stop gets so many seconds for the calls in progress.
 _GRACE = 30
+#: A worker process whose event loop has not turned for so many seconds is ended, and another started; each
+#: gives a sign of life every half of it. No call holds the loop for a second, so one that is that late hangs.
+#: It is not less, because a machine short of memory or disk may stop a process for a while, and the end of a
+#: worker cuts everybody's polls, uploads and downloads.
+_HUNG = 90
 #: Bytes of a head; a credential of 8 KiB is the largest thing in it.
 _LARGEST_HEAD = 64 << 10
 _HEAD_TOO_LARGE = (
@@ -110,6 +115,7 @@ class WebServer(BaseApplication):  # type: ignore[misc]
             "workers": workers,
             "worker_class": WebWorker,
             "logger_class": _Logger,
+            "timeout": _HUNG,
             "graceful_timeout": _GRACE,
             "post_fork": self.on_fork,
             "control_socket_disable": True,

@@ -13,6 +13,7 @@ from polytope_server.config.values import (
     Duration,
     Mapped,
     QueueName,
+    RequestSize,
     Roles,
     Size,
     UserCount,
@@ -57,6 +58,9 @@ class CollectionSettings(Section):
         "default",
         description="The queue of its requests, see `worker.queues`: requests that take long do not hold up "
         "those of another queue.",
+    )
+    max_request: RequestSize | None = Field(
+        None, description="Largest request, as text; by default `frontend.max_request`."
     )
     datasources: list[
         Annotated[

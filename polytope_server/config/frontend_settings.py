@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from polytope_server.config.addresses import Host, HTTPBase
 from polytope_server.config.management_settings import ManagementSettings
 from polytope_server.config.section import Section, part
-from polytope_server.config.values import Duration, Port, Size
+from polytope_server.config.values import Duration, Port, RequestSize, Size
 
 #: Where people get help.
 Contact = Annotated[str, Field(pattern=r"^(https?://|mailto:)[!-~]+$")]
@@ -78,6 +78,9 @@ class FrontendSettings(Section):
         0.0, le=300, description="A POST is held at most this long, to report an early failure on it."
     )
     max_body: Size = Field(512 << 10, description="Largest body of a call that is not an upload.")
+    max_request: RequestSize = Field(
+        64 << 10, description="Largest request, as text; a collection may have its own `max_request`."
+    )
     max_upload: Size = Field(1 << 40, description="Largest upload.")
     limits: DoorLimitsSettings = part(DoorLimitsSettings, "What a user, or all of them, may ask for.")
     management: ManagementSettings = part(ManagementSettings, "Liveness, readiness and metrics.")

@@ -97,6 +97,7 @@ def load(
         *_missing(collections.values()),
         *_unknown_realms(settings, collections.values()),
         *_counted_apart(settings),
+        *_too_large_for_a_body(settings, collections.values()),
     ]
     secrets = frozenset(report.secrets.union(secrets_of(raw)))
     return Configuration(settings, collections, warnings, raw, secrets, unset_secrets(root))
@@ -168,7 +169,8 @@ def _datasource_lists(report: Report, root: Node) -> Iterable[tuple[str, Node]]:
 def _collection(settings: Settings, name: str, sources: tuple[DataSourceConfig, ...]) -> Collection:
     section = settings.collections[name]
     limits = Limits(section.limits.total, section.limits.per_user, section.limits.per_role)
-    return Collection(name, sources, section.roles, limits, section.queue)
+    max_request = section.max_request or settings.frontend.max_request
+    return Collection(name, sources, section.roles, limits, section.queue, max_request)
 
 
 def _realms_with_shared_ids(settings: Settings) -> list[str]:
@@ -215,6 +217,17 @@ def _counted_apart(settings: Settings) -> list[str]:
     return [
         f"frontend.limits.calls-per-second: each of the {frontend.workers} frontend.workers counts for "
         "itself in the cache 'memory'; use redis, memcached or mongodb"
+    ]
+
+
+def _too_large_for_a_body(settings: Settings, collections: Iterable[Collection]) -> list[str]:
+    """Limits of requests that cannot be reached, because the body of a call has a lower one."""
+    body = settings.frontend.max_body
+    return [
+        f"collections.{collection.name}: max_request is {collection.max_request} bytes, and the "
+        f"body of a call only {body}; raise frontend.max_body"
+        for collection in collections
+        if collection.max_request > body
     ]
 
 

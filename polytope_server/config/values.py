@@ -78,6 +78,7 @@ _NUMBER, _TEXT = {"type": "number", "minimum": 0}, {"type": "string"}
 
 Duration = Annotated[float, BeforeValidator(parse_duration), _kind("duration", _NUMBER, _TEXT)]
 Size = Annotated[int, BeforeValidator(parse_size), _kind("size", _NUMBER, _TEXT)]
+RequestSize = Annotated[Size, Field(ge=1)]
 Port = Annotated[
     int,
     Field(ge=0, le=65535),

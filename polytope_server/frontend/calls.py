@@ -25,6 +25,8 @@ _MALFORMED = "The browser (or proxy) sent a request that this server could not u
 #: Below this a server that acts for its users may call nothing else: what is made here would outlive its
 #: secret, and be more than it was given.
 _ACCOUNTS, _OPEN_TO_PEERS = f"{PREFIX}/auth/", {("GET", f"{PREFIX}/auth/keys")}
+#: Bytes of the body of a call about a user or a key.
+_SMALL_BODY = 64 << 10
 #: An id or a name of the caller is repeated in a message up to this length.
 _SHOWN = 100
 
@@ -95,7 +97,12 @@ def _unauthorized(req: falcon.asgi.Request, error: UnauthenticatedError) -> falc
 
 
 async def read_json(req: falcon.asgi.Request, limit: int) -> Any:
-    """The JSON value of the body. Ends the call with 400, or 413 if it has more than `limit` bytes."""
+    """The JSON value of a small body. Ends the call as :func:`read_body` and :func:`decoded` do."""
+    return decoded(await read_body(req, min(limit, _SMALL_BODY)))
+
+
+async def read_body(req: falcon.asgi.Request, limit: int) -> bytes:
+    """The body. Ends the call with 400 if it does not come, or 413 if it has more than `limit` bytes."""
     if (req.content_length or 0) > limit:
         refuse(falcon.HTTP_413, f"The body is larger than {limit} bytes")
     try:
@@ -105,6 +112,11 @@ async def read_json(req: falcon.asgi.Request, limit: int) -> Any:
         refuse(falcon.HTTP_400, f"The body was not complete after {_BODY_TIME:g} seconds")
     if len(body) > limit:
         refuse(falcon.HTTP_413, f"The body is larger than {limit} bytes")
+    return body
+
+
+def decoded(body: bytes) -> Any:
+    """The JSON value of a body. Ends the call with 400 if it is none."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):

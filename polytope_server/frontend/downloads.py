@@ -12,6 +12,7 @@ from polytope_server.frontend.requests import result_location
 from polytope_server.frontend.services import Services
 from polytope_server.request import Status, Verb
 from polytope_server.staging import ObjectNotFoundError
+from polytope_server.staging.names import is_object_name, is_request_id
 
 
 class DownloadResource:
@@ -24,6 +25,8 @@ class DownloadResource:
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, request_id: str, name: str
     ) -> None:
         full_name = f"{request_id}/{name}"
+        if not is_object_name(full_name):
+            refuse(falcon.HTTP_404, f"There is no result {shown(full_name)}")
         try:
             await deliver(
                 self._services.staging,
@@ -46,7 +49,7 @@ class DownloadLinkResource:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, request_id: str) -> None:
         services = self._services
         caller = await identify(services, req)
-        request = await services.store.get(request_id)
+        request = await services.store.get(request_id) if is_request_id(request_id) else None
         if request is None or request.user.id != caller.user.id:
             refuse(falcon.HTTP_404, f"Request {shown(request_id)} not found")
         if request.verb is not Verb.RETRIEVE:

@@ -23,6 +23,7 @@ from polytope_server.datasource import factory
 from polytope_server.deployment_key import DeploymentKeys
 from polytope_server.frontend.limits import DoorLimits
 from polytope_server.frontend.metrics import FrontendMetrics
+from polytope_server.frontend.offload import Offload
 from polytope_server.frontend.support import Support
 from polytope_server.frontend.waiters import Waiters
 from polytope_server.identity import Identity
@@ -87,6 +88,7 @@ class Services:
         self.identity: Identity | None = accounts.identity(settings, data)
         self.api_keys: APIKeys | None = accounts.api_keys(settings, data)
         self.waiters = Waiters()
+        self.offload = Offload()
         self.metrics = FrontendMetrics(configuration.collections)
         self.health = Health(
             {
@@ -132,6 +134,7 @@ class Services:
         if self._opening is not None:
             await asyncio.gather(self._opening, return_exceptions=True)
         await self._stack.aclose()
+        self.offload.close()
 
 
 def _end_if_refused(opening: asyncio.Task[None]) -> None:

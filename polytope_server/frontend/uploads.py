@@ -25,6 +25,7 @@ from polytope_server.staging import (
     StagingFullError,
     new_object_name,
 )
+from polytope_server.staging.names import is_request_id
 
 logger = logging.getLogger(__name__)
 
@@ -59,11 +60,11 @@ class UploadResource:
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, request_id: str) -> None:
         """Take the data of an archive request, check them, and let the request wait for a worker."""
         caller = await identify(self._services, req)
-        log.request_id.set(request_id)
         request = await self._open_request(caller.user.id, request_id)
         if request is None:
             answer(resp, {"message": "Data has already been uploaded"})
             return
+        log.request_id.set(request.id)
         staged = await self._stage(req, request, _checksum(req))
         changed = await self._attach(request, staged)
         self._services.notices.publish(Topic.WAITING, request.id)
@@ -71,7 +72,7 @@ class UploadResource:
 
     async def _open_request(self, user_id: str, request_id: str) -> Request | None:
         """The request, if it may get data; None if they are not needed any more. Else ends the call."""
-        request = await self._services.store.get(request_id)
+        request = await self._services.store.get(request_id) if is_request_id(request_id) else None
         if request is None or request.user.id != user_id:
             refuse(falcon.HTTP_400, f"Request {shown(request_id)} does not exist")
         uploaded = request.status is Status.UPLOADING or request.url.startswith(STAGED)
