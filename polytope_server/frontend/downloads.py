@@ -24,6 +24,10 @@ class DownloadResource:
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, request_id: str, name: str
     ) -> None:
         full_name = f"{request_id}/{name}"
+
+        async def admit(size: int) -> None:
+            await self._services.transfers.admit_download(req, request_id, size)
+
         try:
             await deliver(
                 self._services.staging,
@@ -32,6 +36,7 @@ class DownloadResource:
                 resp,
                 head=bool(req.scope.get("polytope.head")),
                 served=self._services.metrics.served.inc,
+                admit=admit,
             )
         except ObjectNotFoundError:
             refuse(falcon.HTTP_404, f"There is no result {shown(full_name)}")

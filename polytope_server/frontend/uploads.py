@@ -17,7 +17,7 @@ from polytope_server.frontend.support import FailedRequestError
 from polytope_server.inputs import STAGED
 from polytope_server.notices import Topic
 from polytope_server.request import Request, Status, Verb
-from polytope_server.staging import ChecksumError, StagedObject, new_object_name
+from polytope_server.staging import ChecksumError, StagedObject, TooSlowError, new_object_name
 
 #: The next bytes of an upload must come within so many seconds.
 _CHUNK_TIME = 60.0
@@ -53,6 +53,7 @@ class UploadResource:
         if request is None:
             answer(resp, {"message": "Data has already been uploaded"})
             return
+        self._services.transfers.admit_upload(req, request)
         staged = await self._stage(req, request, _checksum(req))
         changed = await self._attach(request, staged)
         self._services.notices.publish(Topic.WAITING, request.id)
@@ -83,6 +84,8 @@ class UploadResource:
             staged = await self._services.staging.create(name, _body(req, limit), _TYPE, md5)
         except ChecksumError:
             refuse(falcon.HTTP_400, "Uploaded data checksum does not agree with header X-Checksum")
+        except TooSlowError as error:
+            refuse(falcon.HTTP_429, f"{error}. Try again.", Retry_After="5")
         self._services.metrics.uploaded.inc(staged.size)
         return staged
 
