@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager, suppress
 
 from polytope_server.staging import TooSlowError
 
-#: While others wait, a part that is gathered for so many seconds must have come at that rate, in bytes a
-#: second: what is slower makes room, the slowest first.
+#: While others wait, a part that is gathered must come at that rate, in bytes a second, over so many seconds:
+#: what is slower makes room, the slowest first.
 _PATIENCE, _RATE = 5.0, 100_000
 #: Seconds between two looks at who is too slow.
 _LOOK = 1.0
@@ -25,12 +25,13 @@ class Place:
         self.size = 0
         #: Those that have come.
         self.filled = 0
-        self._since = 0.0
+        self._since, self._before = 0.0, 0
 
     async def enter(self, size: int) -> None:
         """Wait until there is room for a part of so many bytes."""
         await self._gathering.make_room(size)
-        self.size, self._since = size, self._gathering.clock()
+        self.size = size
+        self._mark(self._gathering.clock())
 
     def complete(self) -> None:
         """No further bytes are waited for: if it takes time now, its client is not to blame."""
@@ -42,9 +43,17 @@ class Place:
         self.size = self.filled = 0
 
     def rate(self, now: float) -> float:
-        """Bytes a second of the present part; infinite if it is new."""
+        """Bytes a second that came lately; infinite if that is not known yet."""
         seconds = now - self._since
-        return self.filled / seconds if self.size and seconds >= _PATIENCE else float("inf")
+        if not self.size or seconds < _PATIENCE:
+            return float("inf")
+        rate = (self.filled - self._before) / seconds
+        if seconds >= 2 * _PATIENCE:
+            self._mark(now)
+        return rate
+
+    def _mark(self, now: float) -> None:
+        self._since, self._before = now, self.filled
 
     def give_up(self) -> None:
         """Let the object end with TooSlowError."""

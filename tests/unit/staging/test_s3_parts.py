@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from polytope_server.staging import TooSlowError
+from polytope_server.staging import TooSlowError, gathering
 from polytope_server.staging.gathering import Gathering, Place
 from polytope_server.staging.multipart import LARGEST_PART, MOST_PARTS, SMALLEST_PART, Window, cut, part_sizes
 from polytope_server.testing.staging import chunked
@@ -144,25 +144,29 @@ class Object:
 
 
 class TestGathering:
+    @pytest.fixture(autouse=True)
+    def _look_often(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(gathering, "_LOOK", 0.001)
+
     async def test_the_bytes_that_are_gathered_are_bounded(self) -> None:
-        gathering = Gathering()
-        gathering.limit = 3 * MIB
-        objects = [Object(gathering) for _ in range(10)]
+        bound = Gathering()
+        bound.limit = 3 * MIB
+        objects = [Object(bound) for _ in range(10)]
         for one in objects:
             one.give(MIB // 2)
-        await until(lambda: gathering._turn.locked())
-        assert gathering._size == 3 * MIB
+        await until(lambda: bound._turn.locked())
+        assert bound._size == 3 * MIB
         for one in objects:
             one.give(MIB)
             one.give(0)
         await asyncio.gather(*(one.task for one in objects))
         assert [one.parts for one in objects] == [[MIB, MIB // 2]] * 10
-        assert gathering._size == 0
+        assert bound._size == 0
 
     async def test_what_is_small_waits_for_nobody(self) -> None:
-        gathering = Gathering()
-        gathering.limit = MIB
-        stalled, small = Object(gathering), Object(gathering)
+        bound = Gathering()
+        bound.limit = MIB
+        stalled, small = Object(bound), Object(bound)
         stalled.give(MIB // 2)
         small.give(200_000)
         small.give(0)
@@ -171,14 +175,14 @@ class TestGathering:
 
     async def test_the_slowest_makes_room_for_those_who_wait(self) -> None:
         now = 0.0
-        gathering = Gathering(lambda: now)
-        gathering.limit = 3 * MIB
-        slow, slowest, quick = (Object(gathering) for _ in range(3))
+        bound = Gathering(lambda: now)
+        bound.limit = 3 * MIB
+        slow, slowest, quick = (Object(bound) for _ in range(3))
         for one, size in ((slow, 400_000), (slowest, 300_000), (quick, 900_000)):
             one.give(size)
-        await until(lambda: gathering._size == 3 * MIB)
+        await until(lambda: bound._size == 3 * MIB)
         now = 6.0
-        waiting = Object(gathering)
+        waiting = Object(bound)
         waiting.give(MIB)
         await until(lambda: slowest.task.done())
         with pytest.raises(TooSlowError, match="came too slowly"):
@@ -190,13 +194,30 @@ class TestGathering:
             one.give(0)
             await one.task
 
+    async def test_what_came_long_ago_does_not_count(self) -> None:
+        now = 0.0
+        bound = Gathering(lambda: now)
+        bound.limit = 100 * MIB
+        stalled = Object(bound, 100 * MIB)
+        stalled.give(99 * MIB)
+        await until(lambda: bound._size == 100 * MIB)
+        now = 60.0
+        waiting = Object(bound)
+        waiting.give(MIB)
+        await until(lambda: bound._turn.locked())
+        now = 66.0
+        with pytest.raises(TooSlowError):
+            await stalled.task
+        waiting.give(0)
+        await waiting.task
+
     async def test_nobody_has_to_be_quick_while_there_is_room(self) -> None:
         now = 0.0
-        gathering = Gathering(lambda: now)
-        gathering.limit = 3 * MIB
-        slow, other = Object(gathering), Object(gathering)
+        bound = Gathering(lambda: now)
+        bound.limit = 3 * MIB
+        slow, other = Object(bound), Object(bound)
         slow.give(300_000)
-        await until(lambda: gathering._size == MIB)
+        await until(lambda: bound._size == MIB)
         now = 3600.0
         other.give(MIB)
         other.give(0)
@@ -206,26 +227,26 @@ class TestGathering:
 
     async def test_whose_part_waits_to_be_sent_is_not_slow(self) -> None:
         now = 0.0
-        gathering = Gathering(lambda: now)
-        gathering.limit = MIB
-        async with gathering.place() as place:
+        bound = Gathering(lambda: now)
+        bound.limit = MIB
+        async with bound.place() as place:
             parts = cut(chunked([bytes(300_000)]), iter([MIB]), place)
             await anext(parts)
             now = 3600.0
-            waiting = Object(gathering)
+            waiting = Object(bound)
             waiting.give(MIB)
-            await until(lambda: gathering._turn.locked())
+            await until(lambda: bound._turn.locked())
             await asyncio.sleep(0)
-            assert gathering._size == MIB
+            assert bound._size == MIB
         waiting.give(0)
         await waiting.task
 
     async def test_there_is_no_bound_unless_there_is_one(self) -> None:
-        gathering = Gathering()
-        objects = [Object(gathering, 100 * MIB) for _ in range(10)]
+        bound = Gathering()
+        objects = [Object(bound, 5 * MIB) for _ in range(10)]
         for one in objects:
             one.give(MIB)
-        await until(lambda: gathering._size == 1000 * MIB)
+        await until(lambda: bound._size == 50 * MIB)
         for one in objects:
             one.give(0)
         await asyncio.gather(*(one.task for one in objects))
