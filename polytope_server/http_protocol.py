@@ -18,6 +18,8 @@ _LARGEST_HEAD = 64 << 10
 _HEAD_TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 )
+#: Bytes for a client that it has not taken yet, from which on an answer pauses.
+_HIGH_WATER = 64 << 10
 #: Offset of tcpi_bytes_acked in `struct tcp_info` of Linux (include/uapi/linux/tcp.h), and its size.
 _BYTES_ACKED, _TCP_INFO_SIZE = 120, 128
 
@@ -47,6 +49,8 @@ class HTTPProtocol(HttpToolsProtocol):
             return
         self._admitted = True
         self._head_since = self.loop.time()
+        # What is left of a piece keeps all of it in memory: the next one comes when nothing is left.
+        transport.set_write_buffer_limits(_HIGH_WATER, 0)
         super().connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
