@@ -74,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     if options.parent is not None:
         process.die_with_parent(options.parent)
+    process.raise_descriptor_limit()
     # What the server writes is for its own account only.
     os.umask(0o077)
     try:

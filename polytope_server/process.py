@@ -25,6 +25,8 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 _PR_SET_PDEATHSIG = 1
 #: Exit status of a process that must not work on a store: to start it again is of no use.
 INCOMPATIBLE = os.EX_CONFIG
+#: As many as any process here needs; there are programs that close each one that they could have.
+_DESCRIPTORS = 65_536
 
 
 def leave_no_core() -> None:
@@ -43,6 +45,17 @@ def die_with_parent(parent: int) -> None:
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     if os.getppid() != parent:  # it ended before the line above
         os._exit(1)
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process, and those that it starts, open as many files and sockets as the system allows it to.
+
+    The usual limit of 1024 is one for programs that call select(), which none here does.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _watch(parent: int) -> None:  # pragma: no cover -- the tests run on Linux

@@ -8,9 +8,11 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from polytope_server.config.addresses import Host, HTTPBase
+from polytope_server.config.connection_settings import ConnectionsSettings, TransfersSettings
 from polytope_server.config.management_settings import ManagementSettings
 from polytope_server.config.section import Section, part
 from polytope_server.config.values import Duration, Port, RequestSize, Size
+from polytope_server.networks import Network
 
 #: Where people get help.
 Contact = Annotated[str, Field(pattern=r"^(https?://|mailto:)[!-~]+$")]
@@ -67,6 +69,12 @@ class FrontendSettings(Section):
         description="Trust one hop of X-Forwarded-For, -Proto, -Host, -Port and -Prefix. "
         "Only behind a proxy that sets them.",
     )
+    proxies: list[Network] = Field(
+        default_factory=list,
+        description="Addresses and networks of the proxies, whose headers alone are trusted then, and whose "
+        "connections are those of many clients. With `proxy_support` and none given everybody who connects "
+        "is a proxy; without it there is none.",
+    )
     public_url: HTTPBase | None = Field(
         None,
         description="Base of absolute Locations, for example `https://polytope.example.org`.",
@@ -83,6 +91,12 @@ class FrontendSettings(Section):
     )
     max_upload: Size = Field(1 << 40, description="Largest upload.")
     limits: DoorLimitsSettings = part(DoorLimitsSettings, "What a user, or all of them, may ask for.")
+    connections: ConnectionsSettings = part(
+        ConnectionsSettings, "How many connections each server process has, and how long it waits for them."
+    )
+    transfers: TransfersSettings = part(
+        TransfersSettings, "Downloads of more than 64 KiB and uploads, in each server process."
+    )
     management: ManagementSettings = part(ManagementSettings, "Liveness, readiness and metrics.")
 
 

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Container
 
 from polytope_server.asgi import ASGIApp, Receive, Scope, Send
+from polytope_server.config.frontend_settings import FrontendSettings
+from polytope_server.networks import Everybody, Networks
+
+
+def proxies(settings: FrontendSettings) -> Container[str]:
+    """The addresses of the peers that are proxies: by default none, and everybody with `proxy_support`."""
+    if not settings.proxy_support:
+        return ()
+    return Networks(settings.proxies) if settings.proxies else Everybody()
+
 
 _WITH_PORT = re.compile(r"(?:\[(?P<bracketed>[^\]]*)\]|(?P<plain>[^:]*))(?::[0-9]{0,5})?")
 
@@ -16,11 +27,13 @@ class Proxied:
     Of several values in a header the last counts: the one that the nearest proxy has added.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, trusted: Container[str] = Everybody()) -> None:
+        """`trusted` are the peers whose headers count."""
         self._app = app
+        self._trusted = trusted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] == "http" and (scope.get("client") or ("",))[0] in self._trusted:
             scope = _forwarded(scope)
         await self._app(scope, receive, send)
 

@@ -23,6 +23,7 @@ from polytope_server.staging import (
     ObjectTooLargeError,
     StagedObject,
     StagingFullError,
+    TooSlowError,
     new_object_name,
 )
 from polytope_server.staging.names import is_request_id
@@ -65,6 +66,7 @@ class UploadResource:
             answer(resp, {"message": "Data has already been uploaded"})
             return
         log.request_id.set(request.id)
+        self._services.transfers.admit_upload(req, request)
         staged = await self._stage(req, request, _checksum(req))
         changed = await self._attach(request, staged)
         self._services.notices.publish(Topic.WAITING, request.id)
@@ -102,6 +104,8 @@ class UploadResource:
             logger.error("%s", error)
             # Not 503, on which `polytope-client` says nothing for minutes.
             refuse(falcon.HTTP_507, "There is no room for the upload at the moment. Please try again later")
+        except TooSlowError as error:
+            refuse(falcon.HTTP_429, f"{error}. Try again.", Retry_After="5")
         self._services.metrics.uploaded.inc(staged.size)
         return staged
 

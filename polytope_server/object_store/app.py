@@ -13,6 +13,7 @@ import falcon.asgi
 
 from polytope_server import log
 from polytope_server.asgi import ClientGoneError, Event, Scope, Shell, fail, pass_on
+from polytope_server.connections import Connections
 from polytope_server.management.health import Check, Health
 from polytope_server.management.metrics import Metrics
 from polytope_server.management.server import Management
@@ -76,13 +77,18 @@ class Middleware:
 
 
 def make_application(
-    settings: PolytopeStagingSettings, data: Path, listener: socket.socket | None = None
+    settings: PolytopeStagingSettings,
+    data: Path,
+    listener: socket.socket | None = None,
+    connections: Connections | None = None,
 ) -> Shell:
     """The application; `data` is the data folder. Its `lifespan` opens and closes the folder of objects.
 
-    `listener` is the socket for management, if there is to be any.
+    `listener` is the socket for management, if there is to be any; of `connections` it counts what becomes.
     """
     store, gate, metrics = Store(settings, data), Gate(settings.token), StoreMetrics()
+    if connections is not None:
+        connections.on_cut = lambda reason: metrics.cut.labels(reason).inc()
     app: falcon.asgi.App[Any, Any] = falcon.asgi.App(middleware=[Middleware(store, metrics, listener)])
     app.add_route("/", ListResource(store, gate))
     app.add_route("/health", HealthResource())

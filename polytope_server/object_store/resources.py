@@ -72,6 +72,7 @@ class ObjectResource:
     async def _deliver(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str, head: bool
     ) -> None:
+        self._gate.trusts(req)
         try:
             found = await deliver(self._store.staging, name, req, resp, head, self._metrics.sent.inc)
         except ObjectNotFoundError:

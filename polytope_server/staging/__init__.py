@@ -45,6 +45,10 @@ class ObjectNotFoundError(KeyError):
     """There is no object of that name."""
 
 
+class TooSlowError(Exception):
+    """The bytes of an object came so slowly that it was given up, for others that wait to be stored."""
+
+
 class ChecksumError(ValueError):
     """The bytes that came are not those that were announced."""
 
@@ -87,6 +91,14 @@ class Staging(ABC):
     async def close(self) -> None:
         """Let go of all resources."""
 
+    def limit_gathering(self, size: int) -> None:  # noqa: B027 -- most hold little, and need no bound
+        """Hold so many bytes at a time at most of objects that are not complete, or one block of one object.
+
+        For a process whose objects come from clients, which may stall. A staging that needs a large block
+        (more than 2 MiB) of an object before it can pass it on lets others wait for room, and may end
+        :meth:`create` with :class:`TooSlowError`.
+        """
+
     async def check(self) -> None:
         """Return if objects can be read. Raises :class:`StagingUnavailableError`."""
         with suppress(ObjectNotFoundError):
@@ -98,8 +110,9 @@ class Staging(ABC):
     ) -> StagedObject:
         """Store the chunks as one object. It appears complete or not at all; an empty one is legal.
 
-        Raises :class:`ChecksumError` if an MD5 sum is given, in hex, and the bytes have another one; and
-        :class:`StagingFullError` and :class:`ObjectTooLargeError`, where the staging knows what room it has.
+        Raises :class:`ChecksumError` if an MD5 sum is given, in hex, and the bytes have another one,
+        :class:`TooSlowError`, see :meth:`limit_gathering`, and :class:`StagingFullError` and
+        :class:`ObjectTooLargeError`, where the staging knows what room it has.
         """
 
     async def room(self) -> int | None:

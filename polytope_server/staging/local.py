@@ -36,10 +36,11 @@ T = TypeVar("T")
 
 #: Small chunks are gathered to this size before they go to the disk.
 _WRITE_SIZE = 1 << 20
-#: Each reader that stalls holds two or three reads; one that took so many bytes, each read within so many
-#: seconds, gets larger ones. That is more than the system takes for a reader that does not read at all.
+#: Each reader that stalls holds a read or two; one that took so many bytes, each read within so many seconds,
+#: gets larger ones. That is more than the system takes for a reader that does not read at all. Among many
+#: readers none gets larger ones: they may stall after the proof.
 _READ_SIZE, _LARGE_READ_SIZE = 1 << 20, 4 << 20
-_PROOF, _AT_ONCE = 16 << 20, 0.02
+_PROOF, _AT_ONCE, _FEW_READERS = 16 << 20, 0.02, 8
 #: An object of up to this size is read in the event loop, which takes less time than going to a thread.
 _SMALL = 64 << 10
 #: Folders of requests that are listed in one turn.
@@ -70,6 +71,7 @@ class LocalStaging(Staging):
         self._objects, self._unfinished = self.root / "objects", self.root / "unfinished"
         self.disk = Disk(self._unfinished, settings.reserve)
         self._threads: ThreadPoolExecutor | None = None
+        self._readers = 0
 
     async def open(self) -> None:
         try:
@@ -148,6 +150,7 @@ class LocalStaging(Staging):
     async def read(self, name: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         with _explained(name):
             file = os.open(self.path_of(name), os.O_RDONLY | os.O_CLOEXEC)
+        self._readers += 1
         try:
             end = os.fstat(file).st_size if length is None else start + length
             if end - start <= _SMALL:
@@ -155,7 +158,8 @@ class LocalStaging(Staging):
                 return
             taken_at_once = 0
             while start < end:
-                size = _READ_SIZE if taken_at_once < _PROOF else _LARGE_READ_SIZE
+                large = taken_at_once >= _PROOF and self._readers <= _FEW_READERS
+                size = _LARGE_READ_SIZE if large else _READ_SIZE
                 chunk = await self._run(os.pread, file, min(size, end - start), start)
                 if not chunk:
                     raise StagingUnavailableError(f"{name} is shorter than it was")
@@ -165,6 +169,7 @@ class LocalStaging(Staging):
                 quick = time.monotonic() < given + _AT_ONCE
                 taken_at_once = taken_at_once + len(chunk) if quick else 0
         finally:
+            self._readers -= 1
             os.close(file)
 
     async def delete(self, name: str) -> bool:

@@ -155,7 +155,7 @@ class PolytopeStaging(Staging):
         part = {"Range": f"bytes={start}-{'' if length is None else start + length - 1}"}
         headers = part if start or length is not None else {}
         async with self._connection.call(
-            "GET", _checked(name), authorized=False, idle=IDLE, accept=(416,), headers=headers
+            "GET", _checked(name), idle=IDLE, accept=(416,), headers=headers
         ) as answer:
             if answer.status == 416:  # there is nothing from there on
                 return
