@@ -5,9 +5,10 @@ Every store, process and test takes the states and their transitions from the ta
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -108,8 +109,15 @@ class Request:
 
     def to_document(self) -> dict[str, Any]:
         """The document of the list routes (REST v1, 4.2): without lease, attempt and secrets."""
-        document = asdict(self)
-        for internal in _INTERNAL:
-            del document[internal]
+        # PERF: thousands for one list; `asdict` copies all that is in it, which takes ten times as long.
+        document = {name: getattr(self, name) for name in _SHOWN}
         document["user"] = self.user.to_document()
         return document
+
+    @property
+    def text_size(self) -> int:
+        """Bytes of its texts, those that its user can make long: as sent, and as its data source gets it."""
+        return len(self.user_request.encode()) + len(json.dumps(self.coerced_request))
+
+
+_SHOWN = tuple(shown.name for shown in fields(Request) if shown.name not in _INTERNAL)

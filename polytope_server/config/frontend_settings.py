@@ -19,7 +19,7 @@ Contact = Annotated[str, Field(pattern=r"^(https?://|mailto:)[!-~]+$")]
 
 
 class DoorLimitsSettings(Section):
-    """`frontend.limits`: none unless given."""
+    """`frontend.limits`: of numbers none unless given."""
 
     calls_per_second: float | None = Field(
         None,
@@ -36,6 +36,13 @@ class DoorLimitsSettings(Section):
     )
     per_user: int | None = Field(
         None, alias="per-user", ge=1, description="Requests of a user that have not ended."
+    )
+    text_per_user: Size = Field(
+        1 << 30,
+        alias="text-per-user",
+        gt=0,
+        description="Bytes of the texts of a user's requests that have not ended: as sent, and as their data "
+        "sources get them.",
     )
     total: int | None = Field(None, ge=1, description="Requests of all users that have not ended.")
 
@@ -88,6 +95,12 @@ class FrontendSettings(Section):
     max_body: Size = Field(512 << 10, description="Largest body of a call that is not an upload.")
     max_request: RequestSize = Field(
         64 << 10, description="Largest request, as text; a collection may have its own `max_request`."
+    )
+    listed: int = Field(
+        10_000,
+        ge=0,
+        le=1_000_000,
+        description="A list of requests shows all that have not ended, and so many of the newest others.",
     )
     max_upload: Size = Field(1 << 40, description="Largest upload.")
     limits: DoorLimitsSettings = part(DoorLimitsSettings, "What a user, or all of them, may ask for.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -13,7 +13,8 @@ from prometheus_client import Counter, Histogram
 
 from polytope_server.frontend.support import FailedRequestError
 from polytope_server.management.metrics import Metrics
-from polytope_server.request import LIVE, Request
+from polytope_server.request import LIVE
+from polytope_server.request_store import Removed
 from polytope_server.unavailable import UnavailableError
 
 #: A poll that is held takes up to `frontend.poll_wait`.
@@ -80,7 +81,7 @@ class FrontendMetrics(Metrics):
             raise
         self._submitted.labels(collection, "accepted").inc()
 
-    def revoked(self, requests: Collection[Request]) -> None:
+    def revoked(self, requests: Iterable[Removed]) -> None:
         """Count requests that were removed for their users, as they were before."""
         for request in requests:
             if request.status in LIVE:

@@ -22,6 +22,7 @@ from polytope_server.config.secrets import are_shared
 from polytope_server.datasource import factory
 from polytope_server.deployment_key import DeploymentKeys
 from polytope_server.frontend.limits import DoorLimits
+from polytope_server.frontend.lists import Lists
 from polytope_server.frontend.metrics import FrontendMetrics
 from polytope_server.frontend.offload import Offload
 from polytope_server.frontend.support import Support
@@ -87,6 +88,7 @@ class Services:
             self.seals = Seals(DeploymentKeys(settings.secrets, data), REQUESTS)
         self.limits = DoorLimits(settings.frontend.limits, self.cache, self.store)
         self.transfers = Transfers(settings.frontend.transfers, self.store)
+        self.lists = Lists(self.store, settings.frontend.listed)
         self.support = Support(settings.support)
         self.identity: Identity | None = accounts.identity(settings, data)
         self.api_keys: APIKeys | None = accounts.api_keys(settings, data)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from sys import intern
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from polytope_server.request import TERMINAL, Request, Status
 from polytope_server.request_store.clock import LocalClock
@@ -91,6 +91,44 @@ def _kept_once(roles: tuple[str, ...]) -> tuple[str, ...]:
     return roles
 
 
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Requests of one user: in those states, of that collection if one is given.
+
+    A request's place is a number that grows in the order of submission, as far as the clocks of those that
+    store requests agree. The selection has the places after `after`, up to `until`.
+    """
+
+    user_id: str
+    statuses: Collection[Status] = frozenset(Status)
+    collection: str | None = None
+    after: int = 0
+    until: int | None = None
+
+
+class Page(NamedTuple):
+    """The first requests of a selection, in the order of submission.
+
+    The rest of it comes after the place `after`, which is None if there is no rest.
+    """
+
+    requests: list[Request]
+    after: int | None
+
+
+class Removed(NamedTuple):
+    """What is left of a request that was removed; `status` is its last one."""
+
+    id: str
+    collection: str
+    status: Status
+    url: str
+
+
+#: Requests of a page, and characters of their texts: so much is read and encoded in a few milliseconds.
+PAGE, PAGE_SIZE = 100, 256 << 10
+
+
 class States(dict[str, Status]):
     """The states of requests by their names, as a store reads them.
 
@@ -160,11 +198,50 @@ class RequestStore(ABC):
         statuses: Collection[Status] | None = None,
         limit: int | None = None,
     ) -> list[Request]:
-        """Requests that fulfil all the conditions given, in the order of submission."""
+        """Requests that fulfil all the conditions given, in the order of submission.
+
+        All of them at once, in memory: for tests and operators. See :meth:`pages`.
+        """
 
     @abstractmethod
-    async def count(self, *, user_id: str | None = None, statuses: Collection[Status] | None = None) -> int:
-        """How many requests fulfil all the conditions given."""
+    async def page(self, selection: Selection) -> Page:
+        """The first :data:`PAGE` requests of the selection, or fewer with :data:`PAGE_SIZE` characters.
+
+        Costs the same however many requests there are: before the selection, in it, and of other users.
+        """
+
+    async def pages(self, selection: Selection) -> AsyncIterator[list[Request]]:
+        """The selection page by page; what changes meanwhile may be seen as it was before or after."""
+        after: int | None = selection.after
+        while after is not None:
+            requests, after = await self.page(replace(selection, after=after))
+            if requests:
+                yield requests
+
+    @abstractmethod
+    async def place(self, selection: Selection, newer: int = 0) -> int | None:
+        """The place of the newest request of the selection after those `newer`; None if there are no more.
+
+        Costs no more than to count those that are newer.
+        """
+
+    @abstractmethod
+    async def count(
+        self,
+        *,
+        user_id: str | None = None,
+        collection: str | None = None,
+        statuses: Collection[Status] | None = None,
+        limit: int | None = None,
+    ) -> int:
+        """How many requests fulfil all the conditions given, up to `limit` (at least 1), where that ends.
+
+        `collection` needs a user.
+        """
+
+    @abstractmethod
+    async def text_size(self, user_id: str, statuses: Collection[Status]) -> int:
+        """Bytes of the texts of a user's requests in those states: the sum of :attr:`Request.text_size`."""
 
     @abstractmethod
     async def existing(self, request_ids: Iterable[str]) -> set[str]:
@@ -256,8 +333,24 @@ class RequestStore(ABC):
         """Delete a request if it fulfils the conditions, atomically; returns it, None if nothing matched."""
 
     @abstractmethod
-    async def remove_all(self, user_id: str, statuses: Collection[Status]) -> list[Request]:
-        """Delete all requests of a user that are in those states, atomically; returns them."""
+    async def remove_page(self, selection: Selection) -> tuple[list[Removed], int | None]:
+        """Delete the first :data:`PAGE` requests of the selection, each atomically if it is still in it.
+
+        Returns those that were removed, and the place after which to go on, as :class:`Page` has it.
+        """
+
+    async def remove_all(self, user_id: str, statuses: Collection[Status]) -> AsyncIterator[list[Removed]]:
+        """Delete the requests of a user that are in those states now; gives what was removed, in parts.
+
+        Each is removed atomically, unless it has left those states before its turn. What is submitted
+        meanwhile stays.
+        """
+        selection = Selection(user_id, statuses)
+        last = await self.place(selection)
+        after: int | None = selection.after
+        while last is not None and after is not None:
+            removed, after = await self.remove_page(replace(selection, after=after, until=last))
+            yield removed
 
     @abstractmethod
     async def stale(self, statuses: Collection[Status], before: float, limit: int) -> list[Request]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
@@ -12,9 +13,18 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from polytope_server.request import Request, Status, check_transition
-from polytope_server.request_store import Digest, DuplicateRequestError, RequestStore, Sketch, without_secrets
-
-_sequence = itertools.count(1)
+from polytope_server.request_store import (
+    PAGE,
+    PAGE_SIZE,
+    Digest,
+    DuplicateRequestError,
+    Page,
+    Removed,
+    RequestStore,
+    Selection,
+    Sketch,
+    without_secrets,
+)
 
 
 class MemoryRequestStoreSettings(BaseModel):
@@ -34,6 +44,7 @@ class MemoryRequestStore(RequestStore):
         self._clock = clock
         self._requests: dict[str, Request] = {}
         self._sequences: dict[str, int] = {}
+        self._order = itertools.count(1)
         self._leases: dict[str, tuple[str, float, int]] = {}
 
     async def open(self) -> None:
@@ -49,7 +60,7 @@ class MemoryRequestStore(RequestStore):
         if request.id in self._requests:
             raise DuplicateRequestError(f"request {request.id} is stored already")
         self._requests[request.id] = copy.deepcopy(request)
-        self._sequences[request.id] = next(_sequence)
+        self._sequences[request.id] = next(self._order)
 
     async def get(self, request_id: str) -> Request | None:
         return copy.deepcopy(self._requests.get(request_id))
@@ -65,13 +76,50 @@ class MemoryRequestStore(RequestStore):
         statuses: Collection[Status] | None = None,
         limit: int | None = None,
     ) -> list[Request]:
-        found = self._select(
-            lambda request: _fits(request, user_id, statuses) and collection in (None, request.collection)
-        )
+        found = self._select(lambda request: _fits(request, user_id, statuses, collection))
         return found[:limit]
 
-    async def count(self, *, user_id: str | None = None, statuses: Collection[Status] | None = None) -> int:
-        return sum(_fits(request, user_id, statuses) for request in self._requests.values())
+    def _selected(self, selection: Selection) -> list[tuple[int, Request]]:
+        """The requests of a selection with their places, themselves and no copies."""
+        until = math.inf if selection.until is None else selection.until
+        placed = [(self._sequences[request.id], request) for request in self._requests.values()]
+        return [
+            (place, request)
+            for place, request in placed
+            if selection.after < place <= until
+            and _fits(request, selection.user_id, selection.statuses, selection.collection)
+        ]
+
+    async def page(self, selection: Selection) -> Page:
+        found = self._selected(selection)
+        page, size = list[tuple[int, Request]](), 0
+        for place, request in found[:PAGE]:
+            page.append((place, copy.deepcopy(request)))
+            size += request.text_size
+            if size >= PAGE_SIZE:
+                break
+        rest = len(found) > len(page)
+        return Page([request for _, request in page], page[-1][0] if rest else None)
+
+    async def place(self, selection: Selection, newer: int = 0) -> int | None:
+        found = self._selected(selection)
+        return found[-1 - newer][0] if len(found) > newer else None
+
+    async def count(
+        self,
+        *,
+        user_id: str | None = None,
+        collection: str | None = None,
+        statuses: Collection[Status] | None = None,
+        limit: int | None = None,
+    ) -> int:
+        found = (
+            request for request in self._requests.values() if _fits(request, user_id, statuses, collection)
+        )
+        return sum(1 for _ in itertools.islice(found, limit))
+
+    async def text_size(self, user_id: str, statuses: Collection[Status]) -> int:
+        return sum(request.text_size for _, request in self._selected(Selection(user_id, statuses)))
 
     async def existing(self, request_ids: Iterable[str]) -> set[str]:
         return {request_id for request_id in request_ids if request_id in self._requests}
@@ -191,11 +239,16 @@ class MemoryRequestStore(RequestStore):
         request = self._requests.get(request_id)
         if request is None or not _fits(request, user_id, statuses):
             return None
+        del self._sequences[request_id]
         return self._requests.pop(request_id)
 
-    async def remove_all(self, user_id: str, statuses: Collection[Status]) -> list[Request]:
-        chosen = [request.id for request in self._requests.values() if _fits(request, user_id, statuses)]
-        return [self._requests.pop(request_id) for request_id in chosen]
+    async def remove_page(self, selection: Selection) -> tuple[list[Removed], int | None]:
+        found = self._selected(selection)
+        page = found[:PAGE]
+        for _, request in page:
+            del self._requests[request.id], self._sequences[request.id]
+        removed = [Removed(one.id, one.collection, one.status, one.url) for _, one in page]
+        return removed, page[-1][0] if len(found) > len(page) else None
 
     async def stale(self, statuses: Collection[Status], before: float, limit: int) -> list[Request]:
         found = self._select(lambda request: request.status in statuses and request.last_modified < before)
@@ -217,10 +270,18 @@ class MemoryRequestStore(RequestStore):
 
     async def wipe(self) -> None:
         self._requests.clear()
+        self._sequences.clear()
         self._leases.clear()
 
 
-def _fits(request: Request, user_id: str | None, statuses: Collection[Status] | None) -> bool:
-    return (user_id is None or request.user.id == user_id) and (
-        statuses is None or request.status in statuses
+def _fits(
+    request: Request,
+    user_id: str | None,
+    statuses: Collection[Status] | None,
+    collection: str | None = None,
+) -> bool:
+    return (
+        (user_id is None or request.user.id == user_id)
+        and (statuses is None or request.status in statuses)
+        and (collection is None or request.collection == collection)
     )

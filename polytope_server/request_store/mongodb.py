@@ -8,7 +8,6 @@ a stand-alone server has not. How requests lie there: :mod:`polytope_server.requ
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,13 +24,17 @@ from polytope_server.request import Request, Status, check_transition
 from polytope_server.request_store import (
     Digest,
     DuplicateRequestError,
+    Page,
+    Removed,
     RequestStore,
+    Selection,
     Sketch,
     StoreUnavailableError,
     without_secrets,
 )
 from polytope_server.request_store import mongodb_documents as d
 from polytope_server.request_store.mongodb_leases import Leases
+from polytope_server.request_store.mongodb_selections import Selections
 
 T = TypeVar("T")
 
@@ -137,12 +140,33 @@ class MongoDBRequestStore(RequestStore):
                     found.extend(map(convert, batch))
         return found
 
-    async def count(self, *, user_id: str | None = None, statuses: Collection[Status] | None = None) -> int:
-        where = d.condition(user_id=user_id, statuses=statuses)
+    async def page(self, selection: Selection) -> Page:
         with self._failing:
-            return await self._requests.count_documents(
-                where, hint=d.BY_STATE if user_id is None else d.BY_USER
-            )
+            return await Selections(self._requests).page(selection)
+
+    async def place(self, selection: Selection, newer: int = 0) -> int | None:
+        with self._failing:
+            return await Selections(self._requests).place(selection, newer)
+
+    async def count(
+        self,
+        *,
+        user_id: str | None = None,
+        collection: str | None = None,
+        statuses: Collection[Status] | None = None,
+        limit: int | None = None,
+    ) -> int:
+        where = d.condition(user_id=user_id, collection=collection, statuses=statuses)
+        index = d.BY_STATE if user_id is None else d.BY_USER if collection is None else d.BY_COLLECTION
+        with self._failing:
+            # No limit is written as none at all.
+            if limit is None:
+                return await self._requests.count_documents(where, hint=index)
+            return await self._requests.count_documents(where, hint=index, limit=limit)
+
+    async def text_size(self, user_id: str, statuses: Collection[Status]) -> int:
+        with self._failing:
+            return await Selections(self._requests).text_size(Selection(user_id, statuses))
 
     async def existing(self, request_ids: Iterable[str]) -> set[str]:
         return await self._ids({"_id": {"$in": list(request_ids)}, "state": {"$exists": True}})
@@ -273,25 +297,9 @@ class MongoDBRequestStore(RequestStore):
             document = await self._requests.find_one_and_delete(where, hint=d.BY_ID)
         return None if document is None else d.to_request(document)
 
-    async def remove_all(self, user_id: str, statuses: Collection[Status]) -> list[Request]:
-        """Each request is taken out of its state, atomically, before all are read and deleted."""
-        where = d.condition(user_id=user_id, statuses=statuses)
-        now = datetime.now(UTC).replace(tzinfo=None)
-        # To the millisecond, as MongoDB keeps it.
-        mark = {"removed_at": now.replace(microsecond=now.microsecond // 1000 * 1000), "removal": ObjectId()}
+    async def remove_page(self, selection: Selection) -> tuple[list[Removed], int | None]:
         with self._failing:
-            marked = await self._requests.update_many(
-                where,
-                {"$set": mark, "$rename": {"state": "removed_from"}, "$unset": {"sealed": ""}},
-                hint=d.BY_USER,
-            )
-        if not marked.modified_count:
-            return []
-        cursor = self._requests.find(mark, hint=d.BY_REMOVAL, batch_size=_BATCH)
-        removed = await self._read(cursor, lambda document: (document["sequence"], d.to_request(document)))
-        with self._failing:
-            await self._requests.delete_many(mark, hint=d.BY_REMOVAL)
-        return [request for _, request in sorted(removed, key=lambda pair: pair[0])]
+            return await Selections(self._requests).remove(selection)
 
     async def stale(self, statuses: Collection[Status], before: float, limit: int) -> list[Request]:
         where = d.condition(statuses=statuses) | {"last_modified": {"$lt": before}}

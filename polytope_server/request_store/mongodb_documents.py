@@ -24,13 +24,14 @@ from pymongo import IndexModel
 from polytope_server.mongodb import Document
 from polytope_server.mongodb_schema import MongoDBSchema
 from polytope_server.request import Request, Status, Verb
-from polytope_server.request_store import Digest, Sketch, States, new_sketch
+from polytope_server.request_store import Digest, Removed, Selection, Sketch, States, new_sketch
 from polytope_server.user import User
 
 Index = list[tuple[str, int]]
 BY_ID: Index = [("_id", 1)]
 BY_STATE: Index = [("state", 1), ("sequence", 1)]
 BY_USER: Index = [("user_id", 1), ("state", 1), ("sequence", 1)]
+BY_COLLECTION: Index = [("user_id", 1), ("collection", 1), ("state", 1), ("sequence", 1)]
 BY_AGE: Index = [("state", 1), ("last_modified", 1)]
 BY_LEASE: Index = [("lease_until", 1)]
 BY_REMOVAL: Index = [("removed_at", 1)]
@@ -43,11 +44,12 @@ _REMOVAL_TIME = 600
 INDEXES = (
     IndexModel(BY_STATE),
     IndexModel(BY_USER),
+    IndexModel(BY_COLLECTION),
     IndexModel(BY_AGE),
     IndexModel(BY_LEASE, partialFilterExpression={"state": str(Status.PROCESSING)}),
     IndexModel(BY_REMOVAL, sparse=True, expireAfterSeconds=_REMOVAL_TIME),
 )
-#: Version 2 added the field `sealed`, version 3 `lost_leases`.
+#: Version 2 added the field `sealed`, version 3 the field `lost_leases` and the index `BY_COLLECTION`.
 SCHEMA = MongoDBSchema(3, INDEXES)
 #: In the expressions of a query or an update: the server's time when it began with it, in seconds.
 NOW: Document = {"$divide": [{"$toLong": "$$NOW"}, 1000.0]}
@@ -69,6 +71,11 @@ SKETCH = {
 }
 #: The key of sketches by which they are sorted.
 SEQUENCE = attrgetter("sequence")
+
+#: The fields of what is left of a removed request.
+REMOVED = {"_id": 1, "collection": 1, "removed_from": 1, "url": 1}
+#: Bytes of the texts of a request, as :attr:`Request.text_size` counts them.
+TEXT_SIZE = {"$add": [{"$strLenBytes": "$user_request"}, {"$strLenBytes": "$coerced_request"}]}
 
 _VERBS = {str(verb): verb for verb in Verb}
 _STATUSES = States()
@@ -105,6 +112,15 @@ def condition(
     if collection is not None:
         found["collection"] = collection
     return found
+
+
+def selected(selection: Selection) -> tuple[Document, Index]:
+    """The filter of a selection, and the index that has it in order: for each state, which MongoDB merges."""
+    found = condition(user_id=selection.user_id, collection=selection.collection, statuses=selection.statuses)
+    found["sequence"] = {"$gt": selection.after}
+    if selection.until is not None:
+        found["sequence"]["$lte"] = selection.until
+    return found, BY_USER if selection.collection is None else BY_COLLECTION
 
 
 def some(values: Sequence[str]) -> Any:
@@ -195,6 +211,17 @@ def to_request(document: Document) -> Request:
         document.get("sealed", ""),  # which documents of earlier versions have not
         document.get("lost_leases", 0),
     )
+
+
+def to_removed(document: Document) -> Removed:
+    """What is left of a request that is about to be deleted."""
+    status = _STATUSES[document["removed_from"]]
+    return Removed(document["_id"], document["collection"], status, document["url"])
+
+
+def text_size(document: Document) -> int:
+    """How many characters the texts of a request have."""
+    return len(document["user_request"]) + len(document["coerced_request"]) + len(document["user_message"])
 
 
 def to_sketch(document: Document) -> Sketch:

@@ -9,9 +9,14 @@ from typing import Any
 
 from polytope_server.request import Request, Status, check_transition
 from polytope_server.request_store import (
+    PAGE,
+    PAGE_SIZE,
     Digest,
     DuplicateRequestError,
+    Page,
+    Removed,
     RequestStore,
+    Selection,
     Sketch,
     StoreUnavailableError,
     without_secrets,
@@ -26,6 +31,7 @@ from polytope_server.request_store.rows import (
     WAITING,
     conditions,
     encode,
+    selected,
     to_request,
     to_row,
     to_sketch,
@@ -38,6 +44,7 @@ from polytope_server.sql import (
     Row,
     SQLSettings,
     UniqueViolationError,
+    text_size,
 )
 
 
@@ -69,6 +76,14 @@ class SQLRequestStore(RequestStore):
     async def _read(self, sql: str, parameters: Parameters) -> list[Row]:
         with _translated():
             return await self._database.read(sql, parameters)
+
+    async def _read_aside(self, sql: str, parameters: Parameters) -> list[Row]:
+        with _translated():
+            return await self._database.read_aside(sql, parameters)
+
+    async def _read_first(self, sql: str, parameters: Parameters) -> list[Row]:
+        with _translated():
+            return await self._database.read_first(sql, parameters, PAGE_SIZE)
 
     async def _write(self, sql: str, parameters: Parameters) -> Outcome:
         with _translated():
@@ -107,10 +122,42 @@ class SQLRequestStore(RequestStore):
             sql, parameters = f"{sql} LIMIT :limit", parameters | {"limit": limit}
         return [to_request(row) for row in await self._read(sql, parameters)]
 
-    async def count(self, *, user_id: str | None = None, statuses: Collection[Status] | None = None) -> int:
-        where, parameters = conditions(self._dialect, user_id=user_id, statuses=_known(statuses))
-        ((number,),) = await self._read(f"SELECT count(*) FROM requests WHERE {where}", parameters)
+    async def page(self, selection: Selection) -> Page:
+        sql, parameters = selected(self._dialect, f"{ALL}, sequence", selection, PAGE)
+        rows = await self._read_first(sql, parameters)
+        # A page that was cut by its size may have been the last one; then the next is empty.
+        full = len(rows) == PAGE or sum(map(text_size, rows)) >= PAGE_SIZE
+        return Page([to_request(row[:-1]) for row in rows], rows[-1][-1] if full else None)
+
+    async def place(self, selection: Selection, newer: int = 0) -> int | None:
+        newest, parameters = selected(self._dialect, "sequence", selection, newer + 1, "sequence DESC")
+        sql = f"SELECT count(*), min(sequence) FROM ({newest}) AS newest"
+        ((number, place),) = await self._read_aside(sql, parameters)
+        return int(place) if number > newer else None
+
+    async def count(
+        self,
+        *,
+        user_id: str | None = None,
+        collection: str | None = None,
+        statuses: Collection[Status] | None = None,
+        limit: int | None = None,
+    ) -> int:
+        where, parameters = conditions(
+            self._dialect, user_id=user_id, collection=collection, statuses=_known(statuses)
+        )
+        found = f"SELECT 1 FROM requests WHERE {where}"
+        if limit is not None:
+            found, parameters = f"{found} LIMIT :limit", parameters | {"limit": limit}
+        ((number,),) = await self._read_aside(f"SELECT count(*) FROM ({found}) AS found", parameters)
         return int(number)
+
+    async def text_size(self, user_id: str, statuses: Collection[Status]) -> int:
+        where, parameters = conditions(self._dialect, user_id=user_id, statuses=statuses)
+        sizes = " + ".join(map(self._dialect.octets.format, ("user_request", "coerced_request")))
+        sql = f"SELECT COALESCE(sum({sizes}), 0) FROM requests WHERE {where}"
+        ((size,),) = await self._read_aside(sql, parameters)
+        return int(size)
 
     async def existing(self, request_ids: Iterable[str]) -> set[str]:
         where, parameters = conditions(self._dialect, ids=list(request_ids))
@@ -228,16 +275,22 @@ class SQLRequestStore(RequestStore):
         where, parameters = conditions(
             self._dialect, ids=[request_id], user_id=user_id, statuses=_known(statuses)
         )
-        removed = await self._delete(where, parameters)
-        return removed[0] if removed else None
+        rows = (await self._write(f"DELETE FROM requests WHERE {where} RETURNING {ALL}", parameters)).rows
+        return to_request(rows[0]) if rows else None
 
-    async def remove_all(self, user_id: str, statuses: Collection[Status]) -> list[Request]:
-        where, parameters = conditions(self._dialect, user_id=user_id, statuses=statuses)
-        return await self._delete(self._in_order(where), parameters)
-
-    async def _delete(self, where: str, parameters: Parameters) -> list[Request]:
-        sql = f"DELETE FROM requests WHERE {where} RETURNING {ALL}"
-        return [to_request(row) for row in (await self._write(sql, parameters)).rows]
+    async def remove_page(self, selection: Selection) -> tuple[list[Removed], int | None]:
+        sql, parameters = selected(self._dialect, "id, sequence", selection, PAGE)
+        found = await self._read(sql, parameters)
+        where, parameters = conditions(
+            self._dialect,
+            ids=[row[0] for row in found],
+            user_id=selection.user_id,
+            statuses=selection.statuses,
+        )
+        sql = f"DELETE FROM requests WHERE {self._in_order(where)} RETURNING id, collection, status, url"
+        rows = (await self._write(sql, parameters)).rows if found else []
+        removed = [Removed(name, collection, Status(status), url) for name, collection, status, url in rows]
+        return removed, found[-1][-1] if len(found) == PAGE else None
 
     async def stale(self, statuses: Collection[Status], before: float, limit: int) -> list[Request]:
         where, parameters = conditions(self._dialect, statuses=statuses)

@@ -1,6 +1,7 @@
 """SQLite as the embedded database of several processes: quick reads, durable writes in groups.
 
-Reads run in the event loop, on a connection of their own: in WAL mode they never wait for a writer.
+Reads run in the event loop, on a connection of their own: in WAL mode they never wait for a writer. What
+counts many rows runs in a thread, on a third one.
 Writes of a process run in one thread (:mod:`polytope_server.sql.sqlite_writer`), which commits everything
 that came in meanwhile as one transaction (group commit), so that the cost of making it durable is shared.
 Writers of several processes take turns by a lock on a file: SQLite alone would make them poll, with sleeps of
@@ -9,9 +10,13 @@ many milliseconds.
 
 from __future__ import annotations
 
+import asyncio
 import json
+import math
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,6 +36,7 @@ from polytope_server.sql import (
     Schema,
     Statement,
     recorded,
+    text_size,
 )
 from polytope_server.sql.sqlite_writer import Writer
 
@@ -56,6 +62,7 @@ class SQLiteDialect(Dialect):
     clock = "round((julianday('now') - 2440587.5) * 86400.0, 3)"
     began = clock
     held = ""  # a transaction that writes is alone
+    octets = "length(CAST({} AS BLOB))"
 
     def among(self, expression: str, name: str) -> str:
         return f"{expression} IN (SELECT value FROM json_each(:{name}))"  # noqa: S608
@@ -72,6 +79,10 @@ class SQLiteDialect(Dialect):
     def with_default(self, column: str, key: str, value: str) -> str:
         return f"json_insert({column}, '$.' || :{key}, {value})"
 
+    def merged(self, queries: Sequence[str], order: str) -> str:
+        # One row of each query is in memory.
+        return f"{' UNION ALL '.join(queries)} ORDER BY {order} LIMIT :limit"
+
     def in_order(self, table: str, key: str, where: str) -> str:
         return where
 
@@ -87,6 +98,8 @@ class SQLite(Database):
         self._users = 0
         self._writer: Writer | None = None
         self._reader: sqlite3.Connection | None = None
+        self._aside: sqlite3.Connection | None = None
+        self._readers: ThreadPoolExecutor | None = None
 
     @classmethod
     def of(cls, path: Path) -> SQLite:
@@ -98,9 +111,10 @@ class SQLite(Database):
         if self._reader is None:
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                self._reader = self._connect(_READER_LOCK_TIME)
+                self._reader, self._aside = self._connect(_READER_LOCK_TIME), self._connect(_READER_LOCK_TIME)
             except (OSError, sqlite3.Error) as error:
                 raise DatabaseUnavailableError(f"cannot open the database {self._path}: {error}") from error
+            self._readers = ThreadPoolExecutor(1, f"sql reads {self._path.name}")
             self._writer = Writer(self._path, lambda: self._connect(_WRITER_LOCK_TIME))
         self._users += 1
         try:
@@ -143,15 +157,33 @@ class SQLite(Database):
             return
         writer, self._writer = self._writer, None
         await writer.close()
+        if self._aside is not None and self._readers is not None:
+            self._aside.interrupt()
+            await asyncio.get_running_loop().run_in_executor(self._readers, self._aside.close)
+            self._readers.shutdown()
         self._reader.close()
-        self._reader = None
+        self._reader = self._aside = self._readers = None
 
     async def read(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
         # PERF: blocks the loop, for less time than a thread would need to answer.
-        if self._reader is None:
+        return self._rows(self._reader, sql, parameters or {})
+
+    async def read_aside(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
+        run = asyncio.get_running_loop().run_in_executor
+        return await run(self._readers, self._rows, self._aside, sql, parameters or {})
+
+    async def read_first(self, sql: str, parameters: Parameters, size: int) -> list[Row]:
+        return self._rows(self._reader, sql, parameters, size)
+
+    def _rows(
+        self, connection: sqlite3.Connection | None, sql: str, parameters: Parameters, size: float = math.inf
+    ) -> list[Row]:
+        """The rows of a query, or those up to a size of their texts."""
+        if connection is None:
             raise DatabaseUnavailableError(f"the database {self._path} is not open")
         try:
-            return self._reader.execute(sql, parameters or {}).fetchall()
+            with closing(connection.execute(sql, parameters)) as cursor:
+                return cursor.fetchall() if size == math.inf else _up_to(size, cursor)
         except sqlite3.Error as error:
             raise DatabaseUnavailableError(f"cannot read the database {self._path}: {error}") from error
 
@@ -172,3 +204,13 @@ class SQLite(Database):
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
         return connection
+
+
+def _up_to(size: float, cursor: Iterable[Row]) -> list[Row]:
+    rows = []
+    for row in cursor:
+        rows.append(row)
+        size -= text_size(row)
+        if size <= 0:
+            break
+    return rows
