@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from polytope_server.request import TERMINAL, Request, Status
+from polytope_server.request_store.retention import Retention
 from polytope_server.unavailable import UnavailableError
 
 
@@ -58,7 +59,7 @@ def without_secrets(to: Status, changes: Mapping[str, Any]) -> dict[str, Any]:
     return {**changes, "sealed": ""} if to in TERMINAL else dict(changes)
 
 
-class RequestStore(ABC):
+class RequestStore(Retention, ABC):
     """Keeps requests; every change of state is one atomic compare-and-set.
 
     Every method may raise :class:`StoreUnavailableError`. What a method has returned is durable. Several
@@ -99,10 +100,6 @@ class RequestStore(ABC):
     @abstractmethod
     async def count(self, *, user_id: str | None = None, statuses: Collection[Status] | None = None) -> int:
         """How many requests fulfil all the conditions given."""
-
-    @abstractmethod
-    async def existing(self, request_ids: Iterable[str]) -> set[str]:
-        """Those of the given ids that are stored."""
 
     @abstractmethod
     async def transition(
@@ -155,10 +152,6 @@ class RequestStore(ABC):
     @abstractmethod
     async def remove_all(self, user_id: str, statuses: Collection[Status]) -> list[Request]:
         """Delete all requests of a user that are in those states, atomically; returns them."""
-
-    @abstractmethod
-    async def stale(self, statuses: Collection[Status], before: float, limit: int) -> list[Request]:
-        """Requests in those states last modified before that time, the oldest first."""
 
     @abstractmethod
     async def lead(self, name: str, holder: str, seconds: float) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from polytope_server.request import Request, Status, check_transition
 from polytope_server.request_store import DuplicateRequestError, RequestStore, Sketch, without_secrets
+from polytope_server.request_store.memory_retention import MemoryRetention
 
 
 class MemoryRequestStoreSettings(BaseModel):
@@ -20,13 +21,13 @@ class MemoryRequestStoreSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class MemoryRequestStore(RequestStore):
+class MemoryRequestStore(MemoryRetention, RequestStore):
     """A dictionary. Atomic because nothing in a method awaits; copies go in and out, as with a real store."""
 
     Settings = MemoryRequestStoreSettings
 
     def __init__(self, settings: MemoryRequestStoreSettings, data: Path) -> None:
-        self._requests: dict[str, Request] = {}
+        super().__init__()
         self._leases: dict[str, tuple[str, float, int]] = {}
 
     async def open(self) -> None:
@@ -61,9 +62,6 @@ class MemoryRequestStore(RequestStore):
 
     async def count(self, *, user_id: str | None = None, statuses: Collection[Status] | None = None) -> int:
         return sum(_fits(request, user_id, statuses) for request in self._requests.values())
-
-    async def existing(self, request_ids: Iterable[str]) -> set[str]:
-        return {request_id for request_id in request_ids if request_id in self._requests}
 
     async def transition(
         self, request_id: str, expect: Status, attempt: int, to: Status, **changes: Any
@@ -151,10 +149,6 @@ class MemoryRequestStore(RequestStore):
         chosen = [request.id for request in self._requests.values() if _fits(request, user_id, statuses)]
         return [self._requests.pop(request_id) for request_id in chosen]
 
-    async def stale(self, statuses: Collection[Status], before: float, limit: int) -> list[Request]:
-        found = self._select(lambda request: request.status in statuses and request.last_modified < before)
-        return sorted(found, key=lambda request: request.last_modified)[:limit]
-
     async def lead(self, name: str, holder: str, seconds: float) -> int | None:
         now = time.time()
         current, until, term = self._leases.get(name, ("", 0.0, 0))
@@ -171,6 +165,7 @@ class MemoryRequestStore(RequestStore):
 
     async def wipe(self) -> None:
         self._requests.clear()
+        self._tombstones.clear()
         self._leases.clear()
 
 

@@ -8,7 +8,7 @@ a stand-alone server has not. How requests lie there: :mod:`polytope_server.requ
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +32,7 @@ from polytope_server.request_store import (
 )
 from polytope_server.request_store import mongodb_documents as d
 from polytope_server.request_store.mongodb_leases import Leases
+from polytope_server.request_store.mongodb_retention import MongoDBRetention
 
 T = TypeVar("T")
 
@@ -52,7 +53,7 @@ class MongoDBRequestStoreSettings(MongoDBHostSettings):
     log_level: str | None = Field(None, description="Key of the earlier server; no effect.")
 
 
-class MongoDBRequestStore(RequestStore):
+class MongoDBRequestStore(MongoDBRetention, RequestStore):
     """Requests as documents of one collection, leases as those of another beside it."""
 
     Settings = MongoDBRequestStoreSettings
@@ -139,9 +140,6 @@ class MongoDBRequestStore(RequestStore):
             return await self._requests.count_documents(
                 where, hint=d.BY_STATE if user_id is None else d.BY_USER
             )
-
-    async def existing(self, request_ids: Iterable[str]) -> set[str]:
-        return await self._ids({"_id": {"$in": list(request_ids)}, "state": {"$exists": True}})
 
     async def _ids(self, where: Document) -> set[str]:
         cursor = self._requests.find(where, {"_id": 1}, hint=d.BY_ID, batch_size=_BATCH)
@@ -257,10 +255,6 @@ class MongoDBRequestStore(RequestStore):
             await self._requests.delete_many(mark, hint=d.BY_REMOVAL)
         return [request for _, request in sorted(removed, key=lambda pair: pair[0])]
 
-    async def stale(self, statuses: Collection[Status], before: float, limit: int) -> list[Request]:
-        where = d.condition(statuses=statuses) | {"last_modified": {"$lt": before}}
-        return await self._sorted(where, "last_modified", d.BY_AGE, limit)
-
     async def lead(self, name: str, holder: str, seconds: float) -> int | None:
         with self._failing:
             return await self._leases.take(name, holder, seconds)
@@ -271,5 +265,6 @@ class MongoDBRequestStore(RequestStore):
 
     async def wipe(self) -> None:
         with self._failing:
-            await self._requests.delete_many({"sequence": {"$exists": True}})
+            ours = [{"sequence": {"$exists": True}}, {"tombstone": {"$exists": True}}]
+            await self._requests.delete_many({"$or": ours})
             await self._leases.wipe()

@@ -18,7 +18,7 @@ from polytope_server.user import User
 
 SCHEMA = Schema(
     "requests",
-    2,
+    3,
     """
 CREATE TABLE IF NOT EXISTS requests (
     sequence {sequence},
@@ -49,9 +49,22 @@ CREATE INDEX IF NOT EXISTS requests_user ON requests (user_id, status);
 CREATE INDEX IF NOT EXISTS requests_status ON requests (status, last_modified);
 CREATE TABLE IF NOT EXISTS leases (
     name {text} PRIMARY KEY, holder {text} NOT NULL, until {real} NOT NULL, term {integer} NOT NULL
-)
+);
+CREATE TABLE IF NOT EXISTS tombstones (
+    id {text} PRIMARY KEY, user_id {text} NOT NULL, removed_at {real} NOT NULL, reason {text} NOT NULL
+);
+CREATE INDEX IF NOT EXISTS tombstones_user ON tombstones (user_id, removed_at);
+CREATE INDEX IF NOT EXISTS tombstones_age ON tombstones (removed_at)
 """,
-    (Column("requests", "sealed", "{text} NOT NULL DEFAULT ''"),),
+    (
+        Column("requests", "sealed", "{text} NOT NULL DEFAULT ''"),
+        Column("requests", "downloaded", "{real} NOT NULL DEFAULT 0"),
+    ),
+    # Holds all that the sums by user and the choice of what goes need: the rows themselves may be large.
+    indexes="""
+CREATE INDEX IF NOT EXISTS requests_results
+ON requests (user_id, last_modified, downloaded, content_length, id) WHERE status = 'processed'
+""",
 )
 
 #: In the order of the fields of Request, so that a row becomes one without names.

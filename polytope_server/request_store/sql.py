@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from polytope_server.request_store.rows import (
     to_row,
     to_sketch,
 )
+from polytope_server.request_store.sql_retention import SQLRetention
 from polytope_server.sql import (
     Database,
     DatabaseUnavailableError,
@@ -34,11 +35,12 @@ from polytope_server.sql import (
     Parameters,
     Row,
     SQLSettings,
+    Statement,
     UniqueViolationError,
 )
 
 
-class SQLRequestStore(RequestStore):
+class SQLRequestStore(SQLRetention, RequestStore):
     """Requests as rows of one table. Each method is one transaction."""
 
     Settings = SQLSettings
@@ -69,6 +71,10 @@ class SQLRequestStore(RequestStore):
     async def _write(self, sql: str, parameters: Parameters) -> Outcome:
         with _translated():
             return await self._database.write(sql, parameters)
+
+    async def _write_all(self, statements: Sequence[Statement]) -> list[Outcome]:
+        with _translated():
+            return await self._database.write_all(statements)
 
     def _in_order(self, where: str) -> str:
         return self._dialect.in_order("requests", "sequence", where)
@@ -103,10 +109,6 @@ class SQLRequestStore(RequestStore):
         where, parameters = conditions(self._dialect, user_id=user_id, statuses=_known(statuses))
         ((number,),) = await self._read(f"SELECT count(*) FROM requests WHERE {where}", parameters)
         return int(number)
-
-    async def existing(self, request_ids: Iterable[str]) -> set[str]:
-        where, parameters = conditions(self._dialect, ids=list(request_ids))
-        return {row[0] for row in await self._read(f"SELECT id FROM requests WHERE {where}", parameters)}
 
     async def transition(
         self, request_id: str, expect: Status, attempt: int, to: Status, **changes: Any
@@ -179,13 +181,6 @@ class SQLRequestStore(RequestStore):
         sql = f"DELETE FROM requests WHERE {where} RETURNING {ALL}"
         return [to_request(row) for row in (await self._write(sql, parameters)).rows]
 
-    async def stale(self, statuses: Collection[Status], before: float, limit: int) -> list[Request]:
-        where, parameters = conditions(self._dialect, statuses=statuses)
-        parameters |= {"before": before, "limit": limit}
-        sql = f"SELECT {ALL} FROM requests WHERE {where} AND last_modified < :before"
-        rows = await self._read(f"{sql} ORDER BY last_modified LIMIT :limit", parameters)
-        return [to_request(row) for row in rows]
-
     async def lead(self, name: str, holder: str, seconds: float) -> int | None:
         # By one clock, that of the database, however far those of the brokers' machines are apart.
         now = self._dialect.clock
@@ -204,8 +199,8 @@ class SQLRequestStore(RequestStore):
         await self._write(sql, {"name": name, "holder": holder})
 
     async def wipe(self) -> None:
-        with _translated():
-            await self._database.write_all([("DELETE FROM requests", {}), ("DELETE FROM leases", {})])
+        tables = ("requests", "leases", "tombstones")
+        await self._write_all([(f"DELETE FROM {table}", {}) for table in tables])
 
 
 @contextmanager

@@ -75,6 +75,7 @@ class PostgreSQLDialect(Dialect):
     }
     clock = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)"
     held = "FOR SHARE"
+    on_primary = "(SELECT txid_current() > 0)"  # a standby gives no numbers to transactions
 
     def among(self, expression: str, name: str) -> str:
         return f"{expression} = ANY(CAST(:{name} AS TEXT[]))"
@@ -163,6 +164,8 @@ class PostgreSQL(Database):
                 for column in schema.added:
                     statement = column.statement(self.dialect)
                     await _run(connection, statement.replace("ADD COLUMN", "ADD COLUMN IF NOT EXISTS"), {})
+                for statement in schema.further_statements():
+                    await _run(connection, statement, {})
                 await _run(connection, RECORD_VERSION, recorded(schema))
             await connection.commit()
 

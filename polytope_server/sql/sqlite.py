@@ -58,6 +58,7 @@ class SQLiteDialect(Dialect):
     }
     clock = "((julianday('now') - 2440587.5) * 86400.0)"
     held = ""  # a transaction that writes is alone
+    on_primary = "TRUE"
 
     def among(self, expression: str, name: str) -> str:
         return f"{expression} IN (SELECT value FROM json_each(:{name}))"  # noqa: S608
@@ -116,7 +117,11 @@ class SQLite(Database):
             return
         while True:
             columns = [column for column in schema.added if not await self._has(column)]
-            created = [*schema.statements(self.dialect), *(one.statement(self.dialect) for one in columns)]
+            created = [
+                *schema.statements(self.dialect),
+                *(one.statement(self.dialect) for one in columns),
+                *schema.further_statements(),
+            ]
             statements: list[Statement] = [(statement, {}) for statement in [*created, CREATE_VERSIONS]]
             try:
                 await self.write_all([*statements, (RECORD_VERSION, recorded(schema))])

@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from polytope_server.request import LIVE, TERMINAL, Request, Status
+from polytope_server.request import LIVE, Request, Status
 from polytope_server.request_store import DuplicateRequestError, StoreUnavailableError
 from polytope_server.request_store.rows import INSERT, to_row
 from polytope_server.request_store.sql import SQLRequestStore
@@ -242,7 +242,11 @@ HOT: list[tuple[Callable[[SQLRequestStore], Awaitable[object]], str]] = [
     (lambda store: store.expired(5.0), "requests_status"),
     (lambda store: store.count(statuses=[Status.WAITING]), "requests_status"),
     (lambda store: store.sketches([Status.WAITING]), "requests_status"),
-    (lambda store: store.stale(TERMINAL, 1e9 + 100, 100), "requests_status"),
+    (lambda store: store.stale(Status.FAILED, 5.0, 100), "requests_status"),
+    (lambda store: store.results(_IDS), "requests_id_key"),
+    (lambda store: store.touch("1"), "requests_status"),
+    (lambda store: store.mark_downloaded(_IDS), "requests_id_key"),
+    (lambda store: store.removable(_USER, 5.0, 10), "requests_results"),
 ]
 
 
