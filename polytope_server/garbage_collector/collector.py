@@ -33,9 +33,9 @@ _SLOWEST_PART = 3 * 3600.0
 
 _ALARM = (
     "{found.orphans} of {found.objects} objects of the staging belong to no request that is stored, more "
-    "than garbage-collector.orphan_share ({share:g}) of all: none of them is removed, and no room is made. Is "
-    "request_store the right one, and complete? If it is, set garbage-collector.orphan_share to 1 until they "
-    "are gone."
+    "than garbage-collector.orphan_share ({share:g}) of all: none of them is removed, and no room is made. "
+    "Is request_store the right one, and complete? If it is, set garbage-collector.orphan_share to 1 until "
+    "they are gone."
 )
 
 

@@ -63,7 +63,7 @@ CREATE INDEX IF NOT EXISTS tombstones_age ON tombstones (removed_at)
     # Holds all that the sums by user and the choice of what goes need: the rows themselves may be large.
     indexes="""
 CREATE INDEX IF NOT EXISTS requests_results
-ON requests (user_id, last_modified, downloaded, content_length, id) WHERE status = 'processed'
+ON requests (user_id, last_modified, downloaded, content_length, id, status) WHERE status = 'processed'
 """,
 )
 

@@ -34,6 +34,10 @@ class SQLRetention(Retention):
     @abstractmethod
     async def _write_all(self, statements: Sequence[Statement]) -> list[Outcome]: ...
 
+    @property
+    def _by_results(self) -> str:
+        return self._dialect.by_index("requests_results")
+
     async def existing(self, request_ids: Iterable[str]) -> set[str]:
         where, parameters = conditions(self._dialect, ids=list(request_ids))
         sql = f"SELECT id FROM requests WHERE {where} AND {self._dialect.on_primary}"
@@ -73,7 +77,7 @@ class SQLRetention(Retention):
 
     async def usage(self, limit: int) -> list[Usage]:
         sql = (
-            "SELECT user_id, SUM(COALESCE(content_length, 0)) FROM requests "
+            f"SELECT user_id, SUM(COALESCE(content_length, 0)) FROM requests {self._by_results} "
             "WHERE status = 'processed' AND user_id > :after "
             "GROUP BY user_id ORDER BY user_id LIMIT :users"
         )
@@ -85,7 +89,8 @@ class SQLRetention(Retention):
 
     async def removable(self, user_id: str, age: float, limit: int) -> list[Summary]:
         sql = (
-            f"SELECT {_SUMMARY} FROM requests WHERE status = 'processed' AND user_id = :user_id "
+            f"SELECT {_SUMMARY} FROM requests {self._by_results} "
+            "WHERE status = 'processed' AND user_id = :user_id "
             f"AND (downloaded > 0 OR {self._is_older('last_modified')}) "
             "ORDER BY last_modified LIMIT :limit"
         )

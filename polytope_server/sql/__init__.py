@@ -133,6 +133,10 @@ class Dialect(ABC):
         """A column, in a condition by which the database must not look for rows."""
 
     @abstractmethod
+    def by_index(self, name: str) -> str:
+        """After a table in a query: rows are found by that index, where no statistics say what is best."""
+
+    @abstractmethod
     def with_default(self, column: str, key: str, value: str) -> str:
         """The JSON object of a column, with the number `value` for `key`, both parameters, if it had none."""
 

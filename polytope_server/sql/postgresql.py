@@ -86,6 +86,9 @@ class PostgreSQLDialect(Dialect):
     def not_sought(self, column: str) -> str:
         return column  # the statistics say what is few
 
+    def by_index(self, name: str) -> str:
+        return ""
+
     def with_default(self, column: str, key: str, value: str) -> str:
         one = f"jsonb_build_object(CAST(:{key} AS TEXT), CAST(:{value} AS DOUBLE PRECISION))"
         return f"CAST({one} || CAST({column} AS JSONB) AS TEXT)"

@@ -69,6 +69,9 @@ class SQLiteDialect(Dialect):
     def not_sought(self, column: str) -> str:
         return f"+{column}"
 
+    def by_index(self, name: str) -> str:
+        return f"INDEXED BY {name}"
+
     def with_default(self, column: str, key: str, value: str) -> str:
         return f"json_insert({column}, '$.' || :{key}, :{value})"
 
