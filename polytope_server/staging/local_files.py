@@ -188,17 +188,15 @@ def stat(path: Path) -> StagedObject:
     return StagedObject(name, status.st_size, kind, md5, status.st_mtime, etag)
 
 
-def listing(folders: Iterable[str | os.PathLike[str]]) -> list[StagedObject]:
+def listing(folders: Iterable[str | os.PathLike[str]]) -> Iterator[StagedObject]:
     """The objects in these folders, without type and checksum."""
-    found = []
     for folder in map(Path, folders):
         for entry in _files(folder):
             try:
                 status = entry.stat()
             except FileNotFoundError:  # removed meanwhile
                 continue
-            found.append(StagedObject(f"{folder.name}/{entry.name}", status.st_size, "", "", status.st_mtime))
-    return found
+            yield StagedObject(f"{folder.name}/{entry.name}", status.st_size, "", "", status.st_mtime)
 
 
 def _files(folder: Path) -> Iterator[os.DirEntry[str]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from polytope_server.staging import Staging, StagingUnavailableError, local_files, new_object_name
+from polytope_server.staging import Staging, StagingUnavailableError, local, local_files, new_object_name
 from polytope_server.staging.local import LocalStaging, LocalStagingSettings
 from polytope_server.staging.local_files import ObjectExistsError, Writer
 from polytope_server.testing.staging import StagingContract, chunked, read
@@ -42,6 +42,22 @@ class TestLocalStaging(StagingContract):
         staging.set_md5(name, "0" * 32)
         assert json.loads(meta.read_text()) == kept | {"md5": "0" * 32}
         assert (await staging.stat(name)).md5 == "0" * 32
+
+    async def test_however_many_objects_a_folder_has_few_are_listed_in_one_turn(
+        self, staging: LocalStaging, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(local, "_LISTED", 2)
+        made = {(await self._put(staging)).name for _ in range(5)}
+        turns = []
+        run = staging._run
+
+        async def counted(*arguments: Any) -> Any:
+            turns.append(await run(*arguments))
+            return turns[-1]
+
+        monkeypatch.setattr(staging, "_run", counted)
+        assert {found.name async for found in staging.list()} == made
+        assert [len(turn) for turn in turns[1:]] == [2, 2, 1, 0]
 
     async def test_what_a_killed_writer_left_is_removed(self, staging: Staging, tmp_path: Path) -> None:
         left = tmp_path / "staging" / "unfinished" / "left"
