@@ -120,14 +120,49 @@ class GarbageCollectorSettings(Section):
 
     interval: Duration = Field(60.0, gt=0, description="Time between two passes.")
     threshold: Size = Field(
-        10 << 30, description="Size of the staging from which on the oldest results are removed."
+        10 << 30,
+        description="Size of the staging from which on results are removed: the oldest ones of the user who "
+        "has most.",
+    )
+    hard_threshold: Size | None = Field(
+        None,
+        description="Size of the staging from which on results go that `undownloaded_age` would spare; by "
+        "default a tenth more than `threshold`.",
+    )
+    undownloaded_age: Duration = Field(
+        3600.0,
+        description="Age up to which a result that was not downloaded is spared between the two thresholds.",
     )
     age: Duration = Field(86400.0, description="Age at which processed and failed requests are removed.")
     upload_age: Duration = Field(
         86400.0, description="Age at which requests that wait for an upload fail to get one and are removed."
     )
     metric_age: Duration = Field(86400.0, description="Age at which metrics are removed.")
+    orphan_age: Duration = Field(
+        3600.0, description="Age at which an object is removed that belongs to no request."
+    )
+    orphan_share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Largest share of the objects that may belong to no request. If there are more, none of "
+        "them is removed, because the request store may be the wrong one, and the log says so. 1 lets it "
+        "go on.",
+    )
+    tombstone_age: Duration = Field(
+        7 * 86400.0, description="So long users are told when and why a request of theirs was removed."
+    )
+    tombstones: int = Field(
+        1000, ge=0, description="Removed requests of each user of which that is known; the newest ones."
+    )
     management: ManagementSettings = part(ManagementSettings, "Liveness, readiness and metrics.")
+
+    @property
+    def spares_below(self) -> int:
+        """Bytes of the staging up to which young results that were not downloaded are spared."""
+        if self.hard_threshold is None:
+            return self.threshold + self.threshold // 10
+        return max(self.hard_threshold, self.threshold)
 
 
 class LoggingSettings(Section):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import falcon
 import falcon.asgi
 
 from polytope_server.asgi import refuse
 from polytope_server.delivery import deliver
 from polytope_server.frontend.calls import absolute, identify, shown
+from polytope_server.frontend.removed import refuse_removed
 from polytope_server.frontend.requests import result_location
 from polytope_server.frontend.services import Services
 from polytope_server.request import Status, Verb
@@ -40,6 +43,7 @@ class DownloadResource:
                 head=bool(req.scope.get("polytope.head")),
                 served=self._services.metrics.served.inc,
                 admit=admit,
+                completed=partial(self._services.download_marks.add, request_id),
             )
         except ObjectNotFoundError:
             refuse(falcon.HTTP_404, f"There is no result {shown(full_name)}")
@@ -56,6 +60,7 @@ class DownloadLinkResource:
         caller = await identify(services, req)
         request = await services.store.get(request_id) if is_request_id(request_id) else None
         if request is None or request.user.id != caller.user.id:
+            await refuse_removed(services, caller, request_id)
             refuse(falcon.HTTP_404, f"Request {shown(request_id)} not found")
         if request.verb is not Verb.RETRIEVE:
             refuse(falcon.HTTP_400, f"Request {request_id} is not a download")

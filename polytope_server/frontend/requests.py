@@ -20,6 +20,7 @@ from polytope_server.asgi import refuse
 from polytope_server.authentication.manager import Identification
 from polytope_server.collection import Collection
 from polytope_server.frontend.calls import absolute, answer, identify, read_body, shown
+from polytope_server.frontend.removed import refuse_removed
 from polytope_server.frontend.services import Services
 from polytope_server.frontend.submission import read_request
 from polytope_server.frontend.support import FailedRequestError
@@ -105,6 +106,7 @@ class RequestResource:
             return
         request = await poll(self._services, req, caller, name)
         if request is None:
+            await refuse_removed(self._services, caller, name)
             refuse(falcon.HTTP_404, f"Request {shown(name)} not found")
         answer_state(self._services, req, resp, caller, request)
 

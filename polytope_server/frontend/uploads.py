@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import falcon
 import falcon.asgi
@@ -12,12 +14,14 @@ from polytope_server import log
 from polytope_server.asgi import StalledError, body, refuse
 from polytope_server.checksums import announced_md5
 from polytope_server.frontend.calls import answer, identify, shown
+from polytope_server.frontend.removed import refuse_removed
 from polytope_server.frontend.requests import answer_pending, answer_state, poll
 from polytope_server.frontend.services import Services
 from polytope_server.frontend.support import FailedRequestError
 from polytope_server.inputs import STAGED
 from polytope_server.notices import Topic
 from polytope_server.request import Request, Status, Verb
+from polytope_server.request_store import StoreUnavailableError
 from polytope_server.staging import (
     ChecksumError,
     ObjectTooLargeError,
@@ -34,6 +38,8 @@ logger = logging.getLogger(__name__)
 _CHUNK_TIME = 60.0
 #: Bytes of an upload from which on it is worth a call to ask whether there is room.
 _LARGE = 1 << 20
+#: So often, in seconds, the store is told that an upload goes on.
+_NOTED_EVERY = 10.0
 #: What the data are is for the data source to find out.
 _TYPE = "application/octet-stream"
 #: States in which data may still be (re)placed, and the state after it.
@@ -55,6 +61,7 @@ class UploadResource:
         caller = await identify(self._services, req)
         request = await poll(self._services, req, caller, request_id)
         if request is None:
+            await refuse_removed(self._services, caller, request_id)
             refuse(falcon.HTTP_410, f"Request {shown(request_id)} not found", Deprecation="true")
         answer_state(self._services, req, resp, caller, request)
 
@@ -93,9 +100,10 @@ class UploadResource:
         if (req.content_length or 0) > limit:
             refuse(falcon.HTTP_413, f"The upload is larger than {limit} bytes")
         name = new_object_name(request.id, _TYPE)
+        data = self._noted(_body(req, limit), request.id)
         try:
             await self._check_room(req.content_length or 0)
-            staged = await self._services.staging.create(name, _body(req, limit), _TYPE, md5)
+            staged = await self._services.staging.create(name, data, _TYPE, md5)
         except ChecksumError:
             refuse(falcon.HTTP_400, "Uploaded data checksum does not agree with header X-Checksum")
         except ObjectTooLargeError as error:
@@ -116,6 +124,16 @@ class UploadResource:
         room = await self._services.staging.room()
         if room is not None and announced > room:
             raise StagingFullError(f"no room for an upload of {announced} bytes: {max(0, room)} are free")
+
+    async def _noted(self, chunks: AsyncIterator[bytes], request_id: str) -> AsyncIterator[bytes]:
+        """The chunks. It is noted now and then that they come: what is uploading is not abandoned."""
+        noted = time.monotonic()
+        async for chunk in chunks:
+            if time.monotonic() >= noted + _NOTED_EVERY:
+                with suppress(StoreUnavailableError):
+                    await self._services.store.touch(request_id)
+                noted = time.monotonic()
+            yield chunk
 
     async def _attach(self, request: Request, staged: StagedObject) -> Request:
         """Give the data to the request, whose state may have changed while they came in."""

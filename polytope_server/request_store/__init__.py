@@ -11,6 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from polytope_server.request import TERMINAL, Request, Status
 from polytope_server.request_store.clock import LocalClock
+from polytope_server.request_store.retention import Retention
 from polytope_server.unavailable import UnavailableError
 
 
@@ -150,7 +151,7 @@ def without_secrets(to: Status, changes: Mapping[str, Any]) -> dict[str, Any]:
     return {**changes, "sealed": ""} if to in TERMINAL else dict(changes)
 
 
-class RequestStore(ABC):
+class RequestStore(Retention, ABC):
     """Keeps requests; every change of state is one atomic compare-and-set.
 
     Every method may raise :class:`StoreUnavailableError`. What a method has returned is durable. Several
@@ -242,10 +243,6 @@ class RequestStore(ABC):
     @abstractmethod
     async def text_size(self, user_id: str, statuses: Collection[Status]) -> int:
         """Bytes of the texts of a user's requests in those states: the sum of :attr:`Request.text_size`."""
-
-    @abstractmethod
-    async def existing(self, request_ids: Iterable[str]) -> set[str]:
-        """Those of the given ids that are stored."""
 
     @abstractmethod
     async def transition(
@@ -351,10 +348,6 @@ class RequestStore(ABC):
         while last is not None and after is not None:
             removed, after = await self.remove_page(replace(selection, after=after, until=last))
             yield removed
-
-    @abstractmethod
-    async def stale(self, statuses: Collection[Status], before: float, limit: int) -> list[Request]:
-        """Requests in those states last modified before that time, the oldest first."""
 
     @abstractmethod
     async def lead(self, name: str, holder: str, seconds: float) -> int | None:

@@ -6,7 +6,7 @@ import copy
 import itertools
 import math
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from polytope_server.request_store import (
     Sketch,
     without_secrets,
 )
+from polytope_server.request_store.memory_retention import MemoryRetention
 
 
 class MemoryRequestStoreSettings(BaseModel):
@@ -33,7 +34,7 @@ class MemoryRequestStoreSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class MemoryRequestStore(RequestStore):
+class MemoryRequestStore(MemoryRetention, RequestStore):
     """A dictionary. Atomic because nothing in a method awaits; copies go in and out, as with a real store."""
 
     Settings = MemoryRequestStoreSettings
@@ -41,9 +42,7 @@ class MemoryRequestStore(RequestStore):
     def __init__(
         self, settings: MemoryRequestStoreSettings, data: Path, *, clock: Callable[[], float] = time.time
     ) -> None:
-        self._clock = clock
-        self._requests: dict[str, Request] = {}
-        self._sequences: dict[str, int] = {}
+        super().__init__(clock)
         self._order = itertools.count(1)
         self._leases: dict[str, tuple[str, float, int]] = {}
 
@@ -120,9 +119,6 @@ class MemoryRequestStore(RequestStore):
 
     async def text_size(self, user_id: str, statuses: Collection[Status]) -> int:
         return sum(request.text_size for _, request in self._selected(Selection(user_id, statuses)))
-
-    async def existing(self, request_ids: Iterable[str]) -> set[str]:
-        return {request_id for request_id in request_ids if request_id in self._requests}
 
     async def transition(
         self,
@@ -250,10 +246,6 @@ class MemoryRequestStore(RequestStore):
         removed = [Removed(one.id, one.collection, one.status, one.url) for _, one in page]
         return removed, page[-1][0] if len(found) > len(page) else None
 
-    async def stale(self, statuses: Collection[Status], before: float, limit: int) -> list[Request]:
-        found = self._select(lambda request: request.status in statuses and request.last_modified < before)
-        return sorted(found, key=lambda request: request.last_modified)[:limit]
-
     async def lead(self, name: str, holder: str, seconds: float) -> int | None:
         now = self._clock()
         current, until, term = self._leases.get(name, ("", 0.0, 0))
@@ -271,6 +263,7 @@ class MemoryRequestStore(RequestStore):
     async def wipe(self) -> None:
         self._requests.clear()
         self._sequences.clear()
+        self._tombstones.clear()
         self._leases.clear()
 
 

@@ -7,7 +7,7 @@ a stand-alone server has not. How requests lie there: :mod:`polytope_server.requ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +34,7 @@ from polytope_server.request_store import (
 )
 from polytope_server.request_store import mongodb_documents as d
 from polytope_server.request_store.mongodb_leases import Leases
+from polytope_server.request_store.mongodb_retention import MongoDBRetention
 from polytope_server.request_store.mongodb_selections import Selections
 
 T = TypeVar("T")
@@ -55,7 +56,7 @@ class MongoDBRequestStoreSettings(MongoDBHostSettings):
     log_level: str | None = Field(None, description="Key of the earlier server; no effect.")
 
 
-class MongoDBRequestStore(RequestStore):
+class MongoDBRequestStore(MongoDBRetention, RequestStore):
     """Requests as documents of one collection, leases as those of another beside it."""
 
     Settings = MongoDBRequestStoreSettings
@@ -167,9 +168,6 @@ class MongoDBRequestStore(RequestStore):
     async def text_size(self, user_id: str, statuses: Collection[Status]) -> int:
         with self._failing:
             return await Selections(self._requests).text_size(Selection(user_id, statuses))
-
-    async def existing(self, request_ids: Iterable[str]) -> set[str]:
-        return await self._ids({"_id": {"$in": list(request_ids)}, "state": {"$exists": True}})
 
     async def _ids(self, where: Document) -> set[str]:
         cursor = self._requests.find(where, {"_id": 1}, hint=d.BY_ID, batch_size=_BATCH)
@@ -301,10 +299,6 @@ class MongoDBRequestStore(RequestStore):
         with self._failing:
             return await Selections(self._requests).remove(selection)
 
-    async def stale(self, statuses: Collection[Status], before: float, limit: int) -> list[Request]:
-        where = d.condition(statuses=statuses) | {"last_modified": {"$lt": before}}
-        return await self._sorted(where, "last_modified", d.BY_AGE, limit)
-
     async def lead(self, name: str, holder: str, seconds: float) -> int | None:
         with self._failing:
             return await self._leases.take(name, holder, seconds)
@@ -315,5 +309,6 @@ class MongoDBRequestStore(RequestStore):
 
     async def wipe(self) -> None:
         with self._failing:
-            await self._requests.delete_many({"sequence": {"$exists": True}})
+            ours = [{"sequence": {"$exists": True}}, {"tombstone": {"$exists": True}}]
+            await self._requests.delete_many({"$or": ours})
             await self._leases.wipe()

@@ -7,6 +7,9 @@ The fields are those of :class:`Request`, but for these:
   neither server takes up what the other has stored.
 * `coerced_request` is JSON text: its keys may be of any form, and its numbers of any size.
 * `sequence` keeps the order of submission, `promotion` names the last promotion.
+* `downloaded` is when the result was downloaded first, in documents of which that is known.
+* `tombstone` is in what is left of a request that the garbage collector removed, with nothing beside it but
+  `_id` and `user_id`. It holds `removed_at`, `reason`, and `burial`, which names the removal.
 * `removed_at`, `removal` and `removed_from` mark what is about to be deleted. Such a document has no `state`
   any more, so nobody else finds it.
 """
@@ -35,6 +38,13 @@ BY_COLLECTION: Index = [("user_id", 1), ("collection", 1), ("state", 1), ("seque
 BY_AGE: Index = [("state", 1), ("last_modified", 1)]
 BY_LEASE: Index = [("lease_until", 1)]
 BY_REMOVAL: Index = [("removed_at", 1)]
+#: Holds all that the sums by user and the choice of what goes need: the documents may be large.
+BY_RESULT: Index = [
+    *(("state", 1), ("user_id", 1), ("last_modified", 1)),
+    *(("downloaded", 1), ("content_length", 1), ("_id", 1)),
+]
+BY_TOMBSTONE: Index = [("user_id", 1), ("tombstone.removed_at", 1)]
+BY_BURIAL: Index = [("tombstone.removed_at", 1)]
 
 #: What a process left behind that ended in the middle of a removal goes after so many seconds.
 _REMOVAL_TIME = 600
@@ -48,8 +58,11 @@ INDEXES = (
     IndexModel(BY_AGE),
     IndexModel(BY_LEASE, partialFilterExpression={"state": str(Status.PROCESSING)}),
     IndexModel(BY_REMOVAL, sparse=True, expireAfterSeconds=_REMOVAL_TIME),
+    IndexModel(BY_RESULT, partialFilterExpression={"state": str(Status.PROCESSED)}),
+    IndexModel(BY_TOMBSTONE, partialFilterExpression={"tombstone.removed_at": {"$exists": True}}),
+    IndexModel(BY_BURIAL, sparse=True),
 )
-#: Version 2 added the field `sealed`, version 3 the field `lost_leases` and the index `BY_COLLECTION`.
+#: Version 2 added the field `sealed`, version 3 `lost_leases`, `downloaded`, `tombstone`, and indexes.
 SCHEMA = MongoDBSchema(3, INDEXES)
 #: In the expressions of a query or an update: the server's time when it began with it, in seconds.
 NOW: Document = {"$divide": [{"$toLong": "$$NOW"}, 1000.0]}

@@ -62,13 +62,24 @@ DROP INDEX IF EXISTS requests_user;
 CREATE INDEX IF NOT EXISTS requests_status ON requests (status, last_modified);
 CREATE TABLE IF NOT EXISTS leases (
     name {text} PRIMARY KEY, holder {text} NOT NULL, until {real} NOT NULL, term {integer} NOT NULL
-)
+);
+CREATE TABLE IF NOT EXISTS tombstones (
+    id {text} PRIMARY KEY, user_id {text} NOT NULL, removed_at {real} NOT NULL, reason {text} NOT NULL
+);
+CREATE INDEX IF NOT EXISTS tombstones_user ON tombstones (user_id, removed_at);
+CREATE INDEX IF NOT EXISTS tombstones_age ON tombstones (removed_at)
 """
     f";{_WAITING_INDEX};{_ACTIVE_INDEX}",
     (
         Column("requests", "sealed", "{text} NOT NULL DEFAULT ''"),
         Column("requests", "lost_leases", "{integer} NOT NULL DEFAULT 0"),
+        Column("requests", "downloaded", "{real} NOT NULL DEFAULT 0"),
     ),
+    # Holds all that the sums by user and the choice of what goes need: the rows themselves may be large.
+    indexes="""
+CREATE INDEX IF NOT EXISTS requests_results
+ON requests (user_id, last_modified, downloaded, content_length, id, status) WHERE status = 'processed'
+""",
 )
 
 #: In the order of the fields of Request, so that a row becomes one without names.

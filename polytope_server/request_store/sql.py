@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from polytope_server.request_store.rows import (
     to_row,
     to_sketch,
 )
+from polytope_server.request_store.sql_retention import SQLRetention
 from polytope_server.sql import (
     Database,
     DatabaseUnavailableError,
@@ -43,12 +44,13 @@ from polytope_server.sql import (
     Parameters,
     Row,
     SQLSettings,
+    Statement,
     UniqueViolationError,
     text_size,
 )
 
 
-class SQLRequestStore(RequestStore):
+class SQLRequestStore(SQLRetention, RequestStore):
     """Requests as rows of one table. Each method is one transaction."""
 
     Settings = SQLSettings
@@ -88,6 +90,10 @@ class SQLRequestStore(RequestStore):
     async def _write(self, sql: str, parameters: Parameters) -> Outcome:
         with _translated():
             return await self._database.write(sql, parameters)
+
+    async def _write_all(self, statements: Sequence[Statement]) -> list[Outcome]:
+        with _translated():
+            return await self._database.write_all(statements)
 
     def _in_order(self, where: str) -> str:
         return self._dialect.in_order("requests", "sequence", where)
@@ -158,10 +164,6 @@ class SQLRequestStore(RequestStore):
         sql = f"SELECT COALESCE(sum({sizes}), 0) FROM requests WHERE {where}"
         ((size,),) = await self._read_aside(sql, parameters)
         return int(size)
-
-    async def existing(self, request_ids: Iterable[str]) -> set[str]:
-        where, parameters = conditions(self._dialect, ids=list(request_ids))
-        return {row[0] for row in await self._read(f"SELECT id FROM requests WHERE {where}", parameters)}
 
     async def transition(
         self,
@@ -292,13 +294,6 @@ class SQLRequestStore(RequestStore):
         removed = [Removed(name, collection, Status(status), url) for name, collection, status, url in rows]
         return removed, found[-1][-1] if len(found) == PAGE else None
 
-    async def stale(self, statuses: Collection[Status], before: float, limit: int) -> list[Request]:
-        where, parameters = conditions(self._dialect, statuses=statuses)
-        parameters |= {"before": before, "limit": limit}
-        sql = f"SELECT {ALL} FROM requests WHERE {where} AND last_modified < :before"
-        rows = await self._read(f"{sql} ORDER BY last_modified LIMIT :limit", parameters)
-        return [to_request(row) for row in rows]
-
     async def lead(self, name: str, holder: str, seconds: float) -> int | None:
         # By one clock, that of the database, however far those of the brokers' machines are apart.
         now = self._dialect.clock
@@ -317,8 +312,8 @@ class SQLRequestStore(RequestStore):
         await self._write(sql, {"name": name, "holder": holder})
 
     async def wipe(self) -> None:
-        with _translated():
-            await self._database.write_all([("DELETE FROM requests", {}), ("DELETE FROM leases", {})])
+        tables = ("requests", "leases", "tombstones")
+        await self._write_all([(f"DELETE FROM {table}", {}) for table in tables])
 
 
 @contextmanager

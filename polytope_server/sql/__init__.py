@@ -64,7 +64,7 @@ class Schema:
     Fields in braces stand for the :attr:`Dialect.types` of a database. `version` grows with each change;
     `needs` says who can work on it (:mod:`polytope_server.schema_version`). `added` are columns that a later
     version has added, in new databases and in those that exist: a process of an earlier version goes on
-    beside it, so each needs a default.
+    beside it, so each needs a default. `indexes` are statements that need those columns.
     """
 
     name: str
@@ -72,11 +72,19 @@ class Schema:
     text: str
     added: tuple[Column, ...] = ()
     needs: int = 1
+    indexes: str = ""
 
     def statements(self, dialect: Dialect) -> list[str]:
-        """The statements for one kind of database."""
-        text = self.text.format_map(dialect.types)
-        return [statement.strip() for statement in text.split(";") if statement.strip()]
+        """The statements for one kind of database, before the columns of `added`."""
+        return _split(self.text.format_map(dialect.types))
+
+    def further_statements(self) -> list[str]:
+        """Those after them."""
+        return _split(self.indexes)
+
+
+def _split(text: str) -> list[str]:
+    return [statement.strip() for statement in text.split(";") if statement.strip()]
 
 
 #: The table with the version of each schema; `needs` came later, to tables that were there.
@@ -113,6 +121,8 @@ class Dialect(ABC):
     held: ClassVar[str]
     #: The size of a text in bytes: a format of one expression.
     octets: ClassVar[str]
+    #: A condition that is true; a server that only follows another one fails to tell.
+    on_primary: ClassVar[str]
 
     @abstractmethod
     def among(self, expression: str, name: str) -> str:

@@ -81,6 +81,7 @@ class PostgreSQLDialect(Dialect):
     began = "CAST(EXTRACT(EPOCH FROM statement_timestamp()) AS DOUBLE PRECISION)"
     held = "FOR SHARE"
     octets = "octet_length({})"
+    on_primary = "(SELECT txid_current() > 0)"  # a standby gives no numbers to transactions
 
     def among(self, expression: str, name: str) -> str:
         return f"{expression} = ANY(CAST(:{name} AS TEXT[]))"
@@ -190,6 +191,8 @@ class PostgreSQL(Database):
                 for column in schema.added:
                     statement = column.statement(self.dialect)
                     await _run(connection, statement.replace("ADD COLUMN", "ADD COLUMN IF NOT EXISTS"), {})
+                for statement in schema.further_statements():
+                    await _run(connection, statement, {})
                 await _run(connection, RECORD_VERSION, recorded(schema))
             await connection.commit()
 

@@ -63,6 +63,7 @@ class SQLiteDialect(Dialect):
     began = clock
     held = ""  # a transaction that writes is alone
     octets = "length(CAST({} AS BLOB))"
+    on_primary = "TRUE"
 
     def among(self, expression: str, name: str) -> str:
         return f"{expression} IN (SELECT value FROM json_each(:{name}))"  # noqa: S608
@@ -129,7 +130,11 @@ class SQLite(Database):
             return
         while True:
             columns = [column for column in schema.added if not await self._has(column)]
-            created = [*schema.statements(self.dialect), *(one.statement(self.dialect) for one in columns)]
+            created = [
+                *schema.statements(self.dialect),
+                *(one.statement(self.dialect) for one in columns),
+                *schema.further_statements(),
+            ]
             statements: list[Statement] = [(statement, {}) for statement in [*created, CREATE_VERSIONS]]
             try:
                 await self._write([*statements, (RECORD_VERSION, recorded(schema))], _SCHEMA_TIME)

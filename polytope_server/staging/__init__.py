@@ -137,11 +137,15 @@ class Staging(ABC):
 
     @abstractmethod
     def list(self) -> AsyncIterator[StagedObject]:
-        """All objects, in no certain order. `content_type`, `md5` and `etag` may be empty here."""
+        """All objects, read page by page; those of one request follow each other, else there is no order.
+
+        Whether one is listed that is made or deleted meanwhile is open. `content_type`, `md5` and `etag` may
+        be empty here.
+        """
 
     @abstractmethod
     async def abandoned(self, before: float) -> int:
-        """Remove what unfinished writes left behind before that time; returns how many."""
+        """Remove what was left behind by writes whose last bytes came before that time; returns how many."""
 
     @abstractmethod
     def public_url(self, name: str) -> str | None:

@@ -43,8 +43,8 @@ _READ_SIZE, _LARGE_READ_SIZE = 1 << 20, 4 << 20
 _PROOF, _AT_ONCE, _FEW_READERS = 16 << 20, 0.02, 8
 #: An object of up to this size is read in the event loop, which takes less time than going to a thread.
 _SMALL = 64 << 10
-#: Folders of requests that are listed in one turn.
-_FOLDERS = 256
+#: Objects that are listed in one turn.
+_LISTED = 512
 
 
 class LocalStagingSettings(BaseModel):
@@ -184,12 +184,13 @@ class LocalStaging(Staging):
         """The objects of a request, as :meth:`list` gives them."""
         if not is_request_id(request_id):
             return []
-        return await self._run(files.listing, [self._objects / request_id])
+        return await self._run(lambda: list(files.listing([self._objects / request_id])))
 
     async def list(self) -> AsyncIterator[StagedObject]:
         with await self._run(os.scandir, self._objects) as folders:
-            while some := await self._run(lambda: list(islice(folders, _FOLDERS))):
-                for found in await self._run(files.listing, some):
+            objects = files.listing(folders)
+            while some := await self._run(lambda: list(islice(objects, _LISTED))):
+                for found in some:
                     yield found
 
     async def abandoned(self, before: float) -> int:

@@ -8,6 +8,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -136,14 +137,27 @@ def remove_folder(folder: Path) -> int:
 
 
 def sweep(unfinished: Path, objects: Path, before: float) -> int:
-    """Remove what unfinished writes left before that time; returns how many there were."""
-    old = [path for path in unfinished.iterdir() if _modified(path) < before]
-    for path in old:
-        path.unlink(missing_ok=True)
-    for folder in objects.iterdir():
-        if _modified(folder) < before and next(_files(folder), None) is None:
-            shutil.rmtree(folder, ignore_errors=True)
-    return len(old)
+    """Remove what unfinished writes left that were not written to since then; returns how many there were."""
+    count = 0
+    with os.scandir(unfinished) as files:
+        for file in files:
+            if _modified(file) < before:
+                Path(file).unlink(missing_ok=True)
+                count += 1
+    with os.scandir(objects) as folders:
+        for folder in folders:
+            if _modified(folder) < before and next(_files(Path(folder)), None) is None:
+                _remove_empty(Path(folder))
+    return count
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove the folder of a request that held no object, and still holds none."""
+    for left in folder.glob("*.meta"):
+        if not left.with_suffix("").exists():
+            left.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def meta_of(path: Path) -> Path:
@@ -192,17 +206,15 @@ def stat(path: Path) -> StagedObject:
     return StagedObject(name, status.st_size, kind, md5, status.st_mtime, etag)
 
 
-def listing(folders: Iterable[str | os.PathLike[str]]) -> list[StagedObject]:
+def listing(folders: Iterable[str | os.PathLike[str]]) -> Iterator[StagedObject]:
     """The objects in these folders, without type and checksum."""
-    found = []
     for folder in map(Path, folders):
         for entry in _files(folder):
             try:
                 status = entry.stat()
             except FileNotFoundError:  # removed meanwhile
                 continue
-            found.append(StagedObject(f"{folder.name}/{entry.name}", status.st_size, "", "", status.st_mtime))
-    return found
+            yield StagedObject(f"{folder.name}/{entry.name}", status.st_size, "", "", status.st_mtime)
 
 
 def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
@@ -216,7 +228,7 @@ def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
                 yield entry
 
 
-def _modified(path: Path) -> float:
+def _modified(path: os.DirEntry[str]) -> float:
     try:
         return path.stat().st_mtime
     except FileNotFoundError:

@@ -29,7 +29,7 @@ from polytope_server.staging.multipart import Window
 from polytope_server.staging.names import is_object_name, is_request_id
 from polytope_server.staging.s3_bucket import prepare
 from polytope_server.staging.s3_client import S3Client, S3RefusedError
-from polytope_server.staging.s3_objects import Download, Upload, abort, checksum_name
+from polytope_server.staging.s3_objects import Download, Upload, abort, checksum_name, last_part
 from polytope_server.staging.s3_settings import LONGEST_EXPIRY, S3Settings
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -187,9 +187,14 @@ class S3Staging(Staging):
     async def abandoned(self, before: float) -> int:
         count = 0
         async for upload in self._unfinished():
-            if upload["Initiated"].timestamp() < before and is_object_name(upload["Key"]):
-                count += await abort(self._client, upload["Key"], upload["UploadId"])
-                await self._remove(checksum_name(upload["Key"]))
+            key, upload_id = upload["Key"], upload["UploadId"]
+            if upload["Initiated"].timestamp() >= before or not is_object_name(key):
+                continue
+            # Begun long ago, but it may still go on.
+            sent = await last_part(self._client, key, upload_id)
+            if sent is None or sent < before:
+                count += await abort(self._client, key, upload_id)
+                await self._remove(checksum_name(key))
         return count
 
     async def _unfinished(self) -> AsyncIterator[dict[str, Any]]:

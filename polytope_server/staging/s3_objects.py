@@ -175,6 +175,24 @@ async def abort(client: S3Client, name: str, upload_id: str) -> bool:
     return True
 
 
+async def last_part(client: S3Client, name: str, upload_id: str) -> float | None:
+    """When the last part of an unfinished object came, in seconds since the epoch; None if there is none."""
+    last: float | None = None
+    more: dict[str, int] = {}
+    while True:
+        try:
+            answer = await client.call("list_parts", Key=name, UploadId=upload_id, **more)
+        except S3RefusedError as error:
+            if error.code != NO_UPLOAD:
+                raise
+            return last
+        times = [part["LastModified"].timestamp() for part in answer.get("Parts", [])]
+        last = max([*times, *([] if last is None else [last])], default=None)
+        if not answer.get("IsTruncated"):
+            return last
+        more = {"PartNumberMarker": answer["NextPartNumberMarker"]}
+
+
 class Download:
     """Reads one object, in threads, from byte `start` to before `end` or to the end.
 

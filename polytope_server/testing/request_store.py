@@ -19,20 +19,13 @@ from polytope_server.request_store import (
     Selection,
     Sketch,
 )
-from polytope_server.user import User
-
-ALICE = User("alice", "testrealm", ("default", "member"), {"ecmwf-apikey": "secret"})
-BOB = User("bob", "testrealm")
+from polytope_server.testing.request_retention import RetentionContract
+from polytope_server.testing.requests import ALICE as ALICE
+from polytope_server.testing.requests import BOB as BOB
+from polytope_server.testing.requests import make as make
 
 #: Seconds: stores may round to the millisecond.
 ROUNDED = 0.001
-
-
-def make(
-    user: User = ALICE, collection: str = "c", status: Status = Status.WAITING, **fields: object
-) -> Request:
-    """A request for a test."""
-    return Request(user, collection, status=status, **fields)  # type: ignore[arg-type]
 
 
 async def queue(store: RequestStore, *requests: Request) -> None:
@@ -57,7 +50,7 @@ async def removed_all(store: RequestStore, user_id: str, statuses: Collection[St
     return [removed async for part in store.remove_all(user_id, statuses) for removed in part]
 
 
-class RequestStoreContract:
+class RequestStoreContract(RetentionContract):
     """The contract tests."""
 
     async def test_an_open_store_answers_its_check(self, store: RequestStore) -> None:
@@ -436,14 +429,6 @@ class RequestStoreContract:
         assert await store.transition(request.id, Status.PROCESSING, 1, Status.PROCESSED) is None
         assert await store.renew({(request.id, 1)}, "w", 60) == set()
         assert await store.get(request.id) is None
-
-    async def test_stale_gives_the_oldest_first(self, store: RequestStore) -> None:
-        ages = [30.0, 10.0, 20.0, 40.0]
-        requests = [make(status=Status.FAILED, timestamp=age) for age in ages]
-        for request in [*requests, make(timestamp=5.0)]:
-            await store.add(request)
-        found = await store.stale(TERMINAL, before=35.0, limit=2)
-        assert [request.timestamp for request in found] == [10.0, 20.0]
 
     async def test_one_holder_leads_at_a_time(self, store: RequestStore) -> None:
         first = await store.lead("broker", "a", 60)

@@ -15,7 +15,9 @@ from urllib.parse import urljoin
 
 import pytest
 import requests
+from collected import collect
 
+from polytope_server.request_store.retention import Reason
 from polytope_server.testing.server import StandaloneServer, basic
 
 if TYPE_CHECKING:
@@ -1045,6 +1047,36 @@ def test_an_upload_to_what_is_no_archive_is_refused(alice: Caller, gate: Gate) -
     for request_id in (alice.submit("held", "x"), ended):
         answer = alice("POST", f"/uploads/{request_id}", data=b"data", headers=headers)
         assert message(answer) == (400, f"Request {request_id} is not an upload")
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        (Reason.AGE, "and its result were removed on DAY at TIME UTC: results are kept for a limited time."),
+        (Reason.SPACE, "and its result were removed on DAY at TIME UTC: the space was needed."),
+    ],
+)
+def test_an_owner_is_told_when_and_why_a_request_was_removed(
+    server: StandaloneServer, alice: Caller, bob: Caller, nobody: Caller, reason: Reason, told: str
+) -> None:
+    link = alice.link("echo", f"removed: {reason}")
+    request_id = link.split("/")[2]
+    collect(server, request_id, reason)
+    pattern = re.escape(f"Request {request_id} {told} If you still need it, submit it again.")
+    pattern = pattern.replace("DAY", r"\d{4}-\d\d-\d\d").replace("TIME", r"\d\d:\d\d")
+    for path in (f"/requests/{request_id}", f"/downloads/{request_id}", f"/uploads/{request_id}"):
+        status, text = message(alice.get(path))
+        assert (status, bool(re.fullmatch(pattern, text))) == (410, True), (path, text)
+    for path in (f"/requests/{request_id}", f"/downloads/{request_id}"):
+        assert message(bob.get(path)) == (404, f"Request {request_id} not found")
+    assert alice.status_of(request_id) == "gone"
+    assert message(nobody.get(link))[0] == message(alice.get(link))[0] == 404
+
+
+def test_a_revoked_request_is_not_found(alice: Caller) -> None:
+    request_id = alice.link("echo", "to be revoked").split("/")[2]
+    alice.delete(f"/requests/{request_id}")
+    assert message(alice.get(f"/requests/{request_id}")) == (404, f"Request {request_id} not found")
 
 
 def test_an_upload_to_an_unknown_id_is_400_and_its_poll_410(alice: Caller) -> None:

@@ -282,6 +282,8 @@ class TestQueries:
     async def test_none_scans_the_collection_or_sorts_in_memory(self, filled: MongoDBRequestStore) -> None:
         store = filled
         waiting = [request.id for request in await store.find(statuses=[Status.WAITING])]
+        done = [found.id for found in await store.find(user_id=ALICE.id, statuses=[Status.PROCESSED])]
+        uploading = (await store.find(statuses=[Status.UPLOADING]))[0].id
         request = await claimed(store)
         term = await store.lead("broker", "b", 60)
         assert term is not None
@@ -299,7 +301,12 @@ class TestQueries:
             *(store.page(Selection(ALICE.id)), store.page(Selection(ALICE.id, TERMINAL, "c", after=5))),
             *(store.place(Selection(ALICE.id, TERMINAL), 10), store.text_size(ALICE.id, LIVE)),
             *(store.sketches(LIVE, waiting), store.expired(10)),
-            *(store.stale(TERMINAL, time.time() + 1, 10), store.stale([Status.UPLOADING], 1.0, 10)),
+            *(store.stale(Status.FAILED, -1, 10), store.stale(Status.UPLOADING, 1e9, 10)),
+            *(store.removable(ALICE.id, -1, 5), store.removable(ALICE.id, 1e9, 5)),
+            *(store.results(done), store.mark_downloaded(done[:2]), store.removable(ALICE.id, 1e9, 5)),
+            *(store.touch(uploading), store.bury(done[:3], Status.PROCESSED, "age")),
+            *(store.bury([*done[3:5], "x"], Status.PROCESSED, "age"), store.tombstone(done[0], ALICE.id)),
+            *(store.trim_tombstones(ALICE.id, 1), store.remove_tombstones(-1, 1)),
             *(store.promote(waiting[:3], "b", term), store.promote([*waiting[3:6], "x"], "b", term)),
             *(store.claim([waiting[0]], "w", 60), store.renew({(request.id, 1)}, "w", 60)),
             *(store.renew({(lost.id, 1), ("x", 1)}, "w", 60), store.lead("broker", "other", 60)),
@@ -322,6 +329,15 @@ class TestQueries:
                     record.get(name, 0) for name in ("nreturned", "nMatched", "ndeleted", "ninserted")
                 )
                 assert record.get("docsExamined", 0) <= max(touched, 1), record
+
+    async def test_sums_and_choices_of_the_collector_read_an_index_only(
+        self, filled: MongoDBRequestStore
+    ) -> None:
+        await filled.usage(10)
+        await filled.removable(ALICE.id, -1, 10)
+        records = [record for record in await self._records(filled) if "planSummary" in record]
+        assert {record["planSummary"][:6] for record in records} == {"IXSCAN"}
+        assert [record["docsExamined"] for record in records] == [0, 0, 0]
 
     async def test_a_hot_call_is_one_operation(self, filled: MongoDBRequestStore) -> None:
         store = filled
@@ -361,7 +377,7 @@ class TestOpening:
         stores = [build(mongodb, collection=name) for _ in range(4)]
         await asyncio.gather(*(store.open() for store in stores))
         database = stores[0]._requests.database
-        assert len(await stores[0]._requests.index_information()) == 7
+        assert len(await stores[0]._requests.index_information()) == 10
         await database.command("profile", 2)
         late = build(mongodb, collection=name)
         await late.open()
@@ -419,7 +435,8 @@ class TestOpening:
             assert await store.find() == [request]
             assert await store.find(user_id=ALICE.id) == [request]
             assert await store.count() == 1
-            assert await store.stale(Status, time.time() + 1, 100) == [request]
+            assert [found.id for found in await store.stale(request.status, -1, 100)] == [request.id]
+            assert await store.usage(10) == []
             assert [sketch.id for sketch in await store.active(0, 9)] == [request.id]
             assert [found.id for found in await removed_all(store, ALICE.id, Status)] == [request.id]
             await store.wipe()

@@ -249,7 +249,11 @@ HOT: list[tuple[Callable[[SQLRequestStore], Awaitable[object]], str]] = [
     (lambda store: store.waiting(1000, 4000, 20), "requests_waiting"),
     (lambda store: store.digest(0, 4000, 100), "requests_waiting"),
     (lambda store: store.active(1000, 20), "requests_active"),
-    (lambda store: store.stale(TERMINAL, 1e9 + 100, 100), "requests_status"),
+    (lambda store: store.stale(Status.FAILED, 5.0, 100), "requests_status"),
+    (lambda store: store.results(_IDS), "requests_id_key"),
+    (lambda store: store.touch("1"), "requests_status"),
+    (lambda store: store.mark_downloaded(_IDS), "requests_id_key"),
+    (lambda store: store.removable(_USER, 5.0, 10), "requests_results"),
 ]
 
 

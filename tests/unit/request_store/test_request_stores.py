@@ -12,7 +12,7 @@ from polytope_server.request_store import RequestStore, Selection, StoreUnavaila
 from polytope_server.request_store.memory import MemoryRequestStore, MemoryRequestStoreSettings
 from polytope_server.request_store.rows import SCHEMA, conditions, selected, to_row
 from polytope_server.request_store.sql import SQLRequestStore
-from polytope_server.sql import SQLSettings
+from polytope_server.sql import Parameters, Row, SQLSettings
 from polytope_server.sql.sqlite import SQLiteDialect
 from polytope_server.testing.request_store import RequestStoreContract, make
 
@@ -79,7 +79,7 @@ class TestSQLRequestStore(RequestStoreContract):
 import asyncio, sys
 from pathlib import Path
 from polytope_server.request_store.sql import SQLRequestStore
-from polytope_server.sql import SQLSettings
+from polytope_server.sql import Parameters, Row, SQLSettings
 from polytope_server.sql.sqlite import SQLiteDialect
 async def main():
     store = SQLRequestStore(SQLSettings(), Path({str(tmp_path)!r}))
@@ -136,3 +136,21 @@ asyncio.run(main())
     async def test_a_closed_store_says_so(self, tmp_path: Path) -> None:
         with pytest.raises(StoreUnavailableError, match="not open"):
             await SQLRequestStore(SQLSettings(), tmp_path).get("x")
+
+
+async def test_sums_and_choices_of_the_collector_read_an_index_only(tmp_path: Path) -> None:
+    class Explained(SQLRequestStore):
+        async def _read(self, sql: str, parameters: Parameters) -> list[Row]:
+            plans.append([row[3] for row in await super()._read(f"EXPLAIN QUERY PLAN {sql}", parameters)])
+            return []
+
+    plans: list[list[str]] = []
+    store = Explained(SQLSettings(), tmp_path)
+    await store.open()
+    await store.usage(10)
+    await store.removable("u", 1.0, 10)
+    await store.close()
+    assert len(plans) == 2
+    for plan in plans:
+        assert "USING COVERING INDEX requests_results" in plan[0], plan
+        assert not any("TEMP B-TREE" in line for line in plan), plan
