@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psycopg
+import pymongo
 import requests
 import yaml
 
@@ -25,7 +27,7 @@ from polytope_server.notices import Notices, Topic
 from polytope_server.request import Request, Status
 from polytope_server.request_store import RequestStore, Sketch, StoreUnavailableError
 from polytope_server.request_store.mongodb import MongoDBRequestStore
-from polytope_server.request_store.mongodb_documents import to_document
+from polytope_server.request_store.mongodb_documents import to_document, to_sketch
 from polytope_server.request_store.rows import INSERT, to_row
 from polytope_server.request_store.sql import SQLRequestStore
 from polytope_server.testing.server import CONFIG, free_port
@@ -140,8 +142,9 @@ class Site:
             assert isinstance(self.store, MongoDBRequestStore)
             first = time.time_ns() // 1000 - count
             documents = (to_document(made, first + number) for number, made in enumerate(_many(count, users)))
-            while part := list(islice(documents, _BULK)):
-                await self.store._requests.insert_many(part, ordered=False)
+            with pymongo.timeout(600):
+                while part := list(islice(documents, _BULK)):
+                    await self.store._requests.insert_many(part, ordered=False)
 
     async def _fill_table(self, made: Iterable[Request]) -> None:
         rows = (to_row(request) for request in made)
@@ -156,14 +159,10 @@ class Site:
         """All waiting requests, as the driver of the store reads them; returns how many there are."""
         settings = yaml.safe_load(self.file.read_text())["request_store"]
         if "mongodb" in settings:
-            import pymongo
-
             with pymongo.MongoClient(settings["mongodb"]["uri"]) as client:
                 found = client["request_store"][settings["mongodb"]["collection"]]
                 fields = {"collection": 1, "user_id": 1, "realm": 1, "roles": 1, "state": 1, "sequence": 1}
                 return sum(1 for _ in found.find({"state": "waiting"}, fields, sort=[("sequence", 1)]))
-        import psycopg
-
         with psycopg.connect(settings["sql"]["url"]) as connection, connection.cursor("bare") as cursor:
             cursor.itersize = 1000
             cursor.execute(
@@ -179,10 +178,6 @@ class Site:
         return await self.store.active(0, 100_000)
 
     def _mongodb_snapshot(self) -> list[Sketch]:
-        import pymongo
-
-        from polytope_server.request_store.mongodb_documents import to_sketch
-
         keys = yaml.safe_load(self.file.read_text())["request_store"]["mongodb"]
         with pymongo.MongoClient(keys["uri"]) as client, client.start_session(snapshot=True) as session:
             found = client["request_store"][keys["collection"]]
@@ -197,8 +192,6 @@ def _many(count: int, users: int) -> Iterator[Request]:
 
 
 def _copy(file: Path, rows: list[dict[str, Any]]) -> None:
-    import psycopg
-
     names = ", ".join(f'"{name}"' for name in rows[0])
     url = yaml.safe_load(file.read_text())["request_store"]["sql"]["url"]
     statement = f"COPY requests ({names}) FROM STDIN"
@@ -213,8 +206,6 @@ def store_of(service: MongoDB | PostgreSQL | None) -> dict[str, Any]:
     if isinstance(service, MongoDB):
         return {"mongodb": {"uri": service.uri, "collection": name}}
     if isinstance(service, PostgreSQL):
-        import psycopg
-
         with psycopg.connect(service.url, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
         return {"sql": {"url": service.url.replace("/polytope", f"/{name}")}}
