@@ -238,9 +238,11 @@ class Broker:
     async def _take_note(self, news: dict[Topic, set[str]]) -> None:
         for request_id in news[Topic.CLAIMED]:
             self._schedule.claimed(request_id)
-        for request_id in news[Topic.ENDED] | news[Topic.REMOVED]:
-            self._schedule.remove(request_id)
-            self._homeless.pop(request_id, None)
+        for ids in _slices(list(news[Topic.ENDED] | news[Topic.REMOVED])):
+            for request_id in ids:
+                self._schedule.remove(request_id)
+                self._homeless.pop(request_id, None)
+            await asyncio.sleep(0)  # a user may have revoked a hundred thousand
         # What a notice says may be overtaken by a later change: the store tells how things are.
         submitted = sorted(news[Topic.WAITING] - news[Topic.REMOVED])
         for ids in _slices(submitted):

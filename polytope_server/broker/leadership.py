@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 
 from polytope_server.process import opened
 from polytope_server.request_store import RequestStore, StoreUnavailableError
@@ -82,7 +83,8 @@ class Leadership:
         """End the thread. With `resign` the lead is given back; else others wait for the end of the lease."""
         self._keeps_lease = not resign
         self._stopping.set()
-        self._wake()
+        with suppress(RuntimeError):  # its event loop is closed: it has ended by itself
+            self._wake()
         await asyncio.to_thread(self._thread.join, _CLOSING_TIME)
 
     # -- the thread ------------------------------------------------------------------------------------
@@ -142,8 +144,6 @@ class Leadership:
 async def _pause(stop: asyncio.Event, seconds: float) -> None:
     """Wait so long, or until `stop` is set."""
     # Not wait_for(): before Python 3.12 that may swallow a cancellation.
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             await stop.wait()
-    except TimeoutError:
-        pass

@@ -135,9 +135,11 @@ class Schedule:
     def update(self, sketches: Iterable[Sketch]) -> None:
         """Take note of requests and their present states. Those of unknown collections are left out."""
         for sketch in sketches:
-            if sketch.collection in self._usages and self.status(sketch.id) is not sketch.status:
+            if sketch.collection not in self._usages or (known := self.status(sketch.id)) is sketch.status:
+                continue
+            if known is not None:
                 self.remove(sketch.id)
-                self._enter(sketch, sketch.status)
+            self._enter(sketch, sketch.status)
 
     def claimed(self, request_id: str) -> None:
         """A worker took a request: it still counts for the limits, but has left the queue."""

@@ -20,7 +20,11 @@ def encoded(parameters: Parameters) -> dict[str, Any]:
 
 def decoded(rows: Iterable[Sequence[Any]]) -> list[Row]:
     """Rows as they were before."""
-    return [tuple(_decode(value) for value in row) for row in rows]
+    # PERF: of a million rows, few texts are to be changed; a call for each value would take half of the time.
+    return [
+        tuple([_decode(value) if isinstance(value, str) and _SUB in value else value for value in row])
+        for row in rows
+    ]
 
 
 def _encode(value: Any) -> Any:
@@ -34,7 +38,5 @@ def _encode(value: Any) -> Any:
     return plain
 
 
-def _decode(value: Any) -> Any:
-    if isinstance(value, str) and _SUB in value:
-        return value.replace(_SUB + "0", _NUL).replace(_SUB + "1", _SUB)
-    return value
+def _decode(text: str) -> str:
+    return text.replace(_SUB + "0", _NUL).replace(_SUB + "1", _SUB)

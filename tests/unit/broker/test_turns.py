@@ -1,0 +1,171 @@
+"""What a broker does in one turn belongs to one term, whatever happens to its lead meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+
+from polytope_server.broker.broker import Broker
+from polytope_server.broker.leadership import Leadership
+from polytope_server.config import load
+from polytope_server.notices import Topic
+from polytope_server.request import Request, Status
+from polytope_server.request_store import Sketch, StoreUnavailableError
+from polytope_server.request_store.sql import SQLRequestStore
+from polytope_server.sql import SQLSettings
+from polytope_server.testing.server import CONFIG
+from polytope_server.testing.waiting import until
+from polytope_server.user import User
+
+USER = User("alice", "test")
+
+
+class Store(SQLRequestStore):
+    """A store whose answers may be held back or lost."""
+
+    def __init__(self, data: Path) -> None:
+        super().__init__(SQLSettings(), data)
+        self.reading = asyncio.Event()
+        self.goes_on = asyncio.Event()
+        self.goes_on.set()
+        self.lost: list[Sequence[str]] = []
+        self.loses = self.away = False
+        self.promotions = 0
+
+    async def active(self, after: int, limit: int) -> list[Sketch]:
+        found = await super().active(after, limit)
+        self.reading.set()
+        await self.goes_on.wait()
+        return found
+
+    async def promote(self, request_ids: Sequence[str], leader: str, term: int) -> set[str]:
+        self.promotions += 1
+        if self.loses:
+            self.lost.append(request_ids)
+            raise StoreUnavailableError("no answer")
+        return await super().promote(request_ids, leader, term)
+
+    async def sketches(self, statuses: Any, request_ids: Sequence[str]) -> list[Sketch]:
+        if self.away:
+            raise StoreUnavailableError("away")
+        return await super().sketches(statuses, request_ids)
+
+
+class Lead:
+    """Stands in for the thread that keeps the lead."""
+
+    term: int | None = None
+
+    def progress(self) -> None:
+        """Nobody watches."""
+
+
+class Site:
+    """A broker whose collection lets one request run at a time, and its store."""
+
+    def __init__(self, data: Path) -> None:
+        collections = {
+            "echo": {"roles": {"test": ["default"]}, "datasources": ["echo"], "limits": {"total": 1}}
+        }
+        file = data / "config.yaml"
+        file.write_text(yaml.safe_dump({**CONFIG, "collections": collections}))
+        self.store = Store(data)
+        self.broker = Broker(load([file]), data)
+        self.broker._store = self.broker._reconciliation._store = self.store
+        self.lead = Lead()
+        self.broker._leadership = cast(Leadership, self.lead)
+
+    async def add(self) -> str:
+        request = Request(USER, "echo", user_request="x", coerced_request={"data": "x"}, datasource="echo")
+        await self.store.add(request)
+        return request.id
+
+    async def takes_lead(self) -> None:
+        self.lead.term = await self.store.lead("broker", self.broker._name, 3600)
+
+    async def other_leads_and_promotes(self, request_id: str) -> None:
+        await self.store.resign("broker", self.broker._name)
+        term = await self.store.lead("broker", "other", 3600)
+        assert term is not None
+        assert await self.store.promote([request_id], "other", term) == {request_id}
+        await self.store.resign("broker", "other")
+
+    async def queued(self) -> set[str]:
+        return {sketch.id for sketch in await SQLRequestStore.active(self.store, 0, 99)}
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    site = Site(tmp_path)
+    await site.store.open()
+    await site.takes_lead()
+    yield site
+    await site.broker._queue.close()
+    await site.store.close()
+
+
+async def test_a_lead_lost_and_regained_during_a_sweep_exceeds_no_limit(site: Site) -> None:
+    first, _ = await site.add(), await site.add()
+    site.store.goes_on.clear()
+    working = asyncio.create_task(site.broker._work())
+    await site.store.reading.wait()  # it knows of nothing that is active
+    await site.other_leads_and_promotes(first)
+    await site.takes_lead()
+    assert site.lead.term == 3
+    site.store.goes_on.set()
+    await until(lambda: site.broker._term == 3 and site.broker._knows_active)
+    for _ in range(3):
+        site.broker._wake.set()
+        await until(lambda: not site.broker._wake.is_set())
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    assert await site.queued() == {first}
+    assert site.broker._schedule.count(Status.QUEUED) == 1
+
+
+async def test_after_a_promotion_without_an_answer_nothing_is_chosen_before_it_has_settled(
+    site: Site,
+) -> None:
+    await site.add()
+    await site.add()
+    assert site.lead.term is not None
+    await site.broker._change_term(site.lead.term)
+    site.store.loses = True
+    with pytest.raises(StoreUnavailableError):
+        await site.broker._turn(site.lead.term)
+    site.store.loses = False
+    site.broker._next_sweep = 0.0
+    await site.broker._turn(site.lead.term)
+    assert site.store.promotions == 1
+    ((late,),) = site.store.lost
+    assert await site.store.promote([late], site.broker._name, site.lead.term) == {late}  # it was only slow
+    site.broker._settled = 0.0  # a lease later
+    await site.broker._turn(site.lead.term)
+    assert await site.queued() == {late}
+
+
+async def test_notices_that_came_before_an_outage_are_read_after_it(site: Site) -> None:
+    request_id = await site.add()
+    site.broker._news[Topic.WAITING].add(request_id)
+    site.store.away = True
+    with pytest.raises(StoreUnavailableError):
+        await site.broker._read_news()
+    site.store.away = False
+    site.broker._news[Topic.CLAIMED].add("another")
+    await site.broker._read_news()
+    assert site.broker._schedule.status(request_id) is Status.WAITING
+
+
+async def test_a_request_that_could_not_be_promoted_but_waits_is_not_forgotten(site: Site) -> None:
+    request_id = await site.add()
+    assert site.lead.term is not None
+    await site.broker._change_term(site.lead.term)
+    await site.broker._turn(-1)  # the store does not know of that term
+    assert await site.queued() == set()
+    await site.broker._turn(site.lead.term)
+    assert await site.queued() == {request_id}
