@@ -25,6 +25,9 @@ _GRACE = 30
 #: It is not less, because a machine short of memory or disk may stop a process for a while, and the end of a
 #: worker cuts everybody's polls, uploads and downloads.
 _HUNG = 90
+#: Seconds after which a thread with work in Python gives way to the event loop; Python's own 5 ms would be
+#: added to each call that comes in meanwhile, several times over.
+_SWITCH = 0.001
 #: Bytes of a head; a credential of 8 KiB is the largest thing in it.
 _LARGEST_HEAD = 64 << 10
 _HEAD_TOO_LARGE = (
@@ -132,6 +135,7 @@ class WebServer(BaseApplication):  # type: ignore[misc]
         """What a worker process does first."""
         die_with_parent(arbiter.pid if hasattr(arbiter, "pid") else os.getppid())
         log.configure(self._logging, self._name)
+        sys.setswitchinterval(_SWITCH)
 
 
 def bracketed(host: str) -> str:
