@@ -6,15 +6,19 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Container
+from functools import partial
 from typing import Any, ClassVar
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn_worker import UvicornWorker
 
 from polytope_server import log
+from polytope_server.config.connection_settings import ConnectionsSettings
 from polytope_server.config.settings import LoggingSettings, ManagementSettings
+from polytope_server.connections import Connections, connection_limits
+from polytope_server.http_protocol import HTTPProtocol
 from polytope_server.management.address import listen
 from polytope_server.process import die_with_parent
 
@@ -28,37 +32,10 @@ _HUNG = 90
 #: Seconds after which a thread with work in Python gives way to the event loop; Python's own 5 ms would be
 #: added to each call that comes in meanwhile, several times over.
 _SWITCH = 0.001
-#: Bytes of a head; a credential of 8 KiB is the largest thing in it.
-_LARGEST_HEAD = 64 << 10
-_HEAD_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-)
 
 
 #: The section `management` of the process, and where it is in the configuration.
 Management = tuple[ManagementSettings, str]
-
-
-class _Protocol(HttpToolsProtocol):
-    """uvicorn's, which by itself keeps a head, or the trailer after a body, of any size in memory."""
-
-    _kept = 0
-
-    def data_received(self, data: bytes) -> None:
-        self._kept += len(data)
-        super().data_received(data)
-        if self._kept > _LARGEST_HEAD and not self.transport.is_closing():
-            if self.cycle is None or self.cycle.response_complete:
-                self.transport.write(_HEAD_TOO_LARGE)
-            self.transport.close()
-
-    def on_headers_complete(self) -> None:
-        self._kept = 0
-        super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        self._kept = 0
-        super().on_body(body)
 
 
 class WebWorker(UvicornWorker):  # type: ignore[misc]
@@ -66,7 +43,8 @@ class WebWorker(UvicornWorker):  # type: ignore[misc]
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         "loop": "uvloop",
-        "http": _Protocol,
+        # Another protocol would take over connections that are counted, and go on without bounds.
+        "ws": "none",
         "lifespan": "on",
         "access_log": False,
         "server_header": False,
@@ -74,6 +52,14 @@ class WebWorker(UvicornWorker):  # type: ignore[misc]
         "timeout_keep_alive": 75,
         "timeout_graceful_shutdown": _GRACE - 5,
     }
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.bound(Connections(connection_limits()))
+
+    def bound(self, connections: Connections) -> None:
+        """Count the connections there, with the bounds that it has."""
+        self.config.http = partial(HTTPProtocol, connections=connections)
 
     def init_signals(self) -> None:
         """uvicorn handles these while it serves, and raises them again when done: to end in good order."""
@@ -104,8 +90,12 @@ class WebServer(BaseApplication):  # type: ignore[misc]
         logging: LoggingSettings,
         management: Management,
         workers: int = 1,
+        connections: ConnectionsSettings | None = None,
+        proxies: Container[str] = (),
     ) -> None:
         """`name` is that of the process, for its log; `workers` the number of worker processes.
+
+        `connections` bound those of each worker process, `proxies` are peers with those of many clients.
 
         Raises ConfigurationError if the management port cannot be had.
         """
@@ -113,6 +103,8 @@ class WebServer(BaseApplication):  # type: ignore[misc]
         #: For management, shared by all worker processes: one of them answers.
         self.listener = listen(*management)
         self._logging = logging
+        #: Of this process, and of each worker process after the fork.
+        self.connections = Connections(connection_limits(connections), proxies)
         self._options = {
             "bind": f"{bracketed(host)}:{port}",
             "workers": workers,
@@ -136,6 +128,7 @@ class WebServer(BaseApplication):  # type: ignore[misc]
         die_with_parent(arbiter.pid if hasattr(arbiter, "pid") else os.getppid())
         log.configure(self._logging, self._name)
         sys.setswitchinterval(_SWITCH)
+        worker.bound(self.connections)
 
 
 def bracketed(host: str) -> str:

@@ -27,6 +27,10 @@ class DownloadResource:
         full_name = f"{request_id}/{name}"
         if not is_object_name(full_name):
             refuse(falcon.HTTP_404, f"There is no result {shown(full_name)}")
+
+        async def admit(size: int) -> None:
+            await self._services.transfers.admit_download(req, request_id, size)
+
         try:
             await deliver(
                 self._services.staging,
@@ -35,6 +39,7 @@ class DownloadResource:
                 resp,
                 head=bool(req.scope.get("polytope.head")),
                 served=self._services.metrics.served.inc,
+                admit=admit,
             )
         except ObjectNotFoundError:
             refuse(falcon.HTTP_404, f"There is no result {shown(full_name)}")

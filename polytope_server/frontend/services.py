@@ -22,9 +22,11 @@ from polytope_server.config.secrets import are_shared
 from polytope_server.datasource import factory
 from polytope_server.deployment_key import DeploymentKeys
 from polytope_server.frontend.limits import DoorLimits
+from polytope_server.frontend.lists import Lists
 from polytope_server.frontend.metrics import FrontendMetrics
 from polytope_server.frontend.offload import Offload
 from polytope_server.frontend.support import Support
+from polytope_server.frontend.transfers import Transfers
 from polytope_server.frontend.waiters import Waiters
 from polytope_server.identity import Identity
 from polytope_server.language import CoercionRules, SourceRules
@@ -74,6 +76,7 @@ class Services:
         self.store: RequestStore = create_backend("request_store", settings.request_store, data)
         self.notices: Notices = create_backend("notices", settings.notices, data)
         self.staging: Staging = create_backend("staging", settings.staging, data)
+        self.staging.limit_gathering(settings.frontend.transfers.upload_memory)
         self.cache: Cache = create_backend("caching", settings.caching, data)
         needed = frozenset[str]().union(
             *(source.attributes for named in self.sources.values() for source in named)
@@ -84,6 +87,8 @@ class Services:
         if needed and are_shared(settings.secrets, settings.queue):
             self.seals = Seals(DeploymentKeys(settings.secrets, data), REQUESTS)
         self.limits = DoorLimits(settings.frontend.limits, self.cache, self.store)
+        self.transfers = Transfers(settings.frontend.transfers, self.store)
+        self.lists = Lists(self.store, settings.frontend.listed)
         self.support = Support(settings.support)
         self.identity: Identity | None = accounts.identity(settings, data)
         self.api_keys: APIKeys | None = accounts.api_keys(settings, data)

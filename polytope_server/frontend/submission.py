@@ -64,6 +64,7 @@ def make_request(services: Services, collection: Collection, user: User, body: A
         datasource=source.config.name,
         url=url,
         status=status,
+        timestamp=services.store.local_clock.now(),
     )
     request.sealed = _sealed(services, source, request)
     return request

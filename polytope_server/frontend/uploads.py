@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 
 import falcon
@@ -17,11 +18,22 @@ from polytope_server.frontend.support import FailedRequestError
 from polytope_server.inputs import STAGED
 from polytope_server.notices import Topic
 from polytope_server.request import Request, Status, Verb
-from polytope_server.staging import ChecksumError, StagedObject, new_object_name
+from polytope_server.staging import (
+    ChecksumError,
+    ObjectTooLargeError,
+    StagedObject,
+    StagingFullError,
+    TooSlowError,
+    new_object_name,
+)
 from polytope_server.staging.names import is_request_id
+
+logger = logging.getLogger(__name__)
 
 #: The next bytes of an upload must come within so many seconds.
 _CHUNK_TIME = 60.0
+#: Bytes of an upload from which on it is worth a call to ask whether there is room.
+_LARGE = 1 << 20
 #: What the data are is for the data source to find out.
 _TYPE = "application/octet-stream"
 #: States in which data may still be (re)placed, and the state after it.
@@ -54,6 +66,7 @@ class UploadResource:
             answer(resp, {"message": "Data has already been uploaded"})
             return
         log.request_id.set(request.id)
+        self._services.transfers.admit_upload(req, request)
         staged = await self._stage(req, request, _checksum(req))
         changed = await self._attach(request, staged)
         self._services.notices.publish(Topic.WAITING, request.id)
@@ -81,11 +94,28 @@ class UploadResource:
             refuse(falcon.HTTP_413, f"The upload is larger than {limit} bytes")
         name = new_object_name(request.id, _TYPE)
         try:
+            await self._check_room(req.content_length or 0)
             staged = await self._services.staging.create(name, _body(req, limit), _TYPE, md5)
         except ChecksumError:
             refuse(falcon.HTTP_400, "Uploaded data checksum does not agree with header X-Checksum")
+        except ObjectTooLargeError as error:
+            refuse(falcon.HTTP_413, f"The upload {error}")
+        except StagingFullError as error:
+            logger.error("%s", error)
+            # Not 503, on which `polytope-client` says nothing for minutes.
+            refuse(falcon.HTTP_507, "There is no room for the upload at the moment. Please try again later")
+        except TooSlowError as error:
+            refuse(falcon.HTTP_429, f"{error}. Try again.", Retry_After="5")
         self._services.metrics.uploaded.inc(staged.size)
         return staged
+
+    async def _check_room(self, announced: int) -> None:
+        """Refuse before it comes what will not fit. What fits now, and not when it comes, fails then."""
+        if announced < _LARGE:
+            return
+        room = await self._services.staging.room()
+        if room is not None and announced > room:
+            raise StagingFullError(f"no room for an upload of {announced} bytes: {max(0, room)} are free")
 
     async def _attach(self, request: Request, staged: StagedObject) -> Request:
         """Give the data to the request, whose state may have changed while they came in."""

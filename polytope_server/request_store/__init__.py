@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from sys import intern
+from typing import Any, ClassVar, NamedTuple
 
 from polytope_server.request import TERMINAL, Request, Status
+from polytope_server.request_store.clock import LocalClock
 from polytope_server.unavailable import UnavailableError
 
 
@@ -19,6 +22,10 @@ class StoreUnavailableError(UnavailableError):
     """The store cannot be reached at the moment; the caller may try again."""
 
     role = "request_store"
+
+
+class UnknownStateError(StoreUnavailableError):
+    """A request is in a state of a later version, and none of this process' business."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +40,93 @@ class Sketch:
     status: Status
     attempt: int
     not_before: float
-    timestamp: float
     datasource: str = ""
+    #: Its place in the order of submission; two requests may have the same.
+    sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """Numbers by which two sets of requests, each known by its sequence, are compared without naming them.
+
+    Within a million numbers, a set never has the digest of another that lacks one or two of its requests, or
+    has one or two others instead; beyond that, by chance only.
+    """
+
+    count: int = 0
+    total: int = 0
+    squares: int = 0
+
+    #: The sequence is taken modulo this prime: the sum of a million squares stays below 2^63.
+    MODULUS: ClassVar[int] = 1_048_573
+
+    @classmethod
+    def of(cls, sequences: Iterable[int]) -> Digest:
+        """The digest of requests with these sequences."""
+        rests = [sequence % cls.MODULUS for sequence in sequences]
+        return cls(len(rests), sum(rests), sum(rest * rest for rest in rests))
+
+
+def new_sketch(
+    request_id: str,
+    collection: str,
+    user_id: str,
+    realm: str,
+    roles: tuple[str, ...],
+    status: Status,
+    attempt: int,
+    not_before: float,
+    datasource: str,
+    sequence: int,
+) -> Sketch:
+    """A sketch of what a store has read. A broker keeps a million of them: equal texts are kept once."""
+    return Sketch(
+        *(request_id, intern(collection), intern(user_id), intern(realm), _kept_once(roles)),
+        *(status, attempt, not_before or 0.0, intern(datasource), sequence),
+    )
+
+
+@lru_cache(maxsize=1000)
+def _kept_once(roles: tuple[str, ...]) -> tuple[str, ...]:
+    return roles
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Requests of one user: in those states, of that collection if one is given.
+
+    A request's place is a number that grows in the order of submission, as far as the clocks of those that
+    store requests agree. The selection has the places after `after`, up to `until`.
+    """
+
+    user_id: str
+    statuses: Collection[Status] = frozenset(Status)
+    collection: str | None = None
+    after: int = 0
+    until: int | None = None
+
+
+class Page(NamedTuple):
+    """The first requests of a selection, in the order of submission.
+
+    The rest of it comes after the place `after`, which is None if there is no rest.
+    """
+
+    requests: list[Request]
+    after: int | None
+
+
+class Removed(NamedTuple):
+    """What is left of a request that was removed; `status` is its last one."""
+
+    id: str
+    collection: str
+    status: Status
+    url: str
+
+
+#: Requests of a page, and characters of their texts: so much is read and encoded in a few milliseconds.
+PAGE, PAGE_SIZE = 100, 256 << 10
 
 
 class States(dict[str, Status]):
@@ -48,7 +140,7 @@ class States(dict[str, Status]):
         super().__init__({str(status): status for status in Status})
 
     def __missing__(self, name: str) -> Status:
-        raise StoreUnavailableError(
+        raise UnknownStateError(
             f"a request is in the state {name!r}, of a later version of this server: upgrade this process"
         )
 
@@ -63,7 +155,15 @@ class RequestStore(ABC):
 
     Every method may raise :class:`StoreUnavailableError`. What a method has returned is durable. Several
     processes, each with its own instance, work on one store.
+
+    Times are seconds since the epoch by one clock, that of the store: it fills `last_modified`,
+    `status_history`, `lease_until` and `not_before`, and judges leases, within the operation that needs it.
     """
+
+    @cached_property
+    def local_clock(self) -> LocalClock:
+        """The store's time, as this process estimates it."""
+        return LocalClock(self.clock)
 
     @abstractmethod
     async def open(self) -> None:
@@ -76,6 +176,10 @@ class RequestStore(ABC):
     async def check(self) -> None:
         """Return if the store answers."""
         await self.get("")
+
+    @abstractmethod
+    async def clock(self) -> float:
+        """The store's time, in seconds since the epoch."""
 
     @abstractmethod
     async def add(self, request: Request) -> None:
@@ -94,11 +198,50 @@ class RequestStore(ABC):
         statuses: Collection[Status] | None = None,
         limit: int | None = None,
     ) -> list[Request]:
-        """Requests that fulfil all the conditions given, in the order of submission."""
+        """Requests that fulfil all the conditions given, in the order of submission.
+
+        All of them at once, in memory: for tests and operators. See :meth:`pages`.
+        """
 
     @abstractmethod
-    async def count(self, *, user_id: str | None = None, statuses: Collection[Status] | None = None) -> int:
-        """How many requests fulfil all the conditions given."""
+    async def page(self, selection: Selection) -> Page:
+        """The first :data:`PAGE` requests of the selection, or fewer with :data:`PAGE_SIZE` characters.
+
+        Costs the same however many requests there are: before the selection, in it, and of other users.
+        """
+
+    async def pages(self, selection: Selection) -> AsyncIterator[list[Request]]:
+        """The selection page by page; what changes meanwhile may be seen as it was before or after."""
+        after: int | None = selection.after
+        while after is not None:
+            requests, after = await self.page(replace(selection, after=after))
+            if requests:
+                yield requests
+
+    @abstractmethod
+    async def place(self, selection: Selection, newer: int = 0) -> int | None:
+        """The place of the newest request of the selection after those `newer`; None if there are no more.
+
+        Costs no more than to count those that are newer.
+        """
+
+    @abstractmethod
+    async def count(
+        self,
+        *,
+        user_id: str | None = None,
+        collection: str | None = None,
+        statuses: Collection[Status] | None = None,
+        limit: int | None = None,
+    ) -> int:
+        """How many requests fulfil all the conditions given, up to `limit` (at least 1), where that ends.
+
+        `collection` needs a user.
+        """
+
+    @abstractmethod
+    async def text_size(self, user_id: str, statuses: Collection[Status]) -> int:
+        """Bytes of the texts of a user's requests in those states: the sum of :attr:`Request.text_size`."""
 
     @abstractmethod
     async def existing(self, request_ids: Iterable[str]) -> set[str]:
@@ -106,15 +249,23 @@ class RequestStore(ABC):
 
     @abstractmethod
     async def transition(
-        self, request_id: str, expect: Status, attempt: int, to: Status, **changes: Any
+        self,
+        request_id: str,
+        expect: Status,
+        attempt: int,
+        to: Status,
+        *,
+        delay: float | None = None,
+        **changes: Any,
     ) -> Request | None:
         """Compare-and-set: take the request to state `to` if it is in state `expect` at that `attempt`.
 
-        `changes` are further fields of :class:`Request` to set in the same step. `last_modified` is set,
-        and `status_history` for the first entry into a state; `sealed` is removed with the entry into a state
-        that is never left (see :func:`without_secrets`). Returns the changed request, None if the
-        request is gone or stands elsewhere (nothing is changed then). Raises
-        :class:`~polytope_server.request.IllegalTransitionError` for a step outside the table.
+        `changes` are further fields of :class:`Request` to set in the same step; with `delay`, `not_before`
+        is set to the time in so many seconds. `last_modified` is set, and `status_history` for the first
+        entry into a state; `sealed` is removed with the entry into a state that is never left (see
+        :func:`without_secrets`). Returns the changed request, None if the request is gone or stands elsewhere
+        (nothing is changed then). Raises :class:`~polytope_server.request.IllegalTransitionError` for a step
+        outside the table.
         """
 
     @abstractmethod
@@ -129,7 +280,8 @@ class RequestStore(ABC):
     async def claim(self, request_ids: Sequence[str], worker: str, lease: float) -> list[Request]:
         """Take those of the requests that are queued to processing, for `worker`, for `lease` seconds.
 
-        Adds 1 to `attempt`. Returns the claimed requests.
+        Adds 1 to `attempt`. Returns the claimed requests. A claim that was not answered, because the store
+        cannot be reached, may be there all the same: the request then names this `worker`.
         """
 
     @abstractmethod
@@ -137,14 +289,42 @@ class RequestStore(ABC):
         """Extend the leases of the (id, attempt) pairs that `worker` holds; returns the ids still held."""
 
     @abstractmethod
-    async def expired(self, now: float) -> list[Request]:
-        """The requests in processing whose lease ended before `now`."""
+    async def expired(self, limit: int) -> list[Request]:
+        """At most `limit` requests in processing whose lease has ended, in the order in which that was."""
 
     @abstractmethod
-    async def sketches(
-        self, statuses: Collection[Status], request_ids: Sequence[str] | None = None
-    ) -> list[Sketch]:
-        """Sketches of the requests in those states (of those ids only, if given), in order of submission."""
+    async def expire(
+        self, request_id: str, attempt: int, to: Status, *, delay: float | None = None, **changes: Any
+    ) -> Request | None:
+        """:meth:`transition` from processing, if the lease of that attempt has ended.
+
+        That is judged in the same operation: a worker that renews in time keeps its request.
+        """
+
+    @abstractmethod
+    async def sketches(self, statuses: Collection[Status], request_ids: Sequence[str]) -> list[Sketch]:
+        """Sketches of those of the requests that are in those states, in order of submission."""
+
+    @abstractmethod
+    async def active(self, after: int, limit: int) -> list[Sketch]:
+        """A slice of the queued and processing requests: see :meth:`waiting`, without an end."""
+
+    @abstractmethod
+    async def waiting(self, after: int, until: int | None, limit: int) -> list[Sketch]:
+        """A slice of the waiting requests: the first ones with `after` < sequence <= `until` (None: no end).
+
+        In order of submission. An empty slice is the last; each other goes on after the sequence of the one
+        before. Requests of the same sequence are never in two slices, so that there may be fewer than
+        `limit`, and more if there are more of one sequence. To be read from an index in that order: the
+        cost does not grow with what else is stored.
+        """
+
+    @abstractmethod
+    async def digest(self, after: int, until: int, limit: int) -> Digest:
+        """The digest of the waiting requests with `after` < sequence <= `until`, the first `limit` of them.
+
+        To be read from an index alone.
+        """
 
     @abstractmethod
     async def remove(
@@ -153,8 +333,24 @@ class RequestStore(ABC):
         """Delete a request if it fulfils the conditions, atomically; returns it, None if nothing matched."""
 
     @abstractmethod
-    async def remove_all(self, user_id: str, statuses: Collection[Status]) -> list[Request]:
-        """Delete all requests of a user that are in those states, atomically; returns them."""
+    async def remove_page(self, selection: Selection) -> tuple[list[Removed], int | None]:
+        """Delete the first :data:`PAGE` requests of the selection, each atomically if it is still in it.
+
+        Returns those that were removed, and the place after which to go on, as :class:`Page` has it.
+        """
+
+    async def remove_all(self, user_id: str, statuses: Collection[Status]) -> AsyncIterator[list[Removed]]:
+        """Delete the requests of a user that are in those states now; gives what was removed, in parts.
+
+        Each is removed atomically, unless it has left those states before its turn. What is submitted
+        meanwhile stays.
+        """
+        selection = Selection(user_id, statuses)
+        last = await self.place(selection)
+        after: int | None = selection.after
+        while last is not None and after is not None:
+            removed, after = await self.remove_page(replace(selection, after=after, until=last))
+            yield removed
 
     @abstractmethod
     async def stale(self, statuses: Collection[Status], before: float, limit: int) -> list[Request]:

@@ -12,13 +12,24 @@ from functools import lru_cache
 from typing import Any
 
 from polytope_server.request import Request, Status, Verb
-from polytope_server.request_store import Sketch, States
+from polytope_server.request_store import Selection, Sketch, States, new_sketch
 from polytope_server.sql import Column, Dialect, Row, Schema
 from polytope_server.user import User
 
+#: No sequence is larger.
+LAST = 2**63 - 1
+
+#: The conditions of partial indexes, to be repeated to the letter by a statement that is to use one. No other
+#: statement has them, so that none that knows the ids looks for them among all that wait.
+WAITING, ACTIVE = "status || '' = 'waiting'", "status || '' IN ('queued', 'processing')"
+_ACTIVE_INDEX = f"CREATE INDEX IF NOT EXISTS requests_active ON requests (sequence) WHERE {ACTIVE}"
+_WAITING_INDEX = f"CREATE INDEX IF NOT EXISTS requests_waiting ON requests (sequence) WHERE {WAITING}"
+
+#: Version 2 added the column `sealed`, version 3 `lost_leases` and indexes by submission; `requests_user` was
+#: the first columns of one of them.
 SCHEMA = Schema(
     "requests",
-    2,
+    3,
     """
 CREATE TABLE IF NOT EXISTS requests (
     sequence {sequence},
@@ -45,13 +56,19 @@ CREATE TABLE IF NOT EXISTS requests (
     worker {text} NOT NULL,
     lease_until {real} NOT NULL
 );
-CREATE INDEX IF NOT EXISTS requests_user ON requests (user_id, status);
+CREATE INDEX IF NOT EXISTS requests_owner ON requests (user_id, status, sequence);
+CREATE INDEX IF NOT EXISTS requests_owner_collection ON requests (user_id, collection, status, sequence);
+DROP INDEX IF EXISTS requests_user;
 CREATE INDEX IF NOT EXISTS requests_status ON requests (status, last_modified);
 CREATE TABLE IF NOT EXISTS leases (
     name {text} PRIMARY KEY, holder {text} NOT NULL, until {real} NOT NULL, term {integer} NOT NULL
 )
-""",
-    (Column("requests", "sealed", "{text} NOT NULL DEFAULT ''"),),
+"""
+    f";{_WAITING_INDEX};{_ACTIVE_INDEX}",
+    (
+        Column("requests", "sealed", "{text} NOT NULL DEFAULT ''"),
+        Column("requests", "lost_leases", "{integer} NOT NULL DEFAULT 0"),
+    ),
 )
 
 #: In the order of the fields of Request, so that a row becomes one without names.
@@ -59,7 +76,7 @@ _NAMES = tuple(field.name for field in fields(Request))
 ALL = ", ".join(f'"{name}"' for name in _NAMES)
 INSERT = f"INSERT INTO requests ({ALL}, user_id) VALUES (:{', :'.join(_NAMES)}, :user_id)"  # noqa: S608
 #: In the order of the fields of Sketch, with the user for realm and roles.
-SKETCH = 'id, collection, user_id, "user", status, attempt, not_before, timestamp, datasource'
+SKETCH = 'id, collection, user_id, "user", status, attempt, not_before, datasource, sequence'
 _JSON = frozenset({"user", "coerced_request", "status_history"})
 _VERBS = {str(verb): verb for verb in Verb}
 _STATUSES = States()
@@ -97,6 +114,27 @@ def conditions(
     return " AND ".join(clauses), parameters
 
 
+def selected(
+    dialect: Dialect, columns: str, selection: Selection, limit: int, order: str = "sequence"
+) -> tuple[str, dict[str, Any]]:
+    """A query of the first `limit` rows of a selection, in the order of submission, or the newest first.
+
+    `columns` have `sequence` among them; `order` is `sequence`, or `sequence DESC`.
+    """
+    where, parameters = conditions(dialect, user_id=selection.user_id, collection=selection.collection)
+    where += " AND sequence > :after"
+    parameters |= {"after": selection.after, "limit": limit}
+    if selection.until is not None:
+        where += " AND sequence <= :until"
+        parameters["until"] = selection.until
+    # Each state is a part of the index that is in this order.
+    states = [
+        f"SELECT {columns} FROM requests WHERE {where} AND status = '{status}'"  # noqa: S608
+        for status in sorted(selection.statuses)
+    ]
+    return dialect.merged(states, order), parameters
+
+
 def encode(name: str, value: Any) -> Any:
     """The value of a field of a request as it is stored."""
     return json.dumps(value) if name in _JSON else value
@@ -120,9 +158,12 @@ def to_request(row: Row) -> Request:
 
 def to_sketch(row: Row) -> Sketch:
     """The sketch of a row with the columns :data:`SKETCH`."""
-    request_id, collection, user_id, document, status, *others = row
+    request_id, collection, user_id, document, status, attempt, not_before, datasource, sequence = row
     user = _to_user(document)
-    return Sketch(request_id, collection, user_id, user.realm, user.roles, _STATUSES[status], *others)
+    return new_sketch(
+        *(request_id, collection, user_id, user.realm, user.roles, _STATUSES[status]),
+        *(attempt, not_before, datasource, sequence),
+    )
 
 
 @lru_cache(maxsize=1000)  # the same few users again and again, on the path of every poll

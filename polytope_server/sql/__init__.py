@@ -107,8 +107,12 @@ class Dialect(ABC):
     types: ClassVar[Mapping[str, str]]
     #: The time by the database's clock, in seconds since the epoch.
     clock: ClassVar[str]
+    #: The same, as it was when the statement began: of one value wherever it stands in the statement.
+    began: ClassVar[str]
     #: After a SELECT: what it found stays as it is until the transaction ends.
     held: ClassVar[str]
+    #: The size of a text in bytes: a format of one expression.
+    octets: ClassVar[str]
 
     @abstractmethod
     def among(self, expression: str, name: str) -> str:
@@ -123,8 +127,22 @@ class Dialect(ABC):
         """A column, in a condition by which the database must not look for rows."""
 
     @abstractmethod
+    def by_index(self, table: str, index: str) -> str:
+        """A table, in a query that is to read it by that index."""
+
+    @abstractmethod
     def with_default(self, column: str, key: str, value: str) -> str:
-        """The JSON object of a column, with the number `value` for `key`, both parameters, if it had none."""
+        """The JSON object of a column, with a number for the key in the parameter `key`, if it had none.
+
+        `value` is an expression.
+        """
+
+    @abstractmethod
+    def merged(self, queries: Sequence[str], order: str) -> str:
+        """The first rows of several queries together, as many as the parameter `limit` says, in that order.
+
+        For each query an index has its rows in this order: no more of them are read than that.
+        """
 
     @abstractmethod
     def in_order(self, table: str, key: str, where: str) -> str:
@@ -135,7 +153,7 @@ class Dialect(ABC):
 
 
 class Database(ABC):
-    """One database, shared by everything in this process that keeps something there.
+    """One database, shared by everything in this thread that keeps something there.
 
     It belongs to the event loop in which it was opened. Every method may raise
     :class:`DatabaseUnavailableError`, with a text for the log.
@@ -171,6 +189,17 @@ class Database(ABC):
         """The rows of a short, indexed query."""
 
     @abstractmethod
+    async def read_aside(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
+        """The few rows of a query that may take long, for example a count: nothing else waits for it."""
+
+    @abstractmethod
+    async def read_first(self, sql: str, parameters: Parameters, size: int) -> list[Row]:
+        """The first rows of a query, until their texts have `size` characters: one row at least.
+
+        A few more may be returned, but no more than 16 are in memory beyond that size.
+        """
+
+    @abstractmethod
     async def write_all(self, statements: Sequence[Statement]) -> list[Outcome]:
         """Run statements as one transaction; their outcomes once they are durable.
 
@@ -180,6 +209,11 @@ class Database(ABC):
     async def write(self, sql: str, parameters: Parameters | None = None) -> Outcome:
         """Run one statement likewise."""
         return (await self.write_all([(sql, parameters or {})]))[0]
+
+
+def text_size(row: Row) -> int:
+    """How many characters the texts of a row have."""
+    return sum(len(value) for value in row if isinstance(value, str))
 
 
 def check_url(url: str) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from polytope_server.request import Status
-from polytope_server.request_store import RequestStore, StoreUnavailableError
+from polytope_server.request_store import RequestStore, Selection, StoreUnavailableError
 from polytope_server.request_store.memory import MemoryRequestStore, MemoryRequestStoreSettings
-from polytope_server.request_store.rows import SCHEMA, conditions, to_row
+from polytope_server.request_store.rows import SCHEMA, conditions, selected, to_row
 from polytope_server.request_store.sql import SQLRequestStore
 from polytope_server.sql import SQLSettings
 from polytope_server.sql.sqlite import SQLiteDialect
@@ -53,7 +53,7 @@ class TestSQLRequestStore(RequestStoreContract):
             for statement in SCHEMA.statements(SQLiteDialect()):
                 earlier.execute(statement)
             row = to_row(request)
-            del row["sealed"]
+            del row["sealed"], row["lost_leases"]
             names = ", ".join(f'"{name}"' for name in row)
             insert = f"INSERT INTO requests ({names}) VALUES ({', '.join(f':{name}' for name in row)})"
             earlier.execute(insert, row)
@@ -67,7 +67,7 @@ class TestSQLRequestStore(RequestStoreContract):
             earlier.commit()
             another = await stores[0].get("another")
             assert another is not None
-            assert another.sealed == ""
+            assert (another.sealed, another.lost_leases) == ("", 0)
             for store in stores:
                 await store.close()
 
@@ -98,7 +98,7 @@ asyncio.run(main())
     async def test_no_query_of_the_hot_path_scans_the_table(self, store: SQLRequestStore) -> None:
         plans = {
             "SELECT * FROM requests WHERE id = 'x'": "sqlite_autoindex_requests_1",
-            "SELECT * FROM requests WHERE user_id = 'x' AND status IN ('waiting')": "requests_user",
+            "SELECT * FROM requests WHERE user_id = 'x' AND status IN ('waiting')": "requests_owner",
             "SELECT * FROM requests WHERE status = 'processing' AND lease_until < 1": "requests_status",
             "SELECT count(*) FROM requests WHERE status IN ('waiting')": "requests_status",
             "SELECT * FROM requests WHERE status IN ('failed') AND last_modified < 1": "requests_status",
@@ -108,6 +108,23 @@ asyncio.run(main())
         for query, index in plans.items():
             (row, *_) = await store._read(f"EXPLAIN QUERY PLAN {query}", {})
             assert index in row[-1], query
+
+    @pytest.mark.parametrize("collection", [None, "c"])
+    @pytest.mark.parametrize(
+        ("columns", "order"), [("id, sequence", "sequence"), ("sequence", "sequence DESC")]
+    )
+    async def test_a_page_is_read_in_the_order_of_an_index(
+        self, store: SQLRequestStore, columns: str, order: str, collection: str | None
+    ) -> None:
+        selection = Selection("x", frozenset(Status), collection, until=9)
+        sql, parameters = selected(store._dialect, columns, selection, 100, order)
+        rows = await store._read(f"EXPLAIN QUERY PLAN {sql}", parameters)
+        plan = [row[-1] for row in rows]
+        index = "requests_owner" if collection is None else "requests_owner_collection"
+        searches = [step for step in plan if step.startswith(("SEARCH", "SCAN"))]
+        assert len(searches) == len(Status)
+        assert all(f"INDEX {index} (user_id=? " in step and "sequence>?" in step for step in searches), plan
+        assert not any("TEMP B-TREE" in step for step in plan), plan
 
     async def test_a_store_that_cannot_be_opened_says_so(self, tmp_path: Path) -> None:
         blocked = tmp_path / "file"
