@@ -63,8 +63,8 @@ QUICK = Plan(
     huge=64 << 20,
     stored=500,
     transfer=48 << 20,
-    abuse=2.0,
-    listed=10,
+    abuse=1.0,
+    listed=5,
 )
 
 

@@ -29,6 +29,10 @@ _GRACE = 30
 #: It is not less, because a machine short of memory or disk may stop a process for a while, and the end of a
 #: worker cuts everybody's polls, uploads and downloads.
 _HUNG = 90
+#: Seconds after which a thread with work in Python gives way to the event loop; Python's own 5 ms would be
+#: added to each call that comes in meanwhile, several times over.
+_SWITCH = 0.001
+
 
 #: The section `management` of the process, and where it is in the configuration.
 Management = tuple[ManagementSettings, str]
@@ -123,6 +127,7 @@ class WebServer(BaseApplication):  # type: ignore[misc]
         """What a worker process does first."""
         die_with_parent(arbiter.pid if hasattr(arbiter, "pid") else os.getppid())
         log.configure(self._logging, self._name)
+        sys.setswitchinterval(_SWITCH)
         worker.bound(self.connections)
 
 

@@ -140,6 +140,19 @@ async def test_the_message_of_a_data_source_is_cut(door: Frontend) -> None:
     assert answer.message.endswith("end")
 
 
+@pytest.mark.parametrize(
+    "url",
+    ["http://h/" + "x" * 5000, "http://h/\n12:00:00 x", "http://h/ x", "http://h/\ud800", "\\" * 65_000],
+)
+async def test_the_url_of_an_archive_is_checked_before_it_is_looked_into(
+    door: Frontend, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setattr(submission, "refusal", lambda *_: pytest.fail("the address was looked into"))
+    answer = await door.call("POST", "/requests/echo", {**body("x"), "verb": "archive", "url": url})
+    assert answer.status == 400
+    assert answer.message.startswith("The value of 'url' is not an address of at most 4096 characters")
+
+
 @pytest.mark.parametrize("name", ["x" * 5000, "a\nb", "a.b", "é", "*"])
 @pytest.mark.parametrize(
     ("method", "route", "status"),
@@ -227,6 +240,14 @@ async def test_all_jobs_together_are_bounded(jobs: Jobs) -> None:
     await jobs.add(*[f"user{n}" for n in range(130)])
     results = await jobs.end()
     assert [isinstance(result, BusyError) for result in results] == [False] * 128 + [True] * 2
+
+
+async def test_after_a_job_the_thread_rests_for_as_long_as_it_took() -> None:
+    times, rests = iter([10.0, 10.5, 20.0, 21.0, 30.0, 30.0]), list[float]()
+    offload = Offload(clock=lambda: next(times), sleep=rests.append)
+    for user in ("ann", "bob", "ann"):
+        await offload.run(user, lambda: None)
+    assert rests == [0.0, 0.5, 1.0]
 
 
 async def test_the_error_of_a_job_passes_through() -> None:
