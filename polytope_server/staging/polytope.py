@@ -15,7 +15,7 @@ from polytope_server.config.addresses import Host, HTTPBase
 from polytope_server.config.management_settings import ManagementSettings
 from polytope_server.config.section import part
 from polytope_server.config.values import Port, Size
-from polytope_server.staging import ObjectNotFoundError, StagedObject, Staging
+from polytope_server.staging import ObjectNotFoundError, StagedObject, Staging, StagingUnavailableError
 from polytope_server.staging.names import is_object_name, is_request_id
 from polytope_server.staging.polytope_http import IDLE, Connection, Upload
 
@@ -152,8 +152,24 @@ class PolytopeStaging(Staging):
         if length == 0:
             await self.stat(name)
             return
-        part = {"Range": f"bytes={start}-{'' if length is None else start + length - 1}"}
-        headers = part if start or length is not None else {}
+        end = None if length is None else start + length
+        while end is None or start < end:
+            before = start
+            try:
+                async for chunk in self._read(name, start, end):
+                    start += len(chunk)
+                    yield chunk
+                return
+            except StagingUnavailableError as error:
+                # The system of the store ends a connection on which nothing is taken for minutes. As slow may
+                # the client of a frontend be.
+                if start == before or isinstance(error.__cause__, TimeoutError):
+                    raise
+
+    async def _read(self, name: str, start: int, end: int | None) -> AsyncIterator[bytes]:
+        """The bytes from `start` to before `end`, or to the last."""
+        part = {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
+        headers = part if start or end is not None else {}
         async with self._connection.call(
             "GET", _checked(name), idle=IDLE, accept=(416,), headers=headers
         ) as answer:
