@@ -96,6 +96,15 @@ async def _chunks(path: Path) -> AsyncIterator[bytes]:
         os.close(file)
 
 
+class _Discard:
+    """Takes an upload, and keeps nothing."""
+
+    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
+        async for _ in req.stream:
+            pass
+        resp.status = falcon.HTTP_202
+
+
 class _Insert:
     """One insert that a majority of the replica set has acknowledged."""
 
@@ -159,7 +168,9 @@ def application(folder: Path) -> falcon.asgi.App[Any, Any]:
     """The bare application."""
     app: falcon.asgi.App[Any, Any] = falcon.asgi.App()
     app.add_route("/api/v1/test", _JSON())
+    app.add_route("/api/v1/requests", _JSON())
     app.add_route("/api/v1/requests/{name}", _Canned())
+    app.add_route("/api/v1/uploads/{name}", _Discard())
     app.add_route("/api/v1/downloads/canned/result.bin", _Result())
     app.add_route("/files/{name}", _File(folder))
     app.add_route("/uploads/{name}", _Put(folder))

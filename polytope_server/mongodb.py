@@ -1,4 +1,4 @@
-"""MongoDB as the database of several concerns: one client in each process for each server and account.
+"""MongoDB as the database of several concerns: one client in each event loop for each server and account.
 
 A back-end asks for its connection with :meth:`Connection.at`, opens it, and gets its collections there.
 The driver keeps a pool of connections to the servers, and finds a new primary, or a server that is back, by
@@ -24,7 +24,9 @@ from pymongo.errors import (
 )
 from pymongo.uri_parser import parse_uri
 
+from polytope_server.config.addresses import is_host, server_in
 from polytope_server.config.values import Port
+from polytope_server.instances import Instances
 from polytope_server.unavailable import UnavailableError
 
 #: A document as the driver reads and writes it.
@@ -53,6 +55,8 @@ _EXPECTED = (
     "%XX, or without them where `username` and `password` give them as they are"
 )
 _LONGEST_REASON = 300
+#: How the name of a local socket ends, as the driver has it.
+_SOCKET = ".sock"
 
 
 class MongoDBUnavailableError(UnavailableError):
@@ -83,9 +87,14 @@ class MongoDBSettings(BaseModel):
         # The other scheme cannot be read without asking a name server.
         if uri.startswith(_SCHEMES[0]):
             try:
-                parse_uri(uri)
+                hosts = [host for host, _ in parse_uri(uri)["nodelist"]]
             except (PyMongoError, ValueError):  # whose texts may hold a part of the password
                 raise ValueError(_EXPECTED) from None
+        else:
+            # The driver would look it up now; here a server need not be known yet.
+            hosts = [server_in(uri).rpartition("@")[2]]
+        if not all(is_host(host) or host.endswith(_SOCKET) for host in hosts):
+            raise ValueError(_EXPECTED)
         return uri
 
     @field_validator("username", "password")
@@ -124,12 +133,12 @@ class MongoDBHostSettings(MongoDBSettings):
 
 
 class Connection:
-    """The client of one server and account, shared by everything in this process that keeps something there.
+    """The client of one server and account, shared by everything in this thread that keeps something there.
 
     It belongs to the event loop in which it was opened.
     """
 
-    _instances: ClassVar[dict[tuple[str, str | None, str | None], Connection]] = {}
+    _instances: ClassVar[Instances[Connection]] = Instances()
 
     def __init__(self, settings: MongoDBSettings) -> None:
         self._settings = settings
@@ -142,7 +151,7 @@ class Connection:
     def at(cls, settings: MongoDBSettings) -> Connection:
         """The connection to the server, and of the account, that the settings name."""
         key = (settings.uri, settings.username, settings.password)
-        return cls._instances.setdefault(key, cls(settings))
+        return cls._instances.get(key, lambda: cls(settings))
 
     async def open(self, prepare: Callable[[], Awaitable[object]] | None = None) -> None:
         """Make the client if there is none yet, and await `prepare()`, for example to create indexes.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sqlite3  # noqa: F401 -- before a library that brings an older one of its own, such as that of the FDB
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,3 +72,15 @@ memcached = _service(Memcached, "A Memcached.")
 postgresql = _service(PostgreSQL, "A PostgreSQL with an empty database.")
 ldap = _service(LDAP, "An OpenLDAP with a few users and groups.")
 s3 = _service(S3, "A SeaweedFS.")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 MiB, empty."""
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256M", "none", str(mount)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("cannot be had: a tmpfs, which only root may mount")
+    yield mount
+    subprocess.run(["umount", "--lazy", str(mount)], check=True)

@@ -1,6 +1,7 @@
 """The broker: promotes waiting requests, hands them to the queue, and repairs what went wrong.
 
-It is told of changes by notices; a sweep at intervals finds those whose notice was lost.
+It is told of changes by notices; a sweep at intervals finds those whose notice was lost. It works in turns,
+one after the other; a turn belongs to one term from its begin to its end.
 """
 
 from __future__ import annotations
@@ -10,11 +11,17 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Iterable
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
+from polytope_server.broker.expiry import Expiry
+from polytope_server.broker.leadership import Leadership
 from polytope_server.broker.metrics import BrokerMetrics
+from polytope_server.broker.publication import Publication
+from polytope_server.broker.reconciliation import SLICE, Reconciliation
 from polytope_server.broker.schedule import Schedule
 from polytope_server.collection import queues
 from polytope_server.config import Configuration, create_backend
@@ -22,18 +29,18 @@ from polytope_server.management.health import Check, Health
 from polytope_server.notices import Notice, Notices, Topic
 from polytope_server.process import opened, serve_until
 from polytope_server.queue import Message, Queue, QueueUnavailableError
-from polytope_server.request import Request, Status
+from polytope_server.request import Status
 from polytope_server.request_store import RequestStore, Sketch, StoreUnavailableError
-from polytope_server.retry import after_failure
 
 logger = logging.getLogger(__name__)
 
-_LIVE = (Status.WAITING, Status.QUEUED, Status.PROCESSING)
 _PAUSE = 0.5
 #: Seconds between promotions under load, so that several requests share one. The first is promoted at once.
 _PROMOTION_INTERVAL = 0.02
-#: Leases that have ended are looked for so often at most: one query, and not in the way of each promotion.
-_EXPIRY_INTERVAL = 0.5
+#: Seconds of a turn for reading what waits.
+_READING_TIME = 0.02
+#: So many requests whose collection is gone fail in one turn.
+_FAILURES = 20
 
 
 class Broker:
@@ -42,24 +49,44 @@ class Broker:
     def __init__(self, configuration: Configuration, data: Path) -> None:
         settings = configuration.settings
         self._settings = settings.broker
-        self._worker_settings = settings.worker
         self._most_queued = settings.deployment.worker.replicas
         self._collections = configuration.collections
-        self._queues = queues(self._collections.values())
         self._name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
         self._store: RequestStore = create_backend("request_store", settings.request_store, data)
         self._queue: Queue = create_backend("queue", settings.queue, data)
         self._notices: Notices = create_backend("notices", settings.notices, data)
         self._schedule = Schedule(self._collections)
+        self._reconciliation = Reconciliation(self._schedule, self._store, self._admit)
+        self._queues = queues(self._collections.values())
+        self._publication = Publication(
+            *(self._queue, self._queues, self._schedule),
+            clock=self._store.local_clock.now,
+            due=self._requeued,
+        )
+        #: The term that this broker works in.
         self._term: int | None = None
-        self._lead_until = 0.0
+        #: Whether all requests are known that count for the limits: not at the begin of a term, nor after a
+        #: promotion without an answer, which may take place until `_settled`.
+        self._knows_active = False
+        self._settled = 0.0
+        self._promoting = asyncio.Lock()
+        self._stop = asyncio.Event()
+        #: Waiting requests whose collection is gone.
+        self._homeless: dict[str, Sketch] = {}
         self._next_sweep = 0.0
-        self._next_expiry = 0.0
         self._next_promotion = 0.0
         self._publishing = False
         self._wake = asyncio.Event()
-        self._pausing: set[str] = set()
         self.metrics = BrokerMetrics(self._collections)
+        self._expiry = Expiry(
+            *(self._store, self._notices, self.metrics, settings.worker),
+            requeued=self._requeued,
+            failed=self._schedule.remove,
+        )
+        self._leadership = Leadership(
+            lambda: create_backend("request_store", settings.request_store, data),
+            *(self._name, self._settings.lease, self._wake_up, self._expiry.answered),
+        )
         self.health = Health(
             {"request_store": Check(self._store.check), "queue": Check(self._check_queue)},
         )
@@ -68,18 +95,28 @@ class Broker:
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Lead, or wait to, until `stop` is set."""
+        self._stop = stop
         async with opened((self._store, self._notices), stop) as ready:
             if not ready:
                 return
             await self._notices.subscribe(set(Topic), self._on_notice)
             self.health.started = True
-            renewing = asyncio.create_task(self._keep_lead())
+            self._leadership.start()
+            leading = asyncio.create_task(self._leadership.ended())
             working = asyncio.create_task(self._work())
-            await serve_until(stop.wait(), renewing, working)
-            await self._queue.close()
-            if self._term is not None:
-                with suppress(StoreUnavailableError):  # the lease then ends by itself
-                    await self._store.resign("broker", self._name)
+            try:
+                await serve_until(self._stopped(), leading, working)
+            finally:
+                await self._queue.close()
+                # While a promotion may still take place, nobody else may lead.
+                await self._leadership.stop(resign=time.monotonic() >= self._settled)
+
+    async def _stopped(self) -> None:
+        """Return when this process is to stop, and no promotion is under way."""
+        await self._stop.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.lease), self._promoting:
+                pass
 
     async def _check_queue(self) -> None:
         # A broker that waits for its turn has not opened it, and is ready to lead.
@@ -91,49 +128,21 @@ class Broker:
             self._news[notice.topic].add(notice.request_id)
             self._wake.set()
 
-    # -- leading ---------------------------------------------------------------------------------------
-
-    async def _keep_lead(self) -> None:
-        """Take the lead when it is free, and renew it three times within its time."""
-        while True:
-            asked = time.monotonic()
-            try:
-                term = await self._store.lead("broker", self._name, self._settings.lease)
-                if term is not None:
-                    self._lead_until = asked + self._settings.lease
-                if term != self._term:
-                    await self._change_lead(term)
-            except (StoreUnavailableError, OSError) as error:
-                logger.warning("cannot renew the lead: %s", error)
-                if self._term is not None and time.monotonic() > self._lead_until:
-                    await self._change_lead(None)
-            await asyncio.sleep(self._settings.lease / 3)
-
-    async def _change_lead(self, term: int | None) -> None:
-        self._term = None
-        self.metrics.leads(None)
-        self._publishing = False
-        await self._queue.close()
-        if term is not None:
-            logger.info("this broker leads, term %d", term)
-            self._schedule = Schedule(self._collections)
-            self.metrics.leads(self._schedule)
-            self._next_sweep = 0.0
-        else:
-            logger.warning("this broker has lost its lead")
-        self._term = term
+    def _requeued(self, request_id: str) -> None:
+        self._news[Topic.REQUEUED].add(request_id)
         self._wake.set()
 
-    # -- working ---------------------------------------------------------------------------------------
+    def _wake_up(self) -> None:
+        self._wake.set()
+
+    # -- turns -----------------------------------------------------------------------------------------
 
     async def _work(self) -> None:
         while True:
-            # Not wait_for(): before Python 3.12 that may swallow a cancellation.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.lease / 3):
-                    await self._wake.wait()
-            await asyncio.sleep(self._next_promotion - time.monotonic())
-            self._wake.clear()
+            await self._rest()
+            self._leadership.progress()
+            if (term := self._leadership.term) != self._term:
+                await self._change_term(term)
             if self._term is None:
                 continue
             try:
@@ -143,7 +152,37 @@ class Broker:
                 self._next_sweep = 0.0
                 if isinstance(error, QueueUnavailableError):
                     self._publishing = False
+                else:
+                    self._expiry.hold()
                 await asyncio.sleep(_PAUSE)
+
+    async def _rest(self) -> None:
+        """Wait for something to do."""
+        if self._term is None or not self._reconciliation.running:
+            # Not wait_for(): before Python 3.12 that may swallow a cancellation.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.lease / 3):
+                    await self._wake.wait()
+            await asyncio.sleep(self._next_promotion - time.monotonic())
+        self._wake.clear()
+
+    async def _change_term(self, term: int | None) -> None:
+        """Begin a term, or end one. What is known to wait is kept: it is compared with the store first."""
+        self._term = None
+        self.metrics.leads(None)
+        self._publishing = False
+        self._knows_active = False
+        self._news = {topic: set() for topic in Topic}
+        await self._queue.close()
+        if term is None:
+            logger.warning("this broker has lost its lead")
+            return
+        logger.info("this broker leads, term %d", term)
+        self._expiry.hold()
+        self.metrics.leads(self._schedule)
+        self._next_sweep = 0.0
+        self._reconciliation.start()
+        self._term = term
 
     async def _turn(self, term: int) -> None:
         """Take note of what happened, repair what is due, and promote what may run."""
@@ -151,15 +190,13 @@ class Broker:
             await self._queue.open_publisher()
             self._publishing = True
         await self._read_news()
-        if time.monotonic() >= self._next_sweep:
-            await self._sweep()
-            self._next_sweep = time.monotonic() + self._settings.interval
-        if chosen := self._schedule.choose(self._rooms()):
+        await self._sweep_if_due()
+        await self._reconcile()
+        if self._knows_active and (chosen := self._schedule.choose(self._rooms())):
             self._next_promotion = time.monotonic() + _PROMOTION_INTERVAL
             await self._promote(chosen, term)
-        if time.monotonic() >= self._next_expiry:
-            await self._expire_leases()
-            self._next_expiry = time.monotonic() + _EXPIRY_INTERVAL
+        await self._fail_homeless()
+        await self._expiry.run()
 
     def _rooms(self) -> dict[str, int]:
         """How many more messages each queue may get.
@@ -172,113 +209,106 @@ class Broker:
         return {queue: self._most_queued - count for queue, count in queued.items() if count <= half}
 
     async def _promote(self, chosen: dict[str, str], term: int) -> None:
-        promoted = await self._store.promote(list(chosen), self._name, term)
+        async with self._promoting:
+            if self._stop.is_set():
+                return
+            self._knows_active = False
+            try:
+                promoted = await self._store.promote(list(chosen), self._name, term)
+            except BaseException:
+                self._settled = time.monotonic() + self._settings.lease
+                raise
+            self._knows_active = True
         for request_id in chosen:
             if request_id not in promoted:  # revoked meanwhile, or this broker no longer leads
                 self._schedule.remove(request_id)
-        await self._publish([Message(key, queue) for key, queue in chosen.items() if key in promoted])
-
-    async def _publish(self, messages: list[Message]) -> None:
-        if messages:
-            await self._queue.publish(messages)
+                self._news[Topic.WAITING].add(request_id)
+        await self._publication.publish(
+            [Message(key, queue) for key, queue in chosen.items() if key in promoted]
+        )
 
     async def _read_news(self) -> None:
         news, self._news = self._news, {topic: set() for topic in Topic}
+        try:
+            await self._take_note(news)
+        except (StoreUnavailableError, QueueUnavailableError):  # these notices do not come again
+            self._news = {topic: news[topic] | self._news[topic] for topic in Topic}
+            raise
+
+    async def _take_note(self, news: dict[Topic, set[str]]) -> None:
         for request_id in news[Topic.CLAIMED]:
             self._schedule.claimed(request_id)
         for request_id in news[Topic.ENDED] | news[Topic.REMOVED]:
             self._schedule.remove(request_id)
+            self._homeless.pop(request_id, None)
         # What a notice says may be overtaken by a later change: the store tells how things are.
-        if submitted := news[Topic.WAITING] - news[Topic.REMOVED]:
-            await self._admit(await self._store.sketches([Status.WAITING], sorted(submitted)))
-        if requeued := news[Topic.REQUEUED]:
-            sketches = await self._store.sketches([Status.QUEUED], sorted(requeued))
+        submitted = sorted(news[Topic.WAITING] - news[Topic.REMOVED])
+        for ids in _slices(submitted):
+            self._admit(await self._store.sketches([Status.WAITING], ids))
+            self._leadership.progress()
+        for ids in _slices(sorted(news[Topic.REQUEUED])):
+            sketches = await self._store.sketches([Status.QUEUED], ids)
             self._schedule.update(sketches)
-            await self._publish_when_due(sketches)
+            await self._publication.publish_when_due(sketches)
+            self._leadership.progress()
 
-    async def _admit(self, sketches: list[Sketch]) -> None:
-        """Take note of waiting requests; those whose collection is gone fail, and harm nobody else."""
+    def _admit(self, sketches: list[Sketch]) -> None:
+        """Take note of waiting requests; those whose collection is gone are to fail, and harm nobody else."""
         self._schedule.update(sketches)
         for sketch in sketches:
             if not self._schedule.knows_collection(sketch.collection):
-                message = f"The collection {sketch.collection} is no longer available."
-                failed = await self._store.transition(
-                    sketch.id, sketch.status, sketch.attempt, Status.FAILED, user_message=message
-                )
-                if failed is not None:
-                    self.metrics.failed(sketch.collection)
-                self._notices.publish(Topic.ENDED, sketch.id)
+                self._homeless[sketch.id] = sketch
 
-    async def _publish_when_due(self, sketches: list[Sketch]) -> None:
-        """Publish queued requests; those that pause before a further attempt, after the pause."""
-        now = time.time()
-        sketches = [sketch for sketch in sketches if self._schedule.knows_collection(sketch.collection)]
-        due = [sketch for sketch in sketches if sketch.not_before <= now]
-        await self._publish([Message(sketch.id, self._schedule.queue_of(sketch)) for sketch in due])
-        for sketch in sketches:
-            if sketch.not_before > now and sketch.id not in self._pausing:
-                self._pausing.add(sketch.id)
-                asyncio.get_running_loop().call_later(sketch.not_before - now, self._due, sketch.id)
-
-    def _due(self, request_id: str) -> None:
-        self._pausing.discard(request_id)
-        self._news[Topic.REQUEUED].add(request_id)
-        self._wake.set()
+    async def _fail_homeless(self) -> None:
+        """Fail some of the requests whose collection is gone."""
+        for sketch in list(islice(self._homeless.values(), _FAILURES)):
+            message = f"The collection {sketch.collection} is no longer available."
+            failed = await self._store.transition(
+                sketch.id, sketch.status, sketch.attempt, Status.FAILED, user_message=message
+            )
+            del self._homeless[sketch.id]
+            if failed is not None:
+                self.metrics.failed(sketch.collection)
+            self._notices.publish(Topic.ENDED, sketch.id)
+        if self._homeless:
+            self._wake.set()
 
     # -- repairing -------------------------------------------------------------------------------------
 
+    async def _sweep_if_due(self) -> None:
+        now = time.monotonic()
+        settled = now >= self._settled
+        if now >= self._next_sweep or (settled and not self._knows_active):
+            await self._sweep()
+            self._next_sweep = time.monotonic() + self._settings.interval
+            self._knows_active = settled
+
     async def _sweep(self) -> None:
-        """Bring the schedule up to date with the store, and publish again what the queue has lost."""
-        active = await self._store.sketches([Status.QUEUED, Status.PROCESSING])
-        for status in (Status.QUEUED, Status.PROCESSING):
-            self._schedule.retain({sketch.id for sketch in active if sketch.status is status}, status)
+        """Bring what is active up to date with the store, and publish again what the queue has lost."""
+        active = await self._read_active()
+        self._schedule.retain_active({sketch.id for sketch in active})
         self._schedule.update(active)
-        stored = await self._store.count(statuses=[Status.WAITING])
-        if stored != self._schedule.count(Status.WAITING):
-            waiting = await self._store.sketches([Status.WAITING])
-            self._schedule.retain({sketch.id for sketch in waiting}, Status.WAITING)
-            await self._admit(waiting)
-        await self._publish_lost([sketch for sketch in active if sketch.status is Status.QUEUED])
+        if not self._reconciliation.running:
+            self._reconciliation.start()
+        await self._publication.publish_lost([sketch for sketch in active if sketch.status is Status.QUEUED])
 
-    async def _publish_lost(self, queued: list[Sketch]) -> None:
-        """Publish the requests of each queue that holds too few messages; and see to those that pause."""
-        now = time.time()
-        missing: list[Sketch] = []
-        for queue in self._queues:
-            own = [sketch for sketch in queued if self._queue_of(sketch) == queue]
-            due = [sketch for sketch in own if sketch.not_before <= now]
-            if len(due) > await self._queue.count(queue):
-                missing += due
-            missing += [sketch for sketch in own if sketch.not_before > now]
-        await self._publish_when_due(missing)
+    async def _read_active(self) -> list[Sketch]:
+        active: list[Sketch] = []
+        while found := await self._store.active(active[-1].sequence if active else 0, SLICE):
+            active += found
+            self._leadership.progress()
+            await asyncio.sleep(0)  # a store in this process may not have waited for anything
+        return active
 
-    def _queue_of(self, sketch: Sketch) -> str | None:
-        known = self._schedule.knows_collection(sketch.collection)
-        return self._schedule.queue_of(sketch) if known else None
+    async def _reconcile(self) -> None:
+        """Read and compare what waits, for as long as a turn has time for it."""
+        until = time.monotonic() + _READING_TIME
+        while self._reconciliation.running:
+            await self._reconciliation.step()
+            self._leadership.progress()
+            if time.monotonic() >= until:
+                break
 
-    async def _expire_leases(self) -> None:
-        """Requests whose worker fell silent are tried again, or fail if that happened too often."""
-        for request in await self._store.expired(time.time()):
-            collection = self._collections.get(request.collection)
-            source = collection.datasource(request.datasource) if collection else None
-            max_attempts = source.keys.get("max_attempts") if source else None
-            to, changes = after_failure(
-                request, "The worker ended unexpectedly.", self._worker_settings, max_attempts
-            )
-            await self._expire(request, to, changes)
 
-    async def _expire(self, request: Request, to: Status, changes: dict[str, object]) -> None:
-        logger.warning("request %s: the lease of worker %s ended", request.id, request.worker)
-        changed = await self._store.transition(
-            request.id, Status.PROCESSING, request.attempt, to, **{**changes, "not_before": 0.0}
-        )
-        if changed is None:
-            return
-        self.metrics.expired(request.collection)
-        if to is Status.QUEUED:
-            self._news[Topic.REQUEUED].add(request.id)
-            self._wake.set()
-        else:
-            self.metrics.failed(request.collection)
-            self._schedule.remove(request.id)
-            self._notices.publish(Topic.ENDED, request.id)
+def _slices(ids: list[str]) -> Iterable[list[str]]:
+    return (ids[start : start + SLICE] for start in range(0, len(ids), SLICE))

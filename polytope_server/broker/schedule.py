@@ -8,26 +8,29 @@ at the limit is put aside until a place becomes free.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, deque
-from collections.abc import Iterable, Mapping
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
+from polytope_server.broker.in_order import InOrder
 from polytope_server.collection import Collection
 from polytope_server.request import Status
 from polytope_server.request_store import Sketch
 from polytope_server.user import User
 
 
-@dataclass
+@dataclass(slots=True)
 class _Lane:
-    """The waiting requests of one user in one group."""
+    """The waiting requests of one user in one group, and their number."""
 
     user_id: str
-    waiting: OrderedDict[str, Sketch] = field(default_factory=OrderedDict)
+    waiting: InOrder
+    count: int = 0
     in_turn: bool = False
 
 
-@dataclass
+@dataclass(slots=True)
 class _Group:
     """The waiting requests of a collection for one queue; `turns` holds the lanes that may run something."""
 
@@ -46,6 +49,14 @@ class _Usage:
     groups: dict[str, _Group] = field(default_factory=dict)
     active: int = 0
     by_user: Counter[str] = field(default_factory=Counter)
+    queues: dict[str, str] = field(default_factory=dict)
+
+    def queue_of(self, datasource: str) -> str:
+        """The queue of requests to that data source."""
+        queue = self.queues.get(datasource)
+        if queue is None:
+            queue = self.queues[datasource] = self.collection.queue_of(datasource)
+        return queue
 
     @property
     def full(self) -> bool:
@@ -74,7 +85,10 @@ class Schedule:
     def __init__(self, collections: Mapping[str, Collection]) -> None:
         self._usages = {name: _Usage(collection) for name, collection in collections.items()}
         self._turns: dict[str, deque[_Group]] = {}
-        self._states: dict[str, tuple[Status, Sketch]] = {}
+        self._waiting: dict[str, Sketch] = {}
+        self._order = InOrder(self._waiting)
+        #: Those that are queued or processing.
+        self._active: dict[str, tuple[Status, Sketch]] = {}
         self._counts: Counter[tuple[Status, str | None]] = Counter()
         self._by_collection: Counter[tuple[Status, str]] = Counter()
 
@@ -88,7 +102,9 @@ class Schedule:
 
     def status(self, request_id: str) -> Status | None:
         """The known state of a request."""
-        known = self._states.get(request_id)
+        if request_id in self._waiting:
+            return Status.WAITING
+        known = self._active.get(request_id)
         return known[0] if known else None
 
     def knows_collection(self, name: str) -> bool:
@@ -97,7 +113,24 @@ class Schedule:
 
     def queue_of(self, sketch: Sketch) -> str:
         """The queue that a request goes to. Its collection must be known."""
-        return self._usages[sketch.collection].collection.queue_of(sketch.datasource)
+        return self._usages[sketch.collection].queue_of(sketch.datasource)
+
+    def waiting(self, after: int, until: int | None) -> Iterator[Sketch]:
+        """The waiting requests with `after` < sequence <= `until` (None: no end), in order of submission.
+
+        The schedule must not change meanwhile.
+        """
+        return self._order.between(after, until)
+
+    def boundary(self, after: int, until: int | None, count: int) -> int | None:
+        """The sequence of the waiting request number `count` of these, None if there are fewer."""
+        found = next(islice(self._order.between(after, until), count - 1, None), None)
+        return None if found is None else found.sequence
+
+    def newest(self) -> int:
+        """The highest sequence of a waiting request, 0 if none waits."""
+        found = self._order.last()
+        return 0 if found is None else found.sequence
 
     def update(self, sketches: Iterable[Sketch]) -> None:
         """Take note of requests and their present states. Those of unknown collections are left out."""
@@ -108,34 +141,30 @@ class Schedule:
 
     def claimed(self, request_id: str) -> None:
         """A worker took a request: it still counts for the limits, but has left the queue."""
-        known = self._states.get(request_id)
+        known = self._active.get(request_id)
         if known and known[0] is Status.QUEUED:
-            self._states[request_id] = (Status.PROCESSING, known[1])
+            self._active[request_id] = (Status.PROCESSING, known[1])
             self._tally(Status.QUEUED, known[1], -1)
             self._tally(Status.PROCESSING, known[1], 1)
 
     def remove(self, request_id: str) -> None:
         """A request ended or was removed; whoever waited for its place may have a turn."""
-        known = self._states.pop(request_id, None)
+        if (sketch := self._waiting.pop(request_id, None)) is not None:
+            self._leave_lane(sketch)
+            return
+        known = self._active.pop(request_id, None)
         if known is None:
             return
         status, sketch = known
         self._tally(status, sketch, -1)
         usage = self._usages[sketch.collection]
-        if status is Status.WAITING:
-            group = usage.groups[self.queue_of(sketch)]
-            lane = group.lanes[sketch.user_id]
-            lane.waiting.pop(request_id, None)
-            _tidy(group, lane)
-        else:
-            usage.subtract(sketch.user_id)
-            for group in usage.groups.values():
-                self._give_turn(group, group.lanes.get(sketch.user_id))
+        usage.subtract(sketch.user_id)
+        for group in usage.groups.values():
+            self._give_turn(group, group.lanes.get(sketch.user_id))
 
-    def retain(self, request_ids: set[str], status: Status) -> None:
-        """Forget the requests thought to be in that state that are not among `request_ids`."""
-        gone = [key for key, (known, _) in self._states.items() if known is status and key not in request_ids]
-        for request_id in gone:
+    def retain_active(self, request_ids: set[str]) -> None:
+        """Forget the requests thought to be queued or processing that are not among `request_ids`."""
+        for request_id in [key for key in self._active if key not in request_ids]:
             self.remove(request_id)
 
     def choose(self, rooms: Mapping[str, int]) -> dict[str, str]:
@@ -154,7 +183,7 @@ class Schedule:
                     self._enter(sketch, Status.QUEUED)
                     chosen[sketch.id] = queue
                     room -= 1
-                    self._give_turn(group)
+                    self._give_turn(group, group.lanes.get(sketch.user_id))
         return chosen
 
     def _tally(self, status: Status, sketch: Sketch, change: int) -> None:
@@ -163,20 +192,35 @@ class Schedule:
         self._by_collection[status, sketch.collection] += change
 
     def _enter(self, sketch: Sketch, status: Status) -> None:
-        self._states[sketch.id] = (status, sketch)
         self._tally(status, sketch, 1)
         usage = self._usages[sketch.collection]
         if status is not Status.WAITING:
+            self._active[sketch.id] = (status, sketch)
             usage.add(sketch.user_id)
             return
+        self._waiting[sketch.id] = sketch
+        self._order.add(sketch)
         queue = self.queue_of(sketch)
-        group = usage.groups.setdefault(queue, _Group(usage, queue))
-        lane = group.lanes.setdefault(sketch.user_id, _Lane(sketch.user_id))
-        lane.waiting[sketch.id] = sketch
+        if (group := usage.groups.get(queue)) is None:
+            group = usage.groups[queue] = _Group(usage, queue)
+        if (lane := group.lanes.get(sketch.user_id)) is None:
+            lane = group.lanes[sketch.user_id] = _Lane(sketch.user_id, InOrder(self._waiting))
+        lane.waiting.add(sketch)
+        lane.count += 1
         self._give_turn(group, lane)
 
+    def _leave_lane(self, sketch: Sketch) -> None:
+        """A request no longer waits."""
+        self._tally(Status.WAITING, sketch, -1)
+        self._order.left()
+        group = self._usages[sketch.collection].groups[self.queue_of(sketch)]
+        lane = group.lanes[sketch.user_id]
+        lane.count -= 1
+        lane.waiting.left()
+        _tidy(group, lane)
+
     def _give_turn(self, group: _Group, lane: _Lane | None = None) -> None:
-        if lane is not None and lane.waiting and not lane.in_turn:
+        if lane is not None and lane.count and not lane.in_turn:
             lane.in_turn = True
             group.turns.append(lane)
         if group.turns and not group.in_turn and not group.usage.full:
@@ -188,17 +232,15 @@ class Schedule:
         while group.turns and not group.usage.full:
             lane = group.turns.popleft()
             lane.in_turn = False
-            sketch = next(iter(lane.waiting.values()), None)
+            sketch = lane.waiting.first()
             if sketch is None:
                 _tidy(group, lane)
             elif group.usage.admits(sketch):
-                del lane.waiting[sketch.id]
-                self._give_turn(group, lane)
                 return sketch
         return None
 
 
 def _tidy(group: _Group, lane: _Lane) -> None:
     """Forget a user with nothing to run."""
-    if not lane.waiting and not lane.in_turn:
+    if not lane.count and not lane.in_turn:
         group.lanes.pop(lane.user_id, None)

@@ -15,6 +15,7 @@ from polytope_server.frontend.requests import result_location
 from polytope_server.frontend.services import Services
 from polytope_server.request import Status, Verb
 from polytope_server.staging import ObjectNotFoundError
+from polytope_server.staging.names import is_object_name, is_request_id
 
 
 class DownloadResource:
@@ -27,6 +28,12 @@ class DownloadResource:
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, request_id: str, name: str
     ) -> None:
         full_name = f"{request_id}/{name}"
+        if not is_object_name(full_name):
+            refuse(falcon.HTTP_404, f"There is no result {shown(full_name)}")
+
+        async def admit(size: int) -> None:
+            await self._services.transfers.admit_download(req, request_id, size)
+
         try:
             await deliver(
                 self._services.staging,
@@ -35,6 +42,7 @@ class DownloadResource:
                 resp,
                 head=bool(req.scope.get("polytope.head")),
                 served=self._services.metrics.served.inc,
+                admit=admit,
                 completed=partial(self._services.download_marks.add, request_id),
             )
         except ObjectNotFoundError:
@@ -50,7 +58,7 @@ class DownloadLinkResource:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, request_id: str) -> None:
         services = self._services
         caller = await identify(services, req)
-        request = await services.store.get(request_id)
+        request = await services.store.get(request_id) if is_request_id(request_id) else None
         if request is None or request.user.id != caller.user.id:
             await refuse_removed(services, caller, request_id)
             refuse(falcon.HTTP_404, f"Request {shown(request_id)} not found")

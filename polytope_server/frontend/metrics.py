@@ -49,6 +49,7 @@ class FrontendMetrics(Metrics):
         self.served = self.counter("served_bytes", "Bytes of results that were sent to clients.")
         #: Bytes of uploads that were staged.
         self.uploaded = self.counter("uploaded_bytes", "Bytes of uploads that were staged.")
+        self._cut = self.connections_cut()
         self._calls = self.counter(
             "http_requests",
             "Calls of the REST API, by method, route and class of the status.",
@@ -84,6 +85,10 @@ class FrontendMetrics(Metrics):
         for request in requests:
             if request.status in LIVE:
                 self._revoked.labels(self.collection(request.collection)).inc()
+
+    def connection_cut(self, reason: str) -> None:
+        """Count a connection, or a call through a proxy, that was refused or ended."""
+        self._cut.labels(reason).inc()
 
     def called(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, started: float) -> None:
         """Count a call that began at that time of the performance counter."""

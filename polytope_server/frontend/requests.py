@@ -18,16 +18,17 @@ from polytope_server import log
 from polytope_server.asgi import refuse
 from polytope_server.authentication.manager import Identification
 from polytope_server.collection import Collection
-from polytope_server.frontend.calls import absolute, answer, identify, read_json, shown
+from polytope_server.frontend.calls import absolute, answer, identify, read_body, shown
 from polytope_server.frontend.removed import refuse_removed
 from polytope_server.frontend.services import Services
-from polytope_server.frontend.submission import make_request
+from polytope_server.frontend.submission import read_request
 from polytope_server.frontend.support import FailedRequestError
 from polytope_server.frontend.waiters import wait
 from polytope_server.notices import Topic
 from polytope_server.request import LIVE, TERMINAL, Request, Status, Verb
 from polytope_server.request_store import StoreUnavailableError
 from polytope_server.staging import StagingUnavailableError
+from polytope_server.staging.names import is_request_id
 
 logger = logging.getLogger(__name__)
 
@@ -79,8 +80,8 @@ class RequestResource:
         if not collection.admits(caller.user):
             username = shown(caller.user.username)
             refuse(falcon.HTTP_403, f"User {username} cannot access collection {collection.name}")
-        body = await read_json(req, services.settings.max_body)
-        request = make_request(services, collection, caller.user, body)
+        body = await read_body(req, services.settings.max_body)
+        request = await read_request(services, req, collection, caller.user, body)
         log.request_id.set(request.id)
         with services.waiters.watch(request.id) as ended:
             async with services.limits.admit_request(req, caller.user):
@@ -118,7 +119,7 @@ class RequestResource:
         if name.lower() == "all":
             removed = await services.store.remove_all(caller.user.id, LIVE)
         else:
-            found = await services.store.remove(name, user_id=caller.user.id)
+            found = await services.store.remove(name, user_id=caller.user.id) if is_request_id(name) else None
             removed = [found] if found else []
         services.notices.publish(Topic.REMOVED, *(request.id for request in removed))
         services.metrics.revoked(removed)
@@ -138,6 +139,8 @@ async def poll(
 
     None if there is none, or if it is another user's: the two look the same from outside.
     """
+    if not is_request_id(request_id):
+        return None
     seconds = _hold(services, req)
     if seconds <= 0:
         return await _own(services, caller, request_id)

@@ -24,7 +24,9 @@ from polytope_server.deployment_key import DeploymentKeys
 from polytope_server.frontend.download_marks import DownloadMarks
 from polytope_server.frontend.limits import DoorLimits
 from polytope_server.frontend.metrics import FrontendMetrics
+from polytope_server.frontend.offload import Offload
 from polytope_server.frontend.support import Support
+from polytope_server.frontend.transfers import Transfers
 from polytope_server.frontend.waiters import Waiters
 from polytope_server.identity import Identity
 from polytope_server.language import CoercionRules, SourceRules
@@ -76,6 +78,7 @@ class Services:
         self.store: RequestStore = create_backend("request_store", settings.request_store, data)
         self.notices: Notices = create_backend("notices", settings.notices, data)
         self.staging: Staging = create_backend("staging", settings.staging, data)
+        self.staging.limit_gathering(settings.frontend.transfers.upload_memory)
         self.cache: Cache = create_backend("caching", settings.caching, data)
         needed = frozenset[str]().union(
             *(source.attributes for named in self.sources.values() for source in named)
@@ -87,10 +90,12 @@ class Services:
             self.seals = Seals(DeploymentKeys(settings.secrets, data), REQUESTS)
         self.download_marks = DownloadMarks(self.store)
         self.limits = DoorLimits(settings.frontend.limits, self.cache, self.store)
+        self.transfers = Transfers(settings.frontend.transfers, self.store)
         self.support = Support(settings.support)
         self.identity: Identity | None = accounts.identity(settings, data)
         self.api_keys: APIKeys | None = accounts.api_keys(settings, data)
         self.waiters = Waiters()
+        self.offload = Offload()
         self.metrics = FrontendMetrics(configuration.collections)
         self.health = Health(
             {
@@ -142,6 +147,7 @@ class Services:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.download_marks.write(), _LAST_MARKS)
         await self._stack.aclose()
+        self.offload.close()
 
 
 def _end_if_refused(opening: asyncio.Task[None]) -> None:

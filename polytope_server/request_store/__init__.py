@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property, lru_cache
+from sys import intern
+from typing import Any, ClassVar
 
 from polytope_server.request import TERMINAL, Request, Status
+from polytope_server.request_store.clock import LocalClock
 from polytope_server.request_store.retention import Retention
 from polytope_server.unavailable import UnavailableError
 
@@ -22,6 +25,10 @@ class StoreUnavailableError(UnavailableError):
     role = "request_store"
 
 
+class UnknownStateError(StoreUnavailableError):
+    """A request is in a state of a later version, and none of this process' business."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sketch:
     """What the broker needs to know of a request, and no more."""
@@ -34,8 +41,55 @@ class Sketch:
     status: Status
     attempt: int
     not_before: float
-    timestamp: float
     datasource: str = ""
+    #: Its place in the order of submission; two requests may have the same.
+    sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """Numbers by which two sets of requests, each known by its sequence, are compared without naming them.
+
+    Within a million numbers, a set never has the digest of another that lacks one or two of its requests, or
+    has one or two others instead; beyond that, by chance only.
+    """
+
+    count: int = 0
+    total: int = 0
+    squares: int = 0
+
+    #: The sequence is taken modulo this prime: the sum of a million squares stays below 2^63.
+    MODULUS: ClassVar[int] = 1_048_573
+
+    @classmethod
+    def of(cls, sequences: Iterable[int]) -> Digest:
+        """The digest of requests with these sequences."""
+        rests = [sequence % cls.MODULUS for sequence in sequences]
+        return cls(len(rests), sum(rests), sum(rest * rest for rest in rests))
+
+
+def new_sketch(
+    request_id: str,
+    collection: str,
+    user_id: str,
+    realm: str,
+    roles: tuple[str, ...],
+    status: Status,
+    attempt: int,
+    not_before: float,
+    datasource: str,
+    sequence: int,
+) -> Sketch:
+    """A sketch of what a store has read. A broker keeps a million of them: equal texts are kept once."""
+    return Sketch(
+        *(request_id, intern(collection), intern(user_id), intern(realm), _kept_once(roles)),
+        *(status, attempt, not_before or 0.0, intern(datasource), sequence),
+    )
+
+
+@lru_cache(maxsize=1000)
+def _kept_once(roles: tuple[str, ...]) -> tuple[str, ...]:
+    return roles
 
 
 class States(dict[str, Status]):
@@ -49,7 +103,7 @@ class States(dict[str, Status]):
         super().__init__({str(status): status for status in Status})
 
     def __missing__(self, name: str) -> Status:
-        raise StoreUnavailableError(
+        raise UnknownStateError(
             f"a request is in the state {name!r}, of a later version of this server: upgrade this process"
         )
 
@@ -64,7 +118,15 @@ class RequestStore(Retention, ABC):
 
     Every method may raise :class:`StoreUnavailableError`. What a method has returned is durable. Several
     processes, each with its own instance, work on one store.
+
+    Times are seconds since the epoch by one clock, that of the store: it fills `last_modified`,
+    `status_history`, `lease_until` and `not_before`, and judges leases, within the operation that needs it.
     """
+
+    @cached_property
+    def local_clock(self) -> LocalClock:
+        """The store's time, as this process estimates it."""
+        return LocalClock(self.clock)
 
     @abstractmethod
     async def open(self) -> None:
@@ -77,6 +139,10 @@ class RequestStore(Retention, ABC):
     async def check(self) -> None:
         """Return if the store answers."""
         await self.get("")
+
+    @abstractmethod
+    async def clock(self) -> float:
+        """The store's time, in seconds since the epoch."""
 
     @abstractmethod
     async def add(self, request: Request) -> None:
@@ -103,15 +169,23 @@ class RequestStore(Retention, ABC):
 
     @abstractmethod
     async def transition(
-        self, request_id: str, expect: Status, attempt: int, to: Status, **changes: Any
+        self,
+        request_id: str,
+        expect: Status,
+        attempt: int,
+        to: Status,
+        *,
+        delay: float | None = None,
+        **changes: Any,
     ) -> Request | None:
         """Compare-and-set: take the request to state `to` if it is in state `expect` at that `attempt`.
 
-        `changes` are further fields of :class:`Request` to set in the same step. `last_modified` is set,
-        and `status_history` for the first entry into a state; `sealed` is removed with the entry into a state
-        that is never left (see :func:`without_secrets`). Returns the changed request, None if the
-        request is gone or stands elsewhere (nothing is changed then). Raises
-        :class:`~polytope_server.request.IllegalTransitionError` for a step outside the table.
+        `changes` are further fields of :class:`Request` to set in the same step; with `delay`, `not_before`
+        is set to the time in so many seconds. `last_modified` is set, and `status_history` for the first
+        entry into a state; `sealed` is removed with the entry into a state that is never left (see
+        :func:`without_secrets`). Returns the changed request, None if the request is gone or stands elsewhere
+        (nothing is changed then). Raises :class:`~polytope_server.request.IllegalTransitionError` for a step
+        outside the table.
         """
 
     @abstractmethod
@@ -126,7 +200,8 @@ class RequestStore(Retention, ABC):
     async def claim(self, request_ids: Sequence[str], worker: str, lease: float) -> list[Request]:
         """Take those of the requests that are queued to processing, for `worker`, for `lease` seconds.
 
-        Adds 1 to `attempt`. Returns the claimed requests.
+        Adds 1 to `attempt`. Returns the claimed requests. A claim that was not answered, because the store
+        cannot be reached, may be there all the same: the request then names this `worker`.
         """
 
     @abstractmethod
@@ -134,14 +209,42 @@ class RequestStore(Retention, ABC):
         """Extend the leases of the (id, attempt) pairs that `worker` holds; returns the ids still held."""
 
     @abstractmethod
-    async def expired(self, now: float) -> list[Request]:
-        """The requests in processing whose lease ended before `now`."""
+    async def expired(self, limit: int) -> list[Request]:
+        """At most `limit` requests in processing whose lease has ended, in the order in which that was."""
 
     @abstractmethod
-    async def sketches(
-        self, statuses: Collection[Status], request_ids: Sequence[str] | None = None
-    ) -> list[Sketch]:
-        """Sketches of the requests in those states (of those ids only, if given), in order of submission."""
+    async def expire(
+        self, request_id: str, attempt: int, to: Status, *, delay: float | None = None, **changes: Any
+    ) -> Request | None:
+        """:meth:`transition` from processing, if the lease of that attempt has ended.
+
+        That is judged in the same operation: a worker that renews in time keeps its request.
+        """
+
+    @abstractmethod
+    async def sketches(self, statuses: Collection[Status], request_ids: Sequence[str]) -> list[Sketch]:
+        """Sketches of those of the requests that are in those states, in order of submission."""
+
+    @abstractmethod
+    async def active(self, after: int, limit: int) -> list[Sketch]:
+        """A slice of the queued and processing requests: see :meth:`waiting`, without an end."""
+
+    @abstractmethod
+    async def waiting(self, after: int, until: int | None, limit: int) -> list[Sketch]:
+        """A slice of the waiting requests: the first ones with `after` < sequence <= `until` (None: no end).
+
+        In order of submission. An empty slice is the last; each other goes on after the sequence of the one
+        before. Requests of the same sequence are never in two slices, so that there may be fewer than
+        `limit`, and more if there are more of one sequence. To be read from an index in that order: the
+        cost does not grow with what else is stored.
+        """
+
+    @abstractmethod
+    async def digest(self, after: int, until: int, limit: int) -> Digest:
+        """The digest of the waiting requests with `after` < sequence <= `until`, the first `limit` of them.
+
+        To be read from an index alone.
+        """
 
     @abstractmethod
     async def remove(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from polytope_server.request import Request, Status, check_transition
-from polytope_server.request_store import DuplicateRequestError, RequestStore, Sketch, without_secrets
+from polytope_server.request_store import Digest, DuplicateRequestError, RequestStore, Sketch, without_secrets
 from polytope_server.request_store.memory_retention import MemoryRetention
+
+_sequence = itertools.count(1)
 
 
 class MemoryRequestStoreSettings(BaseModel):
@@ -26,8 +29,11 @@ class MemoryRequestStore(MemoryRetention, RequestStore):
 
     Settings = MemoryRequestStoreSettings
 
-    def __init__(self, settings: MemoryRequestStoreSettings, data: Path) -> None:
-        super().__init__()
+    def __init__(
+        self, settings: MemoryRequestStoreSettings, data: Path, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        super().__init__(clock)
+        self._sequences: dict[str, int] = {}
         self._leases: dict[str, tuple[str, float, int]] = {}
 
     async def open(self) -> None:
@@ -36,10 +42,14 @@ class MemoryRequestStore(MemoryRetention, RequestStore):
     async def close(self) -> None:
         """Nothing to do; the requests stay for as long as the object."""
 
+    async def clock(self) -> float:
+        return self._clock()
+
     async def add(self, request: Request) -> None:
         if request.id in self._requests:
             raise DuplicateRequestError(f"request {request.id} is stored already")
         self._requests[request.id] = copy.deepcopy(request)
+        self._sequences[request.id] = next(_sequence)
 
     async def get(self, request_id: str) -> Request | None:
         return copy.deepcopy(self._requests.get(request_id))
@@ -64,16 +74,25 @@ class MemoryRequestStore(MemoryRetention, RequestStore):
         return sum(_fits(request, user_id, statuses) for request in self._requests.values())
 
     async def transition(
-        self, request_id: str, expect: Status, attempt: int, to: Status, **changes: Any
+        self,
+        request_id: str,
+        expect: Status,
+        attempt: int,
+        to: Status,
+        *,
+        delay: float | None = None,
+        **changes: Any,
     ) -> Request | None:
         check_transition(expect, to)
         request = self._requests.get(request_id)
         if request is None or request.status is not expect or request.attempt != attempt:
             return None
+        if delay is not None:
+            changes["not_before"] = self._clock() + delay
         return self._set(request, to, **without_secrets(to, changes))
 
     def _set(self, request: Request, to: Status, **changes: Any) -> Request:
-        request.last_modified = time.time()
+        request.last_modified = self._clock()
         request.status = to
         request.status_history.setdefault(to, request.last_modified)
         for name, value in changes.items():
@@ -93,7 +112,7 @@ class MemoryRequestStore(MemoryRetention, RequestStore):
     async def claim(self, request_ids: Sequence[str], worker: str, lease: float) -> list[Request]:
         claimed = []
         for request in self._take(request_ids, Status.QUEUED, Status.PROCESSING):
-            until = time.time() + lease
+            until = self._clock() + lease
             stored = self._requests[request.id]
             claimed.append(
                 self._set(
@@ -109,17 +128,43 @@ class MemoryRequestStore(MemoryRetention, RequestStore):
             if request is None or request.status is not Status.PROCESSING:
                 continue
             if (request.attempt, request.worker) == (attempt, worker):
-                request.lease_until = time.time() + lease
+                request.lease_until = self._clock() + lease
                 held.add(request_id)
         return held
 
-    async def expired(self, now: float) -> list[Request]:
-        return self._select(lambda request: request.status is Status.PROCESSING and request.lease_until < now)
+    async def expired(self, limit: int) -> list[Request]:
+        return sorted(self._select(self._has_expired), key=lambda request: request.lease_until)[:limit]
 
-    async def sketches(
-        self, statuses: Collection[Status], request_ids: Sequence[str] | None = None
-    ) -> list[Sketch]:
-        wanted = None if request_ids is None else set(request_ids)
+    def _has_expired(self, request: Request) -> bool:
+        return request.status is Status.PROCESSING and request.lease_until < self._clock()
+
+    async def expire(
+        self, request_id: str, attempt: int, to: Status, *, delay: float | None = None, **changes: Any
+    ) -> Request | None:
+        request = self._requests.get(request_id)
+        if request is None or not self._has_expired(request):
+            return None
+        return await self.transition(request_id, Status.PROCESSING, attempt, to, delay=delay, **changes)
+
+    async def sketches(self, statuses: Collection[Status], request_ids: Sequence[str]) -> list[Sketch]:
+        wanted = set(request_ids)
+        return [sketch for sketch in self._sketches(statuses) if sketch.id in wanted]
+
+    async def active(self, after: int, limit: int) -> list[Sketch]:
+        found = self._sketches((Status.QUEUED, Status.PROCESSING))
+        return [sketch for sketch in found if sketch.sequence > after][:limit]
+
+    async def waiting(self, after: int, until: int | None, limit: int) -> list[Sketch]:
+        return [
+            sketch
+            for sketch in self._sketches((Status.WAITING,))
+            if sketch.sequence > after and (until is None or sketch.sequence <= until)
+        ][:limit]
+
+    async def digest(self, after: int, until: int, limit: int) -> Digest:
+        return Digest.of([sketch.sequence for sketch in await self.waiting(after, until, limit)])
+
+    def _sketches(self, statuses: Collection[Status]) -> list[Sketch]:
         return [
             Sketch(
                 id=request.id,
@@ -130,11 +175,11 @@ class MemoryRequestStore(MemoryRetention, RequestStore):
                 status=request.status,
                 attempt=request.attempt,
                 not_before=request.not_before,
-                timestamp=request.timestamp,
                 datasource=request.datasource,
+                sequence=self._sequences[request.id],
             )
             for request in self._requests.values()
-            if request.status in statuses and (wanted is None or request.id in wanted)
+            if request.status in statuses
         ]
 
     async def remove(
@@ -150,7 +195,7 @@ class MemoryRequestStore(MemoryRetention, RequestStore):
         return [self._requests.pop(request_id) for request_id in chosen]
 
     async def lead(self, name: str, holder: str, seconds: float) -> int | None:
-        now = time.time()
+        now = self._clock()
         current, until, term = self._leases.get(name, ("", 0.0, 0))
         if current != holder and until >= now:
             return None

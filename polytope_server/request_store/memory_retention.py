@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from polytope_server.request import TERMINAL, Request, Status
 from polytope_server.request_store.retention import Retention, Summary, Tombstone, Usage
@@ -13,7 +12,8 @@ from polytope_server.request_store.retention import Retention, Summary, Tombston
 class MemoryRetention(Retention):
     """Requests and tombstones in dictionaries."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._requests: dict[str, Request] = {}
         self._downloaded: set[str] = set()
         #: By id, in the order of removal: the user, and the tombstone.
@@ -27,7 +27,7 @@ class MemoryRetention(Retention):
         return {request.id: request.url for request in found if request and request.status in TERMINAL}
 
     async def stale(self, status: Status, age: float, limit: int) -> list[Summary]:
-        before = time.time() - age
+        before = self._clock() - age
         found = [
             request
             for request in self._requests.values()
@@ -38,7 +38,7 @@ class MemoryRetention(Retention):
     async def touch(self, request_id: str) -> None:
         request = self._requests.get(request_id)
         if request is not None and request.status is Status.UPLOADING:
-            request.last_modified = time.time()
+            request.last_modified = self._clock()
 
     async def mark_downloaded(self, request_ids: Collection[str]) -> None:
         self._downloaded = self._requests.keys() & {*self._downloaded, *request_ids}
@@ -51,7 +51,7 @@ class MemoryRetention(Retention):
         return [Usage(*pair) for pair in sizes.most_common(limit)]
 
     async def removable(self, user_id: str, age: float, limit: int) -> list[Summary]:
-        before = time.time() - age
+        before = self._clock() - age
         found = [
             request
             for request in self._requests.values()
@@ -65,7 +65,7 @@ class MemoryRetention(Retention):
         chosen = [request for request in found if request and request.status is status]
         for request in chosen:
             del self._requests[request.id]
-            self._tombstones[request.id] = request.user.id, Tombstone(time.time(), reason)
+            self._tombstones[request.id] = request.user.id, Tombstone(self._clock(), reason)
         return {request.id for request in chosen}
 
     async def tombstone(self, request_id: str, user_id: str) -> Tombstone | None:
@@ -77,7 +77,7 @@ class MemoryRetention(Retention):
         return self._forget(own[: max(0, len(own) - most)])
 
     async def remove_tombstones(self, age: float, limit: int) -> int:
-        before = time.time() - age
+        before = self._clock() - age
         old = [name for name, (_, found) in self._tombstones.items() if found.removed_at < before]
         return self._forget(old[:limit])
 

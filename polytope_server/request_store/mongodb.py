@@ -7,7 +7,6 @@ a stand-alone server has not. How requests lie there: :mod:`polytope_server.requ
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +23,7 @@ from polytope_server.mongodb import Connection, Document, MongoDBHostSettings, O
 from polytope_server.mongodb_schema import prepare
 from polytope_server.request import Request, Status, check_transition
 from polytope_server.request_store import (
+    Digest,
     DuplicateRequestError,
     RequestStore,
     Sketch,
@@ -61,7 +61,7 @@ class MongoDBRequestStore(MongoDBRetention, RequestStore):
     def __init__(self, settings: MongoDBRequestStoreSettings, data: Path) -> None:
         self._connection = Connection.at(settings)
         self._name = settings.collection
-        self._order = d.SubmissionOrder()
+        self._order = d.SubmissionOrder(self.local_clock.now)
         self._opened: tuple[AsyncCollection[Document], Leases] | None = None
 
     async def open(self) -> None:
@@ -94,6 +94,10 @@ class MongoDBRequestStore(MongoDBRetention, RequestStore):
         if self._opened is None:
             raise StoreUnavailableError("the request store (MongoDB) is not open")
         return self._opened
+
+    async def clock(self) -> float:
+        with self._failing:
+            return await self._leases.server_time()
 
     async def add(self, request: Request) -> None:
         document = d.to_document(request, self._order.next())
@@ -146,17 +150,29 @@ class MongoDBRequestStore(MongoDBRetention, RequestStore):
         return set(await self._read(cursor, lambda document: str(document["_id"])))
 
     async def transition(
-        self, request_id: str, expect: Status, attempt: int, to: Status, **changes: Any
+        self,
+        request_id: str,
+        expect: Status,
+        attempt: int,
+        to: Status,
+        *,
+        delay: float | None = None,
+        **changes: Any,
     ) -> Request | None:
         check_transition(expect, to)
-        fields, first = d.step(to, time.time())
-        for name, value in without_secrets(to, changes).items():
-            fields[name] = d.encode(name, value)
-        return await self._change(
-            {"_id": request_id, "state": str(expect), "attempt": attempt}, {"$set": fields, "$min": first}
-        )
+        where = {"_id": request_id, "state": str(expect), "attempt": attempt}
+        pause = {} if delay is None else {"not_before": d.after(delay)}
+        return await self._change(where, d.step(to, without_secrets(to, changes), **pause))
 
-    async def _change(self, where: Document, update: Document) -> Request | None:
+    async def expire(
+        self, request_id: str, attempt: int, to: Status, *, delay: float | None = None, **changes: Any
+    ) -> Request | None:
+        check_transition(Status.PROCESSING, to)
+        where = {"_id": request_id, "state": str(Status.PROCESSING), "attempt": attempt, **d.EXPIRED}
+        pause = {} if delay is None else {"not_before": d.after(delay)}
+        return await self._change(where, d.step(to, without_secrets(to, changes), **pause))
+
+    async def _change(self, where: Document, update: list[Document]) -> Request | None:
         with self._failing:
             document = await self._requests.find_one_and_update(
                 where, update, return_document=ReturnDocument.AFTER, hint=d.BY_ID
@@ -168,12 +184,12 @@ class MongoDBRequestStore(MongoDBRetention, RequestStore):
             lead = await self._leases.find("broker", leader, term)
         if lead is None or not request_ids:
             return set()
-        fields, first = d.step(Status.QUEUED, time.time())
-        fields["promotion"] = promotion = ObjectId()
+        promotion = ObjectId()
+        update = d.step(Status.QUEUED, {}, promotion=promotion)
         ids = d.some(request_ids)
         where = {"_id": ids, "state": str(Status.WAITING), **lead.condition()}
         with self._failing, timeout(lead.margin):
-            changed = await self._requests.update_many(where, {"$set": fields, "$min": first}, hint=d.BY_ID)
+            changed = await self._requests.update_many(where, update, hint=d.BY_ID)
         if changed.modified_count in (0, len(request_ids)):
             return set(request_ids) if changed.modified_count else set()
         return await self._ids({"_id": ids, "promotion": promotion})
@@ -181,13 +197,11 @@ class MongoDBRequestStore(MongoDBRetention, RequestStore):
     async def claim(self, request_ids: Sequence[str], worker: str, lease: float) -> list[Request]:
         claimed = []
         for request_id in request_ids:
-            now = time.time()
-            fields, first = d.step(Status.PROCESSING, now)
-            fields |= {"worker": worker, "lease_until": now + lease}
-            request = await self._change(
-                {"_id": request_id, "state": str(Status.QUEUED)},
-                {"$set": fields, "$inc": {"attempt": 1}, "$min": first},
+            attempt = {"$add": ["$attempt", 1]}
+            update = d.step(
+                Status.PROCESSING, {"worker": worker}, lease_until=d.after(lease), attempt=attempt
             )
+            request = await self._change({"_id": request_id, "state": str(Status.QUEUED)}, update)
             if request is not None:
                 claimed.append(request)
         return claimed
@@ -196,7 +210,7 @@ class MongoDBRequestStore(MongoDBRetention, RequestStore):
         if not claims:
             return set()
         held = {"state": str(Status.PROCESSING), "worker": worker}
-        update = {"$set": {"lease_until": time.time() + lease}}
+        update = [{"$set": {"lease_until": d.after(lease)}}]
         updates = [
             UpdateOne({"_id": request_id, "attempt": attempt, **held}, update, hint=d.BY_ID)
             for request_id, attempt in claims
@@ -206,26 +220,48 @@ class MongoDBRequestStore(MongoDBRetention, RequestStore):
         ids = [request_id for request_id, _ in claims]
         if done.matched_count == len(claims):
             return set(ids)
-        return await self._ids({"_id": {"$in": ids}, **held, **update["$set"]})
+        cursor = self._requests.find({"_id": {"$in": ids}, **held}, {"attempt": 1}, hint=d.BY_ID)
+        found = await self._read(cursor, lambda document: (str(document["_id"]), int(document["attempt"])))
+        return {request_id for request_id, attempt in found if (request_id, attempt) in claims}
 
-    async def expired(self, now: float) -> list[Request]:
-        where = {"state": str(Status.PROCESSING), "lease_until": {"$lt": now}}
-        return await self._sorted(where, "lease_until", d.BY_LEASE, None)
+    async def expired(self, limit: int) -> list[Request]:
+        where = {"state": str(Status.PROCESSING), **d.EXPIRED}
+        return await self._sorted(where, "lease_until", d.BY_LEASE, limit)
 
-    async def sketches(
-        self, statuses: Collection[Status], request_ids: Sequence[str] | None = None
-    ) -> list[Sketch]:
+    async def sketches(self, statuses: Collection[Status], request_ids: Sequence[str]) -> list[Sketch]:
+        where = d.condition(statuses=statuses) | {"_id": {"$in": list(request_ids)}}
+        cursor = self._requests.find(where, d.SKETCH, hint=d.BY_ID, batch_size=_BATCH)
+        return sorted(await self._read(cursor, d.to_sketch), key=d.SEQUENCE)
+
+    async def active(self, after: int, limit: int) -> list[Sketch]:
+        return await self._slice((Status.QUEUED, Status.PROCESSING), {"$gt": after}, limit)
+
+    async def waiting(self, after: int, until: int | None, limit: int) -> list[Sketch]:
+        end = {} if until is None else {"$lte": until}
+        return await self._slice((Status.WAITING,), {"$gt": after, **end}, limit)
+
+    async def _slice(self, statuses: Collection[Status], bounds: Document, limit: int) -> list[Sketch]:
         where = d.condition(statuses=statuses)
-        if request_ids is None:
-            cursor = self._requests.find(
-                where, d.SKETCH, sort=[("sequence", 1)], hint=d.BY_STATE, batch_size=_BATCH
-            )
-            return await self._read(cursor, d.to_sketch)
-        where["_id"] = {"$in": list(request_ids)}
-        fields = d.SKETCH | {"sequence": 1}
-        cursor = self._requests.find(where, fields, hint=d.BY_ID, batch_size=_BATCH)
-        found = await self._read(cursor, lambda document: (document["sequence"], d.to_sketch(document)))
-        return [sketch for _, sketch in sorted(found, key=lambda pair: pair[0])]
+        found = await self._first(where | {"sequence": bounds}, limit)
+        if len(found) < limit:
+            return found
+        # Requests that two processes have added within one microsecond may go on behind the last one.
+        last = found[-1].sequence
+        before = [sketch for sketch in found if sketch.sequence < last]
+        return before or await self._first(where | {"sequence": last}, 0)
+
+    async def _first(self, where: Document, limit: int) -> list[Sketch]:
+        cursor = self._requests.find(
+            where, d.SKETCH, sort=[("sequence", 1)], hint=d.BY_STATE, limit=limit, batch_size=_BATCH
+        )
+        return await self._read(cursor, d.to_sketch)
+
+    async def digest(self, after: int, until: int, limit: int) -> Digest:
+        where = d.condition(statuses=[Status.WAITING]) | {"sequence": {"$gt": after, "$lte": until}}
+        with self._failing:
+            cursor = await self._requests.aggregate(d.digest_of(where, limit), hint=dict(d.BY_STATE))
+            found = await cursor.to_list(1)
+        return Digest(*(found[0][name] for name in ("count", "total", "squares"))) if found else Digest()
 
     async def remove(
         self, request_id: str, *, user_id: str | None = None, statuses: Collection[Status] | None = None

@@ -17,9 +17,9 @@ The fields are those of :class:`Request`, but for these:
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from pymongo import IndexModel
@@ -27,7 +27,7 @@ from pymongo import IndexModel
 from polytope_server.mongodb import Document
 from polytope_server.mongodb_schema import MongoDBSchema
 from polytope_server.request import Request, Status, Verb
-from polytope_server.request_store import Sketch, States
+from polytope_server.request_store import Digest, Sketch, States, new_sketch
 from polytope_server.user import User
 
 Index = list[tuple[str, int]]
@@ -60,8 +60,12 @@ INDEXES = (
     IndexModel(BY_TOMBSTONE, partialFilterExpression={"tombstone.removed_at": {"$exists": True}}),
     IndexModel(BY_BURIAL, sparse=True),
 )
-#: Version 2 added the field `sealed`, version 3 `downloaded` and `tombstone`, with their indexes.
+#: Version 2 added the field `sealed`; version 3 `lost_leases`, `downloaded` and `tombstone`.
 SCHEMA = MongoDBSchema(3, INDEXES)
+#: In the expressions of a query or an update: the server's time when it began with it, in seconds.
+NOW: Document = {"$divide": [{"$toLong": "$$NOW"}, 1000.0]}
+#: The condition that a lease has ended.
+EXPIRED: Document = {"$expr": {"$lt": ["$lease_until", NOW]}}
 
 #: The fields of a sketch.
 SKETCH = {
@@ -73,9 +77,11 @@ SKETCH = {
     "state": 1,
     "attempt": 1,
     "not_before": 1,
-    "timestamp": 1,
     "datasource": 1,
+    "sequence": 1,
 }
+#: The key of sketches by which they are sorted.
+SEQUENCE = attrgetter("sequence")
 
 _VERBS = {str(verb): verb for verb in Verb}
 _STATUSES = States()
@@ -83,17 +89,19 @@ _decode = json.JSONDecoder().decode
 
 
 class SubmissionOrder:
-    """Numbers that grow: microseconds of the clock, and one more than the last where that stands still.
+    """Numbers that grow: microseconds of a clock, and one more than the last where that stands still.
 
-    Of several processes they are as well ordered as the clocks of their machines agree.
+    Of several processes they are as well ordered as their clocks agree.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
+        """`now` tells the time in seconds."""
+        self._now = now
         self._last = 0
 
     def next(self) -> int:
         """The next number."""
-        self._last = max(self._last + 1, time.time_ns() // 1000)
+        self._last = max(self._last + 1, int(self._now() * 1_000_000))
         return self._last
 
 
@@ -117,12 +125,20 @@ def some(values: Sequence[str]) -> Any:
     return values[0] if len(values) == 1 else {"$in": values}
 
 
-def step(to: Status, now: float) -> tuple[Document, Document]:
-    """The fields to set, and those to lower, in a step to a state.
+def step(to: Status, changes: Mapping[str, Any], **expressions: Any) -> list[Document]:
+    """The update for a step to a state, with the fields of a request to set, and others by expressions.
 
-    The time of the first entry into a state is the smallest: `$min` sets it, and leaves an earlier one.
+    The time of the first entry into a state stays.
     """
-    return {"state": str(to), "last_modified": now}, {f"status_history.{to}": now}
+    entered = f"status_history.{to}"
+    fields = {name: {"$literal": encode(name, value)} for name, value in changes.items()} | expressions
+    first = {"$ifNull": [f"${entered}", NOW]}
+    return [{"$set": {**fields, "state": str(to), "last_modified": NOW, entered: first}}]
+
+
+def after(seconds: float) -> Document:
+    """The expression for the server's time in so many seconds."""
+    return {"$add": [NOW, seconds]}
 
 
 def encode(name: str, value: Any) -> Any:
@@ -159,6 +175,7 @@ def to_document(request: Request, sequence: int) -> Document:
         "worker": request.worker,
         "lease_until": request.lease_until,
         "sealed": request.sealed,
+        "lost_leases": request.lost_leases,
         "sequence": sequence,
     }
 
@@ -189,12 +206,13 @@ def to_request(document: Document) -> Request:
         document["worker"],
         document["lease_until"],
         document.get("sealed", ""),  # which documents of earlier versions have not
+        document.get("lost_leases", 0),
     )
 
 
 def to_sketch(document: Document) -> Sketch:
     """The sketch of a document of which at least :data:`SKETCH` was read."""
-    return Sketch(
+    return new_sketch(
         document["_id"],
         document["collection"],
         document["user_id"],
@@ -203,9 +221,26 @@ def to_sketch(document: Document) -> Sketch:
         _STATUSES[document["state"]],
         document["attempt"],
         document["not_before"],
-        document["timestamp"],
         document["datasource"],
+        document["sequence"],
     )
+
+
+def digest_of(where: Document, limit: int) -> list[Document]:
+    """The stages that make the digest of the first requests that meet a condition, by :data:`BY_STATE`."""
+    rest = {"$mod": ["$sequence", Digest.MODULUS]}
+    return [
+        *({"$match": where}, {"$sort": {"state": 1, "sequence": 1}}, {"$limit": limit}),
+        {"$project": {"_id": 0, "rest": rest}},
+        {
+            "$group": {
+                "_id": None,
+                "count": {"$sum": 1},
+                "total": {"$sum": "$rest"},
+                "squares": {"$sum": {"$multiply": ["$rest", "$rest"]}},
+            }
+        },
+    ]
 
 
 @lru_cache(maxsize=1000)  # the same few users again and again

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -43,20 +44,26 @@ class Leases:
 
     def __init__(self, collection: AsyncCollection[Document]) -> None:
         self._collection = collection
-        #: What was taken last here, by name: a leader need not ask for what it knows.
-        self._taken: dict[str, Lead] = {}
+        #: What was taken or read last here, by name, and when: a leader need not ask each time.
+        self._known: dict[str, tuple[Lead, float]] = {}
+
+    async def server_time(self) -> float:
+        """The server's time, in seconds since the epoch."""
+        answer = await self._collection.database.command("hello")
+        return float((answer["localTime"] - _EPOCH).total_seconds())
 
     async def take(self, name: str, holder: str, seconds: float) -> int | None:
         """Take or renew a lease; its term, or None while another has it."""
-        update = _taking(holder, seconds)
+        update, asked = _taking(holder, seconds), time.monotonic()
         try:
             lease = await self._update(name, update)
         except DuplicateKeyError:  # of two who took it for the first time, this was the second
             lease = await self._update(name, update)
         if lease is None or lease["holder"] != holder:
-            self._taken.pop(name, None)
+            self._known.pop(name, None)
             return None
-        self._taken[name] = lead = _to_lead(lease)
+        lead = _to_lead(lease)
+        self._known[name] = lead, asked
         return lead.term
 
     async def _update(self, name: str, update: list[Document]) -> Document | None:
@@ -66,22 +73,28 @@ class Leases:
 
     async def find(self, name: str, holder: str, term: int) -> Lead | None:
         """The lease, if `holder` took it in that term and nobody else has it since, as far as is known."""
-        lead = self._taken.get(name)
-        if lead is not None and (lead.holder, lead.term) == (holder, term):
+        asked = time.monotonic()
+        lead, read = self._known.get(name, (None, 0.0))
+        # A holder renews it three times within its time, with another instance, maybe.
+        fresh = lead is not None and asked - read < lead.seconds / 3
+        if fresh and lead is not None and (lead.holder, lead.term) == (holder, term):
             return lead
         lease = await self._collection.find_one({"_id": name, "holder": holder, "term": term})
-        return None if lease is None else _to_lead(lease)
+        if lease is None:
+            return None
+        self._known[name] = found, _ = _to_lead(lease), asked
+        return found
 
     async def give_back(self, name: str, holder: str) -> None:
         """End a lease, if `holder` has it."""
-        self._taken.pop(name, None)
+        self._known.pop(name, None)
         await self._collection.update_one(
             {"_id": name, "holder": holder}, {"$set": {"holder": "", "until": _EPOCH}}
         )
 
     async def wipe(self) -> None:
         """Forget all leases."""
-        self._taken.clear()
+        self._known.clear()
         await self._collection.delete_many({})
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import heapq
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable
-from datetime import UTC
 from typing import TypeVar
 
 from bson import ObjectId
@@ -29,8 +28,6 @@ T = TypeVar("T")
 _TOMBSTONES = 1000
 #: Seconds for the sums of all users, for which the whole index is read.
 _SUM_TIME = 60.0
-#: The server's clock in an update, in seconds since the epoch.
-_NOW = {"$divide": [{"$toLong": "$$NOW"}, 1000]}
 _SUMMARY = {"_id": 1, "user_id": 1, "content_length": 1, "last_modified": 1}
 
 
@@ -48,6 +45,9 @@ class MongoDBRetention(Retention):
     @property
     @abstractmethod
     def _failing(self) -> Operations: ...
+
+    @abstractmethod
+    async def clock(self) -> float: ...
 
     @abstractmethod
     async def _read(self, cursor: AsyncCursor[Document], convert: Callable[[Document], T]) -> list[T]: ...
@@ -76,14 +76,8 @@ class MongoDBRetention(Retention):
         cursor = confirmed.find(where, fields, hint=d.BY_ID, batch_size=size + 1)
         return await self._read(cursor, lambda document: document)
 
-    async def _now(self) -> float:
-        """The server's clock."""
-        with self._failing:
-            answer = await self._requests.database.command("hello")
-        return float(answer["localTime"].replace(tzinfo=UTC).timestamp())
-
     async def stale(self, status: Status, age: float, limit: int) -> list[Summary]:
-        where = d.condition(statuses=[status]) | {"last_modified": {"$lt": await self._now() - age}}
+        where = d.condition(statuses=[status]) | {"last_modified": {"$lt": await self.clock() - age}}
         return await self._oldest(where, d.BY_AGE, limit)
 
     async def _oldest(self, where: Document, index: d.Index, limit: int) -> list[Summary]:
@@ -95,7 +89,7 @@ class MongoDBRetention(Retention):
     async def touch(self, request_id: str) -> None:
         where = {"_id": request_id, "state": str(Status.UPLOADING)}
         with self._failing:
-            await self._requests.update_one(where, [{"$set": {"last_modified": _NOW}}], hint=d.BY_ID)
+            await self._requests.update_one(where, [{"$set": {"last_modified": d.NOW}}], hint=d.BY_ID)
 
     async def mark_downloaded(self, request_ids: Collection[str]) -> None:
         where = {
@@ -104,7 +98,7 @@ class MongoDBRetention(Retention):
             "downloaded": {"$exists": False},
         }
         with self._failing:
-            await self._requests.update_many(where, [{"$set": {"downloaded": _NOW}}], hint=d.BY_ID)
+            await self._requests.update_many(where, [{"$set": {"downloaded": d.NOW}}], hint=d.BY_ID)
 
     async def usage(self, limit: int) -> list[Usage]:
         steps: list[Document] = [
@@ -121,14 +115,14 @@ class MongoDBRetention(Retention):
     async def removable(self, user_id: str, age: float, limit: int) -> list[Summary]:
         where = d.condition(user_id=user_id, statuses=[Status.PROCESSED])
         # Not with $or: that would have the documents read.
-        conditions = {"last_modified": {"$lt": await self._now() - age}}, {"downloaded": {"$gt": 0}}
+        conditions = {"last_modified": {"$lt": await self.clock() - age}}, {"downloaded": {"$gt": 0}}
         found = [await self._oldest(where | condition, d.BY_RESULT, limit) for condition in conditions]
         both = {summary.id: summary for summary in heapq.merge(*found, key=lambda one: one.last_modified)}
         return list(both.values())[:limit]
 
     async def bury(self, request_ids: Collection[str], status: Status, reason: str) -> set[str]:
         ids, burial = list(request_ids), ObjectId()
-        tombstone = {"removed_at": _NOW, "reason": {"$literal": reason}, "burial": burial}
+        tombstone = {"removed_at": d.NOW, "reason": {"$literal": reason}, "burial": burial}
         update = [{"$replaceWith": {"_id": "$_id", "user_id": "$user_id", "tombstone": tombstone}}]
         with self._failing:
             changed = await self._requests.update_many(
@@ -160,7 +154,7 @@ class MongoDBRetention(Retention):
         return await self._forget(found)
 
     async def remove_tombstones(self, age: float, limit: int) -> int:
-        where = {"tombstone.removed_at": {"$lt": await self._now() - age}}
+        where = {"tombstone.removed_at": {"$lt": await self.clock() - age}}
         order = [("tombstone.removed_at", ASCENDING)]
         return await self._forget(
             self._requests.find(where, {"_id": 1}, sort=order, hint=d.BY_BURIAL, limit=limit)

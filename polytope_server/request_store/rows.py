@@ -12,9 +12,18 @@ from functools import lru_cache
 from typing import Any
 
 from polytope_server.request import Request, Status, Verb
-from polytope_server.request_store import Sketch, States
+from polytope_server.request_store import Sketch, States, new_sketch
 from polytope_server.sql import Column, Dialect, Row, Schema
 from polytope_server.user import User
+
+#: No sequence is larger.
+LAST = 2**63 - 1
+
+#: The conditions of partial indexes, to be repeated to the letter by a statement that is to use one. No other
+#: statement has them, so that none that knows the ids looks for them among all that wait.
+WAITING, ACTIVE = "status || '' = 'waiting'", "status || '' IN ('queued', 'processing')"
+_ACTIVE_INDEX = f"CREATE INDEX IF NOT EXISTS requests_active ON requests (sequence) WHERE {ACTIVE}"
+_WAITING_INDEX = f"CREATE INDEX IF NOT EXISTS requests_waiting ON requests (sequence) WHERE {WAITING}"
 
 SCHEMA = Schema(
     "requests",
@@ -55,9 +64,11 @@ CREATE TABLE IF NOT EXISTS tombstones (
 );
 CREATE INDEX IF NOT EXISTS tombstones_user ON tombstones (user_id, removed_at);
 CREATE INDEX IF NOT EXISTS tombstones_age ON tombstones (removed_at)
-""",
+"""
+    f";{_WAITING_INDEX};{_ACTIVE_INDEX}",
     (
         Column("requests", "sealed", "{text} NOT NULL DEFAULT ''"),
+        Column("requests", "lost_leases", "{integer} NOT NULL DEFAULT 0"),
         Column("requests", "downloaded", "{real} NOT NULL DEFAULT 0"),
     ),
     # Holds all that the sums by user and the choice of what goes need: the rows themselves may be large.
@@ -72,7 +83,7 @@ _NAMES = tuple(field.name for field in fields(Request))
 ALL = ", ".join(f'"{name}"' for name in _NAMES)
 INSERT = f"INSERT INTO requests ({ALL}, user_id) VALUES (:{', :'.join(_NAMES)}, :user_id)"  # noqa: S608
 #: In the order of the fields of Sketch, with the user for realm and roles.
-SKETCH = 'id, collection, user_id, "user", status, attempt, not_before, timestamp, datasource'
+SKETCH = 'id, collection, user_id, "user", status, attempt, not_before, datasource, sequence'
 _JSON = frozenset({"user", "coerced_request", "status_history"})
 _VERBS = {str(verb): verb for verb in Verb}
 _STATUSES = States()
@@ -133,9 +144,12 @@ def to_request(row: Row) -> Request:
 
 def to_sketch(row: Row) -> Sketch:
     """The sketch of a row with the columns :data:`SKETCH`."""
-    request_id, collection, user_id, document, status, *others = row
+    request_id, collection, user_id, document, status, attempt, not_before, datasource, sequence = row
     user = _to_user(document)
-    return Sketch(request_id, collection, user_id, user.realm, user.roles, _STATUSES[status], *others)
+    return new_sketch(
+        *(request_id, collection, user_id, user.realm, user.roles, _STATUSES[status]),
+        *(attempt, not_before, datasource, sequence),
+    )
 
 
 @lru_cache(maxsize=1000)  # the same few users again and again, on the path of every poll

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from polytope_server.request import Request, Status, check_transition
 from polytope_server.request_store import (
+    Digest,
     DuplicateRequestError,
     RequestStore,
     Sketch,
@@ -17,10 +17,13 @@ from polytope_server.request_store import (
     without_secrets,
 )
 from polytope_server.request_store.rows import (
+    ACTIVE,
     ALL,
     INSERT,
+    LAST,
     SCHEMA,
     SKETCH,
+    WAITING,
     conditions,
     encode,
     to_request,
@@ -49,8 +52,9 @@ class SQLRequestStore(SQLRetention, RequestStore):
         self._database = Database.at(settings.url, data)
         self._dialect = dialect = self._database.dialect
         # Sets the time of the first entry into a state, and leaves the time of an earlier one.
-        history = dialect.with_default("status_history", "to", "now")
-        self._enter = f"UPDATE requests SET status = :to, last_modified = :now, status_history = {history}"
+        self._now = now = dialect.began
+        history = dialect.with_default("status_history", "to", now)
+        self._enter = f"UPDATE requests SET status = :to, last_modified = {now}, status_history = {history}"
         # Nobody can take the lead away before what depends on it is done.
         self._leading = (
             "EXISTS (SELECT 1 FROM leases WHERE name = 'broker' AND holder = :leader AND term = :term "
@@ -78,6 +82,10 @@ class SQLRequestStore(SQLRetention, RequestStore):
 
     def _in_order(self, where: str) -> str:
         return self._dialect.in_order("requests", "sequence", where)
+
+    async def clock(self) -> float:
+        ((now,),) = await self._read(f"SELECT {self._dialect.clock}", {})
+        return float(now)
 
     async def add(self, request: Request) -> None:
         try:
@@ -111,33 +119,59 @@ class SQLRequestStore(SQLRetention, RequestStore):
         return int(number)
 
     async def transition(
-        self, request_id: str, expect: Status, attempt: int, to: Status, **changes: Any
+        self,
+        request_id: str,
+        expect: Status,
+        attempt: int,
+        to: Status,
+        *,
+        delay: float | None = None,
+        **changes: Any,
+    ) -> Request | None:
+        where = "id = :id AND status = :expect AND attempt = :attempt"
+        parameters = {"id": request_id, "expect": expect, "attempt": attempt}
+        return await self._change(where, parameters, expect, to, delay, changes)
+
+    async def expire(
+        self, request_id: str, attempt: int, to: Status, *, delay: float | None = None, **changes: Any
+    ) -> Request | None:
+        where = f"id = :id AND status = 'processing' AND attempt = :attempt AND lease_until < {self._now}"
+        parameters = {"id": request_id, "attempt": attempt}
+        return await self._change(where, parameters, Status.PROCESSING, to, delay, changes)
+
+    async def _change(
+        self,
+        where: str,
+        parameters: dict[str, Any],
+        expect: Status,
+        to: Status,
+        delay: float | None,
+        changes: Mapping[str, Any],
     ) -> Request | None:
         check_transition(expect, to)
         changes = without_secrets(to, changes)
         settings = "".join(f", {column} = :set_{column}" for column in changes)
-        sql = (
-            f"{self._enter}{settings} "
-            f"WHERE id = :id AND status = :expect AND attempt = :attempt RETURNING {ALL}"
-        )
-        parameters = {f"set_{name}": encode(name, value) for name, value in changes.items()}
-        parameters |= {"to": to, "now": _now(), "id": request_id, "expect": expect, "attempt": attempt}
+        parameters |= {f"set_{name}": encode(name, value) for name, value in changes.items()} | {"to": to}
+        if delay is not None:
+            settings += f", not_before = {self._now} + :delay"
+            parameters["delay"] = float(delay)
+        sql = f"{self._enter}{settings} WHERE {where} RETURNING {ALL}"
         rows = (await self._write(sql, parameters)).rows
         return to_request(rows[0]) if rows else None
 
     async def promote(self, request_ids: Sequence[str], leader: str, term: int) -> set[str]:
         where, parameters = conditions(self._dialect, ids=request_ids, statuses=[Status.WAITING])
         sql = f"{self._enter} WHERE {self._in_order(where)} AND {self._leading} RETURNING id"
-        parameters |= {"to": Status.QUEUED, "now": _now(), "leader": leader, "term": term}
+        parameters |= {"to": Status.QUEUED, "leader": leader, "term": term}
         return {row[0] for row in (await self._write(sql, parameters)).rows}
 
     async def claim(self, request_ids: Sequence[str], worker: str, lease: float) -> list[Request]:
         where, parameters = conditions(self._dialect, ids=request_ids, statuses=[Status.QUEUED])
         sql = (
-            f"{self._enter}, attempt = attempt + 1, worker = :worker, lease_until = :until "
+            f"{self._enter}, attempt = attempt + 1, worker = :worker, lease_until = {self._now} + :lease "
             f"WHERE {self._in_order(where)} RETURNING {ALL}"
         )
-        parameters |= {"to": Status.PROCESSING, "now": _now(), "worker": worker, "until": time.time() + lease}
+        parameters |= {"to": Status.PROCESSING, "worker": worker, "lease": float(lease)}
         return [to_request(row) for row in (await self._write(sql, parameters)).rows]
 
     async def renew(self, claims: Collection[tuple[str, int]], worker: str, lease: float) -> set[str]:
@@ -146,23 +180,49 @@ class SQLRequestStore(SQLRetention, RequestStore):
         # A claim as one text: there is no way of writing a list of pairs that every database knows.
         held = self._dialect.among("(id || ' ' || attempt)", "claims")
         sql = (
-            "UPDATE requests SET lease_until = :until "
+            f"UPDATE requests SET lease_until = {self._now} + :lease "
             f"WHERE {self._in_order(f'{where} AND {held} AND worker = :worker')} RETURNING id"
         )
         named = [f"{request_id} {attempt}" for request_id, attempt in claims]
-        parameters |= {"until": time.time() + lease, "worker": worker, "claims": self._dialect.listed(named)}
+        parameters |= {"lease": float(lease), "worker": worker, "claims": self._dialect.listed(named)}
         return {row[0] for row in (await self._write(sql, parameters)).rows}
 
-    async def expired(self, now: float) -> list[Request]:
-        sql = f"SELECT {ALL} FROM requests WHERE status = 'processing' AND lease_until < :now"
-        return [to_request(row) for row in await self._read(sql, {"now": now})]
+    async def expired(self, limit: int) -> list[Request]:
+        sql = f"SELECT {ALL} FROM requests WHERE status = 'processing' AND lease_until < {self._now}"
+        rows = await self._read(f"{sql} ORDER BY lease_until LIMIT :limit", {"limit": limit})
+        return [to_request(row) for row in rows]
 
-    async def sketches(
-        self, statuses: Collection[Status], request_ids: Sequence[str] | None = None
-    ) -> list[Sketch]:
+    async def sketches(self, statuses: Collection[Status], request_ids: Sequence[str]) -> list[Sketch]:
         where, parameters = conditions(self._dialect, statuses=statuses, ids=request_ids)
         sql = f"SELECT {SKETCH} FROM requests WHERE {where} ORDER BY sequence"
         return [to_sketch(row) for row in await self._read(sql, parameters)]
+
+    async def active(self, after: int, limit: int) -> list[Sketch]:
+        return await self._slice("requests_active", ACTIVE, after, None, limit)
+
+    async def waiting(self, after: int, until: int | None, limit: int) -> list[Sketch]:
+        return await self._slice("requests_waiting", WAITING, after, until, limit)
+
+    async def _slice(
+        self, index: str, condition: str, after: int, until: int | None, limit: int
+    ) -> list[Sketch]:
+        table = self._dialect.by_index("requests", index)
+        sql = (
+            f"SELECT {SKETCH} FROM {table} WHERE {condition} AND sequence > :after AND sequence <= :until "
+            "ORDER BY sequence LIMIT :limit"
+        )
+        bounds = {"after": after, "until": LAST if until is None else until, "limit": limit}
+        return [to_sketch(row) for row in await self._read(sql, bounds)]
+
+    async def digest(self, after: int, until: int, limit: int) -> Digest:
+        table = self._dialect.by_index("requests", "requests_waiting")
+        found = (
+            f"SELECT sequence % {Digest.MODULUS} AS rest FROM {table} WHERE {WAITING} "
+            "AND sequence > :after AND sequence <= :until ORDER BY sequence LIMIT :limit"
+        )
+        sql = f"SELECT count(*), sum(rest), sum(rest * rest) FROM ({found}) AS found"
+        ((count, total, squares),) = await self._read(sql, {"after": after, "until": until, "limit": limit})
+        return Digest(count, int(total or 0), int(squares or 0))
 
     async def remove(
         self, request_id: str, *, user_id: str | None = None, statuses: Collection[Status] | None = None
@@ -214,8 +274,3 @@ def _translated() -> Iterator[None]:
 def _known(statuses: Collection[Status] | None) -> Collection[Status]:
     """Those states, by default all that this version knows: what is in others is not its business."""
     return list(Status) if statuses is None else statuses
-
-
-def _now() -> float:
-    # SQLite's JSON functions keep 15 digits of a number.
-    return round(time.time(), 4)

@@ -36,7 +36,7 @@ class SQLRetention(Retention):
 
     @property
     def _by_results(self) -> str:
-        return self._dialect.by_index("requests_results")
+        return self._dialect.by_index("requests", "requests_results")
 
     async def existing(self, request_ids: Iterable[str]) -> set[str]:
         where, parameters = conditions(self._dialect, ids=list(request_ids))
@@ -77,7 +77,7 @@ class SQLRetention(Retention):
 
     async def usage(self, limit: int) -> list[Usage]:
         sql = (
-            f"SELECT user_id, SUM(COALESCE(content_length, 0)) FROM requests {self._by_results} "
+            f"SELECT user_id, SUM(COALESCE(content_length, 0)) FROM {self._by_results} "
             "WHERE status = 'processed' AND user_id > :after "
             "GROUP BY user_id ORDER BY user_id LIMIT :users"
         )
@@ -89,7 +89,7 @@ class SQLRetention(Retention):
 
     async def removable(self, user_id: str, age: float, limit: int) -> list[Summary]:
         sql = (
-            f"SELECT {_SUMMARY} FROM requests {self._by_results} "
+            f"SELECT {_SUMMARY} FROM {self._by_results} "
             "WHERE status = 'processed' AND user_id = :user_id "
             f"AND (downloaded > 0 OR {self._is_older('last_modified')}) "
             "ORDER BY last_modified LIMIT :limit"

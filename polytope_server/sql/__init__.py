@@ -115,6 +115,8 @@ class Dialect(ABC):
     types: ClassVar[Mapping[str, str]]
     #: The time by the database's clock, in seconds since the epoch.
     clock: ClassVar[str]
+    #: The same, as it was when the statement began: of one value wherever it stands in the statement.
+    began: ClassVar[str]
     #: After a SELECT: what it found stays as it is until the transaction ends.
     held: ClassVar[str]
     #: A condition that is true; a server that only follows another one fails to tell.
@@ -133,12 +135,15 @@ class Dialect(ABC):
         """A column, in a condition by which the database must not look for rows."""
 
     @abstractmethod
-    def by_index(self, name: str) -> str:
-        """After a table in a query: rows are found by that index, where no statistics say what is best."""
+    def by_index(self, table: str, index: str) -> str:
+        """A table, in a query that is to read it by that index."""
 
     @abstractmethod
     def with_default(self, column: str, key: str, value: str) -> str:
-        """The JSON object of a column, with the number `value` for `key`, both parameters, if it had none."""
+        """The JSON object of a column, with a number for the key in the parameter `key`, if it had none.
+
+        `value` is an expression.
+        """
 
     @abstractmethod
     def in_order(self, table: str, key: str, where: str) -> str:
@@ -149,7 +154,7 @@ class Dialect(ABC):
 
 
 class Database(ABC):
-    """One database, shared by everything in this process that keeps something there.
+    """One database, shared by everything in this thread that keeps something there.
 
     It belongs to the event loop in which it was opened. Every method may raise
     :class:`DatabaseUnavailableError`, with a text for the log.

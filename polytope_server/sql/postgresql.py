@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError, SQLAl
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from polytope_server.instances import Instances
 from polytope_server.schema_version import Stored, must_upgrade
 from polytope_server.sql import (
     CREATE_VERSIONS,
@@ -74,6 +75,7 @@ class PostgreSQLDialect(Dialect):
         "by_key": "",
     }
     clock = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)"
+    began = "CAST(EXTRACT(EPOCH FROM statement_timestamp()) AS DOUBLE PRECISION)"
     held = "FOR SHARE"
     on_primary = "(SELECT txid_current() > 0)"  # a standby gives no numbers to transactions
 
@@ -86,11 +88,11 @@ class PostgreSQLDialect(Dialect):
     def not_sought(self, column: str) -> str:
         return column  # the statistics say what is few
 
-    def by_index(self, name: str) -> str:
-        return ""
+    def by_index(self, table: str, index: str) -> str:
+        return table  # the statistics say which is best
 
     def with_default(self, column: str, key: str, value: str) -> str:
-        one = f"jsonb_build_object(CAST(:{key} AS TEXT), CAST(:{value} AS DOUBLE PRECISION))"
+        one = f"jsonb_build_object(CAST(:{key} AS TEXT), {value})"
         return f"CAST({one} || CAST({column} AS JSONB) AS TEXT)"
 
     def in_order(self, table: str, key: str, where: str) -> str:
@@ -102,7 +104,7 @@ class PostgreSQL(Database):
     """One database of a server, with a pool of connections."""
 
     dialect = PostgreSQLDialect()
-    _instances: ClassVar[dict[str, PostgreSQL]] = {}
+    _instances: ClassVar[Instances[PostgreSQL]] = Instances()
 
     def __init__(self, url: str) -> None:
         self._arguments = connect_arguments(url)
@@ -113,7 +115,7 @@ class PostgreSQL(Database):
     @classmethod
     def of(cls, url: str) -> PostgreSQL:
         """The database of that address."""
-        return cls._instances.setdefault(url, cls(url))
+        return cls._instances.get(url, lambda: cls(url))
 
     async def open(self, schema: Schema) -> None:
         if self._engine is None:

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -21,27 +20,31 @@ from uuid import uuid4
 from pydantic import BaseModel, ConfigDict, Field
 
 from polytope_server.checksums import Sums
-from polytope_server.staging import ObjectNotFoundError, StagedObject, Staging, StagingUnavailableError
+from polytope_server.config.values import Size
+from polytope_server.staging import (
+    ObjectNotFoundError,
+    StagedObject,
+    Staging,
+    StagingFullError,
+    StagingUnavailableError,
+)
 from polytope_server.staging import local_files as files
 from polytope_server.staging.names import is_object_name, is_request_id
+from polytope_server.staging.space import LOCKED, Claim, Disk
 
 T = TypeVar("T")
 
 #: Small chunks are gathered to this size before they go to the disk.
 _WRITE_SIZE = 1 << 20
-#: Each reader that stalls holds two or three reads; one that took so many bytes, each read within so many
-#: seconds, gets larger ones. That is more than the system takes for a reader that does not read at all.
+#: Each reader that stalls holds a read or two; one that took so many bytes, each read within so many seconds,
+#: gets larger ones. That is more than the system takes for a reader that does not read at all. Among many
+#: readers none gets larger ones: they may stall after the proof.
 _READ_SIZE, _LARGE_READ_SIZE = 1 << 20, 4 << 20
-_PROOF, _AT_ONCE = 16 << 20, 0.02
+_PROOF, _AT_ONCE, _FEW_READERS = 16 << 20, 0.02, 8
 #: An object of up to this size is read in the event loop, which takes less time than going to a thread.
 _SMALL = 64 << 10
 #: Objects that are listed in one turn.
 _LISTED = 512
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-
-class StagingFullError(StagingUnavailableError):
-    """There is no room for the object."""
 
 
 class LocalStagingSettings(BaseModel):
@@ -49,6 +52,11 @@ class LocalStagingSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     root_dir: Path | None = Field(None, description="The folder; by default `staging` in the data folder.")
+    reserve: Size | None = Field(
+        None,
+        description="Space on the disk that results and uploads never take; by default 5 % of the disk, 10G "
+        "at most.",
+    )
 
 
 class LocalStaging(Staging):
@@ -61,7 +69,9 @@ class LocalStaging(Staging):
         self._md5_up_to = md5_up_to
         self.root = settings.root_dir or data / "staging"
         self._objects, self._unfinished = self.root / "objects", self.root / "unfinished"
+        self.disk = Disk(self._unfinished, settings.reserve)
         self._threads: ThreadPoolExecutor | None = None
+        self._readers = 0
 
     async def open(self) -> None:
         try:
@@ -97,7 +107,8 @@ class LocalStaging(Staging):
         """As the interface says. Raises ObjectExistsError, too."""
         target = self.path_of(name)
         sums = Sums(self._md5_up_to if md5 is None else None)
-        writer = files.Writer(self._unfinished / uuid4().hex, sums)
+        unfinished = self._unfinished / f"{uuid4().hex}{LOCKED}"
+        writer = files.Writer(unfinished, sums, Claim(self.disk, unfinished))
         writing: asyncio.Task[None] | None = None
         try:
             gathered: list[bytes] = []
@@ -118,6 +129,9 @@ class LocalStaging(Staging):
             await _finished(asyncio.create_task(self._give_up(writer, writing)))
             raise
 
+    async def room(self) -> int:
+        return (await self._run(self.disk.measure))[0]
+
     async def _give_up(self, writer: files.Writer, writing: asyncio.Task[None] | None) -> None:
         if writing is not None:
             writing.cancel()
@@ -136,6 +150,7 @@ class LocalStaging(Staging):
     async def read(self, name: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         with _explained(name):
             file = os.open(self.path_of(name), os.O_RDONLY | os.O_CLOEXEC)
+        self._readers += 1
         try:
             end = os.fstat(file).st_size if length is None else start + length
             if end - start <= _SMALL:
@@ -143,7 +158,8 @@ class LocalStaging(Staging):
                 return
             taken_at_once = 0
             while start < end:
-                size = _READ_SIZE if taken_at_once < _PROOF else _LARGE_READ_SIZE
+                large = taken_at_once >= _PROOF and self._readers <= _FEW_READERS
+                size = _LARGE_READ_SIZE if large else _READ_SIZE
                 chunk = await self._run(os.pread, file, min(size, end - start), start)
                 if not chunk:
                     raise StagingUnavailableError(f"{name} is shorter than it was")
@@ -153,6 +169,7 @@ class LocalStaging(Staging):
                 quick = time.monotonic() < given + _AT_ONCE
                 taken_at_once = taken_at_once + len(chunk) if quick else 0
         finally:
+            self._readers -= 1
             os.close(file)
 
     async def delete(self, name: str) -> bool:
@@ -199,5 +216,5 @@ def _explained(name: str | None = None) -> Iterator[None]:
     except FileNotFoundError as error:
         raise ObjectNotFoundError(name or str(error.filename)) from error
     except OSError as error:
-        kind = StagingFullError if error.errno in _FULL else StagingUnavailableError
+        kind = StagingFullError if error.errno in files.FULL else StagingUnavailableError
         raise kind(f"the staging folder cannot be used: {error.strerror}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -14,7 +15,10 @@ from typing import IO, Any
 from polytope_server.checksums import Sums
 from polytope_server.staging import EXTENSIONS, ChecksumError, StagedObject, StagingUnavailableError
 from polytope_server.staging.names import is_object_name
+from polytope_server.staging.space import Claim, lock
 
+#: What the system says when there is no space.
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _TYPES = {extension: content_type for content_type, extension in EXTENSIONS.items()}
 
 
@@ -28,16 +32,18 @@ class Writer:
     Whoever gives up on it may do so while the thread still works: the lock lets one finish before the other.
     """
 
-    def __init__(self, path: Path, sums: Sums) -> None:
+    def __init__(self, path: Path, sums: Sums, claim: Claim) -> None:
         self.path = path
         self._sums = sums
+        self._claim = claim
+        self._size = 0
         self._file: IO[bytes] | None = None
         self._target: Path | None = None
         self._discarded = False
         self._lock = threading.Lock()
 
     def write(self, chunks: list[bytes]) -> None:
-        """Append the chunks."""
+        """Append the chunks. Raises as :meth:`Claim.check`."""
         with self._lock:
             self._write(chunks)
 
@@ -46,12 +52,24 @@ class Writer:
             raise StagingUnavailableError("the object was given up")
         if self._file is None:
             self._file = self.path.open("xb", buffering=0)
+            lock(self._file.fileno())
+        more = sum(map(len, chunks))
+        self._size += more
+        self._claim.check(self._size, more)
+        try:
+            self._append(chunks, self._file)
+        except OSError as error:
+            if error.errno in FULL:  # a quota of the system, or others were quicker
+                self._claim.refuse(self._size, more)
+            raise
+        return self._file
+
+    def _append(self, chunks: list[bytes], file: IO[bytes]) -> None:
         for chunk in chunks:
             view = memoryview(chunk)
             self._sums.update(view)
             while view:
-                view = view[self._file.write(view) :]
-        return self._file
+                view = view[file.write(view) :]
 
     def finish(self, chunks: list[bytes], target: Path, content_type: str, md5: str | None) -> StagedObject:
         """Write the last chunks, and make the object appear under its name, complete.

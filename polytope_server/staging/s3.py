@@ -24,6 +24,7 @@ from polytope_server.staging import (
     StagingUnavailableError,
     request_of,
 )
+from polytope_server.staging.gathering import Gathering
 from polytope_server.staging.multipart import Window
 from polytope_server.staging.names import is_object_name, is_request_id
 from polytope_server.staging.s3_bucket import prepare
@@ -53,12 +54,16 @@ class S3Staging(Staging):
         self._settings = settings
         self._client = S3Client(settings)
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="s3-md5")
+        self._gathering = Gathering()
         self._window = Window(_ON_THEIR_WAY)
         self._clearing: set[asyncio.Task[None]] = set()
         expiry = min(settings.presigned_url_expiry, LONGEST_EXPIRY)
         self._addresses: TTLCache[str, str] = TTLCache(
             _KEPT_ADDRESSES, min(expiry * _KEPT_SHARE, _KEPT_TIME), clock
         )
+
+    def limit_gathering(self, size: int) -> None:
+        self._gathering.limit = size
 
     async def open(self) -> None:
         await self._client.connect()
@@ -76,7 +81,7 @@ class S3Staging(Staging):
         _check(name)
         file = f"{request_of(name)}.{name.rpartition('.')[2]}"
         headers = {"ContentType": content_type, "ContentDisposition": f'attachment; filename="{file}"'}
-        upload = Upload(self._client, self._window, self._hashing, name, headers, md5)
+        upload = Upload(self._client, self._gathering, self._window, self._hashing, name, headers, md5)
         try:
             size, computed = await upload.write(chunks, self._settings.buffer_size)
             if upload.etag:

@@ -48,11 +48,17 @@ class Frontend:
         *,
         user: str = "alice",
         password: str | None = None,
+        authorization: str | None = None,
         address: str = "192.0.2.1",
         agent: str = "curl",
     ) -> Answer:
-        """Call `path` below /api/v1 as a user, from an address, with a program of that name."""
+        """Call `path` below /api/v1 as a user, from an address, with a program of that name.
+
+        With `authorization`, that is the header instead of name and password of the user.
+        """
         headers = basic(user, password or f"{user}'s password") | {"User-Agent": agent}
+        if authorization is not None:
+            headers["Authorization"] = authorization
         headers["Content-Type"] = "application/json"
         scope = {
             "type": "http",

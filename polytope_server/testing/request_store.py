@@ -8,11 +8,14 @@ import time
 import pytest
 
 from polytope_server.request import LIVE, TERMINAL, IllegalTransitionError, Request, Status, Verb
-from polytope_server.request_store import DuplicateRequestError, RequestStore
+from polytope_server.request_store import Digest, DuplicateRequestError, RequestStore, Sketch
 from polytope_server.testing.request_retention import RetentionContract
 from polytope_server.testing.requests import ALICE as ALICE
 from polytope_server.testing.requests import BOB as BOB
 from polytope_server.testing.requests import make as make
+
+#: Seconds: stores may round to the millisecond.
+ROUNDED = 0.001
 
 
 async def queue(store: RequestStore, *requests: Request) -> None:
@@ -117,12 +120,12 @@ class RequestStoreContract(RetentionContract):
     async def test_a_transition_sets_state_fields_and_history(self, store: RequestStore) -> None:
         request = make(timestamp=1000.0)
         await store.add(request)
-        before = time.time()
+        before = await store.clock()
         changed = await store.transition(request.id, Status.WAITING, 0, Status.FAILED, user_message="no")
         assert changed == await store.get(request.id)
         assert changed is not None
         assert (changed.status, changed.user_message) == (Status.FAILED, "no")
-        assert changed.last_modified >= before - 0.001  # stores may round
+        assert before - ROUNDED <= changed.last_modified <= await store.clock() + ROUNDED
         assert changed.status_history["waiting"] == 1000.0
         assert changed.status_history["failed"] == changed.last_modified
 
@@ -156,10 +159,10 @@ class RequestStoreContract(RetentionContract):
         assert await store.promote([request.id], "b", term) == set()
 
     async def test_a_claim_is_a_lease_of_the_next_attempt(self, store: RequestStore) -> None:
-        before = time.time()
+        before = await store.clock()
         request = await claimed(store, lease=30)
         assert (request.status, request.attempt, request.worker) == (Status.PROCESSING, 1, "w")
-        assert before + 30 <= request.lease_until <= time.time() + 30
+        assert before + 30 - ROUNDED <= request.lease_until <= await store.clock() + 30 + ROUNDED
 
     async def test_of_many_claims_one_succeeds(self, store: RequestStore) -> None:
         requests = [make() for _ in range(5)]
@@ -178,7 +181,7 @@ class RequestStoreContract(RetentionContract):
     async def test_renewal_extends_the_leases_held(self, store: RequestStore) -> None:
         request = await claimed(store, lease=-1)
         assert await store.renew({(request.id, 1), ("unknown", 1)}, "w", 60) == {request.id}
-        assert await store.expired(time.time()) == []
+        assert await store.expired(10) == []
 
     async def test_renewal_needs_the_worker_and_the_attempt(self, store: RequestStore) -> None:
         request = await claimed(store, lease=-1)
@@ -190,21 +193,128 @@ class RequestStoreContract(RetentionContract):
     async def test_expired_gives_processing_requests_whose_lease_ended(self, store: RequestStore) -> None:
         late = await claimed(store, lease=-1)
         await claimed(store, lease=60)
-        assert [request.id for request in await store.expired(time.time())] == [late.id]
+        assert [request.id for request in await store.expired(10)] == [late.id]
         await store.transition(late.id, Status.PROCESSING, 1, Status.QUEUED)
-        assert await store.expired(time.time()) == []
+        assert await store.expired(10) == []
+
+    async def test_expired_gives_as_many_as_asked_for_the_longest_silent_first(
+        self, store: RequestStore
+    ) -> None:
+        late = {lease: await claimed(store, lease=lease) for lease in (-1, -3, -2)}
+        assert [request.id for request in await store.expired(2)] == [late[-3].id, late[-2].id]
+
+    async def test_a_lease_that_has_ended_is_taken_away(self, store: RequestStore) -> None:
+        late = await claimed(store, lease=-1)
+        changed = await store.expire(late.id, 1, Status.QUEUED, delay=30, worker="", lost_leases=1)
+        assert changed == await store.get(late.id)
+        assert changed is not None
+        assert (changed.status, changed.worker, changed.lost_leases) == (Status.QUEUED, "", 1)
+        assert changed.not_before == pytest.approx(changed.last_modified + 30, abs=ROUNDED)
+
+    async def test_a_lease_that_was_renewed_is_not_taken_away(self, store: RequestStore) -> None:
+        late = await claimed(store, lease=-1)
+        await store.renew({(late.id, 1)}, "w", 60)
+        assert await store.expire(late.id, 1, Status.FAILED) is None
+        found = await store.get(late.id)
+        assert found is not None
+        assert (found.status, found.worker, found.attempt) == (Status.PROCESSING, "w", 1)
+
+    async def test_only_a_lease_of_that_attempt_is_taken_away(self, store: RequestStore) -> None:
+        late, waiting = await claimed(store, lease=-1), make(lease_until=1.0)
+        await store.add(waiting)
+        assert await store.expire(late.id, 2, Status.QUEUED) is None
+        assert await store.expire(waiting.id, 0, Status.FAILED) is None
+        assert await store.expire("unknown", 1, Status.FAILED) is None
+        with pytest.raises(IllegalTransitionError):
+            await store.expire(late.id, 1, Status.WAITING)
+
+    async def test_of_expiry_and_renewal_at_once_one_succeeds(self, store: RequestStore) -> None:
+        late = [await claimed(store, lease=-1) for _ in range(8)]
+
+        async def expire(request_id: str) -> set[str]:
+            changed = await store.expire(request_id, 1, Status.QUEUED)
+            return set() if changed is None else {request_id}
+
+        calls = [call for one in late for call in (expire(one.id), store.renew({(one.id, 1)}, "w", 60))]
+        taken = [request_id for done in await asyncio.gather(*calls) for request_id in done]
+        assert sorted(taken) == sorted(request.id for request in late)
+
+    async def test_a_pause_ends_by_the_clock_of_the_store(self, store: RequestStore) -> None:
+        request = await claimed(store)
+        before = await store.clock()
+        changed = await store.transition(request.id, Status.PROCESSING, 1, Status.QUEUED, delay=5)
+        assert changed is not None
+        assert before + 5 - ROUNDED <= changed.not_before <= await store.clock() + 5 + ROUNDED
+
+    async def test_the_clock_of_the_process_is_not_asked(
+        self, store: RequestStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where the store runs in the process itself, there is no other clock."""
+        clock = await store.clock()
+        monkeypatch.setattr(time, "time", lambda: 1e9)
+        if abs(await store.clock() - clock) > 3600:
+            return
+        request = await claimed(store, lease=60)
+        assert await store.expired(10) == []
+        assert await store.expire(request.id, 1, Status.QUEUED) is None
+        assert await store.renew({(request.id, 1)}, "w", 60) == {request.id}
+        assert await store.expired(10) == []
+        changed = await store.transition(request.id, Status.PROCESSING, 1, Status.QUEUED, delay=5)
+        assert changed is not None
+        times = [changed.last_modified, changed.not_before, changed.lease_until]
+        times += [changed.status_history[state] for state in ("queued", "processing")]
+        assert all(abs(when - clock) < 3600 for when in times)
 
     async def test_sketches_hold_what_the_broker_needs(self, store: RequestStore) -> None:
         request, other = make(not_before=5.0, datasource="d"), make(BOB, status=Status.UPLOADING)
         for stored in (request, other):
             await store.add(stored)
-        (sketch,) = await store.sketches({Status.WAITING})
+        (sketch,) = await store.sketches({Status.WAITING}, [request.id])
         assert sketch.datasource == "d"
         assert (sketch.id, sketch.collection, sketch.user_id) == (request.id, "c", ALICE.id)
         assert (sketch.realm, sketch.roles) == ("testrealm", ("default", "member"))
         assert (sketch.status, sketch.attempt, sketch.not_before) == (Status.WAITING, 0, 5.0)
         both = await store.sketches(LIVE, [other.id, "unknown"])
         assert [found.id for found in both] == [other.id]
+
+    async def test_slices_of_what_waits_join_without_a_gap_or_an_overlap(self, store: RequestStore) -> None:
+        requests = [make(status=status) for status in [Status.WAITING, Status.PROCESSED] * 7]
+        for request in requests:
+            await store.add(request)
+        found: list[Sketch] = []
+        while part := await store.waiting(found[-1].sequence if found else 0, None, 3):
+            assert len(part) <= 3
+            found += part
+        assert [sketch.id for sketch in found] == [request.id for request in requests[::2]]
+        sequences = [sketch.sequence for sketch in found]
+        assert sequences == sorted(set(sequences))
+        assert sequences[0] > 0
+        middle = await store.waiting(sequences[1], sequences[4], 100)
+        assert [sketch.sequence for sketch in middle] == sequences[2:5]
+        both = await store.sketches([Status.WAITING], [requests[2].id, requests[0].id])
+        assert both == found[:2]
+
+    async def test_slices_of_what_is_active_hold_queued_and_processing_requests(
+        self, store: RequestStore
+    ) -> None:
+        states = [Status.QUEUED, Status.WAITING, Status.PROCESSING, Status.FAILED, Status.QUEUED]
+        requests = [make(status=status) for status in states]
+        for request in requests:
+            await store.add(request)
+        first = await store.active(0, 2)
+        assert [sketch.status for sketch in first] == [Status.QUEUED, Status.PROCESSING][: len(first)]
+        found = [*first, *await store.active(first[-1].sequence, 9)]
+        assert [sketch.id for sketch in found] == [requests[number].id for number in (0, 2, 4)]
+        assert await store.active(found[-1].sequence, 9) == []
+
+    async def test_the_digest_is_that_of_the_waiting_requests_in_a_range(self, store: RequestStore) -> None:
+        for status in [Status.WAITING, Status.QUEUED, Status.WAITING, Status.WAITING, Status.WAITING]:
+            await store.add(make(status=status))
+        sequences = [sketch.sequence for sketch in await store.waiting(0, None, 9)]
+        assert await store.digest(0, sequences[-1], 9) == Digest.of(sequences)
+        assert await store.digest(sequences[0], sequences[2], 9) == Digest.of(sequences[1:3])
+        assert await store.digest(0, sequences[-1], 2) == Digest.of(sequences[:2])
+        assert await store.digest(sequences[-1], sequences[-1] + 9, 9) == Digest.of([]) == Digest()
 
     async def test_remove_takes_what_fulfils_the_conditions(self, store: RequestStore) -> None:
         request = make()

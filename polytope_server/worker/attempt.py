@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
 from polytope_server.collection import Collection, DataSourceConfig
 from polytope_server.config.settings import WorkerSettings
-from polytope_server.datasource import DataSourceError, factory
+from polytope_server.datasource import DataSourceError, TemporaryError, factory
 from polytope_server.inputs import open_input
 from polytope_server.request import Request, Verb
 from polytope_server.sealing import Seals, UnsealableError
-from polytope_server.staging import ObjectNotFoundError, StagedObject, Staging, new_object_name
+from polytope_server.staging import (
+    LargestObjectError,
+    ObjectNotFoundError,
+    ObjectTooLargeError,
+    StagedObject,
+    Staging,
+    new_object_name,
+)
+from polytope_server.worker import memory
 from polytope_server.worker.children import Child
 
 logger = logging.getLogger(__name__)
@@ -56,6 +64,7 @@ class Attempts:
             "username": request.user.username,
             "realm": request.user.realm,
             "attributes": self._open(request, source),
+            "max_memory": source.keys.get("max_memory", memory.DEFAULT),
         }
         if request.verb is Verb.ARCHIVE:
             settings = self._settings
@@ -68,7 +77,19 @@ class Attempts:
                 pass
             return None
         content_type, chunks = await child.run(job)
-        return await self._staging.create(new_object_name(request.id, content_type), chunks, content_type)
+        limit = source.keys.get("max_result", self._settings.max_result)
+        return await self._stage(request, content_type, chunks if limit is None else _bounded(chunks, limit))
+
+    async def _stage(self, request: Request, content_type: str, chunks: AsyncIterator[bytes]) -> StagedObject:
+        name = new_object_name(request.id, content_type)
+        try:
+            return await self._staging.create(name, chunks, content_type)
+        except ObjectTooLargeError as error:
+            raise DataSourceError(f"The result {error}.") from error
+        except LargestObjectError as error:
+            # Counted as a failure, unlike other outages: else it could fill the disk again and again.
+            logger.warning("%s", error)
+            raise TemporaryError("There was no room for the result, the largest that was written.") from error
 
     def _open(self, request: Request, source: DataSourceConfig) -> dict[str, str]:
         """Those of the user's attributes that the data source needs."""
@@ -81,3 +102,13 @@ class Attempts:
             logger.error("the secrets of the user cannot be opened: %s", error)
             raise DataSourceError("The server cannot read your key any more. Please submit again.") from None
         return {name: value for name, value in found.items() if name in needed}
+
+
+async def _bounded(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
+    """The chunks, at most `limit` bytes. Raises DataSourceError when there are more."""
+    size = 0
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > limit:
+            raise DataSourceError(f"The result has {size} bytes or more; at most {limit} are allowed.")
+        yield chunk

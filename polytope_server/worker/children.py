@@ -116,6 +116,8 @@ class Child:
             yield body
 
     def _check(self, frame: Frame, body: bytes) -> None:
+        if frame is Frame.EXHAUSTED:  # the process ends, and is not used again
+            raise DataSourceError(body.decode(errors="replace"))
         if frame is Frame.FAILED:
             self._idle = True
             raise DataSourceError(body.decode(errors="replace"))

@@ -50,7 +50,7 @@ class Outcomes:
             logger.info("attempt %d was overtaken; its outcome is dropped", request.attempt)
             self._metrics.overtaken(request)
             return False
-        self._metrics.recorded(request, to, changes)
+        self._metrics.recorded(request, recorded, changes)
         self._notices.publish(Topic.REQUEUED if to is Status.QUEUED else Topic.ENDED, request.id)
         logger.info("%s", f"failed: {recorded.user_message}" if to is Status.FAILED else to)
         if to is not Status.QUEUED:
@@ -77,7 +77,7 @@ class Outcomes:
         found = await self._store.get(request.id)
         if found is None or (found.status, found.attempt) != (to, request.attempt):
             return None
-        same = all(getattr(found, key) == value for key, value in changes.items())
+        same = all(getattr(found, key) == value for key, value in changes.items() if key != "delay")
         return found if same else None
 
     def _count(self, request: Request) -> None:

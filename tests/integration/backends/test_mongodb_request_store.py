@@ -14,6 +14,7 @@ import pytest
 
 from polytope_server.request import LIVE, TERMINAL, Request, Status
 from polytope_server.request_store import RequestStore, StoreUnavailableError
+from polytope_server.request_store import mongodb_documents as d
 from polytope_server.request_store.mongodb import MongoDBRequestStore, MongoDBRequestStoreSettings
 from polytope_server.testing.request_store import ALICE, BOB, RequestStoreContract, claimed, make, queue
 from polytope_server.testing.services import MongoDB
@@ -69,7 +70,8 @@ class TestMongoDBRequestStore(RequestStoreContract):
             await stores[number % 3].add(request)
         expected = [request.id for request in requests]
         assert [request.id for request in await stores[0].find()] == expected
-        assert [sketch.id for sketch in await stores[0].sketches(LIVE)] == expected
+        waiting = [request.id for request in requests if request.status is Status.WAITING]
+        assert [sketch.id for sketch in await stores[0].waiting(0, None, 1000)] == waiting
         assert [sketch.id for sketch in await stores[0].sketches(LIVE, sorted(expected))] == expected
 
     async def test_any_text_and_number_comes_back_as_it_was(self, store: MongoDBRequestStore) -> None:
@@ -99,18 +101,29 @@ class TestMongoDBRequestStore(RequestStoreContract):
         await store.add(make())
         assert await store.find(statuses=[]) == []
         assert await store.count(statuses=set()) == 0
-        assert await store.sketches([]) == []
+        assert await store.sketches([], ["x"]) == []
         assert await store.find(limit=0) == []
         assert await store.promote([], "b", 1) == set()
         assert await store.claim([], "w", 60) == []
         assert await store.renew([], "w", 60) == set()
+
+    async def test_no_slice_ends_between_requests_of_the_same_microsecond(
+        self, store: MongoDBRequestStore
+    ) -> None:
+        for sequence in (1, 2, 2, 2, 3, 3, 4):
+            await store._requests.insert_one(d.to_document(make(), sequence))
+        slices, after = [], 0
+        while part := await store.waiting(after, None, 2):
+            slices.append([sketch.sequence for sketch in part])
+            after = part[-1].sequence
+        assert slices == [[1], [2, 2, 2], [3, 3], [4]]
 
     async def test_more_than_one_batch(self, store: MongoDBRequestStore) -> None:
         requests = [make() for _ in range(2100)]
         await asyncio.gather(*(store.add(request) for request in requests))
         ids = {request.id for request in requests}
         assert {request.id for request in await store.find()} == ids
-        assert {sketch.id for sketch in await store.sketches([Status.WAITING])} == ids
+        assert {sketch.id for sketch in await store.waiting(0, None, 10_000)} == ids
         assert await store.existing(ids) == ids
         await queue(store, *requests)
         assert {request.id for request in await store.remove_all(ALICE.id, LIVE)} == ids
@@ -132,7 +145,7 @@ class TestMongoDBRequestStore(RequestStoreContract):
     async def test_what_an_earlier_version_stored_is_read(self, store: MongoDBRequestStore) -> None:
         request = make()
         await store.add(request)
-        await store._requests.update_one({"_id": request.id}, {"$unset": {"sealed": ""}})
+        await store._requests.update_one({"_id": request.id}, {"$unset": {"sealed": "", "lost_leases": ""}})
         assert await store.get(request.id) == request
 
     async def test_a_removal_that_was_cut_short_leaves_no_secret(
@@ -155,7 +168,7 @@ class TestMongoDBRequestStore(RequestStoreContract):
         assert await store.find() == []
         assert await store.renew({(request.id, 1)}, "w", 60) == set()
         assert await store.remove(request.id) is None
-        assert await store.expired(time.time() + 1000) == []
+        assert await store.expired(10) == []
 
     async def test_promotion_counts_what_others_did_not_do(self, connect: Connect) -> None:
         one, other = await connect(), await connect()
@@ -196,9 +209,28 @@ class TestLeases:
                 await asyncio.sleep(0.02)
         assert old is not None
         # It knows nothing of its successor, and still thinks that it leads.
-        assert former._leases._taken["broker"].term == old
+        assert former._leases._known["broker"][0].term == old
         assert await former.promote([request.id], "former", old) == set()
         assert await present.promote([request.id], "present", new) == {request.id}
+
+    async def test_of_a_lease_that_another_instance_renews_the_end_is_read_again_in_time(
+        self, connect: Connect
+    ) -> None:
+        renewing, working = await connect(), await connect()
+        requests = [make() for _ in range(3)]
+        for request in requests:
+            await working.add(request)
+        term = await renewing.lead("broker", "b", 60)
+        assert term is not None
+        ends = []
+        for request, passed in zip(requests, (0.0, 0.0, 25.0), strict=True):  # seconds; a third of 60 is 20
+            if ends:
+                assert await renewing.lead("broker", "b", 60) == term
+                lead, read = working._leases._known["broker"]
+                working._leases._known["broker"] = lead, read - passed
+            assert await working.promote([request.id], "b", term) == {request.id}
+            ends.append(working._leases._known["broker"][0].until)
+        assert ends[0] == ends[1] < ends[2]
 
     async def test_nothing_is_promoted_just_before_a_lease_ends(self, store: MongoDBRequestStore) -> None:
         request = make()
@@ -255,8 +287,9 @@ class TestQueries:
             *(store.find(user_id=ALICE.id, statuses=LIVE), store.find(collection="c")),
             *(store.count(), store.count(user_id=ALICE.id, statuses=LIVE)),
             *(store.count(statuses=[Status.WAITING]), store.existing(waiting)),
-            *(store.sketches([Status.WAITING]), store.sketches([Status.QUEUED, Status.PROCESSING])),
-            *(store.sketches(LIVE, waiting), store.expired(time.time() + 100)),
+            *(store.waiting(0, None, 3), store.waiting(1, 2**62, 100), store.active(0, 3)),
+            store.digest(0, 2**62, 1000),
+            *(store.sketches(LIVE, waiting), store.expired(10)),
             *(store.stale(Status.FAILED, -1, 10), store.stale(Status.UPLOADING, 1e9, 10)),
             *(store.removable(ALICE.id, -1, 5), store.removable(ALICE.id, 1e9, 5)),
             *(store.results(done), store.mark_downloaded(done[:2]), store.removable(ALICE.id, 1e9, 5)),
@@ -393,7 +426,7 @@ class TestOpening:
             assert await store.count() == 1
             assert [found.id for found in await store.stale(request.status, -1, 100)] == [request.id]
             assert await store.usage(10) == []
-            assert [sketch.id for sketch in await store.sketches(Status)] == [request.id]
+            assert [sketch.id for sketch in await store.active(0, 9)] == [request.id]
             assert [found.id for found in await store.remove_all(ALICE.id, Status)] == [request.id]
             await store.wipe()
             await store.close()
@@ -474,7 +507,7 @@ class TestFaults:
                 lambda: store.get(request.id),
                 store.find,
                 lambda: store.count(statuses=[Status.WAITING]),
-                lambda: store.sketches([Status.WAITING]),
+                lambda: store.waiting(0, None, 9),
                 lambda: store.renew({(request.id, 1)}, "w", 60),
                 lambda: store.transition(request.id, Status.PROCESSING, 1, Status.FAILED),
                 lambda: store.promote([request.id], "b", 1),

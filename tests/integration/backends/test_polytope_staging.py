@@ -14,8 +14,10 @@ import pytest
 
 from polytope_server.staging import (
     ObjectNotFoundError,
+    ObjectTooLargeError,
     StagedObject,
     Staging,
+    StagingFullError,
     StagingUnavailableError,
     new_object_name,
     polytope,
@@ -174,10 +176,14 @@ async def test_a_wrong_token_is_explained(store: ObjectStore, connect: Callable[
 async def test_a_full_store_is_explained(tmp_path: Path, connect: Callable[..., Any], size: int) -> None:
     with ObjectStore(tmp_path, quota="1M") as store:
         staging = await connect(store)
-        with pytest.raises(StagingUnavailableError, match="is full: the quota of 1048576 bytes"):
+        with pytest.raises(ObjectTooLargeError) as error:
             await put(staging, size)
+        assert error.value.size > error.value.room == MIB
         assert (unfinished(store), await names(staging)) == ([], set())
         assert (await put(staging, MIB)).size == MIB
+        assert await staging.room() == 0
+        with pytest.raises(StagingFullError, match="is full: the quota of 1048576 bytes leaves 0"):
+            await put(staging, 1)
 
 
 async def test_something_else_is_no_store(store: ObjectStore, connect: Callable[..., Any]) -> None:

@@ -18,13 +18,14 @@ _number = iter(range(10**9))
 
 
 def sketch(user: str = "a", collection: str = "c", status: Status = Status.WAITING, **fields: Any) -> Sketch:
+    number = next(_number)
     values: dict[str, Any] = {
-        "id": f"{user}{next(_number)}",
+        "id": f"{user}{number}",
         "realm": "r",
         "roles": ("default",),
         "attempt": 0,
         "not_before": 0.0,
-        "timestamp": 0.0,
+        "sequence": number,
     }
     return Sketch(collection=collection, user_id=user, status=status, **(values | fields))
 
@@ -46,6 +47,45 @@ def test_one_users_requests_keep_their_order() -> None:
     waiting = [sketch() for _ in range(5)]
     plan.update(waiting)
     assert choose(plan, 3) + choose(plan, 9) == [found.id for found in waiting]
+
+
+def test_what_is_known_late_takes_its_place_in_the_order_of_submission() -> None:
+    plan = schedule(c=Limits())
+    waiting = [sketch() for _ in range(20)]
+    told = waiting[15:] + waiting[5:10] + waiting[:5] + waiting[10:15]
+    for late in told:
+        plan.update([late])
+    assert list(plan.waiting(-1, None)) == sorted(waiting, key=lambda found: found.sequence)
+    assert choose(plan, 99) == [found.id for found in waiting]
+
+
+def test_ranges_of_what_waits_follow_every_change() -> None:
+    """Against the plain way of doing it: a sorted list of those that wait."""
+    chance = random.Random(5)
+    plan = schedule(c=Limits(per_user=3))
+    present: dict[str, Sketch] = {}
+    for step in range(3000):
+        if chance.random() < 0.5 or not present:
+            new = sketch(chance.choice("abc"), sequence=chance.choice([step, chance.randrange(4000)]))
+            present[new.id] = new
+            plan.update([new])
+        elif chance.random() < 0.9:
+            found = present.pop(chance.choice(list(present)))
+            plan.remove(found.id)
+            if chance.random() < 0.3:  # it is told again
+                present[found.id] = found
+                plan.update([found])
+        else:
+            for identity in choose(plan, 2):
+                del present[identity]
+                plan.remove(identity)
+        after, until = sorted(chance.randrange(4000) for _ in range(2))
+        expected = {key for key, found in present.items() if after < found.sequence <= until}
+        told = list(plan.waiting(after, until))
+        assert {found.id for found in told} == expected
+        assert len(told) == len(expected)
+        assert [found.sequence for found in told] == sorted(found.sequence for found in told)
+        assert plan.newest() == max((found.sequence for found in present.values()), default=0)
 
 
 def test_users_take_turns() -> None:
@@ -101,6 +141,14 @@ def test_the_largest_limit_of_a_users_roles_counts() -> None:
     assert Counter(users(choose(plan, 99))) == {"a": 3, "b": 1}
 
 
+def test_words_forbid_and_lift() -> None:
+    limits = Limits(per_user=1, per_role={"r": {"blocked": "none", "lifted": "unlimited"}})
+    plan = schedule(c=limits)
+    for user, roles in {"a": ("default", "lifted"), "b": ("default", "blocked"), "c": ("default",)}.items():
+        plan.update([sketch(user, roles=roles) for _ in range(9)])
+    assert Counter(users(choose(plan, 99))) == {"a": 9, "c": 1}
+
+
 def test_a_blocked_user_does_not_block_others() -> None:
     plan = schedule(c=Limits(per_user=1))
     plan.update([sketch("a") for _ in range(50)])
@@ -125,7 +173,8 @@ def test_revoked_requests_leave_nothing_behind() -> None:
         plan.update([waiting])
         plan.remove(waiting.id)
     lanes = plan._usages["c"].groups["default"].lanes.values()
-    assert sum(len(lane.waiting) for lane in lanes) == 0
+    assert sum(lane.count for lane in lanes) == 0
+    assert len(plan._order._sketches) < 50
 
 
 def test_what_is_active_at_the_start_counts() -> None:
@@ -142,12 +191,12 @@ def test_an_unknown_collection_is_left_out() -> None:
     assert not plan.knows_collection("gone")
 
 
-def test_retain_forgets_what_is_no_longer_there() -> None:
+def test_retain_active_forgets_what_is_no_longer_there() -> None:
     plan = schedule(c=Limits(total=1))
     lost, waiting = sketch(status=Status.PROCESSING), sketch()
     plan.update([lost, waiting])
     assert choose(plan, 9) == []
-    plan.retain(set(), Status.PROCESSING)
+    plan.retain_active(set())
     assert choose(plan, 9) == [waiting.id]
 
 

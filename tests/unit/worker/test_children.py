@@ -35,6 +35,7 @@ def job(source: str, text: str = "hello", verb: str = "retrieve", data: Any = No
         "username": "u",
         "realm": "x",
         "attributes": {},
+        "max_memory": 2 << 30,
     }
 
 

@@ -1,0 +1,149 @@
+"""Who leads: a lease in the store, renewed in a thread where nothing can hold it up.
+
+That a broker reads a million requests must not cost it the lead. On the other hand, one whose work stands
+still must not lead for ever: a watchdog lets the lease end. Limits depend on neither: the store checks the
+lease with each promotion.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from polytope_server.process import opened
+from polytope_server.request_store import RequestStore, StoreUnavailableError
+
+logger = logging.getLogger(__name__)
+
+#: The lease is renewed so many times within its time, and looked for by those who wait.
+_RENEWALS, _LOOKS = 3, 6
+#: So many leases, and seconds at least, a broker leads without a sign of work. Its longest call is shorter.
+_PATIENCE, _LEAST_PATIENCE = 5, 15.0
+#: Seconds for the thread to give the lead back and to end.
+_CLOSING_TIME = 10.0
+
+
+class Leadership:
+    """The lead, as far as one broker has it. Its methods are for the event loop that calls :meth:`start`.
+
+    `make_store` is called in the thread, since a store belongs to one event loop. `changed` is called in that
+    of :meth:`start` when :attr:`term` may have changed; so is `answered`, with the seconds of each call of
+    the store, infinity if that failed.
+    """
+
+    def __init__(
+        self,
+        make_store: Callable[[], RequestStore],
+        holder: str,
+        lease: float,
+        changed: Callable[[], None],
+        answered: Callable[[float], None],
+    ) -> None:
+        self._make_store = make_store
+        self._holder = holder
+        self._lease = lease
+        self._changed = changed
+        self._answered = answered
+        self._patience = max(_PATIENCE * lease, _LEAST_PATIENCE)
+        self._progress = time.monotonic()
+        self._led: tuple[int, float] | None = None
+        self._keeps_lease = False
+        self._ended: Future[None] = Future()
+        self._thread = threading.Thread(target=self._run, name="leadership", daemon=True)
+        self._stopping = threading.Event()
+        #: Of the thread, once it runs.
+        self._wake: Callable[[], object] = lambda: None
+
+    @property
+    def term(self) -> int | None:
+        """The term in which this broker leads, None while it does not, or once its lease has ended."""
+        led = self._led
+        return led[0] if led is not None and time.monotonic() < led[1] else None
+
+    def progress(self) -> None:
+        """The work goes on: keeps the watchdog quiet."""
+        self._progress = time.monotonic()
+
+    def start(self) -> None:
+        """Begin to take the lead when it is free."""
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    async def ended(self) -> None:
+        """Return, or raise its error, when the thread has ended, which it does not before :meth:`stop`."""
+        await asyncio.shield(asyncio.wrap_future(self._ended))
+
+    async def stop(self, resign: bool) -> None:
+        """End the thread. With `resign` the lead is given back; else others wait for the end of the lease."""
+        self._keeps_lease = not resign
+        self._stopping.set()
+        self._wake()
+        await asyncio.to_thread(self._thread.join, _CLOSING_TIME)
+
+    # -- the thread ------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            self._ended.set_exception(error)
+        else:
+            self._ended.set_result(None)
+
+    async def _serve(self) -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        self._wake = lambda: loop.call_soon_threadsafe(stop.set)
+        if self._stopping.is_set():
+            return
+        store = self._make_store()
+        async with opened((store,), stop) as ready:
+            while ready and not stop.is_set():
+                await self._renew(store)
+                await _pause(stop, self._lease / (_LOOKS if self._led is None else _RENEWALS))
+            if self._led is not None and not self._keeps_lease:
+                await self._resign(store)
+
+    async def _renew(self, store: RequestStore) -> None:
+        """Take or renew the lead, unless the work stands still."""
+        asked = time.monotonic()
+        try:
+            if asked - self._progress < self._patience:
+                term = await store.lead("broker", self._holder, self._lease)
+                self._loop.call_soon_threadsafe(self._answered, time.monotonic() - asked)
+                self._now(None if term is None else (term, asked + self._lease))
+                return
+            if self._led is not None:
+                logger.error("the work of this broker stands still: its lead is not renewed")
+        except (StoreUnavailableError, OSError) as error:
+            logger.warning("cannot renew the lead: %s", error)
+            self._loop.call_soon_threadsafe(self._answered, math.inf)
+        if self.term is None:
+            self._now(None)
+
+    def _now(self, led: tuple[int, float] | None) -> None:
+        before, self._led = self._led, led
+        if (before and before[0]) != (led and led[0]):
+            self._loop.call_soon_threadsafe(self._changed)
+
+    async def _resign(self, store: RequestStore) -> None:
+        self._led = None
+        try:
+            await store.resign("broker", self._holder)
+        except (StoreUnavailableError, OSError) as error:
+            logger.warning("cannot give the lead back, its lease ends by itself: %s", error)
+
+
+async def _pause(stop: asyncio.Event, seconds: float) -> None:
+    """Wait so long, or until `stop` is set."""
+    # Not wait_for(): before Python 3.12 that may swallow a cancellation.
+    try:
+        async with asyncio.timeout(seconds):
+            await stop.wait()
+    except TimeoutError:
+        pass

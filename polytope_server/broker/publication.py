@@ -1,0 +1,72 @@
+"""Hands queued requests to the queue: those just chosen, those whose pause has ended, those that it lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from polytope_server.broker.schedule import Schedule
+from polytope_server.queue import Message, Queue
+from polytope_server.request_store import Sketch
+
+
+class Publication:
+    """What a broker that leads puts into the queues. Raises what the queue raises.
+
+    `clock` tells the time of the request store, by which pauses are set, in seconds since the epoch. `due` is
+    called with the id of a request when its pause before a further attempt has ended.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        queues: list[str],
+        schedule: Schedule,
+        clock: Callable[[], float],
+        due: Callable[[str], None],
+    ) -> None:
+        self._clock = clock
+        self._queue = queue
+        self._queues = queues
+        self._schedule = schedule
+        self._due = due
+        self._pausing: set[str] = set()
+
+    async def publish(self, messages: list[Message]) -> None:
+        """Publish messages, if there are any."""
+        if messages:
+            await self._queue.publish(messages)
+
+    async def publish_when_due(self, sketches: list[Sketch]) -> None:
+        """Publish queued requests; those that pause before a further attempt, after the pause."""
+        now = self._clock()
+        sketches = [sketch for sketch in sketches if self._schedule.knows_collection(sketch.collection)]
+        due = [sketch for sketch in sketches if sketch.not_before <= now]
+        await self.publish([Message(sketch.id, self._schedule.queue_of(sketch)) for sketch in due])
+        for sketch in sketches:
+            if sketch.not_before > now and sketch.id not in self._pausing:
+                self._pausing.add(sketch.id)
+                asyncio.get_running_loop().call_later(sketch.not_before - now, self._end_pause, sketch.id)
+
+    def _end_pause(self, request_id: str) -> None:
+        self._pausing.discard(request_id)
+        self._due(request_id)
+
+    async def publish_lost(self, queued: list[Sketch]) -> None:
+        """Publish the requests of each queue that holds too few messages; and see to those that pause.
+
+        `queued` are all the requests that are queued.
+        """
+        now = self._clock()
+        missing: list[Sketch] = []
+        for queue in self._queues:
+            own = [sketch for sketch in queued if self._queue_of(sketch) == queue]
+            due = [sketch for sketch in own if sketch.not_before <= now]
+            if len(due) > await self._queue.count(queue):
+                missing += due
+            missing += [sketch for sketch in own if sketch.not_before > now]
+        await self.publish_when_due(missing)
+
+    def _queue_of(self, sketch: Sketch) -> str | None:
+        known = self._schedule.knows_collection(sketch.collection)
+        return self._schedule.queue_of(sketch) if known else None
