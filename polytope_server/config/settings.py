@@ -127,11 +127,12 @@ class GarbageCollectorSettings(Section):
     hard_threshold: Size | None = Field(
         None,
         description="Size of the staging from which on results go that `undownloaded_age` would spare; by "
-        "default a tenth more than `threshold`.",
+        "default only the reserve of free space of the staging makes them go.",
     )
     undownloaded_age: Duration = Field(
         3600.0,
-        description="Age up to which a result that was not downloaded is spared between the two thresholds.",
+        description="Age up to which a result that was not downloaded is spared beyond `threshold`, for as "
+        "long as the staging does not touch its reserve of free space.",
     )
     age: Duration = Field(86400.0, description="Age at which processed and failed requests are removed.")
     upload_age: Duration = Field(
@@ -156,13 +157,6 @@ class GarbageCollectorSettings(Section):
         1000, ge=0, description="Removed requests of each user of which that is known; the newest ones."
     )
     management: ManagementSettings = part(ManagementSettings, "Liveness, readiness and metrics.")
-
-    @property
-    def spares_below(self) -> int:
-        """Bytes of the staging up to which young results that were not downloaded are spared."""
-        if self.hard_threshold is None:
-            return self.threshold + self.threshold // 10
-        return max(self.hard_threshold, self.threshold)
 
 
 class LoggingSettings(Section):

@@ -56,7 +56,7 @@ class GarbageCollector:
         self._metric_store: MetricStore = create_backend("metric_store", settings.metric_store, data)
         self.metrics = CollectorMetrics()
         self._remover = Remover(self._store, self._staging, self.metrics, self._settings.tombstones)
-        self._room = Room(self._store, self._remover, self._settings)
+        self._room = Room(self._store, self._staging, self._remover, self._settings)
         self.health = Health(
             {
                 "request_store": Check(self._store.check),

@@ -10,6 +10,7 @@ from polytope_server.garbage_collector.removal import BATCH, Remover
 from polytope_server.request import Status
 from polytope_server.request_store import RequestStore
 from polytope_server.request_store.retention import Reason, Summary, Usage
+from polytope_server.staging import Staging
 
 #: Users among whom room is made in one pass: those who have most.
 _USERS = 1000
@@ -20,19 +21,21 @@ _ROUNDS = 10
 class Room:
     """Removes results of users until the staging is below its threshold."""
 
-    def __init__(self, store: RequestStore, remover: Remover, settings: GarbageCollectorSettings) -> None:
-        self._store, self._remover, self._settings = store, remover, settings
+    def __init__(
+        self, store: RequestStore, staging: Staging, remover: Remover, settings: GarbageCollectorSettings
+    ) -> None:
+        self._store, self._staging, self._remover, self._settings = store, staging, remover, settings
 
     async def make(self, total: int) -> None:
         """Remove results of a staging that has `total` bytes, if those are too many.
 
-        Results that are young and were not downloaded stay, unless it is much too large. The server sees no
-        downloads from S3 itself, so that there the age decides alone.
+        Results that are young and were not downloaded stay, unless it is much too large, or touches its
+        reserve. The server sees no downloads by links of S3, so that there the age decides alone.
         """
         excess = total - self._settings.threshold
         if excess < 0:
             return
-        spared = 0.0 if total >= self._settings.spares_below else self._settings.undownloaded_age
+        spared = 0.0 if await self._is_pressing(total) else self._settings.undownloaded_age
         users = await self._store.usage(_USERS)
         for _ in range(_ROUNDS):
             level = fair_level([user.size for user in users], excess)
@@ -46,6 +49,13 @@ class Room:
                     left.append(Usage(user.user_id, user.size - removed))
             # Of the others nothing more can go; what they should have lost, the rest loses.
             users = left
+
+    async def _is_pressing(self, total: int) -> bool:
+        hard_threshold = self._settings.hard_threshold
+        if hard_threshold is not None and total >= hard_threshold:
+            return True
+        room = await self._staging.room()
+        return room is not None and room <= 0
 
     async def _reduce(self, user: Usage, level: int, excess: int, spared: float) -> tuple[int, bool]:
         """Remove the user's oldest results until they have at most `level` bytes, or `excess` are removed.

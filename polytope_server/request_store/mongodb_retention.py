@@ -9,7 +9,6 @@ from __future__ import annotations
 import heapq
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterable
-from datetime import UTC
 from typing import TypeVar
 
 from bson import ObjectId
@@ -48,6 +47,9 @@ class MongoDBRetention(Retention):
     def _failing(self) -> Operations: ...
 
     @abstractmethod
+    async def clock(self) -> float: ...
+
+    @abstractmethod
     async def _read(self, cursor: AsyncCursor[Document], convert: Callable[[Document], T]) -> list[T]: ...
 
     async def existing(self, request_ids: Iterable[str]) -> set[str]:
@@ -74,14 +76,8 @@ class MongoDBRetention(Retention):
         cursor = confirmed.find(where, fields, hint=d.BY_ID, batch_size=size + 1)
         return await self._read(cursor, lambda document: document)
 
-    async def _now(self) -> float:
-        """The server's clock."""
-        with self._failing:
-            answer = await self._requests.database.command("hello")
-        return float(answer["localTime"].replace(tzinfo=UTC).timestamp())
-
     async def stale(self, status: Status, age: float, limit: int) -> list[Summary]:
-        where = d.condition(statuses=[status]) | {"last_modified": {"$lt": await self._now() - age}}
+        where = d.condition(statuses=[status]) | {"last_modified": {"$lt": await self.clock() - age}}
         return await self._oldest(where, d.BY_AGE, limit)
 
     async def _oldest(self, where: Document, index: d.Index, limit: int) -> list[Summary]:
@@ -119,7 +115,7 @@ class MongoDBRetention(Retention):
     async def removable(self, user_id: str, age: float, limit: int) -> list[Summary]:
         where = d.condition(user_id=user_id, statuses=[Status.PROCESSED])
         # Not with $or: that would have the documents read.
-        conditions = {"last_modified": {"$lt": await self._now() - age}}, {"downloaded": {"$gt": 0}}
+        conditions = {"last_modified": {"$lt": await self.clock() - age}}, {"downloaded": {"$gt": 0}}
         found = [await self._oldest(where | condition, d.BY_RESULT, limit) for condition in conditions]
         both = {summary.id: summary for summary in heapq.merge(*found, key=lambda one: one.last_modified)}
         return list(both.values())[:limit]
@@ -158,7 +154,7 @@ class MongoDBRetention(Retention):
         return await self._forget(found)
 
     async def remove_tombstones(self, age: float, limit: int) -> int:
-        where = {"tombstone.removed_at": {"$lt": await self._now() - age}}
+        where = {"tombstone.removed_at": {"$lt": await self.clock() - age}}
         order = [("tombstone.removed_at", ASCENDING)]
         return await self._forget(
             self._requests.find(where, {"_id": 1}, sort=order, hint=d.BY_BURIAL, limit=limit)

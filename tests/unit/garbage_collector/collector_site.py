@@ -24,7 +24,7 @@ class Site:
 
     def __init__(self, data: Path, **settings: Any) -> None:
         self.data = data
-        section = {"interval": 1, "age": "1d", "threshold": "1K", "hard_threshold": "4K", **settings}
+        section = {"interval": 1, "age": "1d", "threshold": "1K", **settings}
         configuration = Configuration(Settings.model_validate({"garbage-collector": section}))
         self.collector = GarbageCollector(configuration, data)
         self.store, self.staging = self.collector._store, self.collector._staging

@@ -46,7 +46,7 @@ async def test_it_stops_on_a_store_that_is_empty_by_mistake(tmp_path: Path) -> N
 
 
 async def test_no_room_is_made_by_a_store_that_is_the_wrong_one(tmp_path: Path) -> None:
-    async with Site(tmp_path, threshold=1, hard_threshold=1) as site:
+    async with Site(tmp_path, threshold=1, undownloaded_age=0) as site:
         await fill(site, 10, 30)
         await site.collector.collect()
         assert len(await site.requests()) == 10

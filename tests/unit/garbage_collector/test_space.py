@@ -55,6 +55,19 @@ async def test_nothing_is_spared_when_there_is_much_too_much(tmp_path: Path) -> 
         assert await site.requests() == {young[2]}
 
 
+async def test_nothing_is_spared_when_the_reserve_of_the_disk_is_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def none() -> int:
+        return 0
+
+    async with Site(tmp_path) as site:
+        young = [await site.add(Status.PROCESSED, age, size=600) for age in (30, 10)]
+        monkeypatch.setattr(site.staging, "room", none)
+        await site.collector.collect()
+        assert await site.requests() == {young[1]}
+
+
 async def test_what_one_user_cannot_lose_the_next_one_loses(tmp_path: Path) -> None:
     async with Site(tmp_path) as site:
         young = await site.add(Status.PROCESSED, size=900)
@@ -64,7 +77,7 @@ async def test_what_one_user_cannot_lose_the_next_one_loses(tmp_path: Path) -> N
 
 
 async def test_of_many_users_none_loses_more_than_it_must(tmp_path: Path) -> None:
-    async with Site(tmp_path, threshold=5_000, hard_threshold=20_000) as site:
+    async with Site(tmp_path, threshold=5_000) as site:
         for number in range(4):
             for age in range(2, 9):
                 await site.add(Status.PROCESSED, age * HOUR, size=100 * (number + 1), user=_user(number))
