@@ -91,7 +91,8 @@ class UploadResource:
             refuse(falcon.HTTP_413, f"The upload is larger than {limit} bytes")
         name = new_object_name(request.id, _TYPE)
         try:
-            await self._check_room(req.content_length or 0)
+            if (req.content_length or 0) >= _LARGE:
+                await self._services.staging.admit(req.content_length or 0)
             staged = await self._services.staging.create(name, _body(req, limit), _TYPE, md5)
         except ChecksumError:
             refuse(falcon.HTTP_400, "Uploaded data checksum does not agree with header X-Checksum")
@@ -103,14 +104,6 @@ class UploadResource:
             refuse(falcon.HTTP_507, "There is no room for the upload at the moment. Please try again later")
         self._services.metrics.uploaded.inc(staged.size)
         return staged
-
-    async def _check_room(self, announced: int) -> None:
-        """Refuse before it comes what will not fit. What fits now, and not when it comes, fails then."""
-        if announced < _LARGE:
-            return
-        room = await self._services.staging.room()
-        if room is not None and announced > room:
-            raise StagingFullError(f"no room for an upload of {announced} bytes: {max(0, room)} are free")
 
     async def _attach(self, request: Request, staged: StagedObject) -> Request:
         """Give the data to the request, whose state may have changed while they came in."""

@@ -149,15 +149,16 @@ class UnfinishedResource:
 
 
 class RoomResource:
-    """`/room`: how much more may be stored."""
+    """`/room`: whether there is any."""
 
     def __init__(self, store: Store, gate: Gate) -> None:
         self._store, self._gate = store, gate
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """In bytes; less than 0 if the reserve is touched."""
+        """204 if an object of `size` bytes may come; else as the PUT of it would end."""
         self._gate.check(req)
-        resp.data = json.dumps({"room": self._store.room()}).encode()
+        self._store.admit(req.get_param_as_int("size", required=True, min_value=0))
+        resp.status = falcon.HTTP_204
 
 
 class HealthResource:

@@ -126,6 +126,8 @@ class Server:
             self._connection.send(Frame.START, b"application/octet-stream")
         else:
             result = source.retrieve(task)
+            if result.size is not None:
+                self._connection.send(Frame.SIZE, b"%d" % result.size)
             self._connection.send(Frame.START, result.content_type.encode())
             for chunk in result.chunks:
                 self._send_data(memoryview(chunk))

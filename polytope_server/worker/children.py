@@ -36,6 +36,8 @@ class Child:
         self._reader = reader
         self._writer = writer
         self._idle = True
+        #: The size of the current result in bytes, if the data source knows it before.
+        self.announced: int | None = None
 
     @classmethod
     async def start(cls, config: dict[str, Any]) -> Child:
@@ -85,6 +87,7 @@ class Child:
         TemporaryError as the data source did, TemporaryError too when the process died; so may the bytes.
         """
         self._idle = False
+        self.announced = None
         self._send(Frame.JOB, json.dumps(job).encode())
         answer = asyncio.create_task(self._receive())
         try:
@@ -93,6 +96,9 @@ class Child:
             frame, body = await answer
         finally:
             answer.cancel()
+        if frame is Frame.SIZE:
+            self.announced = int(body)
+            frame, body = await self._receive()
         self._check(frame, body)
         return body.decode(), self._data()
 
