@@ -149,16 +149,17 @@ class UnfinishedResource:
 
 
 class RoomResource:
-    """`/room`: whether there is any."""
+    """`/room`: how much more may be stored."""
 
     def __init__(self, store: Store, gate: Gate) -> None:
         self._store, self._gate = store, gate
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """204 if an object of `size` bytes may come; else as the PUT of it would end."""
+        """In bytes, less than 0 if the reserve is touched. Refuses as a PUT if `size` bytes may not come."""
         self._gate.check(req)
-        self._store.admit(req.get_param_as_int("size", required=True, min_value=0))
-        resp.status = falcon.HTTP_204
+        if size := req.get_param_as_int("size", default=0):
+            self._store.admit(size)
+        resp.data = json.dumps({"room": self._store.room()}).encode()
 
 
 class HealthResource:

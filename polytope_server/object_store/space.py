@@ -31,6 +31,12 @@ class Space:
         """Count so many bytes less."""
         self._used -= size
 
+    def left(self) -> int:
+        """Bytes that may still be announced; less than 0 if there are too many already. Raises OSError."""
+        free, _ = self._disk.measure()
+        free -= sum(share.taken - share.size for share in self._shares)
+        return free if self._quota is None else min(free, self._quota - self._used)
+
     def share(self, announced: int) -> Share:
         """The part of one object that is written, of which so many bytes are announced.
 

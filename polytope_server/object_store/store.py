@@ -78,6 +78,10 @@ class Store:
             self.sums.want(made)
             return made
 
+    def room(self) -> int:
+        """Bytes that may be stored at present. Raises OSError."""
+        return self._space.left()
+
     def admit(self, size: int) -> None:
         """Return if an object of so many bytes may come. Raises StagingFullError, ObjectTooLargeError."""
         with self._space.share(size):

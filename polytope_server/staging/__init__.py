@@ -102,6 +102,10 @@ class Staging(ABC):
         :class:`StagingFullError` and :class:`ObjectTooLargeError`, where the staging knows what room it has.
         """
 
+    async def room(self) -> int | None:
+        """Bytes that may be stored at present, less than 0 if a reserve is touched; None where not known."""
+        return None
+
     async def admit(self, size: int) -> None:
         """Return if an object of `size` bytes may come, as far as this is known before it does.
 

@@ -127,6 +127,9 @@ class LocalStaging(Staging):
             await _finished(asyncio.create_task(self._give_up(writer, writing)))
             raise
 
+    async def room(self) -> int:
+        return (await self._run(self.disk.measure))[0]
+
     async def admit(self, size: int) -> None:
         await self._run(self.disk.admit, size)
 

@@ -131,6 +131,13 @@ class PolytopeStaging(Staging):
             raise
         return StagedObject(name, made["size"], content_type, made["md5"], made["modified"], made["etag"])
 
+    async def room(self) -> int | None:
+        try:
+            async with self._connection.call("GET", "room", total=_SHORT) as answer:
+                return int((await answer.json())["room"])
+        except ObjectNotFoundError:  # a store of an earlier version
+            return None
+
     async def admit(self, size: int) -> None:
         with suppress(ObjectNotFoundError):  # a store of an earlier version
             async with self._connection.call("GET", f"room?size={size}", total=_SHORT):

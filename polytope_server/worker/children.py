@@ -14,7 +14,7 @@ from typing import Any
 
 from polytope_server.config import Configuration
 from polytope_server.datasource import DataSourceError, TemporaryError, factory
-from polytope_server.worker.frames import HEADER, Frame, header
+from polytope_server.worker.frames import HEADER, MAX_DATA, Frame, header
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +74,9 @@ class Child:
     async def _receive(self) -> tuple[Frame, bytes]:
         try:
             kind, size = HEADER.unpack(await self._reader.readexactly(HEADER.size))
+            if size > MAX_DATA:
+                logger.error("a child sent a frame of %d bytes; at most %d were expected", size, MAX_DATA)
+                raise TemporaryError(_CRASHED)
             return Frame(kind), await self._reader.readexactly(size)
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise TemporaryError(_CRASHED) from error

@@ -181,6 +181,7 @@ async def test_a_full_store_is_explained(tmp_path: Path, connect: Callable[..., 
         assert error.value.size > error.value.room == MIB
         assert (unfinished(store), await names(staging)) == ([], set())
         assert (await put(staging, MIB)).size == MIB
+        assert await staging.room() == 0
         with pytest.raises(StagingFullError, match="leaves 0"):
             await staging.admit(1)
         with pytest.raises(ObjectTooLargeError):

@@ -161,6 +161,12 @@ async def test_an_object_is_not_to_blame_for_a_disk_that_was_full_before(
     await put(staging, 3 * MIB)
 
 
+async def test_room_is_what_may_be_stored(staging: Staging, disk: FakeDisk) -> None:
+    assert await staging.room() == 80 * MIB
+    disk.used = 90 * MIB
+    assert await staging.room() == -10 * MIB
+
+
 async def test_what_is_announced_is_judged_before_it_comes(staging: Staging, disk: FakeDisk) -> None:
     await staging.admit(80 * MIB)
     told = f"has {80 * MIB + 1} bytes or more; there is room for {80 * MIB}"
