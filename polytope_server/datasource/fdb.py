@@ -133,7 +133,7 @@ class FDBDataSource(DataSource):
             if found.count < selection.count(wanted):
                 _refuse_missing(fdb, wanted, found)
             handle = fdb.retrieve(wanted)
-        return Result(GRIB, self._chunks(handle, found.size))
+        return Result(GRIB, self._chunks(handle, found.size), found.size)
 
     def _chunks(self, handle: Any, size: int) -> Iterator[memoryview]:
         """The bytes of a handle. It is closed and given up before an error is raised."""

@@ -102,7 +102,8 @@ class UploadResource:
         name = new_object_name(request.id, _TYPE)
         data = self._noted(_body(req, limit), request.id)
         try:
-            await self._check_room(req.content_length or 0)
+            if (req.content_length or 0) >= _LARGE:
+                await self._services.staging.admit(req.content_length or 0)
             staged = await self._services.staging.create(name, data, _TYPE, md5)
         except ChecksumError:
             refuse(falcon.HTTP_400, "Uploaded data checksum does not agree with header X-Checksum")
@@ -116,14 +117,6 @@ class UploadResource:
             refuse(falcon.HTTP_429, f"{error}. Try again.", Retry_After="5")
         self._services.metrics.uploaded.inc(staged.size)
         return staged
-
-    async def _check_room(self, announced: int) -> None:
-        """Refuse before it comes what will not fit. What fits now, and not when it comes, fails then."""
-        if announced < _LARGE:
-            return
-        room = await self._services.staging.room()
-        if room is not None and announced > room:
-            raise StagingFullError(f"no room for an upload of {announced} bytes: {max(0, room)} are free")
 
     async def _noted(self, chunks: AsyncIterator[bytes], request_id: str) -> AsyncIterator[bytes]:
         """The chunks. It is noted now and then that they come: what is uploading is not abandoned."""

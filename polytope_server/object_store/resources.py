@@ -156,8 +156,10 @@ class RoomResource:
         self._store, self._gate = store, gate
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        """In bytes; less than 0 if the reserve is touched."""
+        """In bytes, less than 0 if the reserve is touched. Refuses as a PUT if `size` bytes may not come."""
         self._gate.check(req)
+        if size := req.get_param_as_int("size", default=0):
+            self._store.admit(size)
         resp.data = json.dumps({"room": self._store.room()}).encode()
 
 

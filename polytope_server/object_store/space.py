@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import NoReturn, Self
 
 from polytope_server.staging import LargestObjectError
-from polytope_server.staging.space import Disk, refuse
+from polytope_server.staging.space import Disk, refuse, refuse_announced
 
 
 class Space:
@@ -43,11 +43,10 @@ class Space:
         Raises StagingFullError and ObjectTooLargeError if they do not fit.
         """
         free, total = self._disk.measure()
-        outstanding = sum(share.taken - share.size for share in self._shares)
-        if announced > max(0, free - outstanding):
+        fits = max(0, free - sum(share.taken - share.size for share in self._shares))
+        if announced > fits:
             room = free + sum(share.size for share in self._shares)
-            reason = f"the disk has no room for {announced} bytes"
-            refuse(announced, max(0, free - outstanding), room, total, reason)
+            refuse_announced(announced, fits, room, total, f"the disk has no room for {announced} bytes")
         share = Share(self)
         self.take(share, announced)
         self._shares.add(share)
@@ -71,7 +70,8 @@ class Space:
         left = max(0, quota - self._used)
         room = left + share.taken + sum(other.taken for other in self._shares - {share})
         reason = f"the quota of {quota} bytes leaves {left}"
-        refuse(share.taken + more, share.taken + left, room, quota, reason)
+        refused = refuse if share in self._shares else refuse_announced
+        refused(share.taken + more, share.taken + left, room, quota, reason)
 
     def end(self, share: Share, kept: int) -> None:
         """An object is not written any more; `kept` bytes of it stay."""

@@ -82,6 +82,11 @@ class Store:
         """Bytes that may be stored at present. Raises OSError."""
         return self._space.left()
 
+    def admit(self, size: int) -> None:
+        """Return if an object of so many bytes may come. Raises StagingFullError, ObjectTooLargeError."""
+        with self._space.share(size):
+            pass
+
     async def _exists(self, name: str) -> bool:
         try:
             await self.staging.stat(name)

@@ -208,6 +208,8 @@ class SQLite(Database):
         # A commit is on disk when it returns: an accepted request survives a power cut.
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+        # 16 MiB: else the log of a large transaction keeps its size on the disk for ever.
+        connection.execute("PRAGMA journal_size_limit=16777216")
         return connection
 
 

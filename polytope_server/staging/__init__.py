@@ -119,6 +119,13 @@ class Staging(ABC):
         """Bytes that may be stored at present, less than 0 if a reserve is touched; None where not known."""
         return None
 
+    async def admit(self, size: int) -> None:
+        """Return if an object of `size` bytes may come, as far as this is known before it does.
+
+        Raises :class:`StagingFullError` and :class:`ObjectTooLargeError`. Others may take the room meanwhile.
+        """
+        return
+
     @abstractmethod
     async def stat(self, name: str) -> StagedObject:
         """What is known of an object. Raises :class:`ObjectNotFoundError`."""

@@ -132,6 +132,9 @@ class LocalStaging(Staging):
     async def room(self) -> int:
         return (await self._run(self.disk.measure))[0]
 
+    async def admit(self, size: int) -> None:
+        await self._run(self.disk.admit, size)
+
     async def _give_up(self, writer: files.Writer, writing: asyncio.Task[None] | None) -> None:
         if writing is not None:
             writing.cancel()

@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -135,6 +136,11 @@ class PolytopeStaging(Staging):
                 return int((await answer.json())["room"])
         except ObjectNotFoundError:  # a store of an earlier version
             return None
+
+    async def admit(self, size: int) -> None:
+        with suppress(ObjectNotFoundError):  # a store of an earlier version
+            async with self._connection.call("GET", f"room?size={size}", total=_SHORT):
+                pass
 
     async def stat(self, name: str) -> StagedObject:
         async with self._connection.call("HEAD", _checked(name), authorized=False, total=_SHORT) as answer:

@@ -43,6 +43,14 @@ def refuse(size: int, fits: int, room: int, total: int, reason: str) -> NoReturn
     raise LargestObjectError(reason)
 
 
+def refuse_announced(size: int, fits: int, room: int, total: int, reason: str) -> NoReturn:
+    """The same for an object of which nothing was written: unless it is too large, it may come again."""
+    try:
+        refuse(size, fits, room, total, reason)
+    except LargestObjectError:
+        raise StagingFullError(reason) from None
+
+
 class Disk:
     """The disk that the folder `unfinished` is on."""
 
@@ -61,6 +69,13 @@ class Disk:
         if not total:
             return _UNKNOWN, _UNKNOWN
         return status.f_bavail * status.f_frsize - self.reserve(total), total
+
+    def admit(self, size: int) -> None:
+        """Return if there is room for an object of `size` bytes. Raises as :func:`refuse_announced`."""
+        room, total = self.measure()
+        if size > room:
+            alone = room + sum(self.unfinished().values())
+            refuse_announced(size, max(0, room), alone, total, _why(size, room))
 
     def reserve(self, total: int) -> int:
         """Bytes that stay free of a disk of so many."""

@@ -24,6 +24,9 @@ from polytope_server.worker.children import Child
 
 logger = logging.getLogger(__name__)
 
+#: Bytes of a result from which on it is worth a call to ask whether there is room.
+_LARGE = 64 << 20
+
 
 class Attempts:
     """Makes attempts; `seals` opens what users of some data sources have given, None if none needs that."""
@@ -77,12 +80,18 @@ class Attempts:
                 pass
             return None
         content_type, chunks = await child.run(job)
-        limit = source.keys.get("max_result", self._settings.max_result)
-        return await self._stage(request, content_type, chunks if limit is None else _bounded(chunks, limit))
+        if limit := source.keys.get("max_result", self._settings.max_result):
+            _check_size(child.announced or 0, limit)
+            chunks = _bounded(chunks, limit)
+        return await self._stage(request, content_type, chunks, child.announced or 0)
 
-    async def _stage(self, request: Request, content_type: str, chunks: AsyncIterator[bytes]) -> StagedObject:
+    async def _stage(
+        self, request: Request, content_type: str, chunks: AsyncIterator[bytes], announced: int
+    ) -> StagedObject:
         name = new_object_name(request.id, content_type)
         try:
+            if announced >= _LARGE:
+                await self._staging.admit(announced)
             return await self._staging.create(name, chunks, content_type)
         except ObjectTooLargeError as error:
             raise DataSourceError(f"The result {error}.") from error
@@ -109,6 +118,10 @@ async def _bounded(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[by
     size = 0
     async for chunk in chunks:
         size += len(chunk)
-        if size > limit:
-            raise DataSourceError(f"The result has {size} bytes or more; at most {limit} are allowed.")
+        _check_size(size, limit)
         yield chunk
+
+
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise DataSourceError(f"The result has {size} bytes or more; at most {limit} are allowed.")

@@ -23,6 +23,9 @@ from polytope_server.worker.frames import HEADER, MAX_DATA, Frame, header
 
 logger = logging.getLogger(__name__)
 
+#: Characters of what a data source says that goes wrong.
+_LONGEST_MESSAGE = 10_000
+
 
 class Connection:
     """The child's end of the socket to its worker."""
@@ -126,6 +129,8 @@ class Server:
             self._connection.send(Frame.START, b"application/octet-stream")
         else:
             result = source.retrieve(task)
+            if result.size is not None:
+                self._connection.send(Frame.SIZE, b"%d" % result.size)
             self._connection.send(Frame.START, result.content_type.encode())
             for chunk in result.chunks:
                 self._send_data(memoryview(chunk))
@@ -138,7 +143,7 @@ class Server:
 
 def _message(error: Exception) -> bytes:
     """What the user is told, and is stored with the request: the answer of a service may hold what it got."""
-    return redactor.redact(str(error)).encode(errors="replace")
+    return redactor.redact(str(error)[:_LONGEST_MESSAGE]).encode(errors="replace")
 
 
 def main(arguments: list[str]) -> None:

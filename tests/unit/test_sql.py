@@ -67,6 +67,15 @@ async def test_statements_of_one_transaction_are_all_done_or_none(database: Data
     assert await numbers(database) == [1, 2]
 
 
+async def test_the_log_of_a_large_transaction_does_not_stay(database: Database, tmp_path: Path) -> None:
+    numbers = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 1500000)"
+    await database.write(f"INSERT INTO t {numbers} SELECT n, 0.5 FROM c")
+    (log,) = tmp_path.glob("*-wal")
+    assert log.stat().st_size > 16 << 20
+    await insert(database, 0)
+    assert log.stat().st_size <= 16 << 20
+
+
 async def test_an_outcome_tells_rows_and_how_many(database: Database) -> None:
     await asyncio.gather(*(insert(database, number) for number in range(3)))
     assert await database.write("UPDATE t SET x = 1.5 WHERE n > :n", {"n": 0}) == ([], 2)

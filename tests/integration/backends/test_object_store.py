@@ -399,6 +399,8 @@ def test_the_quota_holds_for_announced_and_other_bodies(started: Callable[..., C
     assert call.names() == {first}
     assert nothing_unfinished(call.store)
     assert call("GET", "room").json() == {"room": 1 << 20}
+    assert call("GET", f"room?size={1 << 20}").status_code == 200
+    assert call("GET", f"room?size={(1 << 20) + 1}").status_code == 413
     call.put(b"x" * (1 << 20))
     answer = call("PUT", new_object_name("r1", GRIB), data=b"x")
     assert (answer.status_code, "quota" in answer.text) == (507, True)

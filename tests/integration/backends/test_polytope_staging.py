@@ -183,6 +183,10 @@ async def test_a_full_store_is_explained(tmp_path: Path, connect: Callable[..., 
         assert (unfinished(store), await names(staging)) == ([], set())
         assert (await put(staging, MIB)).size == MIB
         assert await staging.room() == 0
+        with pytest.raises(StagingFullError, match="leaves 0"):
+            await staging.admit(1)
+        with pytest.raises(ObjectTooLargeError):
+            await staging.admit(2 * MIB)
         with pytest.raises(StagingFullError, match="is full: the quota of 1048576 bytes leaves 0"):
             await put(staging, 1)
 

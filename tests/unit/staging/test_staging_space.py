@@ -167,6 +167,21 @@ async def test_room_is_what_may_be_stored(staging: Staging, disk: FakeDisk) -> N
     assert await staging.room() == -10 * MIB
 
 
+async def test_what_is_announced_is_judged_before_it_comes(staging: Staging, disk: FakeDisk) -> None:
+    await staging.admit(80 * MIB)
+    told = f"has {80 * MIB + 1} bytes or more; there is room for {80 * MIB}"
+    with pytest.raises(ObjectTooLargeError, match=told):
+        await staging.admit(80 * MIB + 1)
+    other = Stream(staging, disk)
+    await other.give(40)
+    with pytest.raises(StagingFullError, match="no room") as error:
+        await staging.admit(50 * MIB)  # it fits when the other one is gone
+    assert type(error.value) is StagingFullError
+    await other.end()
+    with pytest.raises(ObjectTooLargeError):
+        await staging.admit(50 * MIB)
+
+
 @pytest.mark.parametrize(("total", "reserve"), [(1 << 30, (1 << 30) // 20), (1 << 40, 10 << 30)])
 async def test_by_default_a_twentieth_is_reserved_or_ten_gibibytes(
     disk: FakeDisk, tmp_path: Path, total: int, reserve: int
@@ -174,7 +189,9 @@ async def test_by_default_a_twentieth_is_reserved_or_ten_gibibytes(
     staging = LocalStaging(LocalStagingSettings(), tmp_path)
     await staging.open()
     disk.total = total
-    assert await staging.room() == total - reserve
+    await staging.admit(total - reserve)
+    with pytest.raises(ObjectTooLargeError):
+        await staging.admit(total - reserve + 1)
     await staging.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ from polytope_server.datasource import DataSourceError, TemporaryError
 from polytope_server.testing.staging import breaking, chunked
 from polytope_server.testing.waiting import until
 from polytope_server.worker.children import Child, Children
+from polytope_server.worker.frames import MAX_DATA, Frame, header
 
 SOURCES = [
     {"collection": "c", "name": "echo", "type": "echo", "settings": {}},
@@ -78,6 +80,23 @@ async def test_what_the_user_is_told_holds_no_secret(capfd: pytest.CaptureFixtur
     assert str(caught.value) == f"refused {key}, ***, token=***"
     await child.kill()
     assert key not in capfd.readouterr().err
+
+
+async def test_what_a_data_source_says_is_bounded() -> None:
+    sources = [{**SOURCES[2], "settings": {"error_message": "no " * 1_000_000}}]
+    child = await Child.start({**CONFIG, "sources": sources})
+    with pytest.raises(DataSourceError) as caught:
+        await child.run(job("raise"))
+    assert len(str(caught.value)) == 10_000
+    await child.kill()
+
+
+async def test_a_frame_that_is_too_large_is_not_read(child: Child) -> None:
+    child._reader = asyncio.StreamReader()
+    child._reader.feed_data(header(Frame.DATA, MAX_DATA + 1))
+    with pytest.raises(TemporaryError, match="ended unexpectedly"):
+        await child.run(job("echo"))
+    assert not child.usable
 
 
 async def test_a_data_source_that_cannot_be_made_fails_only_its_own_requests(child: Child) -> None:

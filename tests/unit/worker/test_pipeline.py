@@ -351,38 +351,56 @@ async def nothing_is_staged(site: Site) -> bool:
     return [found async for found in site.staging.list()] == []
 
 
+@pytest.mark.usefixtures("greedy")
 async def test_a_result_that_is_too_large_fails_at_once_with_both_numbers(tmp_path: Path) -> None:
-    sources = {**CONFIG["datasources"], "large": {"type": "dummy", "max_result": "5M"}}
-    collections = {**CONFIG["collections"], "large": {"datasources": ["large"]}}
+    sources = {**CONFIG["datasources"], "greedy": {"type": "greedy", "max_result": "5M"}}
+    collections = {**CONFIG["collections"], "greedy": {"datasources": ["greedy"]}}
     worker = {**SETTINGS["worker"], "max_result": "3M"}
     site = Site(tmp_path, worker=worker, datasources=sources, collections=collections)
     await site.store.open()
     site.start()
     request = await site.ended(await site.submit("dummy", coerced_request={"data": 10 << 20}))
-    assert request.user_message == "The result has 4194304 bytes or more; at most 3145728 are allowed."
+    assert request.user_message == "The result has 10485760 bytes or more; at most 3145728 are allowed."
+    assert (request.status, request.attempt) == (Status.FAILED, 1)
+    # A data source may have a limit of its own, and not know what comes.
+    request = await site.ended(await site.submit("greedy", f"stream {10 << 20}"))
+    assert request.user_message == "The result has 6291456 bytes or more; at most 5242880 are allowed."
     assert (request.status, request.attempt) == (Status.FAILED, 1)
     assert await nothing_is_staged(site)
-    # The child, which had more to say, is replaced; and a data source may have a limit of its own.
-    for source, size in (("dummy", 3 << 20), ("large", 5 << 20)):
-        request = await site.ended(await site.submit(source, coerced_request={"data": size}))
+    # The children, which had more to say, are replaced.
+    for source, text, size in (("dummy", str(3 << 20), 3 << 20), ("greedy", f"stream {5 << 20}", 5 << 20)):
+        request = await site.ended(await site.submit(source, text))
         assert (request.status, request.content_length) == (Status.PROCESSED, size)
     await site.end()
     await site.store.close()
 
 
-async def test_a_result_that_fills_the_staging_by_itself_fails_at_once(
-    site: Site, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("greedy")
+@pytest.mark.parametrize(
+    ("source", "text", "size"), [("dummy", str(1 << 40), 1 << 40), ("greedy", f"stream {1 << 40}", 20 << 20)]
+)
+async def test_a_result_that_does_not_fit_fails_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, text: str, size: int
 ) -> None:
+    """One that is announced before it comes, the other when there is no room left."""
+
     def statvfs(_: Any) -> Any:
         written = sum(path.stat().st_size for path in (site.data / "staging" / "unfinished").iterdir())
         return SimpleNamespace(f_blocks=20 << 20, f_frsize=1, f_bavail=(20 << 20) - written)
 
+    sources = {**CONFIG["datasources"], "greedy": {"type": "greedy"}}
+    collections = {**CONFIG["collections"], "greedy": {"datasources": ["greedy"]}}
+    site = Site(tmp_path, datasources=sources, collections=collections)
+    await site.store.open()
+    site.start()
     monkeypatch.setattr(os, "statvfs", statvfs)
-    request = await site.ended(await site.submit("dummy", coerced_request={"data": 1 << 40}))
-    assert request.user_message == "The result has 20971520 bytes or more; there is room for 19922944."
+    request = await site.ended(await site.submit(source, text))
+    assert request.user_message == f"The result has {size} bytes or more; there is room for {19 << 20}."
     assert (request.status, request.attempt) == (Status.FAILED, 1)
     assert await nothing_is_staged(site)
     assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
+    await site.end()
+    await site.store.close()
 
 
 async def test_a_result_that_had_to_give_way_has_failed_once(
