@@ -1,7 +1,7 @@
 """Ordinary users beside abusers: what the ones notice of the others, against a bare Falcon application.
 
-Server and floor get the same calls of the same people. What a floor cannot do (keep a list, fill a disk) it
-answers at once, which makes it the harder to reach.
+Server and floor get the same calls of the same people, and answer with as many bytes. The floor stores
+nothing, checks nobody, and fills no disk.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import uvloop
 
-from benchmarks import load, ordinary
+from benchmarks import floor_abuse, load, ordinary
 from benchmarks.abusers import Targets
 from benchmarks.figure import MIB, Figure, Peaks, Plan, Target
 from benchmarks.floor import BareServer
@@ -31,9 +31,9 @@ _ABUSER = "mallory"
 _USERS = [f"user{number}" for number in range(ordinary.USERS)]
 _DATED = 10
 #: What results may fill before the reserve of free space begins.
-_ROOM = 512 * MIB
-#: A result that is downloaded and never read, and the bytes of the text of a long list's requests.
-_RESULT, _TEXT = 8 * MIB, 60_000
+_ROOM = 2048 * MIB
+#: A result that is downloaded and never read.
+_RESULT = 8 * MIB
 #: MiB by which the frontend's memory may grow.
 _MEMORY = 256
 _WHERE = "50 ordinary users beside abusers"
@@ -57,7 +57,7 @@ def bench(plan: Plan, folder: Path) -> Iterator[Bench]:
     file = folder / "abuse" / "result"
     file.write_bytes(bytes(_RESULT))
     with (
-        BareServer(folder / "abuse" / "bare") as bare,
+        BareServer(folder / "abuse" / "bare", {floor_abuse.LISTED: str(plan.listed)}) as bare,
         StandaloneServer(folder / "abuse" / "server", _config(folder)) as server,
     ):
         link = bare.link(file)
@@ -104,7 +104,7 @@ def _prepared(plan: Plan, server: StandaloneServer) -> Targets:
     result = server.poll(session, server.submit(session, "dummy", _RESULT))
     uploads = [server.submit(session, "echo", "x", "archive") for _ in range(2)]
     for _ in range(plan.listed):
-        server.submit(session, "held", "x" * _TEXT)
+        server.submit(session, "held", "x" * floor_abuse.TEXT)
     link = f"/api/v1/{result.headers['Location'].removeprefix('../')}"
     return Targets(server.port, _ABUSER, link, [f"/api/v1/uploads/{name}" for name in uploads], _endless())
 

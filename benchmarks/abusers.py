@@ -118,13 +118,11 @@ class _Abusers:
 
     async def _list(self, number: int) -> None:
         reader, writer = await self._connect()
+        headers = {**self._who, "Connection": "close"}
         try:
-            while True:
-                writer.write(load.message("GET", f"{_API}/requests", {**self._who, "Connection": "close"}))
-                if not await reader.read(1 << 16):
-                    return
-                while await reader.read(1 << 20):
-                    pass
+            writer.write(load.message("GET", f"{_API}/requests/held", headers))
+            while await reader.read(1 << 20):
+                pass
         finally:
             writer.close()
 
@@ -156,6 +154,7 @@ class _Abusers:
             while not answered.done():
                 await asyncio.wait([answered], timeout=1)
                 writer.write(b"x")
+            await answered
         finally:
             writer.close()
 

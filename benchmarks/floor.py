@@ -25,7 +25,7 @@ import falcon.asgi
 import psutil
 from gunicorn.app.base import BaseApplication
 
-from benchmarks import load
+from benchmarks import floor_abuse, load
 from polytope_server.request import Request
 from polytope_server.request_store.sql import SQLRequestStore
 from polytope_server.sql import SQLSettings
@@ -96,15 +96,6 @@ async def _chunks(path: Path) -> AsyncIterator[bytes]:
         os.close(file)
 
 
-class _Discard:
-    """Takes an upload, and keeps nothing."""
-
-    async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
-        async for _ in req.stream:
-            pass
-        resp.status = falcon.HTTP_202
-
-
 class _Insert:
     """One insert that a majority of the replica set has acknowledged."""
 
@@ -170,12 +161,12 @@ def application(folder: Path) -> falcon.asgi.App[Any, Any]:
     app.add_route("/api/v1/test", _JSON())
     app.add_route("/api/v1/requests", _JSON())
     app.add_route("/api/v1/requests/{name}", _Canned())
-    app.add_route("/api/v1/uploads/{name}", _Discard())
     app.add_route("/api/v1/downloads/canned/result.bin", _Result())
     app.add_route("/files/{name}", _File(folder))
     app.add_route("/uploads/{name}", _Put(folder))
     app.add_route("/mongodb", _Insert())
     app.add_route("/mongodb/{name}", _Read())
+    floor_abuse.add_routes(app)
     return app
 
 
