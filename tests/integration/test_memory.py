@@ -1,7 +1,8 @@
-"""Bytes stream: no process grows with the size of a result or of an upload."""
+"""Bytes stream: no process grows with the size of a result, of an upload or of a list."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,11 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from polytope_server.testing.server import StandaloneServer
+from polytope_server.request import Request, Status
+from polytope_server.request_store.sql import SQLRequestStore
+from polytope_server.sql import SQLSettings
+from polytope_server.testing.server import USER, StandaloneServer
+from polytope_server.user import User
 
 if TYPE_CHECKING:
     from conftest import Stacks
@@ -92,3 +97,26 @@ def blocks(size: int) -> Iterator[bytes]:
     """The bytes to archive."""
     for _ in range(size >> 20):
         yield b"x" * (1 << 20)
+
+
+def test_memory_does_not_grow_with_a_list(tmp_path: Path) -> None:
+    with StandaloneServer(tmp_path / "data") as server:
+        asyncio.run(store_large_requests(server.data, 400))
+        session = server.session()
+        session.get(f"{server.url}/user", timeout=60)
+        before = peaks(server)
+        with session.get(f"{server.url}/requests", stream=True, timeout=60) as answer:
+            size = sum(map(len, answer.iter_content(1 << 20)))
+        assert size > 400 * 500_000
+        check_growth(before, peaks(server))
+
+
+async def store_large_requests(data: Path, number: int) -> None:
+    """As the server itself would have stored them: requests of 500 kB that have ended."""
+    store = SQLRequestStore(SQLSettings(), data)
+    await store.open()
+    user = User(USER, "test")
+    for _ in range(number):
+        text = "x" * 500_000
+        await store.add(Request(user, "echo", status=Status.PROCESSED, user_request=text))
+    await store.close()
