@@ -1,4 +1,4 @@
-"""Bytes stream: no process grows with the size of a result or of an upload."""
+"""Bytes stream: no process grows with the size of a result, of an upload or of a list."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from polytope_server.request import Status
+from polytope_server.request import Request, Status
 from polytope_server.request_store.rows import INSERT, to_row
 from polytope_server.request_store.sql import SQLRequestStore
 from polytope_server.sql import SQLSettings
 from polytope_server.testing.requests import make
-from polytope_server.testing.server import StandaloneServer
+from polytope_server.testing.server import USER, StandaloneServer
+from polytope_server.user import User
 
 if TYPE_CHECKING:
     from conftest import Stacks
@@ -167,3 +168,26 @@ def blocks(size: int) -> Iterator[bytes]:
     """The bytes to archive."""
     for _ in range(size >> 20):
         yield b"x" * (1 << 20)
+
+
+def test_memory_does_not_grow_with_a_list(tmp_path: Path) -> None:
+    with StandaloneServer(tmp_path / "data") as server:
+        asyncio.run(store_large_requests(server.data, 400))
+        session = server.session()
+        session.get(f"{server.url}/user", timeout=60)
+        before = peaks(server)
+        with session.get(f"{server.url}/requests", stream=True, timeout=60) as answer:
+            size = sum(map(len, answer.iter_content(1 << 20)))
+        assert size > 400 * 500_000
+        check_growth(before, peaks(server))
+
+
+async def store_large_requests(data: Path, number: int) -> None:
+    """As the server itself would have stored them: requests of 500 kB that have ended."""
+    store = SQLRequestStore(SQLSettings(), data)
+    await store.open()
+    user = User(USER, "test")
+    for _ in range(number):
+        text = "x" * 500_000
+        await store.add(Request(user, "echo", status=Status.PROCESSED, user_request=text))
+    await store.close()

@@ -292,13 +292,18 @@ async def _fill(url: str) -> None:
         make(User(f"u{number % 100}", "r"), status=states[number % 50], timestamp=1e9 + number)
         for number in range(5000)
     ]
-    requests += [
-        make(User("heavy", "r"), "cde"[number % 3], states[number % 50], timestamp=2e9)
-        for number in range(5000)
-    ]
-    for start in range(0, len(requests), 500):
+    for start in range(0, 5000, 500):
         rows = [(INSERT, to_row(request)) for request in requests[start : start + 500]]
         await store._database.write_all(rows)
+    # Each once more, of another user and in several collections.
+    own = ("id", "user_id", "collection", "last_modified")
+    names = ", ".join(f'"{name}"' for name in to_row(requests[0]) if name not in own)
+    collection = "substr('cde', CAST(sequence % 3 AS INTEGER) + 1, 1)"
+    await store._database.write(
+        f"INSERT INTO requests ({', '.join(own)}, {names}) "
+        f"SELECT 'h' || id, :heavy, {collection}, 2e9, {names} FROM requests",
+        {"heavy": _HEAVY},
+    )
     await store.close()
 
 

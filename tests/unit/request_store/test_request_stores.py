@@ -71,6 +71,23 @@ class TestSQLRequestStore(RequestStoreContract):
             for store in stores:
                 await store.close()
 
+    async def test_a_database_of_version_2_gets_the_indexes_that_it_lacks(self, tmp_path: Path) -> None:
+        store = SQLRequestStore(SQLSettings(), tmp_path)
+        await store.open()
+        await store.close()
+        with closing(sqlite3.connect(tmp_path / "polytope.sqlite")) as earlier:
+            earlier.execute("DROP INDEX requests_owner")
+            earlier.execute("DROP INDEX requests_owner_collection")
+            earlier.execute("CREATE INDEX requests_user ON requests (user_id, status)")
+            earlier.execute("UPDATE schema_versions SET version = 2")
+            earlier.commit()
+            await store.open()
+            names = {row[0] for row in earlier.execute("SELECT name FROM pragma_index_list('requests')")}
+            await store.close()
+        assert names - {"sqlite_autoindex_requests_1"} == {
+            *("requests_owner", "requests_owner_collection", "requests_status")
+        }
+
     def test_of_many_processes_that_add_a_column_none_fails(self, tmp_path: Path) -> None:
         with closing(sqlite3.connect(tmp_path / "polytope.sqlite")) as earlier:
             for statement in SCHEMA.statements(SQLiteDialect()):
