@@ -79,8 +79,8 @@ class HTTPProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._kept = 0
         self._head_since = None
-        self._in_message = True
         super().on_headers_complete()
+        self._in_message = True
 
     def on_body(self, body: bytes) -> None:
         self._kept = 0
@@ -107,8 +107,8 @@ class HTTPProtocol(HttpToolsProtocol):
             return ""
         if self._receiving.is_too_slow(now, self._owes_body(), lambda: self._received):
             return "receiving"
-        is_to_read = self.transport.get_write_buffer_size() > 0
-        return "sending" if self._sending.is_too_slow(now, is_to_read, self._taken) else ""
+        has_to_read = self.transport.get_write_buffer_size() > 0 and self._taken() > 0
+        return "sending" if self._sending.is_too_slow(now, has_to_read, self._taken) else ""
 
     def _is_late_with_head(self, now: float) -> bool:
         if self._head_since is None or self.transport.is_closing():
@@ -122,13 +122,16 @@ class HTTPProtocol(HttpToolsProtocol):
         return self._in_message and not self.flow.read_paused and not self.cycle.waiting_for_100_continue
 
     def _taken(self) -> int:
-        """The bytes that the system of the client has taken so far."""
+        """The bytes that the system of the client has taken so far; 0 if the system here does not tell."""
         if sys.platform != "linux":  # pragma: no cover -- the tests run on Linux
-            return -self.transport.get_write_buffer_size()
-        connection = self.transport.get_extra_info("socket")
+            return 0
         # What the kernel here has taken tells little: it holds megabytes, and asks for more in large steps.
-        known = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
-        found: int = struct.unpack_from("Q", known, _BYTES_ACKED)[0]
+        connection = self.transport.get_extra_info("socket")
+        try:
+            known = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
+            found: int = struct.unpack_from("Q", known, _BYTES_ACKED)[0]
+        except (OSError, struct.error):  # some imitations of Linux know less
+            return 0
         return found
 
     def cut(self) -> None:

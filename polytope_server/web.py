@@ -41,6 +41,7 @@ Management = tuple[ManagementSettings, str]
 class WebWorker(UvicornWorker):  # type: ignore[misc]
     """The gunicorn worker: uvloop and httptools, no access log, no server header."""
 
+    sockets: list[Any]
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         "loop": "uvloop",
         # Another protocol would take over connections that are counted, and go on without bounds.
@@ -61,6 +62,12 @@ class WebWorker(UvicornWorker):  # type: ignore[misc]
         """Count the connections there, with the bounds that it has."""
         self.config.http = partial(HTTPProtocol, connections=connections)
 
+    async def _serve(self) -> None:
+        # uvloop takes over sockets. Of what wraps one it closes the descriptor, and then the wrapper: by that
+        # time the number may stand for a file that a thread has just opened.
+        self.sockets = [listener.sock for listener in self.sockets]
+        await super()._serve()
+
     def init_signals(self) -> None:
         """uvicorn handles these while it serves, and raises them again when done: to end in good order."""
         super().init_signals()
@@ -75,8 +82,6 @@ class _Logger(Logger):  # type: ignore[misc]
         self.error_log = logging.getLogger("gunicorn.error")
         self.access_log = logging.getLogger("gunicorn.access")
         self.error_log.propagate = True
-        # On every stop: uvicorn has closed the socket already.
-        self.error_log.addFilter(lambda record: "Error while closing socket" not in record.getMessage())
 
 
 class WebServer(BaseApplication):  # type: ignore[misc]

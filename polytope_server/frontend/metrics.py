@@ -11,6 +11,7 @@ import falcon
 import falcon.asgi
 from prometheus_client import Counter, Histogram
 
+from polytope_server.connections import REASONS
 from polytope_server.frontend.support import FailedRequestError
 from polytope_server.management.metrics import Metrics
 from polytope_server.request import LIVE
@@ -50,7 +51,7 @@ class FrontendMetrics(Metrics):
         self.served = self.counter("served_bytes", "Bytes of results that were sent to clients.")
         #: Bytes of uploads that were staged.
         self.uploaded = self.counter("uploaded_bytes", "Bytes of uploads that were staged.")
-        self._cut = self.connections_cut()
+        self._cut = self.connections_cut(REASONS)
         self._calls = self.counter(
             "http_requests",
             "Calls of the REST API, by method, route and class of the status.",

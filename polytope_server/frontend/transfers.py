@@ -92,6 +92,7 @@ class Transfers:
             return known
         asking = asyncio.create_task(self._store.get(request_id))
         # Not wait_for(): a driver may swallow its cancellation.
+        asking.add_done_callback(_take_note)
         await asyncio.wait([asking], timeout=_OWNER_TIME)
         if not asking.done():
             asking.cancel()
@@ -103,6 +104,12 @@ class Transfers:
         if found is not None:
             self._owners[request_id] = found.user.id
         return found.user.id if found is not None else None
+
+
+def _take_note(asking: asyncio.Task[Request | None]) -> None:
+    """So that nobody is told of an error that came too late to matter."""
+    if not asking.cancelled():
+        asking.exception()
 
 
 def _refuse(message: str) -> NoReturn:

@@ -61,15 +61,15 @@ class Metrics:
         """A counter `polytope_<name>_total`."""
         return Counter(f"polytope_{name}", text, labels, registry=self._registry)
 
-    def connections_cut(self) -> Counter:
-        """The counter of connections that are refused or ended, for processes that serve HTTP."""
+    def connections_cut(self, reasons: Iterable[str]) -> Counter:
+        """The counter of connections that are refused or ended, by reason, for processes that serve HTTP."""
         made = self.counter(
             "connections_cut",
             "Connections that were refused (process, address: too many) or ended (head, receiving, sending: "
             "too slow).",
             "reason",
         )
-        for reason in ("process", "address", "head", "receiving", "sending"):
+        for reason in reasons:
             made.labels(reason)
         return made
 

@@ -245,6 +245,32 @@ async def test_an_answer_that_is_taken_slowly_goes_on(server: Server) -> None:
     assert not server.reasons
 
 
+@pytest.mark.parametrize(
+    "head", [b"GET \xff HTTP/1.1\r\n\r\n", b"POST http://[ HTTP/1.1\r\nContent-Length: 9\r\n\r\n"]
+)
+async def test_what_is_no_head_disturbs_nobody(server: Server, head: bytes) -> None:
+    held = await server.connect()
+    reader = await server.connect()
+    server._writers[-1].write(head)
+    assert await reader.readuntil(b" ") == b"HTTP/1.1 "
+    server.later(0)
+    server.later(100)
+    assert await is_closed(held)
+
+
+async def test_a_system_that_tells_nothing_ends_no_answer(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(HTTPProtocol, "_taken", lambda protocol: 0)
+    server.respond = send_much
+    await server.connect(HEAD)
+    held = server.held
+    await until(lambda: held.flow is not None and held.flow.write_paused)
+    for minute in range(10):
+        server.later(minute * 60)
+    assert not server.reasons
+
+
 async def test_those_who_are_trusted_may_pause(server: Server) -> None:
     async def trusting(scope: Any, receive: Any, send: Any) -> None:
         scope["polytope.connection"].trust()

@@ -39,12 +39,26 @@ def part(body: bytes = b"", more: bool = False) -> Event:
 GONE: Event = {"type": "http.disconnect"}
 
 
+class Connection:
+    """Counts the calls whose client may pause."""
+
+    trusted = 0
+
+    def trust(self) -> None:
+        self.trusted += 1
+
+    async def drained(self) -> None:
+        """All is taken."""
+
+
 class Client:
     """Calls the application; the events are what the server below it has to tell."""
 
     def __init__(self, app: Shell, root: Path) -> None:
         self._app = app
         self.root = root
+        #: What the application says of the connection of each call.
+        self.connection = Connection()
 
     async def __call__(self, method: str, path: str, events: Iterable[Event] = (), **headers: str) -> Answer:
         events = iter([*events] or [part()])
@@ -57,6 +71,7 @@ class Client:
             "method": method,
             "path": path,
             "query_string": b"",
+            "polytope.connection": self.connection,
             "headers": [(key.replace("_", "-").encode(), text.encode()) for key, text in given.items()],
         }
 
@@ -164,3 +179,12 @@ async def test_what_fails_inside_is_for_the_log(
     assert b"secret" not in answer.body
     assert "a secret" in caplog.text
     assert NAME not in caplog.text.split("Traceback")[0]
+
+
+@pytest.mark.parametrize(("token", "trusted"), [(TOKEN, 2), ("wrong", 0)])
+async def test_only_who_has_the_token_may_pause(client: Client, token: str, trusted: int) -> None:
+    """A worker waits for its data source, and a frontend for its client; others are to be ended."""
+    authorization = f"Bearer {token}"
+    await client("PUT", NAME, [part(b"data")], authorization=authorization)
+    await client("GET", NAME, authorization=authorization)
+    assert client.connection.trusted == trusted
