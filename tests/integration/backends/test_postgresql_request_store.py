@@ -1,5 +1,6 @@
 import asyncio
 import random
+import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -293,3 +294,22 @@ async def test_a_hot_query_uses_an_index(
     await store.close()
     assert index in store.plan
     assert "Seq Scan on requests" not in store.plan
+
+
+async def test_a_standby_does_not_say_what_exists(tmp_path: Path) -> None:
+    with PostgreSQL(tmp_path) as service:
+        store = SQLRequestStore(SQLSettings(url=service.url), UNUSED)
+        await store.open()
+        request = make()
+        await store.add(request)
+        service.kill()
+        signal = service.folder / "data" / "standby.signal"
+        signal.touch()
+        if service._account:
+            shutil.chown(signal, service._account)
+        service.start()
+        assert await store.get(request.id) == request
+        for call in (store.existing, store.results):
+            with pytest.raises(StoreUnavailableError, match="recovery"):
+                await call([request.id])
+        await store.close()
