@@ -11,6 +11,7 @@ from unittest.mock import AsyncMock
 from uuid import uuid4
 
 import pytest
+from pymongo import timeout
 
 from polytope_server.request import LIVE, TERMINAL, Request, Status
 from polytope_server.request_store import RequestStore, Selection, StoreUnavailableError
@@ -567,6 +568,25 @@ class TestFaults:
             assert time.monotonic() - began < 10
             assert [type(error) for error in errors] == [StoreUnavailableError] * 2
             os.killpg(service._process.pid, signal.SIGCONT)
+            await works(store)
+            await store.close()
+
+    async def test_a_primary_without_a_majority_does_not_say_what_exists(self, tmp_path: Path) -> None:
+        with MongoDB(tmp_path, members=3) as service:
+            store = build(service)
+            await store.open()
+            request = make()
+            await store.add(request)
+            assert await store.existing([request.id, "x"]) == {request.id}
+            for member in service._members:
+                os.killpg(member.pid, signal.SIGSTOP)
+            # What it has of before it still tells, while it does not know that others may have a new primary.
+            assert await store._requests.find_one({"_id": request.id}) is not None
+            for call in (store.existing, store.results):
+                with pytest.raises(StoreUnavailableError), timeout(0.5):
+                    await call([request.id, "x"])
+            for member in service._members:
+                os.killpg(member.pid, signal.SIGCONT)
             await works(store)
             await store.close()
 

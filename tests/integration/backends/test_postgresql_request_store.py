@@ -1,5 +1,6 @@
 import asyncio
 import random
+import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -330,3 +331,22 @@ async def test_a_part_of_many_is_read_in_the_order_of_an_index(
     assert "requests_owner" in store.plan
     assert "Seq Scan" not in store.plan
     assert "Sort  " not in store.plan, store.plan
+
+
+async def test_a_standby_does_not_say_what_exists(tmp_path: Path) -> None:
+    with PostgreSQL(tmp_path) as service:
+        store = SQLRequestStore(SQLSettings(url=service.url), UNUSED)
+        await store.open()
+        request = make()
+        await store.add(request)
+        service.kill()
+        signal = service.folder / "data" / "standby.signal"
+        signal.touch()
+        if service._account:
+            shutil.chown(signal, service._account)
+        service.start()
+        assert await store.get(request.id) == request
+        for call in (store.existing, store.results):
+            with pytest.raises(StoreUnavailableError, match="recovery"):
+                await call([request.id])
+        await store.close()
