@@ -98,8 +98,9 @@ class GreedyDataSource(DataSource):
 
     def retrieve(self, job):
         what, size = job.coerced_request["data"].split()
-        if what == "stream":
-            return Result("x/y", itertools.repeat(bytes(1 << 20), int(size) >> 20))
+        if what in ("stream", "announce"):
+            known = int(size) if what == "announce" else None
+            return Result("x/y", itertools.repeat(bytes(1 << 20), int(size) >> 20), known)
         if what == "map":
             with open(__file__ + ".large", "w+b") as file:
                 file.truncate(int(size))
@@ -114,7 +115,10 @@ class GreedyDataSource(DataSource):
 
 @pytest.fixture
 def greedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The type `greedy`: `take N` takes N bytes, `keep N` keeps, `map N` maps, `stream N` gives them."""
+    """The type `greedy`: `take N` takes N bytes, `keep N` keeps, `map N` maps, `stream N` gives them.
+
+    `announce N` says before that it will.
+    """
     folder = tmp_path / "packages"
     about = folder / "greedy-1.dist-info"
     about.mkdir(parents=True)

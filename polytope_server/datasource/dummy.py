@@ -18,8 +18,7 @@ class DummyDataSource(DataSource):
     """N bytes `x` for the request N, a number or a text. No data is read from anywhere."""
 
     def retrieve(self, job: Job) -> Result:
-        size = _size(job.coerced_request.get("data"))
-        return Result(GRIB, _chunks(size), size)
+        return Result(GRIB, _chunks(_size(job.coerced_request.get("data"))))
 
 
 def _size(value: Any) -> int:

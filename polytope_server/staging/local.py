@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -31,6 +32,8 @@ from polytope_server.staging import (
 from polytope_server.staging import local_files as files
 from polytope_server.staging.names import is_object_name, is_request_id
 from polytope_server.staging.space import LOCKED, Claim, Disk
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -81,6 +84,9 @@ class LocalStaging(Staging):
             raise StagingUnavailableError(f"cannot make the staging folder: {error}") from error
         if self._threads is None:
             self._threads = ThreadPoolExecutor(16, thread_name_prefix="staging")
+        if (room := await self.room()) <= 0:
+            reason = f"{-room} bytes more must be free, or `reserve` be smaller"
+            logger.warning("the staging folder %s has no room beside its reserve: %s", self.root, reason)
 
     async def check(self) -> None:
         await self._run(self._objects.stat)

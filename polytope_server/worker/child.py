@@ -143,7 +143,7 @@ class Server:
 
 def _message(error: Exception) -> bytes:
     """What the user is told, and is stored with the request: the answer of a service may hold what it got."""
-    return redactor.redact(str(error)[:_LONGEST_MESSAGE]).encode(errors="replace")
+    return redactor.redact(str(error))[:_LONGEST_MESSAGE].encode(errors="replace")
 
 
 def main(arguments: list[str]) -> None:

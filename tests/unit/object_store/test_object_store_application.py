@@ -14,6 +14,8 @@ import pytest
 from polytope_server.asgi import Shell
 from polytope_server.object_store import resources
 from polytope_server.object_store.app import make_application
+from polytope_server.object_store.store import Store
+from polytope_server.staging import LargestObjectError
 from polytope_server.staging.polytope import PolytopeStagingSettings
 
 TOKEN = "0123456789abcdef"
@@ -126,6 +128,15 @@ async def test_a_full_disk_is_507(client: Client, monkeypatch: pytest.MonkeyPatc
     answer = await client("PUT", NAME, [part(b"data")])
     assert (answer.status, os.strerror(number) in answer.message) == (507, True)
     assert client.left() == []
+
+
+async def test_the_largest_object_is_told_so(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def give_way(*_: Any) -> Any:
+        raise LargestObjectError("the disk is full")
+
+    monkeypatch.setattr(Store, "create", give_way)
+    answer = await client("PUT", NAME, [part(b"data")])
+    assert (answer.status, answer.headers["x-largest-object"]) == (507, "1")
 
 
 async def test_a_disk_that_fails_is_503(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

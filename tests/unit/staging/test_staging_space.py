@@ -182,6 +182,16 @@ async def test_what_is_announced_is_judged_before_it_comes(staging: Staging, dis
         await staging.admit(50 * MIB)
 
 
+async def test_a_folder_without_room_is_named_at_the_start(
+    disk: FakeDisk, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk.used = 90 * MIB
+    staging = LocalStaging(LocalStagingSettings(reserve=RESERVE), tmp_path)
+    await staging.open()
+    assert f"no room beside its reserve: {10 * MIB} bytes more must be free" in caplog.text
+    await staging.close()
+
+
 @pytest.mark.parametrize(("total", "reserve"), [(1 << 30, (1 << 30) // 20), (1 << 40, 10 << 30)])
 async def test_by_default_a_twentieth_is_reserved_or_ten_gibibytes(
     disk: FakeDisk, tmp_path: Path, total: int, reserve: int

@@ -360,11 +360,11 @@ async def test_a_result_that_is_too_large_fails_at_once_with_both_numbers(tmp_pa
     await site.store.open()
     site.start()
     request = await site.ended(await site.submit("dummy", coerced_request={"data": 10 << 20}))
-    assert request.user_message == "The result has 10485760 bytes or more; at most 3145728 are allowed."
+    assert request.user_message == "The result has 4194304 bytes or more; at most 3145728 are allowed."
     assert (request.status, request.attempt) == (Status.FAILED, 1)
-    # A data source may have a limit of its own, and not know what comes.
-    request = await site.ended(await site.submit("greedy", f"stream {10 << 20}"))
-    assert request.user_message == "The result has 6291456 bytes or more; at most 5242880 are allowed."
+    # A data source may have a limit of its own, and know what comes.
+    request = await site.ended(await site.submit("greedy", f"announce {10 << 20}"))
+    assert request.user_message == "The result has 10485760 bytes or more; at most 5242880 are allowed."
     assert (request.status, request.attempt) == (Status.FAILED, 1)
     assert await nothing_is_staged(site)
     # The children, which had more to say, are replaced.
@@ -376,11 +376,9 @@ async def test_a_result_that_is_too_large_fails_at_once_with_both_numbers(tmp_pa
 
 
 @pytest.mark.usefixtures("greedy")
-@pytest.mark.parametrize(
-    ("source", "text", "size"), [("dummy", str(1 << 40), 1 << 40), ("greedy", f"stream {1 << 40}", 20 << 20)]
-)
+@pytest.mark.parametrize(("kind", "size"), [("announce", 1 << 40), ("stream", 20 << 20)])
 async def test_a_result_that_does_not_fit_fails_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, text: str, size: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, size: int
 ) -> None:
     """One that is announced before it comes, the other when there is no room left."""
 
@@ -394,7 +392,7 @@ async def test_a_result_that_does_not_fit_fails_at_once(
     await site.store.open()
     site.start()
     monkeypatch.setattr(os, "statvfs", statvfs)
-    request = await site.ended(await site.submit(source, text))
+    request = await site.ended(await site.submit("greedy", f"{kind} {1 << 40}"))
     assert request.user_message == f"The result has {size} bytes or more; there is room for {19 << 20}."
     assert (request.status, request.attempt) == (Status.FAILED, 1)
     assert await nothing_is_staged(site)
