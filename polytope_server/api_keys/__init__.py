@@ -64,8 +64,8 @@ class APIKeys(ABC):
     async def create(self, user: User, days: int | None = None) -> NewKey:
         """A new key (a UUID of version 4) of a user, for so many days (None: as many as are allowed).
 
-        Earlier ones stay valid; of more live keys than a user may have, the oldest end. Raises
-        :class:`RealmNotAllowedError`, :class:`InvalidExpiryError`.
+        It ends no later than `user.until`. Earlier ones stay valid; of more live keys than a user may have,
+        the oldest end. Raises :class:`RealmNotAllowedError`, :class:`InvalidExpiryError`.
         """
 
     @abstractmethod

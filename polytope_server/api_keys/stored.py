@@ -28,7 +28,7 @@ from polytope_server.user import User
 MOST_KEYS = 100
 #: The last use is known to so many seconds: a key in steady use costs few writes.
 _PRECISION = 60.0
-_PREFIX = 8
+_PREFIX, _DAY = 8, 86400.0
 #: A user of `identity` takes the keys along; one of another realm may be gone without this server hearing of
 #: it.
 _DAYS, _DAYS_ELSEWHERE = 365, 90
@@ -109,11 +109,14 @@ class StoredAPIKeys(APIKeys):
         if user.realm not in self._realms:
             raise RealmNotAllowedError(f"Not allowed to create an API Key for users in realm {user.realm}")
         most = self._days or (_DAYS if user.realm == self.own_realm else _DAYS_ELSEWHERE)
+        now = self._clock()
+        most = int(min(most, (user.until - now) / _DAY))
+        if most < 1:
+            raise InvalidExpiryError("With credentials that end in less than a day no API key can be made")
         days = most if days is None else days
         if not 1 <= days <= most:
             raise InvalidExpiryError(f"An API key ends after 1 to {most} days")
         key = str(uuid.uuid4())
-        now = self._clock()
         expires = datetime.fromtimestamp(now, UTC).replace(second=0, microsecond=0) + timedelta(days=days)
         await self.insert(
             StoredKey(_hash(key), key[:_PREFIX], user.username, user.realm, now, expires.timestamp())

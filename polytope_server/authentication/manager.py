@@ -63,7 +63,7 @@ class Identification:
     @property
     def by_peer(self) -> bool:
         """Whether another server acts for the user (`federation`)."""
-        return self.scheme == Federation.scheme
+        return self.scheme.lower() == Federation.scheme.lower()
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,8 +76,11 @@ class Remembered:
         if not isinstance(entry, str) or not entry:
             return None
         try:
-            document = json.loads(self._seals.open(entry, key)[_USER])
+            text = self._seals.open(entry, key).get(_USER)
         except UnsealableError:
             return None
+        if text is None:  # another version of this server keeps it otherwise
+            return None
+        document = json.loads(text)
         user = User(document["username"], document["realm"], tuple(document["roles"]), document["attributes"])
         return Memory(user, document["since"], document["until"])

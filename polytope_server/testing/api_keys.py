@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import UTC
 
 import pytest
@@ -53,6 +54,15 @@ class APIKeysContract:
         assert 2 * _DAY - 60 < entry["expires"] - entry["created"] <= 2 * _DAY
         await pass_time(2 * _DAY + 1)
         assert await api_keys.verify(made.key) is None
+
+    async def test_a_key_ends_no_later_than_its_user(self, api_keys: APIKeys) -> None:
+        first = await api_keys.create(_ALICE, 3)
+        owner = await api_keys.verify(first.key)
+        assert owner is not None
+        second = await api_keys.create(owner)
+        assert second.expires < first.expires
+        with pytest.raises(InvalidExpiryError):
+            await api_keys.create(replace(owner, until=owner.until - 2.5 * _DAY))
 
     @pytest.mark.parametrize("days", [-1, 0, 366, 10**20])
     async def test_a_key_ends_when_it_may(self, api_keys: APIKeys, days: int) -> None:

@@ -89,6 +89,27 @@ async def test_the_user_may_do_so_beside_the_peer(peered: Frontend) -> None:
     assert [one["prefix"] for one in listed] == [key[:8]]
 
 
+async def expiries(one: Frontend, authorization: str | None) -> tuple[str, str]:
+    """A new key, made with these credentials, and when it ends."""
+    body = (await one.call("POST", "/auth/keys", {}, authorization=authorization)).body
+    return body["key"], body["expires"]
+
+
+async def test_a_key_does_not_renew_itself_where_its_user_is_kept_elsewhere(peered: Frontend) -> None:
+    key, first = await expiries(peered, None)
+    _, second = await expiries(peered, f"Bearer {key}")
+    assert second < first
+
+
+async def test_a_key_renews_itself_where_this_server_keeps_its_user(peered: Frontend) -> None:
+    keys = peered.services.api_keys
+    assert keys is not None
+    keys.own_realm = "test"
+    key, first = await expiries(peered, None)
+    _, second = await expiries(peered, f"Bearer {key}")
+    assert second >= first
+
+
 async def test_another_credential_beside_the_secret_lifts_nothing(peered: Frontend) -> None:
     answer = await peered.call(
         "POST", "/auth/keys", {}, authorization=f"Bearer wrong, federation {PEER[11:]}"
