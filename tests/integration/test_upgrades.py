@@ -125,7 +125,7 @@ def test_a_server_that_is_too_old_ends_and_is_not_started_again_and_again(server
 
 def test_the_commands_tell_versions_and_refuse(server: StandaloneServer) -> None:
     done = store(server, "check")
-    assert (done.returncode, done.stdout.splitlines()[1].split("\t")[1:]) == (0, ["2", "2", "nothing"])
+    assert (done.returncode, done.stdout.splitlines()[1].split("\t")[1:]) == (0, ["3", "3", "nothing"])
     shut_out(server)
     done = store(server, "check")
     assert done.returncode == 1
