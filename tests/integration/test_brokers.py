@@ -130,7 +130,8 @@ async def test_no_limit_is_ever_exceeded(service: Any, tmp_path: Path) -> None:
     async with site.opened(), Workers(site, work=0.05).working() as workers:
         for broker in site.brokers:
             broker.start()
-        observing = asyncio.create_task(_observe(site))
+        most: Counter[str] = Counter()
+        observing = asyncio.create_task(_observe(site, most))
         submitting = asyncio.create_task(_submit(site, random.Random(SEED + 1)))
         await until(lambda: workers.done)
         end = time.monotonic() + DISTURBED
@@ -145,7 +146,8 @@ async def test_no_limit_is_ever_exceeded(service: Any, tmp_path: Path) -> None:
         observing.cancel()
         (found,) = await asyncio.gather(observing, return_exceptions=True)
         assert isinstance(found, asyncio.CancelledError), found
-        print(f"{len(workers.done)} completed, {(await site.lease())[1]} terms")
+        _, term = await site.lease()
+        print(f"{len(workers.done)} completed in {term} terms; at most active at a time: {dict(most)}")
         assert set(workers.done.values()) == {1}
 
 
@@ -155,7 +157,7 @@ async def _disturb(site: Site, chance: random.Random) -> None:
         broker.start()
     elif chance.random() < 0.6:
         broker.send(signal.SIGSTOP)
-        await asyncio.sleep(chance.random() * 2 * LEASE)
+        await asyncio.sleep(chance.random() * 3 * LEASE)
         broker.send(signal.SIGCONT)
     else:
         await asyncio.to_thread(broker.end, chance.choice([signal.SIGKILL, signal.SIGTERM]))
@@ -177,11 +179,12 @@ async def _submit(site: Site, chance: random.Random) -> None:
             await asyncio.sleep(0.01 if waiting < 100 else 0.2)
 
 
-async def _observe(site: Site) -> None:
+async def _observe(site: Site, most: Counter[str]) -> None:
     """Look at what is active again and again. Ends with an AssertionError where it is more than may be."""
     while True:
         active = await site.snapshot()
         total = Counter(sketch.collection for sketch in active)
+        most |= total
         users = Counter((sketch.collection, sketch.user_id) for sketch in active)
         users_limits = {user.id: site.collections["echo"].limits.of_user(user) for user in USERS}
         assert max(total.values(), default=0) <= LIMITS["total"], total  # type: ignore[operator]
