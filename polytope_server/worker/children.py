@@ -144,10 +144,18 @@ class Child:
         await self.kill()
 
     async def kill(self) -> None:
-        """End the process at once, whatever it does."""
+        """End the process at once, whatever it does.
+
+        One that hangs in the kernel (on a file system that does not answer) ends when that answers. It is not
+        waited for longer than for last words.
+        """
         with suppress(ProcessLookupError):
             self._process.kill()
-        await self._process.wait()
+        try:
+            async with asyncio.timeout(_LAST_WORDS):
+                await self._process.wait()
+        except TimeoutError:
+            logger.error("the child process %d does not end", self._process.pid)
         self._writer.transport.abort()
         with suppress(OSError):  # what was still to be sent has nobody to go to
             await self._writer.wait_closed()

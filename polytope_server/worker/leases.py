@@ -115,9 +115,10 @@ class Leases:
         """Give back what was claimed for this worker without an answer, and has gone to nobody since."""
         for request_id in list(self._uncertain):
             found = await self._claimed_before(request_id)
-            self._uncertain.discard(request_id)
-            if found is not None:
+            # Not if a further message has come meanwhile: then that claim goes on with it.
+            if found is not None and request_id in self._uncertain:
                 logger.info("request %s was claimed without an answer; giving it back", request_id)
                 await self._store.transition(
                     *(request_id, Status.PROCESSING, found.attempt, Status.QUEUED), worker="", lease_until=0.0
                 )
+            self._uncertain.discard(request_id)

@@ -11,7 +11,7 @@ from typing import Any
 from polytope_server.metric_store import MetricStore, RequestStatusChange
 from polytope_server.notices import Notices, Topic
 from polytope_server.request import Request, Status
-from polytope_server.request_store import RequestStore, StoreUnavailableError
+from polytope_server.request_store import RequestStore, StoreUnavailableError, UnknownStateError
 from polytope_server.worker.metrics import WorkerMetrics
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,10 @@ class Outcomes:
 
     async def _done_before(self, request: Request, to: Status, changes: dict[str, Any]) -> Request | None:
         """The request, if the store has done what it had no time to say."""
-        found = await self._store.get(request.id)
+        try:
+            found = await self._store.get(request.id)
+        except UnknownStateError:  # which no outcome of this version has
+            return None
         if found is None or (found.status, found.attempt) != (to, request.attempt):
             return None
         same = all(getattr(found, key) == value for key, value in changes.items() if key != "delay")

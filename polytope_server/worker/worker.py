@@ -182,10 +182,10 @@ class Worker:
         max_attempts = None
         child: Child | None = None
         try:
-            child = await self._children.take()
             source = self._attempts.source(request)
             max_attempts = source.keys.get("max_attempts")
             async with asyncio.timeout(self._settings.timeout):
+                child = await self._children.take()
                 result = await self._attempts.make(request, source, child)
             await self._succeed(request, result)
         except DataSourceError as error:

@@ -60,6 +60,18 @@ async def test_a_child_does_one_job_after_the_other(child: Child) -> None:
     assert child.usable
 
 
+async def test_a_child_that_hangs_in_the_kernel_keeps_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    child = await Child.start(CONFIG)
+    monkeypatch.setattr("polytope_server.worker.children._LAST_WORDS", 0.01)
+    monkeypatch.setattr(child._process, "kill", lambda: os.kill(child._process.pid, signal.SIGSTOP))
+    await child.kill()
+    assert "does not end" in caplog.text
+    monkeypatch.undo()
+    await child.kill()
+
+
 async def test_the_failure_of_a_data_source_is_for_the_user(child: Child) -> None:
     with pytest.raises(DataSourceError, match="no such thing"):
         await child.run(job("raise"))

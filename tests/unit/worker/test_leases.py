@@ -141,6 +141,27 @@ async def test_a_claim_without_an_answer_for_a_whole_lease_is_given_back_at_no_c
     assert (found.status, found.failures, found.lost_leases) == (Status.QUEUED, 0, 0)
 
 
+async def test_what_a_further_message_claims_is_not_given_back(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request_id = await site.queued()
+    site.store.failures = {"claim": 1000}
+    with pytest.raises(StoreUnavailableError):
+        await site.leases.claim(request_id)
+    site.store.failures = {}
+    get = site.store.get
+
+    async def meanwhile(wanted: str) -> Request | None:
+        assert await site.leases.claim(wanted) is not None
+        return await get(wanted)
+
+    monkeypatch.setattr(site.store, "get", meanwhile)
+    await site.keep(1)
+    found = await get(request_id)
+    assert found is not None
+    assert (found.status, found.worker) == (Status.PROCESSING, "w")
+
+
 async def test_a_renewal_that_failed_is_repeated_at_once_and_then_less_often(site: Site) -> None:
     request = await claimed(site.store, lease=LEASE)
     site.running.add((request.id, 1))

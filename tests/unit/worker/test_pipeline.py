@@ -216,6 +216,19 @@ async def test_an_attempt_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     await site.store.close()
 
 
+async def test_a_child_that_never_starts_holds_no_request_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(tmp_path, worker={**SETTINGS["worker"], "timeout": 0.2, "max_attempts": 1})
+    await site.store.open()
+    monkeypatch.setattr(site.worker._children, "take", asyncio.Event().wait)
+    site.start()
+    ended = await site.ended(await site.submit("echo"))
+    assert ended.user_message == "It took longer than 0.2 seconds."
+    await site.end()
+    await site.store.close()
+
+
 async def test_a_worker_that_stops_gives_its_requests_back_uncounted(tmp_path: Path) -> None:
     site = Site(tmp_path, worker={**SETTINGS["worker"], "grace": 0})
     await site.store.open()
