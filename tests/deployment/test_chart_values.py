@@ -135,6 +135,7 @@ ANOTHER: dict[str, Any] = {
     "egress": [{"ports": [{"port": 7}]}],
     "ports": [7],
     "size": "7Gi",
+    "sizeLimit": "7Gi",
     "repository": "other",
     "tag": "other",
     "cpu": "7",
