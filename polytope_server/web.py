@@ -34,8 +34,16 @@ _HUNG = 90
 _SWITCH = 0.001
 
 
+#: What uvicorn has to say of calls that are no HTTP, or ask for another protocol. They are answered.
+_CAUSED_BY_ANYBODY = ("Invalid HTTP request", "Unsupported upgrade request", "No supported WebSocket library")
+
 #: The section `management` of the process, and where it is in the configuration.
 Management = tuple[ManagementSettings, str]
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a message of uvicorn is to be logged: not what anybody can cause as often as they like."""
+    return not record.getMessage().startswith(_CAUSED_BY_ANYBODY)
 
 
 class WebWorker(UvicornWorker):  # type: ignore[misc]
@@ -56,6 +64,7 @@ class WebWorker(UvicornWorker):  # type: ignore[misc]
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         self.bound(Connections(connection_limits()))
 
     def bound(self, connections: Connections) -> None:

@@ -86,6 +86,23 @@ def test_one_address_without_heads_keeps_nobody_else_out_and_is_ended(server: Se
         connection.close()
 
 
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"garbage \r\n\r\n", 400),
+        (TEST.replace(b"Host", b"Connection: upgrade\r\nUpgrade: h2c\r\nHost"), 200),
+        (TEST.replace(b"Host", b"Connection: upgrade\r\nUpgrade: websocket\r\nHost"), 200),
+    ],
+)
+def test_what_anybody_may_send_leaves_no_line_in_the_log(server: Server, sent: bytes, status: int) -> None:
+    before = server.log.read_text()
+    with server.connect(sent) as connection:
+        assert status_of(connection) == status
+    added = server.log.read_text()[len(before) :].splitlines()
+    # Connections that were cut before are told when it is their time.
+    assert [line for line in added if "connections were cut" not in line] == []
+
+
 def upload(server: Server, request_id: str, length: int, begun: bytes = b"") -> socket.socket:
     """An upload that announces so many bytes, and has sent some."""
     authorization = basic(*next(iter(users_of(server.config).items())))["Authorization"]
