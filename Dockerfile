@@ -8,7 +8,8 @@
 #
 # Arguments, all of them optional:
 #
-#   BASE_IMAGE      any image with Debian's or Docker's Python, 3.11 or later, with pip and venv
+#   BASE_IMAGE      any image with Debian's or Docker's Python, 3.11 or later, with pip and venv; a tag may mean another
+#                   image tomorrow, NAME@sha256:... does not (polytope-deployment/build-images resolves it)
 #   PIP_INDEX_URL   a mirror of the Python index, for sites without a way to the public one
 #   WORKER_STACK    worker (FDB), or worker-features (FDB and feature extraction)
 #   VERSION, REVISION, SOURCE   labels

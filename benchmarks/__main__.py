@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import figures, polling, production, production_scale, standalone, transfers
+from benchmarks import abuse, figures, polling, production, production_scale, standalone, transfers
 from benchmarks.figure import FULL, QUICK, Figure, Plan
 from polytope_server.testing.services import NotInstalledError
 
@@ -29,6 +29,7 @@ GROUPS: tuple[
     (polling.bench, polling.MEASUREMENTS),
     (production.bench, (*production.MEASUREMENTS, *production_scale.MEASUREMENTS)),
     (transfers.bench, transfers.MEASUREMENTS),
+    (abuse.bench, abuse.MEASUREMENTS),
 )
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"

@@ -30,6 +30,8 @@ class Plan:
     huge: int
     stored: int
     transfer: int
+    abuse: float
+    listed: int
 
 
 FULL = Plan(
@@ -45,6 +47,8 @@ FULL = Plan(
     huge=4 << 30,
     stored=100_000,
     transfer=1 << 30,
+    abuse=30.0,
+    listed=200,
 )
 QUICK = Plan(
     rounds=1,
@@ -59,6 +63,8 @@ QUICK = Plan(
     huge=64 << 20,
     stored=500,
     transfer=48 << 20,
+    abuse=1.0,
+    listed=5,
 )
 
 
@@ -79,7 +85,7 @@ class Target:
         return measured >= self.limit if self.at_least else measured <= self.limit
 
     def __str__(self) -> str:
-        sign = ">=" if self.at_least else "<"
+        sign = ">=" if self.at_least else "<="
         if self.of_ratio:
             return f"{sign} {self.limit:.0%} of floor"
         aim = f" (aim {self.aim:g})" if self.aim is not None else ""

@@ -25,7 +25,7 @@ import falcon.asgi
 import psutil
 from gunicorn.app.base import BaseApplication
 
-from benchmarks import load
+from benchmarks import floor_abuse, load
 from polytope_server.request import Request
 from polytope_server.request_store.sql import SQLRequestStore
 from polytope_server.sql import SQLSettings
@@ -159,12 +159,14 @@ def application(folder: Path) -> falcon.asgi.App[Any, Any]:
     """The bare application."""
     app: falcon.asgi.App[Any, Any] = falcon.asgi.App()
     app.add_route("/api/v1/test", _JSON())
+    app.add_route("/api/v1/requests", _JSON())
     app.add_route("/api/v1/requests/{name}", _Canned())
     app.add_route("/api/v1/downloads/canned/result.bin", _Result())
     app.add_route("/files/{name}", _File(folder))
     app.add_route("/uploads/{name}", _Put(folder))
     app.add_route("/mongodb", _Insert())
     app.add_route("/mongodb/{name}", _Read())
+    floor_abuse.add_routes(app)
     return app
 
 

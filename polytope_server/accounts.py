@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from polytope_server.api_keys import APIKeys
 from polytope_server.config import Settings, create_backend
-from polytope_server.identity import Identity, UnknownUserError
+from polytope_server.identity import (
+    Identity,
+    UnknownUserError,
+    UserExistsError,
+    check_password,
+    check_roles,
+    check_username,
+)
 from polytope_server.user import User
 
 
@@ -28,7 +36,32 @@ def api_keys(settings: Settings, data: Path) -> APIKeys | None:
         return None
     keys = {key: value for key, value in generator.items() if key != "type"}
     store: APIKeys = create_backend("api_key", {generator["type"]: keys}, data)
+    users = identity(settings, data)
+    store.own_realm = None if users is None else users.realm
     return store
+
+
+async def add_user(
+    users: Identity, keys: APIKeys | None, username: str, password: str, roles: Sequence[str]
+) -> None:
+    """Keep a new user, after ending the API keys of whoever had that name before.
+
+    Raises :class:`~polytope_server.identity.InvalidUserError`,
+    :class:`~polytope_server.identity.UserExistsError`,
+    :class:`~polytope_server.authentication.AuthenticationUnavailableError`.
+    """
+    check_username(username)
+    check_password(password)
+    check_roles(roles)
+    if await users.roles_of(username) is not None:
+        raise UserExistsError(f"there is a user {username!r} already")
+    owner = User(username, users.realm)
+    if keys is not None:
+        # Before: if they cannot be ended, there is no user yet, and this can be done again.
+        await keys.revoke_all(owner)
+    await users.add_user(username, password, roles)
+    if keys is not None:
+        await keys.revoke_all(owner)  # those made meanwhile
 
 
 async def remove_user(users: Identity, keys: APIKeys | None, username: str) -> None:

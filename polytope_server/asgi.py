@@ -23,6 +23,8 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 #: Bytes of a body that are taken under one time limit, and the seconds in which they are to come.
 _TOGETHER, _SUCCESSION = 256 << 10, 0.01
+#: Keys of a scope: the connection of the call, where the server has put it, and what to release at its end.
+CONNECTION, _AT_END = "polytope.connection", "polytope.at_end"
 _HTTP_VERSIONS = frozenset({"1.0", "1.1", "2", "3"})
 
 
@@ -80,23 +82,26 @@ class Shell:
             await self._app(scope, receive, send)
             return
         headers = self._preflight if scope["method"] == "OPTIONS" else self._headers
-        call = _Call(receive, send, headers)
+        call = _Call(receive, send, headers, scope.get(CONNECTION))
         if scope["http_version"] not in _HTTP_VERSIONS:
             # The parser lets `GET / HTTP/2.0` pass, and Falcon raises an exception.
-            await call.refuse("This version of HTTP is not supported")
+            await answer_error(call.send, 400, "This version of HTTP is not supported")
             return
         with suppress(ClientGoneError):
             try:
                 await self._app(scope, call.receive, call.send)
             finally:
                 await call.end()
+                for release in scope.get(_AT_END, ()):
+                    release()
 
 
 class _Call:
     """One call as the application inside sees it."""
 
-    def __init__(self, receive: Receive, send: Send, headers: Headers) -> None:
+    def __init__(self, receive: Receive, send: Send, headers: Headers, connection: Any) -> None:
         self._receive, self._send, self._headers = receive, send, headers
+        self._connection = connection
         self._body_is_open = False
         self._watch: asyncio.Future[Any] | None = None
 
@@ -117,12 +122,9 @@ class _Call:
             if self._watch is not None and self._watch.done():
                 raise ClientGoneError("the answer was not taken")
         await self._send(event)
-
-    async def refuse(self, message: str) -> None:
-        body = error_body(message)
-        kind = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-        await self.send({"type": "http.response.start", "status": 400, "headers": kind})
-        await self.send({"type": "http.response.body", "body": body})
+        if event.get("more_body") and self._connection is not None:
+            # Before the next piece is read, not before it is sent: a reader that stalls holds one, not two.
+            await self._connection.drained()
 
     async def end(self) -> None:
         if self._watch is not None:
@@ -135,6 +137,26 @@ def refuse(status: str, message: str, **headers: str) -> NoReturn:
     raise falcon.HTTPError(
         status, description=message, headers={k.replace("_", "-"): v for k, v in headers.items()}
     )
+
+
+async def answer_error(send: Send, status: int, message: str, headers: Headers = ()) -> None:
+    """Answer a call with an error, outside of the application."""
+    body = error_body(message)
+    kind = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": kind})
+    await send({"type": "http.response.body", "body": body})
+
+
+def at_end(req: falcon.asgi.Request, release: Callable[[], None]) -> None:
+    """Have `release` called when the call has ended, however it ends. Needs :class:`Shell` around it."""
+    req.scope.setdefault(_AT_END, []).append(release)
+
+
+def trust(req: falcon.asgi.Request) -> None:
+    """Let the client of this call pause as long as it likes: it is one of our own processes."""
+    connection = req.scope.get(CONNECTION)
+    if connection is not None:
+        connection.trust()
 
 
 def error_body(message: str) -> bytes:

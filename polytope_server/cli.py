@@ -43,6 +43,7 @@ _LET_IN: dict[str, tuple[str, ...]] = {"frontend": (), "standalone": (), "object
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
+    process.leave_no_core()
     options = _parser().parse_args(arguments)
     try:
         status: int = options.run(options)
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(options: argparse.Namespace) -> int:
     if options.parent is not None:
         process.die_with_parent(options.parent)
+    process.raise_descriptor_limit()
     # What the server writes is for its own account only.
     os.umask(0o077)
     try:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection as Container
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from polytope_server.user import User
 
 #: The queue of everything that names no other.
 DEFAULT_QUEUE = "default"
+
+#: A limit of one user: so many (0: this role, or this configuration, says nothing), none at all, or no limit.
+UserLimit = int | Literal["none", "unlimited"]
 
 #: `roles` as written in the configuration: by realm, or for every realm.
 Roles = Mapping[str, str | list[str]] | list[str] | str | None
@@ -33,18 +36,27 @@ def has_access(roles: Roles, realm: str, user_roles: Container[str]) -> bool:
 class Limits:
     """How many requests of a collection may be active (queued or processing) at a time.
 
-    None stands for no limit; `total` 0 holds everything. `per_role` is `{realm: {role: n}}`.
+    None stands for no limit; `total` 0 holds everything. `per_role` is `{realm: {role: limit}}`.
     """
 
     total: int | None = None
-    per_user: int | None = None
-    per_role: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    per_user: UserLimit | None = None
+    per_role: Mapping[str, Mapping[str, UserLimit]] = field(default_factory=dict)
 
     def of_user(self, user: User) -> int | None:
-        """The limit for one user: the largest of the user's roles, else `per_user` (0: none)."""
+        """How many a user may have; None: any number.
+
+        The largest limit of the user's roles, else `per_user`. A role with `none` forbids, whatever other
+        roles say. 0 says nothing, as in earlier servers: neither a role's nor `per_user`.
+        """
         by_role = self.per_role.get(user.realm, {})
-        limit = max((by_role.get(role, 0) for role in user.roles), default=0)
-        return limit or self.per_user or None
+        of_roles: set[UserLimit | None] = {limit for role in user.roles if (limit := by_role.get(role))}
+        given = of_roles or {self.per_user}
+        if "none" in given:
+            return 0
+        if "unlimited" in given:
+            return None
+        return max((limit for limit in given if isinstance(limit, int)), default=0) or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +82,12 @@ class Collection:
     roles: Roles = None
     limits: Limits = field(default_factory=Limits)
     queue: str = DEFAULT_QUEUE
+    #: Bytes of the text of a request.
+    max_request: int = 64 << 10
 
     def admits(self, user: User) -> bool:
-        """Whether `user` may use this collection."""
-        return has_access(self.roles, user.realm, user.roles)
+        """Whether `user` may use this collection: a request that could never run is not taken."""
+        return has_access(self.roles, user.realm, user.roles) and self.limits.of_user(user) != 0
 
     def datasource(self, name: str) -> DataSourceConfig | None:
         """The data source of that name, None where this collection has none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import falcon
 import falcon.asgi
@@ -20,10 +20,14 @@ async def deliver(
     resp: falcon.asgi.Response,
     head: bool,
     served: Callable[[int], None],
+    admit: Callable[[int], Awaitable[None]] | None = None,
+    completed: Callable[[], object] = lambda: None,
 ) -> StagedObject:
     """Answer with the object of that name, without its bytes if `head`; returns what is known of it.
 
-    `served` is told how many bytes were sent, as they are.
+    `served` is told how many bytes were sent, as they are. `admit` is asked before any are, with the
+    size of the object, and may end the call. `completed` is called when the last byte of the object was sent,
+    alone or with others.
     Raises ObjectNotFoundError, and ends the call with 416 for a range that lies outside of the object.
     """
     found = await staging.stat(name)
@@ -34,6 +38,8 @@ async def deliver(
     if etag in known or known.strip() == "*":
         resp.status = falcon.HTTP_304
         return found
+    if admit is not None and not head:
+        await admit(found.size)
     # HEAD knows no ranges (RFC 9110, 14.2).
     start, length = (0, found.size) if head else _part(req, resp, found.size, etag)
     resp.content_type = found.content_type
@@ -44,7 +50,12 @@ async def deliver(
     if found.md5 and length == found.size:
         resp.set_header("Content-MD5", found.md5)
     # Not without any stream: Falcon would then send a length of 0.
-    resp.stream = _nothing() if head else _counted(staging.read(name, start, length), served)
+    if head:
+        resp.stream = _nothing()
+    else:
+        to_the_end = start + length == found.size
+        chunks = staging.read(name, start, length)
+        resp.stream = _counted(chunks, served, completed if to_the_end else lambda: None)
     return found
 
 
@@ -77,7 +88,10 @@ async def _nothing() -> AsyncIterator[bytes]:
     yield b""
 
 
-async def _counted(chunks: AsyncIterator[bytes], served: Callable[[int], None]) -> AsyncIterator[bytes]:
+async def _counted(
+    chunks: AsyncIterator[bytes], served: Callable[[int], None], completed: Callable[[], object]
+) -> AsyncIterator[bytes]:
     async for chunk in chunks:
         yield chunk
         served(len(chunk))
+    completed()

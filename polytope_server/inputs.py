@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -16,6 +16,8 @@ from polytope_server.staging import Staging
 #: Marks the `url` of a request whose input was uploaded; the name of the staged object follows.
 STAGED = "staging:"
 _CHUNK = 64 << 10
+#: Seconds in which so much, or the rest, must come: at 1 kB/s.
+_CHUNK_TIME = 65.0
 #: A pool of its own: hosts that are slow hold up nothing but each other.
 _threads = ThreadPoolExecutor(16, thread_name_prefix="input")
 _TIMEOUT = (10, 60)
@@ -54,7 +56,7 @@ async def open_input(url: str, staging: Staging, hosts: Collection[str], limit: 
         loop = asyncio.get_running_loop()
         response = await loop.run_in_executor(_threads, _get, session, url)
         chunks = response.iter_content(_CHUNK)
-        while chunk := await loop.run_in_executor(_threads, next, chunks, b""):
+        while chunk := await _next(response, chunks):
             size += len(chunk)
             if size > limit:
                 raise DataSourceError(f"The input is larger than {limit} bytes")
@@ -63,6 +65,17 @@ async def open_input(url: str, staging: Staging, hosts: Collection[str], limit: 
         raise TemporaryError("The input URL could not be read.") from error
     finally:
         session.close()
+
+
+async def _next(response: requests.Response, chunks: Iterator[bytes]) -> bytes:
+    """The next of the chunks of a response, none at the end. Raises TemporaryError if it comes too slowly."""
+    try:
+        async with asyncio.timeout(_CHUNK_TIME):
+            return await asyncio.get_running_loop().run_in_executor(_threads, next, chunks, b"")
+    except TimeoutError:
+        # The thread reads on until there is nothing to read. Before version 2.3 urllib3 cannot say so.
+        getattr(response.raw, "shutdown", response.close)()
+        raise TemporaryError("The input URL sends too slowly.") from None
 
 
 def _get(session: requests.Session, url: str) -> requests.Response:

@@ -1,7 +1,8 @@
 """Logging of all processes: one line an event, with the request that it belongs to, and without secrets.
 
 Everything that is written passes :mod:`polytope_server.redaction`: lines of libraries, exceptions that nobody
-caught, and warnings of Python, too.
+caught, and warnings of Python, too. No text of a caller can begin a line of its own, and no line is of any
+length.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import random
+import re
 import sys
 import threading
 import time
@@ -18,6 +20,7 @@ from typing import Any
 
 from polytope_server.config.settings import LoggingSettings
 from polytope_server.redaction import redactor
+from polytope_server.texts import shortened
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +29,13 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 #: Libraries whose lines at lower levels hold addresses with credentials, or tell of every call.
 _QUIET = ("urllib3", "asyncio", "requests")
+
+#: Characters of a message, an exception or a stack that are written; of longer ones the middle is left out.
+_LONGEST = 16 << 10
+#: Characters of the id of a request: those that this server makes have 36.
+_LONGEST_ID = 100
+#: What ends a line or directs a terminal: control characters, and what some programs take for an end.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def call_id() -> str:
@@ -42,6 +52,17 @@ class _Context(logging.Filter):
         return True
 
 
+def _fit(text: str, longest: int = _LONGEST) -> str:
+    """The text without secrets, and without its middle if it is too long."""
+    # First what is hidden: half of a secret would not be known for one.
+    return shortened(redactor.redact(text), longest)
+
+
+def _one_line(text: str) -> str:
+    """The text with control characters written as Python writes them."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
+
+
 class JSONFormatter(logging.Formatter):
     """A JSON object a line: time (UTC), level, process, logger, message, request_id, and the defaults."""
 
@@ -55,28 +76,37 @@ class JSONFormatter(logging.Formatter):
             "asctime": f"{stamp}.{int(record.msecs):03d}Z",
             "level": record.levelname,
             "logger": record.name,
-            "message": redactor.redact(record.getMessage()),
+            "message": _fit(record.getMessage()),
             **self._fixed,
         }
         if identity := getattr(record, "request_id", ""):
-            line["request_id"] = redactor.redact(identity)
+            line["request_id"] = _fit(identity, _LONGEST_ID)
         if record.exc_info:
-            line["exception"] = redactor.redact(self.formatException(record.exc_info))
+            line["exception"] = _fit(self.formatException(record.exc_info))
         if record.stack_info:
-            line["stack"] = redactor.redact(record.stack_info)
+            line["stack"] = _fit(record.stack_info)
         return json.dumps(line, default=str)
 
 
 class TextFormatter(logging.Formatter):
-    """Lines for people."""
+    """Lines for people. Those of an exception or a stack are indented, so that none looks like an event."""
 
     def __init__(self, process: str) -> None:
-        super().__init__(f"%(asctime)s {process:<17} %(levelname)-7s %(message)s%(suffix)s", "%H:%M:%S")
+        super().__init__()
+        self._process = process
 
     def format(self, record: logging.LogRecord) -> str:
-        identity = getattr(record, "request_id", "")
-        record.suffix = f"  [{identity}]" if identity else ""
-        return redactor.redact(super().format(record))
+        stamp = time.strftime("%H:%M:%S", time.localtime(record.created))
+        message = _one_line(_fit(record.getMessage()))
+        line = f"{stamp} {self._process:<17} {record.levelname:<7} {message}"
+        if identity := getattr(record, "request_id", ""):
+            line += f"  [{_one_line(_fit(identity, _LONGEST_ID))}]"
+        lines = [line]
+        if record.exc_info:
+            lines += _fit(self.formatException(record.exc_info)).split("\n")
+        if record.stack_info:
+            lines += _fit(record.stack_info).split("\n")
+        return "\n    ".join(map(_one_line, lines))
 
 
 class _Handler(logging.StreamHandler[Any]):

@@ -24,6 +24,7 @@ from pymongo.errors import (
 )
 from pymongo.uri_parser import parse_uri
 
+from polytope_server.config.addresses import is_host, server_in
 from polytope_server.config.values import Port
 from polytope_server.instances import Instances
 from polytope_server.unavailable import UnavailableError
@@ -54,6 +55,8 @@ _EXPECTED = (
     "%XX, or without them where `username` and `password` give them as they are"
 )
 _LONGEST_REASON = 300
+#: How the name of a local socket ends, as the driver has it.
+_SOCKET = ".sock"
 
 
 class MongoDBUnavailableError(UnavailableError):
@@ -84,9 +87,14 @@ class MongoDBSettings(BaseModel):
         # The other scheme cannot be read without asking a name server.
         if uri.startswith(_SCHEMES[0]):
             try:
-                parse_uri(uri)
+                hosts = [host for host, _ in parse_uri(uri)["nodelist"]]
             except (PyMongoError, ValueError):  # whose texts may hold a part of the password
                 raise ValueError(_EXPECTED) from None
+        else:
+            # The driver would look it up now; here a server need not be known yet.
+            hosts = [server_in(uri).rpartition("@")[2]]
+        if not all(is_host(host) or host.endswith(_SOCKET) for host in hosts):
+            raise ValueError(_EXPECTED)
         return uri
 
     @field_validator("username", "password")

@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -14,6 +15,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Protocol
 
+from polytope_server.request_store import RequestStore
+from polytope_server.request_store.clock import kept
 from polytope_server.unavailable import UnavailableError
 
 logger = logging.getLogger(__name__)
@@ -22,6 +25,13 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 _PR_SET_PDEATHSIG = 1
 #: Exit status of a process that must not work on a store: to start it again is of no use.
 INCOMPATIBLE = os.EX_CONFIG
+#: As many as any process here needs; there are programs that close each one that they could have.
+_DESCRIPTORS = 65_536
+
+
+def leave_no_core() -> None:
+    """Have neither this process nor those that it starts leave a core file, which would hold passwords."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def die_with_parent(parent: int) -> None:
@@ -35,6 +45,17 @@ def die_with_parent(parent: int) -> None:
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     if os.getppid() != parent:  # it ended before the line above
         os._exit(1)
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process, and those that it starts, open as many files and sockets as the system allows it to.
+
+    The usual limit of 1024 is one for programs that call select(), which none here does.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _watch(parent: int) -> None:  # pragma: no cover -- the tests run on Linux
@@ -58,6 +79,7 @@ async def opened(parts: Sequence[Part], stop: asyncio.Event) -> AsyncIterator[bo
     """Back-ends, opened one after the other and closed in the end.
 
     One that cannot be reached is tried again and again; False comes if `stop` was set before all were open.
+    The clock of a request store is compared with that of this machine, and measured as long as it is open.
     """
     async with AsyncExitStack() as stack:
         for part in parts:
@@ -65,6 +87,8 @@ async def opened(parts: Sequence[Part], stop: asyncio.Event) -> AsyncIterator[bo
                 yield False
                 return
             stack.push_async_callback(part.close)
+            if isinstance(part, RequestStore):
+                await stack.enter_async_context(kept(part.local_clock))
         yield True
 
 

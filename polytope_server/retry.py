@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from polytope_server.config.settings import WorkerSettings
@@ -14,7 +13,7 @@ _LONGEST_DELAY = 60.0
 def after_failure(
     request: Request, reason: str, settings: WorkerSettings, max_attempts: int | None
 ) -> tuple[Status, dict[str, Any]]:
-    """The next state of a request in processing whose attempt failed, and the fields to set with it.
+    """The next state of a request in processing whose attempt failed, and the arguments of that transition.
 
     It is queued again, after a pause that doubles each time, until it was tried `max_attempts` times
     (the data source's own number, else that of the worker); then it fails with the reason of the last one.
@@ -25,18 +24,32 @@ def after_failure(
     if failures >= allowed:
         tries = f"\nGiven up after {failures} attempts." if failures > 1 else ""
         return Status.FAILED, changes | {"user_message": f"{reason}{tries}"}
-    delay = min(settings.retry_delay * 2 ** (failures - 1), _LONGEST_DELAY)
     message = f"Attempt {failures} failed: {reason}\nTrying again."
-    return Status.QUEUED, changes | {"not_before": time.time() + delay, "user_message": message}
+    return Status.QUEUED, changes | {"delay": _pause(settings, failures), "user_message": message}
 
 
-def after_outage(request: Request, settings: WorkerSettings) -> tuple[Status, dict[str, Any]]:
+def after_lost_lease(request: Request, settings: WorkerSettings) -> tuple[Status, dict[str, Any]]:
+    """The same for an attempt whose lease has ended, which need not be a fault of the request.
+
+    Its worker was killed, its machine went away, or it could not reach the store. So it counts for no
+    failure; but a request that kills each worker must end, too: after `worker.max_lost_leases`. The first
+    time there is no pause.
+    """
+    lost = request.lost_leases + 1
+    changes: dict[str, Any] = {"lost_leases": lost, "worker": "", "lease_until": 0.0}
+    reason = "The worker ended unexpectedly."
+    if lost >= settings.max_lost_leases:
+        return Status.FAILED, changes | {"user_message": f"{reason}\nGiven up after {lost} attempts."}
+    delay = _pause(settings, lost - 1) if lost > 1 else 0.0
+    return Status.QUEUED, changes | {"delay": delay, "user_message": f"{reason}\nTrying again."}
+
+
+def after_outage(request: Request, settings: WorkerSettings, now: float) -> tuple[Status, dict[str, Any]]:
     """The same for an attempt that only the staging kept from succeeding: that counts for no failure.
 
     It is queued again, after a pause that grows with the time for which the request has been tried, and fails
-    when that exceeds `worker.timeout`.
+    when that exceeds `worker.timeout`. `now` is the time of the store.
     """
-    now = time.time()
     tried = now - request.status_history.get(Status.PROCESSING, now)
     changes: dict[str, Any] = {"worker": "", "lease_until": 0.0}
     if tried > settings.timeout:
@@ -45,4 +58,9 @@ def after_outage(request: Request, settings: WorkerSettings) -> tuple[Status, di
         }
     delay = min(max(settings.retry_delay, tried / 4), _LONGEST_DELAY)
     message = "The result could not be stored.\nTrying again."
-    return Status.QUEUED, changes | {"not_before": now + delay, "user_message": message}
+    return Status.QUEUED, changes | {"delay": delay, "user_message": message}
+
+
+def _pause(settings: WorkerSettings, times: int) -> float:
+    """Seconds to wait after something has gone wrong so many times."""
+    return float(min(settings.retry_delay * 2.0 ** (times - 1), _LONGEST_DELAY))

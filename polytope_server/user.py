@@ -10,12 +10,38 @@ from functools import lru_cache
 from typing import Any
 
 _NIL_NAMESPACE = uuid.UUID(int=0)
+#: As much as an Authorization header holds.
+_LONGEST_NAME = 8192
 
 
 @lru_cache(maxsize=10_000)  # on the path of every poll
 def _user_id(username: str, realm: str) -> str:
     name = f"{username}{len(username)}{realm}{len(realm)}"
     return str(uuid.uuid5(_NIL_NAMESPACE, name))
+
+
+def may_share_ids(realm: str, other: str) -> bool:
+    """Whether a user of one realm could have the id of a user of the other.
+
+    In what an id is made of nothing separates a name from its length, and these from the realm: users of one
+    realm differ, but not those of any two.
+    """
+    short, long = sorted((f"{name}{len(name)}" for name in (realm, other)), key=len)
+    if realm == other or not long.endswith(short):
+        return False
+    between = long.removesuffix(short)
+    return any(_ends_with_its_length(length, between) for length in range(1, _LONGEST_NAME + 1))
+
+
+def _ends_with_its_length(length: int, between: str) -> bool:
+    """Whether some name of that length, the length and `between` are another name and its length."""
+    end = f"{length}{between}"
+    for digits in range(1, len(str(_LONGEST_NAME)) + 2):
+        other = str(length + len(end) - digits)
+        known = min(digits, len(end))  # what is before can be any letter of the name
+        if len(other) == digits and other != "0" and end[-known:] == other[-known:]:
+            return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)

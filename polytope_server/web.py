@@ -6,59 +6,46 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Container
+from functools import partial
 from typing import Any, ClassVar
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn_worker import UvicornWorker
 
 from polytope_server import log
+from polytope_server.config.connection_settings import ConnectionsSettings
 from polytope_server.config.settings import LoggingSettings, ManagementSettings
+from polytope_server.connections import Connections, connection_limits
+from polytope_server.http_protocol import HTTPProtocol
 from polytope_server.management.address import listen
 from polytope_server.process import die_with_parent
 
 #: A server process that is told to stop gets so many seconds for the calls in progress.
 _GRACE = 30
-#: Bytes of a head; a credential of 8 KiB is the largest thing in it.
-_LARGEST_HEAD = 64 << 10
-_HEAD_TOO_LARGE = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-)
+#: A worker process whose event loop has not turned for so many seconds is ended, and another started; each
+#: gives a sign of life every half of it. No call holds the loop for a second, so one that is that late hangs.
+#: It is not less, because a machine short of memory or disk may stop a process for a while, and the end of a
+#: worker cuts everybody's polls, uploads and downloads.
+_HUNG = 90
+#: Seconds after which a thread with work in Python gives way to the event loop; Python's own 5 ms would be
+#: added to each call that comes in meanwhile, several times over.
+_SWITCH = 0.001
 
 
 #: The section `management` of the process, and where it is in the configuration.
 Management = tuple[ManagementSettings, str]
 
 
-class _Protocol(HttpToolsProtocol):
-    """uvicorn's, which by itself keeps a head, or the trailer after a body, of any size in memory."""
-
-    _kept = 0
-
-    def data_received(self, data: bytes) -> None:
-        self._kept += len(data)
-        super().data_received(data)
-        if self._kept > _LARGEST_HEAD and not self.transport.is_closing():
-            if self.cycle is None or self.cycle.response_complete:
-                self.transport.write(_HEAD_TOO_LARGE)
-            self.transport.close()
-
-    def on_headers_complete(self) -> None:
-        self._kept = 0
-        super().on_headers_complete()
-
-    def on_body(self, body: bytes) -> None:
-        self._kept = 0
-        super().on_body(body)
-
-
 class WebWorker(UvicornWorker):  # type: ignore[misc]
     """The gunicorn worker: uvloop and httptools, no access log, no server header."""
 
+    sockets: list[Any]
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         "loop": "uvloop",
-        "http": _Protocol,
+        # Another protocol would take over connections that are counted, and go on without bounds.
+        "ws": "none",
         "lifespan": "on",
         "access_log": False,
         "server_header": False,
@@ -66,6 +53,20 @@ class WebWorker(UvicornWorker):  # type: ignore[misc]
         "timeout_keep_alive": 75,
         "timeout_graceful_shutdown": _GRACE - 5,
     }
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.bound(Connections(connection_limits()))
+
+    def bound(self, connections: Connections) -> None:
+        """Count the connections there, with the bounds that it has."""
+        self.config.http = partial(HTTPProtocol, connections=connections)
+
+    async def _serve(self) -> None:
+        # uvloop takes over sockets. Of what wraps one it closes the descriptor, and then the wrapper: by that
+        # time the number may stand for a file that a thread has just opened.
+        self.sockets = [listener.sock for listener in self.sockets]
+        await super()._serve()
 
     def init_signals(self) -> None:
         """uvicorn handles these while it serves, and raises them again when done: to end in good order."""
@@ -81,8 +82,6 @@ class _Logger(Logger):  # type: ignore[misc]
         self.error_log = logging.getLogger("gunicorn.error")
         self.access_log = logging.getLogger("gunicorn.access")
         self.error_log.propagate = True
-        # On every stop: uvicorn has closed the socket already.
-        self.error_log.addFilter(lambda record: "Error while closing socket" not in record.getMessage())
 
 
 class WebServer(BaseApplication):  # type: ignore[misc]
@@ -96,8 +95,12 @@ class WebServer(BaseApplication):  # type: ignore[misc]
         logging: LoggingSettings,
         management: Management,
         workers: int = 1,
+        connections: ConnectionsSettings | None = None,
+        proxies: Container[str] = (),
     ) -> None:
         """`name` is that of the process, for its log; `workers` the number of worker processes.
+
+        `connections` bound those of each worker process, `proxies` are peers with those of many clients.
 
         Raises ConfigurationError if the management port cannot be had.
         """
@@ -105,11 +108,14 @@ class WebServer(BaseApplication):  # type: ignore[misc]
         #: For management, shared by all worker processes: one of them answers.
         self.listener = listen(*management)
         self._logging = logging
+        #: Of this process, and of each worker process after the fork.
+        self.connections = Connections(connection_limits(connections), proxies)
         self._options = {
             "bind": f"{bracketed(host)}:{port}",
             "workers": workers,
             "worker_class": WebWorker,
             "logger_class": _Logger,
+            "timeout": _HUNG,
             "graceful_timeout": _GRACE,
             "post_fork": self.on_fork,
             "control_socket_disable": True,
@@ -126,6 +132,8 @@ class WebServer(BaseApplication):  # type: ignore[misc]
         """What a worker process does first."""
         die_with_parent(arbiter.pid if hasattr(arbiter, "pid") else os.getppid())
         log.configure(self._logging, self._name)
+        sys.setswitchinterval(_SWITCH)
+        worker.bound(self.connections)
 
 
 def bracketed(host: str) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sqlite3  # noqa: F401 -- before a library that brings an older one of its own, such as that of the FDB
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from polytope_server import backends
 from polytope_server.testing.services import (
     LDAP,
     S3,
@@ -70,3 +73,62 @@ memcached = _service(Memcached, "A Memcached.")
 postgresql = _service(PostgreSQL, "A PostgreSQL with an empty database.")
 ldap = _service(LDAP, "An OpenLDAP with a few users and groups.")
 s3 = _service(S3, "A SeaweedFS.")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 256 MiB, empty."""
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=256M", "none", str(mount)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("cannot be had: a tmpfs, which only root may mount")
+    yield mount
+    subprocess.run(["umount", "--lazy", str(mount)], check=True)
+
+
+_GREEDY = """
+import itertools
+import mmap
+from polytope_server.datasource import DataSource, Result
+
+
+class GreedyDataSource(DataSource):
+    kept = None
+
+    def retrieve(self, job):
+        what, size = job.coerced_request["data"].split()
+        if what in ("stream", "announce"):
+            known = int(size) if what == "announce" else None
+            return Result("x/y", itertools.repeat(bytes(1 << 20), int(size) >> 20), known)
+        if what == "map":
+            with open(__file__ + ".large", "w+b") as file:
+                file.truncate(int(size))
+                taken = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        else:
+            taken = bytearray(int(size))
+        if what == "keep":
+            self.kept = taken
+        return Result("x/y", [b"%d" % len(taken)])
+"""
+
+
+@pytest.fixture
+def greedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The type `greedy`: `take N` takes N bytes, `keep N` keeps, `map N` maps, `stream N` gives them.
+
+    `announce N` says before that it will.
+    """
+    folder = tmp_path / "packages"
+    about = folder / "greedy-1.dist-info"
+    about.mkdir(parents=True)
+    (folder / "greedy.py").write_text(_GREEDY)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: greedy\nVersion: 1\n")
+    (about / "entry_points.txt").write_text(
+        "[polytope_server.datasources]\ngreedy = greedy:GreedyDataSource\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+    monkeypatch.syspath_prepend(folder)
+    backends._plug_ins.cache_clear()
+    yield
+    backends._plug_ins.cache_clear()

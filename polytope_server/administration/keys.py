@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from polytope_server import accounts
@@ -15,10 +17,12 @@ from polytope_server.administration.command import (
     with_open,
     word,
 )
-from polytope_server.api_keys import APIKeys
+from polytope_server.api_keys import APIKeys, KeyEntry
 from polytope_server.config import Settings
 from polytope_server.stamps import stamp
 from polytope_server.user import User
+
+_TITLES = ("prefix", "created", "expires", "last used")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -27,14 +31,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     create = add_command(commands, "create", "print a new API key of a user, this once", _create)
     create.add_argument("--expiry", type=int, metavar="DAYS", help="days until it ends (default: the most)")
-    listing = add_command(commands, "list", "list the API keys of a user: prefix and times", _list)
-    revoke = add_command(commands, "revoke", "end API keys of a user", _revoke)
+    listing = add_command(commands, "list", "list API keys of a user or realm: prefix and times", _list)
+    revoke = add_command(commands, "revoke", "end API keys of a user, or all of a realm", _revoke)
     for command in (create, listing, revoke):
         command.add_argument(
             "--realm", type=word, help="the realm of the user (default: that of the identity)"
         )
-        command.add_argument("username", type=word)
-    revoke.add_argument("prefix", type=word, help="as `keys list` shows it, or `all`")
+    create.add_argument("username", type=word)
+    for command in (listing, revoke):
+        command.add_argument(
+            "username", type=word, nargs="?", help="without one: the keys of all users of --realm"
+        )
+        command.set_defaults(refuse=command.error)
+    revoke.add_argument("prefix", type=word, nargs="?", help="as `keys list` shows it, or `all`")
 
 
 def _create(options: argparse.Namespace, settings: Settings, data: Path) -> Command:
@@ -49,21 +58,33 @@ def _create(options: argparse.Namespace, settings: Settings, data: Path) -> Comm
 
 
 def _list(options: argparse.Namespace, settings: Settings, data: Path) -> Command:
-    keys, owner = _keys(settings, data), _owner(options, settings, data)
+    keys = _keys(settings, data)
+    if options.username is None:
+        realm = _realm(options)
+        return with_open([keys], lambda: _list_realm(keys, realm))
+    owner = _owner(options, settings, data)
 
     async def work() -> None:
-        listed = await keys.list_keys(owner)
-        rows = (
-            (key["prefix"], stamp(key["created"]), stamp(key["expires"]), _used(key["last_used"]))
-            for key in listed
-        )
-        print_table(("prefix", "created", "expires", "last used"), rows)
+        print_table(_TITLES, map(_row, await keys.list_keys(owner)))
 
     return with_open([keys], work)
 
 
+async def _list_realm(keys: APIKeys, realm: str) -> None:
+    with _supported():
+        print_table((*_TITLES, "user"), ())
+        async for key in keys.list_realm(realm):
+            print("\t".join((*_row(key), key["username"])))
+
+
 def _revoke(options: argparse.Namespace, settings: Settings, data: Path) -> Command:
-    keys, owner = _keys(settings, data), _owner(options, settings, data)
+    keys = _keys(settings, data)
+    if options.username is None:
+        realm = _realm(options)
+        return with_open([keys], lambda: _revoke_realm(keys, realm))
+    owner = _owner(options, settings, data)
+    if options.prefix is None:
+        options.refuse("which key? Give a prefix, as `keys list` shows it, or `all`")
 
     async def work() -> None:
         if options.prefix == "all":
@@ -73,6 +94,30 @@ def _revoke(options: argparse.Namespace, settings: Settings, data: Path) -> Comm
             raise CommandError(f"no API key of {owner.username} (realm {owner.realm}) has that prefix")
 
     return with_open([keys], work)
+
+
+async def _revoke_realm(keys: APIKeys, realm: str) -> None:
+    with _supported():
+        print(f"{await keys.revoke_realm(realm)} API keys of the realm {realm} have ended", file=sys.stderr)
+
+
+@contextmanager
+def _supported() -> Iterator[None]:
+    try:
+        yield
+    except NotImplementedError:
+        raise CommandError("api-keys.generator: this store works on the keys of one user at a time") from None
+
+
+def _row(key: KeyEntry) -> tuple[str, str, str, str]:
+    return key["prefix"], stamp(key["created"]), stamp(key["expires"]), _used(key["last_used"])
+
+
+def _realm(options: argparse.Namespace) -> str:
+    """The realm that is meant as a whole: never one that was not named."""
+    if options.realm is None:
+        options.refuse("whose keys? Give a user, or --realm for all users of a realm")
+    return str(options.realm)
 
 
 def _used(seconds: float | None) -> str:

@@ -16,6 +16,7 @@ from polytope_server.administration.command import (
     with_open,
     word,
 )
+from polytope_server.api_keys import APIKeys
 from polytope_server.config import Settings
 from polytope_server.identity import Identity
 from polytope_server.process import Part
@@ -30,7 +31,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser("users", help="manage the users that the server keeps (identity)")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_command(commands, "list", "list all users: name, roles, time of creation", _list)
-    add = add_command(commands, "add", "add a user; the password is asked for, or read from stdin", _add)
+    add = add_command(
+        commands,
+        "add",
+        "add a user (keys of that name end); the password is asked for, or read from stdin",
+        _add,
+    )
     add.add_argument("--role", type=word, action="append", default=[], dest="roles", help="may be repeated")
     passwd = add_command(commands, "passwd", "set a password; it is asked for, or read from stdin", _passwd)
     remove = add_command(commands, "remove", "remove a user, and end the user's API keys", _remove)
@@ -52,9 +58,12 @@ def _list(options: argparse.Namespace, settings: Settings, data: Path) -> Comman
 
 
 def _add(options: argparse.Namespace, settings: Settings, data: Path) -> Command:
-    identity = _identity(settings, data)
+    identity, keys = _identity(settings, data), accounts.api_keys(settings, data)
     password = _password()
-    return with_open([identity], lambda: identity.add_user(options.username, password, options.roles))
+    return with_open(
+        _parts(identity, keys),
+        lambda: accounts.add_user(identity, keys, options.username, password, options.roles),
+    )
 
 
 def _passwd(options: argparse.Namespace, settings: Settings, data: Path) -> Command:
@@ -65,13 +74,16 @@ def _passwd(options: argparse.Namespace, settings: Settings, data: Path) -> Comm
 
 def _remove(options: argparse.Namespace, settings: Settings, data: Path) -> Command:
     identity, keys = _identity(settings, data), accounts.api_keys(settings, data)
-    parts: list[Part] = [identity] if keys is None else [identity, keys]
-    return with_open(parts, lambda: accounts.remove_user(identity, keys, options.username))
+    return with_open(_parts(identity, keys), lambda: accounts.remove_user(identity, keys, options.username))
 
 
 def _set_roles(options: argparse.Namespace, settings: Settings, data: Path) -> Command:
     identity = _identity(settings, data)
     return with_open([identity], lambda: identity.set_roles(options.username, options.roles))
+
+
+def _parts(identity: Identity, keys: APIKeys | None) -> list[Part]:
+    return [identity] if keys is None else [identity, keys]
 
 
 def _identity(settings: Settings, data: Path) -> Identity:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypedDict
@@ -35,11 +36,21 @@ class KeyEntry(TypedDict):
     last_used: float | None
 
 
+class OwnedKey(KeyEntry):
+    """A key as shown in a list of several users."""
+
+    username: str
+
+
 class APIKeys(ABC):
     """Keeps API keys as hashes; the key itself cannot be had from the store.
 
     Every method may raise :class:`~polytope_server.authentication.AuthenticationUnavailableError`.
     """
+
+    #: The realm whose users this server keeps itself, and ends their keys with them; those of others may end
+    #: sooner by default. Set by whoever makes the store.
+    own_realm: str | None = None
 
     @abstractmethod
     async def open(self) -> None:
@@ -53,8 +64,8 @@ class APIKeys(ABC):
     async def create(self, user: User, days: int | None = None) -> NewKey:
         """A new key (a UUID of version 4) of a user, for so many days (None: as many as are allowed).
 
-        Earlier ones stay valid; of more live keys than a user may have, the oldest end. Raises
-        :class:`RealmNotAllowedError`, :class:`InvalidExpiryError`.
+        It ends no later than `user.until`. Earlier ones stay valid; of more live keys than a user may have,
+        the oldest end. Raises :class:`RealmNotAllowedError`, :class:`InvalidExpiryError`.
         """
 
     @abstractmethod
@@ -72,3 +83,14 @@ class APIKeys(ABC):
     @abstractmethod
     async def revoke_all(self, user: User) -> int:
         """End all keys of a user, to be called when the user is removed; returns how many."""
+
+    def list_realm(self, realm: str) -> AsyncIterator[OwnedKey]:
+        """The live keys of all users of a realm, those of a user the oldest first.
+
+        Raises NotImplementedError if this store cannot say, as may those made for earlier servers.
+        """
+        raise NotImplementedError
+
+    async def revoke_realm(self, realm: str) -> int:
+        """End the keys of all users of a realm; returns how many. Raises as :meth:`list_realm`."""
+        raise NotImplementedError

@@ -7,7 +7,7 @@ have another kind of `_id`, are neither read nor changed: those keys are not val
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -77,6 +77,12 @@ class MongoDBAPIKeys(StoredAPIKeys):
         with self._keys.use() as keys:
             return [_key(found) async for found in keys.find(wanted).sort(_OLDEST_FIRST)]
 
+    async def find_realm(self, realm: str, now: float) -> AsyncIterator[StoredKey]:
+        wanted = {"realm": realm, "expires": {"$gt": now}}
+        with self._keys.use() as keys:
+            async for found in keys.find(wanted).sort([("username", ASCENDING), *_OLDEST_FIRST]):
+                yield _key(found)
+
     async def note_use(self, digest: bytes, now: float) -> None:
         with self._keys.use() as keys:
             await keys.update_one({"_id": digest}, {"$max": {"last_used": now}})
@@ -85,6 +91,10 @@ class MongoDBAPIKeys(StoredAPIKeys):
         wanted = _owned(user) | ({} if prefix is None else {"prefix": prefix})
         with self._keys.use() as keys:
             return (await keys.delete_many(wanted)).deleted_count
+
+    async def delete_realm(self, realm: str) -> int:
+        with self._keys.use() as keys:
+            return (await keys.delete_many({"realm": realm})).deleted_count
 
 
 async def _trim(keys: AsyncCollection[Document], owned: Document) -> None:

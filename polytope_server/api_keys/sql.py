@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ _NAMES = tuple(field.name for field in fields(StoredKey))
 _COLUMNS = ", ".join(_NAMES)
 _OWNED = "realm = :realm AND username = :username"
 _INSERT = f"INSERT INTO api_keys ({_COLUMNS}) VALUES (:{', :'.join(_NAMES)})"
+#: Keys that are read at a time: what embedded databases read holds up everything else.
+_PAGE = 500
 #: All but the newest of a user.
 _TRIM = (
     f"DELETE FROM api_keys WHERE {_OWNED} AND sequence NOT IN "
@@ -82,6 +84,22 @@ class SQLAPIKeys(StoredAPIKeys):
         sql = f"SELECT {_COLUMNS} FROM api_keys WHERE {_OWNED} AND expires > :now ORDER BY sequence"
         return [_key(row) for row in await self._database.read(sql, _owner(user) | {"now": now})]
 
+    async def find_realm(self, realm: str, now: float) -> AsyncIterator[StoredKey]:
+        sql = (
+            f"SELECT {_COLUMNS}, sequence FROM api_keys WHERE realm = :realm AND expires > :now "
+            "AND (username, sequence) > (:username, :sequence) ORDER BY username, sequence LIMIT :limit"
+        )
+        last: tuple[str, int] | None = ("", -1)
+        while last is not None:
+            place = dict(zip(("username", "sequence"), last, strict=True))
+            parameters = {"realm": realm, "now": now, "limit": _PAGE, **place}
+            rows = await self._database.read(sql, parameters)
+            last = None
+            for *columns, sequence in rows:
+                key = _key(columns)
+                last = (key.username, sequence)
+                yield key
+
     async def note_use(self, digest: bytes, now: float) -> None:
         sql = "UPDATE api_keys SET last_used = :now WHERE hash = :hash AND COALESCE(last_used, 0) < :now"
         await self._database.write(sql, {"now": now, "hash": digest})
@@ -91,6 +109,10 @@ class SQLAPIKeys(StoredAPIKeys):
         if prefix is not None:
             sql, parameters = f"{sql} AND prefix = :prefix", parameters | {"prefix": prefix}
         return (await self._database.write(sql, parameters)).changed
+
+    async def delete_realm(self, realm: str) -> int:
+        sql = "DELETE FROM api_keys WHERE realm = :realm"
+        return (await self._database.write(sql, {"realm": realm})).changed
 
 
 def _owner(user: User) -> dict[str, Any]:

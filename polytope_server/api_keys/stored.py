@@ -7,13 +7,20 @@ import logging
 import time
 import uuid
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from polytope_server.api_keys import APIKeys, InvalidExpiryError, KeyEntry, NewKey, RealmNotAllowedError
+from polytope_server.api_keys import (
+    APIKeys,
+    InvalidExpiryError,
+    KeyEntry,
+    NewKey,
+    OwnedKey,
+    RealmNotAllowedError,
+)
 from polytope_server.authentication import AuthenticationUnavailableError
 from polytope_server.user import User
 
@@ -21,7 +28,10 @@ from polytope_server.user import User
 MOST_KEYS = 100
 #: The last use is known to so many seconds: a key in steady use costs few writes.
 _PRECISION = 60.0
-_PREFIX = 8
+_PREFIX, _DAY = 8, 86400.0
+#: A user of `identity` takes the keys along; one of another realm may be gone without this server hearing of
+#: it.
+_DAYS, _DAYS_ELSEWHERE = 365, 90
 _log = logging.getLogger(__name__)
 
 
@@ -32,11 +42,12 @@ class StoredAPIKeysSettings(BaseModel):
     allowed_realms: list[str] = Field(
         default_factory=list, description="Realms whose users may create keys (generator only)."
     )
-    expiry: int = Field(
-        365,
+    expiry: int | None = Field(
+        None,
         ge=1,
         le=36500,
-        description="Days after which a new key ends unless its user wants fewer (generator only).",
+        description="Days after which a new key ends unless its user wants fewer (generator only); by "
+        f"default {_DAYS} for users of `identity`, and {_DAYS_ELSEWHERE} for those of other realms.",
     )
 
 
@@ -60,7 +71,7 @@ class StoredAPIKeys(APIKeys):
     """
 
     def __init__(
-        self, allowed_realms: Iterable[str], expiry_days: int, clock: Callable[[], float] = time.time
+        self, allowed_realms: Iterable[str], expiry_days: int | None, clock: Callable[[], float] = time.time
     ) -> None:
         self._realms = frozenset(allowed_realms)
         self._days = expiry_days
@@ -79,6 +90,10 @@ class StoredAPIKeys(APIKeys):
         """The keys of a user that have not ended, the oldest first."""
 
     @abstractmethod
+    def find_realm(self, realm: str, now: float) -> AsyncIterator[StoredKey]:
+        """The keys of a realm that have not ended, by user, in bounded memory."""
+
+    @abstractmethod
     async def note_use(self, digest: bytes, now: float) -> None:
         """Keep the time of the last use."""
 
@@ -86,14 +101,22 @@ class StoredAPIKeys(APIKeys):
     async def delete(self, user: User, prefix: str | None) -> int:
         """Remove the keys of a user that begin so (None: all); returns how many."""
 
+    @abstractmethod
+    async def delete_realm(self, realm: str) -> int:
+        """Remove the keys of a realm; returns how many."""
+
     async def create(self, user: User, days: int | None = None) -> NewKey:
         if user.realm not in self._realms:
             raise RealmNotAllowedError(f"Not allowed to create an API Key for users in realm {user.realm}")
-        days = self._days if days is None else days
-        if not 1 <= days <= self._days:
-            raise InvalidExpiryError(f"An API key ends after 1 to {self._days} days")
-        key = str(uuid.uuid4())
+        most = self._days or (_DAYS if user.realm == self.own_realm else _DAYS_ELSEWHERE)
         now = self._clock()
+        most = int(min(most, (user.until - now) / _DAY))
+        if most < 1:
+            raise InvalidExpiryError("With credentials that end in less than a day no API key can be made")
+        days = most if days is None else days
+        if not 1 <= days <= most:
+            raise InvalidExpiryError(f"An API key ends after 1 to {most} days")
+        key = str(uuid.uuid4())
         expires = datetime.fromtimestamp(now, UTC).replace(second=0, microsecond=0) + timedelta(days=days)
         await self.insert(
             StoredKey(_hash(key), key[:_PREFIX], user.username, user.realm, now, expires.timestamp())
@@ -116,10 +139,11 @@ class StoredAPIKeys(APIKeys):
             _log.warning("the use of an API key could not be noted")  # no reason to refuse the key
 
     async def list_keys(self, user: User) -> list[KeyEntry]:
-        return [
-            {"prefix": key.prefix, "created": key.created, "expires": key.expires, "last_used": key.last_used}
-            for key in await self.find_all(user, self._clock())
-        ]
+        return [_entry(key) for key in await self.find_all(user, self._clock())]
+
+    async def list_realm(self, realm: str) -> AsyncIterator[OwnedKey]:
+        async for key in self.find_realm(realm, self._clock()):
+            yield {**_entry(key), "username": key.username}
 
     async def revoke(self, user: User, prefix: str) -> int:
         # What is no ASCII begins no key, and may be nothing that a database takes.
@@ -127,6 +151,18 @@ class StoredAPIKeys(APIKeys):
 
     async def revoke_all(self, user: User) -> int:
         return await self.delete(user, None)
+
+    async def revoke_realm(self, realm: str) -> int:
+        return await self.delete_realm(realm)
+
+
+def _entry(key: StoredKey) -> KeyEntry:
+    return {
+        "prefix": key.prefix,
+        "created": key.created,
+        "expires": key.expires,
+        "last_used": key.last_used,
+    }
 
 
 def _hash(key: str) -> bytes:

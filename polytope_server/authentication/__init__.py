@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -42,6 +42,11 @@ class Authenticator(ABC):
     hint: str = ""
     #: Whether credentials are shown to a service of somebody else; those are the last that are asked.
     forwards: ClassVar[bool] = False
+    #: Whether its users are those of :attr:`realm`, those of any realm, or not its own at all.
+    users: ClassVar[Literal["realm", "any", "none"]] = "realm"
+    #: Whether its credentials may still be right when their user is gone: then it is asked who else knows the
+    #: user.
+    outlives_users: ClassVar[bool] = False
 
     def __init__(self, realm: str, settings: Any, data: Path) -> None:
         """`settings` is an instance of this class's `Settings`; `data` the folder of embedded back-ends."""
@@ -62,3 +67,10 @@ class Authenticator(ABC):
         Raises :class:`AuthenticationUnavailableError` if that cannot be found out now. Must take the same
         time for a wrong user as for a wrong password.
         """
+
+    async def knows(self, username: str) -> bool | None:
+        """Whether there is a user of that name; None if that cannot be told without credentials.
+
+        Raises :class:`AuthenticationUnavailableError` if it cannot be found out now.
+        """
+        return None

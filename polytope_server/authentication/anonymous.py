@@ -5,6 +5,8 @@ from __future__ import annotations
 from polytope_server.authentication import Authenticator
 from polytope_server.user import User
 
+_NAME = "anonymous"
+
 
 class AnonymousAuthenticator(Authenticator):
     """Makes a call without credentials the user `anonymous`; a wrong credential stays wrong."""
@@ -12,4 +14,7 @@ class AnonymousAuthenticator(Authenticator):
     scheme = ""
 
     async def authenticate(self, credentials: str) -> User | None:
-        return None if credentials else User("anonymous", self.realm)
+        return None if credentials else User(_NAME, self.realm)
+
+    async def knows(self, username: str) -> bool:
+        return username == _NAME

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar, Literal
 
 from polytope_server.api_keys import APIKeys
 from polytope_server.authentication import Authenticator, AuthenticatorSettings
@@ -10,10 +11,15 @@ from polytope_server.user import User
 
 
 class APIKeyAuthenticator(Authenticator):
-    """`Bearer <API key>`: the user who made the key, whatever the realm; roles are found anew."""
+    """`Bearer <API key>`: the user who made the key, whatever the realm.
+
+    The roles, and whether there still is such a user, are found anew.
+    """
 
     scheme = "Bearer"
     hint = "API key"
+    users: ClassVar[Literal["realm", "any", "none"]] = "none"
+    outlives_users: ClassVar[bool] = True
 
     def __init__(self, realm: str, settings: AuthenticatorSettings | None, data: Path, keys: APIKeys) -> None:
         super().__init__(realm, settings, data)

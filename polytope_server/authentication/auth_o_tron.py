@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import jwt
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -53,6 +53,8 @@ class _Claims(BaseModel):
 
 class AuthOTronAuthenticator(ServiceAuthenticator):
     """Credentials of one scheme; the service says user, realm, roles and attributes."""
+
+    users: ClassVar[Literal["realm", "any", "none"]] = "any"
 
     def __init__(
         self, scheme: str, settings: AuthOTronSettings, service: OutgoingService, data: Path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar, Literal
 
 from polytope_server.authentication import Authenticator, basic
 from polytope_server.authentication.names import is_name
@@ -18,6 +19,7 @@ class Federation(Authenticator):
     """`<secret>:<username>:<realm>`: a server that knows the secret says for whom it acts."""
 
     scheme = "Federation"
+    users: ClassVar[Literal["realm", "any", "none"]] = "none"
 
     def __init__(self, peers: Mapping[str, FederationSettings], data: Path) -> None:
         """`peers` is the section `federation`, where no secret is empty or holds what splits a header."""

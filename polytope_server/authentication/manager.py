@@ -17,14 +17,14 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from cachetools import TLRUCache, TTLCache
 
 from polytope_server.authentication import AuthenticationUnavailableError, header
 from polytope_server.authentication.configuration import cache_seconds
+from polytope_server.authentication.federation import Federation
 from polytope_server.authentication.methods import Methods
-from polytope_server.authentication.remembered import Remembered
+from polytope_server.authentication.remembered import Memory, Remembered
 from polytope_server.authentication.throttle import Attempt, Throttle, name_of, network_of
 from polytope_server.caching import JSON, Cache
 from polytope_server.config import Settings
@@ -59,6 +59,11 @@ class Identification:
 
     user: User
     scheme: str
+
+    @property
+    def by_peer(self) -> bool:
+        """Whether another server acts for the user (`federation`)."""
+        return self.scheme.lower() == Federation.scheme.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +195,7 @@ class Authentication:
         It takes its turn as a log-in does, and a wrong one counts as a failure. Raises
         :class:`UnauthenticatedError` if it is wrong, as were too many.
         """
-        digest = self._digest(f"password\0{user.realm}\0{user.username}\0{password}")
+        digest = self._digest("password", user.realm, user.username, password)
         attempt = Attempt(digest, network_of(address), user.username)
         right = bool(await self._throttle.guarded(attempt, check))
         if not right and (refusal := await self._too_many([attempt])):
@@ -198,10 +203,10 @@ class Authentication:
         return right
 
     def _attempt(self, scheme: str, word: str, network: str) -> Attempt:
-        return Attempt(self._digest(f"{scheme}\0{word}"), network, name_of(scheme, word))
+        return Attempt(self._digest("credentials", scheme, word), network, name_of(scheme, word))
 
-    def _digest(self, text: str) -> str:
-        return self._open_memory().digest(text)
+    def _digest(self, *parts: str) -> str:
+        return self._open_memory().digest(*parts)
 
     def _open_memory(self) -> Remembered:
         if self._remembered is None:
@@ -239,32 +244,35 @@ class Authentication:
             return None
         remembered = self._open_memory()
         attempt = self._attempt(scheme, word, network)
-        cache_key = f"authentication:{attempt.digest}"
+        # Another name than `authentication:`, where processes of an earlier version keep what is not sealed.
+        cache_key = f"verified:{attempt.digest}"
 
         async def make() -> JSON:
             since = self._clock()
             user = await self._checked(scheme, word, attempt)
             if user is None:
                 return None
-            return remembered.document(cache_key, user, since, self._clock() + self._seconds)
+            return remembered.entry(cache_key, Memory(user, since, self._clock() + self._seconds))
 
         if self._seconds > 0:
             earliest = self._clock() if anew else -math.inf
-            document: Any = await self._cache.get_or_make(cache_key, self._seconds, make)
-            if document is not None and (
-                # Or others wrote there.
-                self._has_ended(document, earliest) or remembered.user(cache_key, document) is None
-            ):
+            entry = await self._cache.get_or_make(cache_key, self._seconds, make)
+            memory = remembered.memory(cache_key, entry)
+            # Or others wrote there.
+            if entry is not None and (memory is None or self._has_ended(memory, earliest)):
                 await self._cache.delete(cache_key)
-                document = await self._cache.get_or_make(cache_key, self._seconds, make)
+                memory = remembered.memory(
+                    cache_key, await self._cache.get_or_make(cache_key, self._seconds, make)
+                )
         else:
-            document = await make()
-        user = None if document is None else remembered.user(cache_key, document)
-        if user is None:
+            memory = remembered.memory(cache_key, await make())
+        if memory is None:
             return None
         # Not beyond the time that was set when it was verified, maybe by another process.
-        until = min(document["until"], self._clock() + self._seconds)
-        return _Known(Identification(user, self._methods.by_scheme[scheme][0].scheme), until, cache_key)
+        until = min(memory.until, self._clock() + self._seconds)
+        return _Known(
+            Identification(memory.user, self._methods.by_scheme[scheme][0].scheme), until, cache_key
+        )
 
     async def _checked(self, scheme: str, word: str, attempt: Attempt) -> User | None:
         """The user of a credential, found out when it is its turn."""
@@ -272,10 +280,9 @@ class Authentication:
             return await self._methods.identify(scheme, word)
         return await self._throttle.guarded(attempt, partial(self._methods.identify, scheme, word))
 
-    def _has_ended(self, document: dict[str, Any], earliest: float) -> bool:
+    def _has_ended(self, memory: Memory, earliest: float) -> bool:
         """Whether the credentials were verified by `earliest`, ended, or belong to a user who was
         forgotten, before the cache forgot who it was.
         """
-        forgotten = self._forgotten.get((document["username"], document["realm"]), -math.inf)
-        since = document["since"]
-        return bool(document["until"] <= self._clock() or since <= max(forgotten, earliest))
+        forgotten = self._forgotten.get((memory.user.username, memory.user.realm), -math.inf)
+        return memory.until <= self._clock() or memory.since <= max(forgotten, earliest)

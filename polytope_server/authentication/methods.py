@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 from polytope_server.authentication import AuthenticationUnavailableError, Authenticator, header
 from polytope_server.authentication.configuration import authenticators, authorizers
 from polytope_server.authentication.turns import Asker, asking
-from polytope_server.authorization import Authorizer
+from polytope_server.authorization import Authorizer, NoSuchUserError
 from polytope_server.config import Settings
 from polytope_server.user import User
+
+_log = logging.getLogger(__name__)
 
 
 class Methods:
@@ -60,16 +63,50 @@ class Methods:
             except AuthenticationUnavailableError as error:
                 unavailable = error
                 continue
-            if user is not None:
-                return await self._authorized(user)
+            if user is not None and (found := await self._authorized(user, authenticator)) is not None:
+                return found
         if unavailable is not None:
             raise unavailable
         return None
 
-    async def _authorized(self, user: User) -> User:
-        user = user.with_roles(("default",))
+    async def _authorized(self, user: User, authenticator: Authenticator) -> User | None:
+        """The user with all roles; None if the credentials have outlived the user."""
+        user, unknown_to = user.with_roles(("default",)), []
         # Whoever has shown right credentials is no suspect any more.
         with asking(Asker()):
             for authorizer in self.authorizers.get(user.realm, ()):
-                user = user.with_roles(*await authorizer.roles(user))
+                try:
+                    user = user.with_roles(*await authorizer.roles(user))
+                except NoSuchUserError:
+                    unknown_to.append(authorizer)
+            if authenticator.outlives_users and await self._is_gone(user, unknown_to):
+                _log.info("a key of %r is refused: the realm %r has no such user", user.username, user.realm)
+                return None
         return user
+
+    async def _is_gone(self, user: User, unknown_to: list[Authorizer]) -> bool:
+        """Whether there is no such user (any more), as far as can be told without the user's credentials.
+
+        `unknown_to` are the authorizers of the realm that say so. Raises AuthenticationUnavailableError if it
+        depends on somebody who could not be asked.
+        """
+        asked = [
+            authenticator
+            for authenticator in self.authenticators
+            if authenticator.users == "any"
+            or (authenticator.users == "realm" and authenticator.realm == user.realm)
+        ]
+        answers: list[bool | None] = []
+        unavailable: AuthenticationUnavailableError | None = None
+        for authenticator in asked:
+            try:
+                answers.append(await authenticator.knows(user.username))
+            except AuthenticationUnavailableError as error:
+                unavailable = error
+        if True in answers:
+            return False
+        if unavailable is not None:
+            raise unavailable
+        if any(authorizer.knows_all_users for authorizer in unknown_to):
+            return True
+        return None not in answers and bool(answers or unknown_to)

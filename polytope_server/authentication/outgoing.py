@@ -16,6 +16,7 @@ import aiohttp
 from pydantic import AfterValidator, Field
 
 from polytope_server.authentication import AuthenticationUnavailableError, Authenticator
+from polytope_server.config.addresses import HTTPAddress, HTTPBase
 
 _log = logging.getLogger(__name__)
 
@@ -25,30 +26,10 @@ _LARGEST_ANSWER = 128 << 10
 _TOO_MANY = "Too many log-ins at a time, please try again later"
 
 
-def _address(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme in ("https", "http") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or any(character.isspace() for character in url):
-        raise ValueError("expected an address such as https://service.example.org")
-    if "@" in parts.netloc or parts.fragment:
-        # It is logged when the service is down.
-        raise ValueError("an address has no user, password or fragment")
-    return url
-
-
-def _base(url: str) -> str:
-    if "?" in url:
-        raise ValueError("the address is a base, to which a path is added: it has no query")
-    return url.rstrip("/")
-
-
 #: The address of something that a service shows.
-Address = Annotated[str, AfterValidator(_address)]
+Address = HTTPAddress
 #: The address of a service, to which paths are added; without a slash at its end.
-BaseAddress = Annotated[str, AfterValidator(_address), AfterValidator(_base)]
+BaseAddress = Annotated[HTTPBase, AfterValidator(lambda url: url.rstrip("/"))]
 Timeout = Annotated[float, Field(gt=0, le=300, description="Seconds after which the service counts as down.")]
 
 

@@ -83,6 +83,9 @@ class PlainAuthenticator(Authenticator):
             return None
         return User(user.uid, self.realm, attributes=dict(user.attributes))
 
+    async def knows(self, username: str) -> bool:
+        return username in self._users
+
     async def _matches(self, stored: str, password: str) -> bool:
         if is_hash(stored):
             return await self._passwords.verify(stored, password)

@@ -53,7 +53,7 @@ class Attempt:
 class Throttle:
     """Remembers failures and successes."""
 
-    def __init__(self, cache: Cache, digest: Callable[[str], str], clock: Callable[[], float]) -> None:
+    def __init__(self, cache: Cache, digest: Callable[..., str], clock: Callable[[], float]) -> None:
         """`digest` makes keyed hashes: what somebody types as a user name may be a password."""
         self._cache = cache
         self._digest = digest
@@ -70,7 +70,7 @@ class Throttle:
 
     async def _asker(self, attempt: Attempt) -> Asker:
         """Whose turn it is that the attempt takes."""
-        if attempt.digest in self._right or await self._cache.get(_known(attempt)) is not None:
+        if attempt.digest in self._right or await self._was_right(attempt):
             standing = Standing.TRUSTED
         else:
             standing = Standing.SUSPECT if await self.wait(attempt) else Standing.UNKNOWN
@@ -84,7 +84,14 @@ class Throttle:
     async def _succeeded(self, attempt: Attempt) -> None:
         """The credentials were right."""
         self._right[attempt.digest] = True
-        await self._cache.set(_known(attempt), True, _KNOWN_SECONDS)
+        await self._cache.set(_known(attempt), self._mark(attempt), _KNOWN_SECONDS)
+
+    async def _was_right(self, attempt: Attempt) -> bool:
+        # Not whatever is there: who can write to the cache would make guesses that need not wait.
+        return await self._cache.get(_known(attempt)) == self._mark(attempt)
+
+    def _mark(self, attempt: Attempt) -> str:
+        return self._digest("right", attempt.digest)
 
     async def wait(self, attempt: Attempt) -> int:
         """Seconds until one more failure of the name and the address would be let pass; 0 if there were not
@@ -97,9 +104,9 @@ class Throttle:
         return math.ceil(max(waits, default=0.0))
 
     def _limits(self, attempt: Attempt) -> list[tuple[str, int]]:
-        limits = [(self._digest(f"address\0{attempt.address}"), _MOST_OF_ADDRESS)]
+        limits = [(self._digest("address", attempt.address), _MOST_OF_ADDRESS)]
         if attempt.name:
-            limits.append((self._digest(f"name\0{attempt.name}"), _MOST_OF_NAME))
+            limits.append((self._digest("name", attempt.name), _MOST_OF_NAME))
         return limits
 
 

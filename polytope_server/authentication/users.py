@@ -31,3 +31,6 @@ class UsersAuthenticator(Authenticator):
             return None
         # The roles come from the authorizer of the same type: an API key of the user then has them, too.
         return User(decoded[0], self.realm)
+
+    async def knows(self, username: str) -> bool:
+        return await self._identity.roles_of(username) is not None

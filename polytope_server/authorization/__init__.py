@@ -11,6 +11,10 @@ from pydantic import BaseModel, ConfigDict
 from polytope_server.user import User
 
 
+class NoSuchUserError(LookupError):
+    """The realm has no such user, or not any more: a credential that outlives its user ends to count."""
+
+
 class AuthorizerSettings(BaseModel):
     """The keys of an authorizer besides `type`."""
 
@@ -25,6 +29,9 @@ class Authorizer(ABC):
     """Knows roles and attributes of the users of one realm."""
 
     Settings: ClassVar[type[AuthorizerSettings]] = AuthorizerSettings
+    #: Whether it knows every user of the realm, also those whom an authenticator lets in that keeps no list:
+    #: then nobody else need be asked whether a user is gone.
+    knows_all_users: bool = False
 
     def __init__(self, realm: str, settings: Any, data: Path) -> None:
         """`settings` is an instance of this class's `Settings`; `data` the folder of embedded back-ends."""
@@ -40,8 +47,12 @@ class Authorizer(ABC):
 
     @abstractmethod
     async def roles(self, user: User) -> tuple[list[str], dict[str, str]]:
-        """Further roles and attributes of a user of this realm; nothing for one it does not know.
+        """Further roles and attributes of a user of this realm.
 
-        Raises :class:`~polytope_server.authentication.AuthenticationUnavailableError` if that cannot be
-        found out now.
+        For one it does not know: nothing, or :class:`NoSuchUserError` if it lists the realm's users.
+        Then an API key of that user is refused, unless an authenticator of the realm knows the user, or keeps
+        no list and might. Whoever shows other credentials gets no roles from here.
+
+        Raises :class:`~polytope_server.authentication.AuthenticationUnavailableError` if that cannot be found
+        out now.
         """

@@ -17,8 +17,8 @@ from ldap3.utils.conv import escape_filter_chars
 
 from polytope_server.authentication import AuthenticationUnavailableError
 from polytope_server.authentication.pool import BoundedPool
-from polytope_server.authorization import Authorizer, AuthorizerSettings
-from polytope_server.authorization.ldap_directory import Directory, DirectoryError, Entry, Session
+from polytope_server.authorization import Authorizer, AuthorizerSettings, NoSuchUserError
+from polytope_server.authorization.ldap_directory import Directory, DirectoryError, Entry, Found, Session
 from polytope_server.authorization.ldap_settings import PLACEHOLDER, LDAPSettings
 from polytope_server.user import User
 
@@ -51,6 +51,7 @@ class LDAPAuthorizer(Authorizer):
         super().__init__(realm, settings, data)
         self._directory: Directory | None = None
         self._pool: BoundedPool | None = None
+        self.knows_all_users = settings.all_users
 
     async def open(self) -> None:
         """Get ready; the server need not run. Raises OSError if `ca_file` cannot be read any more."""
@@ -76,7 +77,7 @@ class LDAPAuthorizer(Authorizer):
         work = partial(self._directory.ask, partial(self._granted, name), deadline)
         try:
             async with asyncio.timeout(self.settings.timeout):
-                return await self._pool.run(work)
+                granted = await self._pool.run(work)
         except AuthenticationUnavailableError:
             raise
         except TimeoutError:
@@ -86,6 +87,10 @@ class LDAPAuthorizer(Authorizer):
         except Exception as error:
             # ldap3 decodes whatever it gets, and fails in as many ways.
             reason = f"an answer that is no LDAP ({type(error).__name__})"
+        else:
+            if granted is None and self.settings.all_users:
+                raise NoSuchUserError(user.username)
+            return granted or ([], {})
         _log.error("LDAP server %s of the realm %s: %s", self.settings.url, self.realm, reason)
         raise AuthenticationUnavailableError(_UNAVAILABLE)
 
@@ -95,27 +100,37 @@ class LDAPAuthorizer(Authorizer):
         name = user.username if path is None else _attribute(user.attributes, path)
         return name if name and len(name) <= _LONGEST_NAME and _is_text(name) else None
 
-    def _granted(self, name: str, session: Session) -> _Granted:
-        entry = self._entry(session, name)
+    def _granted(self, name: str, session: Session) -> _Granted | None:
+        """What the user of that name gets, None if there is no such user."""
+        found = self._found(session, name)
+        if found.complete and not found.entries:
+            return None
+        entry = self._chosen(found, name)
         if entry is None:
             return [], {}
         groups = [group for group in self._groups(session, entry) if self.settings.filter in group]
         roles = dict.fromkeys(role for group in groups if (role := role_of(group)))
         return list(roles), self._attributes(entry)
 
-    def _entry(self, session: Session, name: str) -> Entry | None:
-        """The entry of the user of exactly this name."""
+    def _found(self, session: Session, name: str) -> Found:
+        """What the directory takes for the user of this name."""
         settings = self.settings
-        comparisons = settings.comparisons()
-        wanted = [settings.group_attribute, *settings.attributes.values(), *(attr for attr, _ in comparisons)]
+        compared = [attribute for attribute, _ in settings.comparisons()]
+        wanted = [settings.group_attribute, *settings.attributes.values(), *compared]
         filter_ = settings.user_filter.replace(PLACEHOLDER, escape_filter_chars(name))
-        found = session.search(settings.search_base, filter_, list(dict.fromkeys(wanted)), most=2)
+        return session.search(settings.search_base, filter_, list(dict.fromkeys(wanted)), most=2)
+
+    def _chosen(self, found: Found, name: str) -> Entry | None:
+        """The entry of the user of exactly this name; None if it is another's, or there are several."""
+        settings = self.settings
         if len(found.entries) > 1 or not found.complete:
             _log.error("%s has more than one entry for the user %r, who gets no roles", settings.url, name)
             return None
         for entry in found.entries:
             # Most attributes are compared without regard to case and spaces, but `Alice` is not `alice` here.
-            if any(text.replace(PLACEHOLDER, name) in entry.of(attr) for attr, text in comparisons):
+            if any(
+                text.replace(PLACEHOLDER, name) in entry.of(attr) for attr, text in settings.comparisons()
+            ):
                 return entry
             _log.warning("%s spells the user %r differently, who gets no roles", settings.url, name)
         return None

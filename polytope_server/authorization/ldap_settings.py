@@ -13,6 +13,7 @@ from ldap3.operation.search import parse_filter
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from polytope_server.authorization import AuthorizerSettings
+from polytope_server.config.addresses import is_server, server_in
 
 #: Stands for the name of the user in `user_filter`.
 PLACEHOLDER = "{username}"
@@ -22,17 +23,15 @@ _COMPARISON = re.compile(r"\(([A-Za-z][\w;-]*)(?::[\w.]+:)?=([^()*]*)\)")
 
 def _address(url: str) -> str:
     """The address as `ldap://HOST:PORT`; earlier servers took a host alone, too."""
-    parts = urlsplit(url if "://" in url else f"ldap://{url}")
-    try:
-        port = parts.port
-    except ValueError:
-        port = 0
-    if parts.scheme not in ("ldap", "ldaps") or not parts.hostname or port == 0:
+    full = url if "://" in url else f"ldap://{url}"
+    parts = urlsplit(full)
+    if parts.scheme not in ("ldap", "ldaps") or not is_server(server_in(full).rpartition("@")[2]):
         raise ValueError("an address is ldap://HOST or ldaps://HOST, with :PORT if need be")
     if "@" in parts.netloc or parts.path.strip("/") or parts.query or parts.fragment:
         raise ValueError("the address names a host and a port only; the rest has keys of its own")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}:{port or (636 if parts.scheme == 'ldaps' else 389)}"
+    name = parts.hostname or ""
+    host = f"[{name}]" if ":" in name else name
+    return f"{parts.scheme}://{host}:{parts.port or (636 if parts.scheme == 'ldaps' else 389)}"
 
 
 def _filter(text: str) -> str:
@@ -94,6 +93,10 @@ class LDAPSettings(AuthorizerSettings):
         None,
         min_length=1,
         description="DN below which `in-chain` looks for groups; by default `search_base`.",
+    )
+    all_users: bool = Field(
+        True,
+        description="Whether every user of the realm has an entry: API keys of one who has none are refused.",
     )
     attributes: dict[str, _AttributeName] = Field(
         default_factory=dict,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from polytope_server.authorization import Authorizer, AuthorizerSettings
+from polytope_server.authorization import Authorizer, AuthorizerSettings, NoSuchUserError
 from polytope_server.identity import Identity
 from polytope_server.user import User
 
@@ -23,4 +23,7 @@ class UsersAuthorizer(Authorizer):
         await self._identity.close()
 
     async def roles(self, user: User) -> tuple[list[str], dict[str, str]]:
-        return await self._identity.roles_of(user.username) or [], {}
+        roles = await self._identity.roles_of(user.username)
+        if roles is None:
+            raise NoSuchUserError(user.username)
+        return roles, {}

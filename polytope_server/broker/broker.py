@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
+from polytope_server.broker.expiry import Expiry
 from polytope_server.broker.leadership import Leadership
 from polytope_server.broker.metrics import BrokerMetrics
 from polytope_server.broker.publication import Publication
@@ -28,17 +29,14 @@ from polytope_server.management.health import Check, Health
 from polytope_server.notices import Notice, Notices, Topic
 from polytope_server.process import opened, serve_until
 from polytope_server.queue import Message, Queue, QueueUnavailableError
-from polytope_server.request import Request, Status
+from polytope_server.request import Status
 from polytope_server.request_store import RequestStore, Sketch, StoreUnavailableError
-from polytope_server.retry import after_failure
 
 logger = logging.getLogger(__name__)
 
 _PAUSE = 0.5
 #: Seconds between promotions under load, so that several requests share one. The first is promoted at once.
 _PROMOTION_INTERVAL = 0.02
-#: Leases that have ended are looked for so often at most: one query, and not in the way of each promotion.
-_EXPIRY_INTERVAL = 0.5
 #: Seconds of a turn for reading what waits.
 _READING_TIME = 0.02
 #: So many requests whose collection is gone fail in one turn.
@@ -51,21 +49,20 @@ class Broker:
     def __init__(self, configuration: Configuration, data: Path) -> None:
         settings = configuration.settings
         self._settings = settings.broker
-        self._worker_settings = settings.worker
         self._most_queued = settings.deployment.worker.replicas
         self._collections = configuration.collections
         self._name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
         self._store: RequestStore = create_backend("request_store", settings.request_store, data)
         self._queue: Queue = create_backend("queue", settings.queue, data)
         self._notices: Notices = create_backend("notices", settings.notices, data)
-        self._leadership = Leadership(
-            lambda: create_backend("request_store", settings.request_store, data),
-            *(self._name, self._settings.lease, self._wake_up),
-        )
         self._schedule = Schedule(self._collections)
         self._reconciliation = Reconciliation(self._schedule, self._store, self._admit)
         self._queues = queues(self._collections.values())
-        self._publication = Publication(self._queue, self._queues, self._schedule, self._requeued)
+        self._publication = Publication(
+            *(self._queue, self._queues, self._schedule),
+            clock=self._store.local_clock.now,
+            due=self._requeued,
+        )
         #: The term that this broker works in.
         self._term: int | None = None
         #: Whether all requests are known that count for the limits: not at the begin of a term, nor after a
@@ -77,11 +74,19 @@ class Broker:
         #: Waiting requests whose collection is gone.
         self._homeless: dict[str, Sketch] = {}
         self._next_sweep = 0.0
-        self._next_expiry = 0.0
         self._next_promotion = 0.0
         self._publishing = False
         self._wake = asyncio.Event()
         self.metrics = BrokerMetrics(self._collections)
+        self._expiry = Expiry(
+            *(self._store, self._notices, self.metrics, settings.worker),
+            requeued=self._requeued,
+            failed=self._schedule.remove,
+        )
+        self._leadership = Leadership(
+            lambda: create_backend("request_store", settings.request_store, data),
+            *(self._name, self._settings.lease, self._wake_up, self._expiry.answered),
+        )
         self.health = Health(
             {"request_store": Check(self._store.check), "queue": Check(self._check_queue)},
         )
@@ -147,6 +152,8 @@ class Broker:
                 self._next_sweep = 0.0
                 if isinstance(error, QueueUnavailableError):
                     self._publishing = False
+                else:
+                    self._expiry.hold()
                 await asyncio.sleep(_PAUSE)
 
     async def _rest(self) -> None:
@@ -171,6 +178,7 @@ class Broker:
             logger.warning("this broker has lost its lead")
             return
         logger.info("this broker leads, term %d", term)
+        self._expiry.hold()
         self.metrics.leads(self._schedule)
         self._next_sweep = 0.0
         self._reconciliation.start()
@@ -188,9 +196,7 @@ class Broker:
             self._next_promotion = time.monotonic() + _PROMOTION_INTERVAL
             await self._promote(chosen, term)
         await self._fail_homeless()
-        if time.monotonic() >= self._next_expiry:
-            await self._expire_leases()
-            self._next_expiry = time.monotonic() + _EXPIRY_INTERVAL
+        await self._expiry.run()
 
     def _rooms(self) -> dict[str, int]:
         """How many more messages each queue may get.
@@ -304,33 +310,6 @@ class Broker:
             self._leadership.progress()
             if time.monotonic() >= until:
                 break
-
-    async def _expire_leases(self) -> None:
-        """Requests whose worker fell silent are tried again, or fail if that happened too often."""
-        for request in await self._store.expired(time.time()):
-            collection = self._collections.get(request.collection)
-            source = collection.datasource(request.datasource) if collection else None
-            max_attempts = source.keys.get("max_attempts") if source else None
-            to, changes = after_failure(
-                request, "The worker ended unexpectedly.", self._worker_settings, max_attempts
-            )
-            await self._expire(request, to, changes)
-
-    async def _expire(self, request: Request, to: Status, changes: dict[str, object]) -> None:
-        logger.warning("request %s: the lease of worker %s ended", request.id, request.worker)
-        changed = await self._store.transition(
-            request.id, Status.PROCESSING, request.attempt, to, **{**changes, "not_before": 0.0}
-        )
-        if changed is None:
-            return
-        self.metrics.expired(request.collection)
-        if to is Status.QUEUED:
-            self._news[Topic.REQUEUED].add(request.id)
-            self._wake.set()
-        else:
-            self.metrics.failed(request.collection)
-            self._schedule.remove(request.id)
-            self._notices.publish(Topic.ENDED, request.id)
 
 
 def _slices(ids: list[str]) -> Iterable[list[str]]:

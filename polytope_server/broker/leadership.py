@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -32,16 +33,23 @@ class Leadership:
     """The lead, as far as one broker has it. Its methods are for the event loop that calls :meth:`start`.
 
     `make_store` is called in the thread, since a store belongs to one event loop. `changed` is called in that
-    of :meth:`start` when :attr:`term` may have changed.
+    of :meth:`start` when :attr:`term` may have changed; so is `answered`, with the seconds of each call of
+    the store, infinity if that failed.
     """
 
     def __init__(
-        self, make_store: Callable[[], RequestStore], holder: str, lease: float, changed: Callable[[], None]
+        self,
+        make_store: Callable[[], RequestStore],
+        holder: str,
+        lease: float,
+        changed: Callable[[], None],
+        answered: Callable[[float], None],
     ) -> None:
         self._make_store = make_store
         self._holder = holder
         self._lease = lease
         self._changed = changed
+        self._answered = answered
         self._patience = max(_PATIENCE * lease, _LEAST_PATIENCE)
         self._progress = time.monotonic()
         self._led: tuple[int, float] | None = None
@@ -109,12 +117,14 @@ class Leadership:
         try:
             if asked - self._progress < self._patience:
                 term = await store.lead("broker", self._holder, self._lease)
+                self._loop.call_soon_threadsafe(self._answered, time.monotonic() - asked)
                 self._now(None if term is None else (term, asked + self._lease))
                 return
             if self._led is not None:
                 logger.error("the work of this broker stands still: its lead is not renewed")
         except (StoreUnavailableError, OSError) as error:
             logger.warning("cannot renew the lead: %s", error)
+            self._loop.call_soon_threadsafe(self._answered, math.inf)
         if self.term is None:
             self._now(None)
 

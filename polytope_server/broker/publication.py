@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 
 from polytope_server.broker.schedule import Schedule
@@ -14,12 +13,19 @@ from polytope_server.request_store import Sketch
 class Publication:
     """What a broker that leads puts into the queues. Raises what the queue raises.
 
-    `due` is called with the id of a request when its pause before a further attempt has ended.
+    `clock` tells the time of the request store, by which pauses are set, in seconds since the epoch. `due` is
+    called with the id of a request when its pause before a further attempt has ended.
     """
 
     def __init__(
-        self, queue: Queue, queues: list[str], schedule: Schedule, due: Callable[[str], None]
+        self,
+        queue: Queue,
+        queues: list[str],
+        schedule: Schedule,
+        clock: Callable[[], float],
+        due: Callable[[str], None],
     ) -> None:
+        self._clock = clock
         self._queue = queue
         self._queues = queues
         self._schedule = schedule
@@ -33,7 +39,7 @@ class Publication:
 
     async def publish_when_due(self, sketches: list[Sketch]) -> None:
         """Publish queued requests; those that pause before a further attempt, after the pause."""
-        now = time.time()
+        now = self._clock()
         sketches = [sketch for sketch in sketches if self._schedule.knows_collection(sketch.collection)]
         due = [sketch for sketch in sketches if sketch.not_before <= now]
         await self.publish([Message(sketch.id, self._schedule.queue_of(sketch)) for sketch in due])
@@ -51,7 +57,7 @@ class Publication:
 
         `queued` are all the requests that are queued.
         """
-        now = time.time()
+        now = self._clock()
         missing: list[Sketch] = []
         for queue in self._queues:
             own = [sketch for sketch in queued if self._queue_of(sketch) == queue]

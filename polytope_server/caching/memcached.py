@@ -18,6 +18,7 @@ from pymemcache.exceptions import MemcacheClientError, MemcacheUnexpectedCloseEr
 
 from polytope_server.caching.patience import TIMEOUT
 from polytope_server.caching.remote import RemoteCache, RemoteCacheSettings
+from polytope_server.config.addresses import Host
 from polytope_server.config.values import Port
 
 T = TypeVar("T")
@@ -29,7 +30,7 @@ _THREADS = 4
 class MemcachedCacheSettings(RemoteCacheSettings):
     """Keys of the cache `memcached`."""
 
-    host: str = Field("localhost", description="Name or address of the server.")
+    host: Host = Field("localhost", description="Name or address of the server.")
     port: Port = Field(11211, description="Its port.")
 
 

@@ -14,16 +14,18 @@ from redis.exceptions import ResponseError
 
 from polytope_server.caching.patience import TIMEOUT
 from polytope_server.caching.remote import LARGEST, RemoteCache, RemoteCacheSettings
+from polytope_server.config.addresses import Host, is_server, server_in
 from polytope_server.config.values import Port
 
 #: Beyond so many questions at a time, the others wait.
 _CONNECTIONS = 16
+_EXPECTED = "expected redis://HOST:PORT/DB or rediss://HOST:PORT/DB"
 
 
 class RedisCacheSettings(RemoteCacheSettings):
     """Keys of the cache `redis`."""
 
-    host: str = Field("localhost", description="Name or address of the server.")
+    host: Host = Field("localhost", description="Name or address of the server.")
     port: Port = Field(6379, description="Its port.")
     db: int = Field(0, ge=0, description="Number of the database.")
     username: str | None = Field(None, description="User name, for servers with access lists.")
@@ -40,7 +42,11 @@ class RedisCacheSettings(RemoteCacheSettings):
     @classmethod
     def _readable(cls, url: str | None) -> str | None:
         if url and not url.startswith(("redis://", "rediss://")):
-            raise ValueError("expected redis://HOST:PORT/DB or rediss://HOST:PORT/DB")
+            raise ValueError(_EXPECTED)
+        # Without what the driver has a default for.
+        server = server_in(url or "").rpartition("@")[2]
+        if server and not is_server(server):
+            raise ValueError(_EXPECTED)
         parse_url(url or "redis://")
         return url
 

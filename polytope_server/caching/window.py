@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from polytope_server.caching import JSON, Cache
 
+_MOST = 1 << 53
+
 
 @dataclass(frozen=True, slots=True)
 class Count:
@@ -87,5 +89,6 @@ class SlidingWindow:
 
 
 def _number(value: JSON) -> int:
-    # Two calls that gave back what they had added across an edge may leave less than nothing.
-    return max(value, 0) if isinstance(value, int) else 0
+    # Two calls that gave back what they had added across an edge may leave less than nothing; who else can
+    # write to the cache may leave a number that no float holds.
+    return min(max(value, 0), _MOST) if isinstance(value, int) else 0

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, SecretStr, field_validator
 
+from polytope_server.config.addresses import parts_of
 from polytope_server.config.section import Section, part
-from polytope_server.config.values import Count, Duration, Mapped, QueueName, Roles, expected
+from polytope_server.config.values import (
+    Count,
+    Duration,
+    Mapped,
+    QueueName,
+    RequestSize,
+    Roles,
+    Size,
+    UserCount,
+    expected,
+)
 
 #: `authentication.cache`: so long at most a removed user may still be let in.
 CacheTime = Annotated[
     Duration, Field(le=3600, description="How long a verified credential is remembered; 60 s by default.")
 ]
 
-#: A name or address and a port, with http:// or https:// or neither, and perhaps a path.
-_ADDRESS = re.compile(r"(https?://)?(\[[0-9A-Fa-f:.]+\]|[^\s/:@?#\[\]]+)(:\d+)?(/[^\s?#]*)?")
 #: A key for HS256 is as long as the hash (RFC 7518, 3.2).
 _SECRET_LENGTH = 32
 
@@ -25,11 +33,17 @@ class LimitsSettings(Section):
     """`collections.<name>.limits`."""
 
     total: Count | None = Field(None, description="Active requests of the collection; 0 holds all.")
-    per_user: Count | None = Field(
-        None, alias="per-user", description="Active requests of a user; 0: no limit."
+    per_user: UserCount | None = Field(
+        None,
+        alias="per-user",
+        description="Active requests of a user whose roles have no limit: a number, `none` or `unlimited`; "
+        "0: no limit.",
     )
-    per_role: dict[str, dict[str, Count]] = Field(
-        default_factory=dict, alias="per-role", description="Active requests of a user, by realm and role."
+    per_role: dict[str, dict[str, UserCount]] = Field(
+        default_factory=dict,
+        alias="per-role",
+        description="Active requests of a user, by realm and role; the largest counts. `none` forbids, "
+        "whatever other roles say, `unlimited` lifts; 0: this role says nothing.",
     )
 
 
@@ -44,6 +58,9 @@ class CollectionSettings(Section):
         "default",
         description="The queue of its requests, see `worker.queues`: requests that take long do not hold up "
         "those of another queue.",
+    )
+    max_request: RequestSize | None = Field(
+        None, description="Largest request, as text; by default `frontend.max_request`."
     )
     datasources: list[
         Annotated[
@@ -76,6 +93,15 @@ class DataSourceSection(Section):
     repr: str | None = Field(None, description="What users see instead of its name.")
     max_attempts: int | None = Field(
         None, ge=1, le=100, description="How often a request is tried; by default `worker.max_attempts`."
+    )
+    max_memory: Size | None = Field(
+        None,
+        ge=256 << 20,
+        description="Private memory that a request may use in a child of the worker, 2G by default; one that "
+        "needs more fails. On Linux only.",
+    )
+    max_result: Size | None = Field(
+        None, gt=0, description="Largest result; by default `worker.max_result`. A larger one fails."
     )
     queue: QueueName | None = Field(
         None, description="The queue of its requests; by default that of the collection."
@@ -133,7 +159,8 @@ class AuthOTronSettings(Section):
     @field_validator("url")
     @classmethod
     def _is_an_address(cls, url: str) -> str:
-        if not _ADDRESS.fullmatch(url):
+        parts = parts_of(url)
+        if parts is None or parts.scheme not in ("", "http", "https") or parts.query:
             raise ValueError("expected an address such as https://auth.example.org")
         return url.rstrip("/")
 

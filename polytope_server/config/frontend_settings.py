@@ -7,16 +7,19 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
+from polytope_server.config.addresses import Host, HTTPBase
+from polytope_server.config.connection_settings import ConnectionsSettings, TransfersSettings
 from polytope_server.config.management_settings import ManagementSettings
 from polytope_server.config.section import Section, part
-from polytope_server.config.values import Duration, Port, Size
+from polytope_server.config.values import Duration, Port, RequestSize, Size
+from polytope_server.networks import Network
 
 #: Where people get help.
 Contact = Annotated[str, Field(pattern=r"^(https?://|mailto:)[!-~]+$")]
 
 
 class DoorLimitsSettings(Section):
-    """`frontend.limits`: none unless given."""
+    """`frontend.limits`: of numbers none unless given."""
 
     calls_per_second: float | None = Field(
         None,
@@ -33,6 +36,13 @@ class DoorLimitsSettings(Section):
     )
     per_user: int | None = Field(
         None, alias="per-user", ge=1, description="Requests of a user that have not ended."
+    )
+    text_per_user: Size = Field(
+        1 << 30,
+        alias="text-per-user",
+        gt=0,
+        description="Bytes of the texts of a user's requests that have not ended: as sent, and as their data "
+        "sources get them.",
     )
     total: int | None = Field(None, ge=1, description="Requests of all users that have not ended.")
 
@@ -58,7 +68,7 @@ class FrontendSettings(Section):
 
     server: str = Field("gunicorn", description="Key of the earlier server; no effect.")
     handler: str = Field("falcon", description="Key of the earlier server; no effect.")
-    bind_to: str = Field("localhost", description="Host name or address to listen on.")
+    bind_to: Host = Field("localhost", description="Host name or address to listen on.")
     port: Port = Field(5000, description="Port to listen on; 0 takes a free one.")
     workers: int = Field(1, ge=1, le=64, description="Number of server processes.")
     proxy_support: bool = Field(
@@ -66,9 +76,14 @@ class FrontendSettings(Section):
         description="Trust one hop of X-Forwarded-For, -Proto, -Host, -Port and -Prefix. "
         "Only behind a proxy that sets them.",
     )
-    public_url: str | None = Field(
+    proxies: list[Network] = Field(
+        default_factory=list,
+        description="Addresses and networks of the proxies, whose headers alone are trusted then, and whose "
+        "connections are those of many clients. With `proxy_support` and none given everybody who connects "
+        "is a proxy; without it there is none.",
+    )
+    public_url: HTTPBase | None = Field(
         None,
-        pattern="^https?://",
         description="Base of absolute Locations, for example `https://polytope.example.org`.",
     )
     poll_wait: Duration = Field(
@@ -78,8 +93,23 @@ class FrontendSettings(Section):
         0.0, le=300, description="A POST is held at most this long, to report an early failure on it."
     )
     max_body: Size = Field(512 << 10, description="Largest body of a call that is not an upload.")
+    max_request: RequestSize = Field(
+        64 << 10, description="Largest request, as text; a collection may have its own `max_request`."
+    )
+    listed: int = Field(
+        10_000,
+        ge=0,
+        le=1_000_000,
+        description="A list of requests shows all that have not ended, and so many of the newest others.",
+    )
     max_upload: Size = Field(1 << 40, description="Largest upload.")
     limits: DoorLimitsSettings = part(DoorLimitsSettings, "What a user, or all of them, may ask for.")
+    connections: ConnectionsSettings = part(
+        ConnectionsSettings, "How many connections each server process has, and how long it waits for them."
+    )
+    transfers: TransfersSettings = part(
+        TransfersSettings, "Downloads of more than 64 KiB and uploads, in each server process."
+    )
     management: ManagementSettings = part(ManagementSettings, "Liveness, readiness and metrics.")
 
 

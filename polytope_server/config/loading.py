@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from polytope_server.config.settings import Settings
 from polytope_server.config.unset import unset_secrets
 from polytope_server.datasource import factory
 from polytope_server.language import CoercionRules, SourceRules
+from polytope_server.user import may_share_ids
 
 SYSTEM_FILE = Path("/etc/polytope/config.yaml")
 #: Further files by the environment, so that each command that runs in a container reads the same.
@@ -79,6 +81,8 @@ def load(
     sources = DataSources(report, root, coercion_rules(settings or Settings.model_validate({})))
     found = {name: sources.of_collection(node) for name, node in _datasource_lists(report, root)}
     sources.check_unused()
+    if settings is not None:
+        report.problems += _realms_with_shared_ids(settings)
     if report.problems:
         raise ConfigurationError(report.problems)
     settings = settings.model_copy(
@@ -93,6 +97,7 @@ def load(
         *_missing(collections.values()),
         *_unknown_realms(settings, collections.values()),
         *_counted_apart(settings),
+        *_too_large_for_a_body(settings, collections.values()),
     ]
     secrets = frozenset(report.secrets.union(secrets_of(raw)))
     return Configuration(settings, collections, warnings, raw, secrets, unset_secrets(root))
@@ -164,7 +169,28 @@ def _datasource_lists(report: Report, root: Node) -> Iterable[tuple[str, Node]]:
 def _collection(settings: Settings, name: str, sources: tuple[DataSourceConfig, ...]) -> Collection:
     section = settings.collections[name]
     limits = Limits(section.limits.total, section.limits.per_user, section.limits.per_role)
-    return Collection(name, sources, section.roles, limits, section.queue)
+    max_request = section.max_request or settings.frontend.max_request
+    return Collection(name, sources, section.roles, limits, section.queue, max_request)
+
+
+def _realms_with_shared_ids(settings: Settings) -> list[str]:
+    """Pairs of realms of which two users could be one for everything that goes by the id of a user."""
+    realms = {str(realm) for realm in settings.authentication if realm not in NO_REALMS}
+    for section in settings.identity.values():
+        realms.update(_names((section or {}).get("realm")))
+    realms.update(_names((settings.api_keys.get("generator") or {}).get("allowed_realms")))
+    for peer in settings.federation.values():
+        realms.update(_names(peer.allowed_realms))
+    return [
+        f"the realms {one!r} and {other!r} cannot be used together: two users could have one id; rename one"
+        for one, other in combinations(sorted(realms), 2)
+        if may_share_ids(one, other)
+    ]
+
+
+def _names(value: Any) -> list[str]:
+    """A name or a list of names, of a section that may have mistakes."""
+    return [name for name in (value if isinstance(value, list) else [value]) if isinstance(name, str)]
 
 
 def _unknown_realms(settings: Settings, collections: Iterable[Collection]) -> list[str]:
@@ -191,6 +217,17 @@ def _counted_apart(settings: Settings) -> list[str]:
     return [
         f"frontend.limits.calls-per-second: each of the {frontend.workers} frontend.workers counts for "
         "itself in the cache 'memory'; use redis, memcached or mongodb"
+    ]
+
+
+def _too_large_for_a_body(settings: Settings, collections: Iterable[Collection]) -> list[str]:
+    """Limits of requests that cannot be reached, because the body of a call has a lower one."""
+    body = settings.frontend.max_body
+    return [
+        f"collections.{collection.name}: max_request is {collection.max_request} bytes, and the "
+        f"body of a call only {body}; raise frontend.max_body"
+        for collection in collections
+        if collection.max_request > body
     ]
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 
+from polytope_server.config.addresses import Host
 from polytope_server.config.section import Section
 from polytope_server.config.values import Port
 
@@ -14,9 +15,8 @@ from polytope_server.config.values import Port
 class ManagementSettings(Section):
     """`management`: liveness, readiness and metrics of a process, on a port of their own."""
 
-    host: str | None = Field(
+    host: Host | None = Field(
         None,
-        min_length=1,
         description="Host name or address to listen on; by default `127.0.0.1`, or every address where the "
         "environment sets `POLYTOPE_MANAGEMENT_PORT`.",
     )

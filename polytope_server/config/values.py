@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WithJsonSchema, WrapValidator
 
@@ -78,6 +78,7 @@ _NUMBER, _TEXT = {"type": "number", "minimum": 0}, {"type": "string"}
 
 Duration = Annotated[float, BeforeValidator(parse_duration), _kind("duration", _NUMBER, _TEXT)]
 Size = Annotated[int, BeforeValidator(parse_size), _kind("size", _NUMBER, _TEXT)]
+RequestSize = Annotated[Size, Field(ge=1)]
 Port = Annotated[
     int,
     Field(ge=0, le=65535),
@@ -89,6 +90,12 @@ Port = Annotated[
 ]
 Level = Annotated[str, AfterValidator(_level)]
 Count = Annotated[int, Field(ge=0)]
+#: Of one user's requests.
+UserCount = Annotated[
+    Annotated[int, Field(ge=0)] | Literal["none", "unlimited"],
+    expected("a whole number, none or unlimited"),
+    _kind("whole number, `none` or `unlimited`", {"type": "integer", "minimum": 0}, _TEXT),
+]
 Mapped = Annotated[dict[str, Any], BeforeValidator(lambda value: {} if value is None else value)]
 #: Of a queue; becomes part of names in the queue's server.
 QueueName = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,64}$")]

@@ -52,10 +52,14 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The data of a request: their media type, and chunks of them (each best of 1 MiB or less)."""
+    """The data of a request: their media type, and chunks of them (each best of 1 MiB or less).
+
+    Where the `size` in bytes is known, a result that is too large is refused before it is read.
+    """
 
     content_type: str
     chunks: Iterable[bytes | bytearray | memoryview]
+    size: int | None = None
 
 
 class DataSource(ABC):

@@ -11,7 +11,10 @@ from polytope_server.datasource import DataSource, DataSourceSettings
 
 #: Keys that every data source may have; the server handles them, the data source does not see them.
 GENERIC_KEYS = frozenset(
-    {"type", "name", "parents", "roles", "match", "defaults", "patch", "repr", "max_attempts", "queue"}
+    {
+        *("type", "name", "parents", "roles", "match", "defaults", "patch", "repr", "queue"),
+        *("max_attempts", "max_memory", "max_result"),
+    }
 )
 
 

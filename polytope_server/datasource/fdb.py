@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 from pydantic import Field, field_validator
 
+from polytope_server.config.values import Size
 from polytope_server.datasource import (
     GRIB,
     DataSource,
@@ -61,6 +62,8 @@ tilescheme time timespan type wavelength year
 """
 _NOT_DATA = frozenset(_NOT_DATA_KEYS.split())
 _DATA = frozenset(_DATA_KEYS.split())
+#: How metkit says it; where others run out of memory pyfdb raises MemoryError itself.
+_NO_MEMORY = "Memory allocation error"
 #: A failed archive leaves an FDB object behind, with two open files each (see `_abandon`).
 _MAX_ABANDONED = 100
 
@@ -74,6 +77,12 @@ class FDBSettings(DataSourceSettings):
     fdb_home: Path | None = Field(None, description="Key of the earlier server; no effect.")
     archive: bool = Field(True, description="Whether fields may be archived.")
     max_fields: int = Field(200_000, ge=1, description="The most fields that one request may describe.")
+    max_message: Size = Field(
+        256 << 20,
+        gt=0,
+        description="Largest GRIB message that may be archived. It is held in memory, and the FDB copies it "
+        "twice: `max_memory` must be more than three times as much.",
+    )
 
     @field_validator("fdb_config")
     @classmethod
@@ -124,7 +133,7 @@ class FDBDataSource(DataSource):
             if found.count < selection.count(wanted):
                 _refuse_missing(fdb, wanted, found)
             handle = fdb.retrieve(wanted)
-        return Result(GRIB, self._chunks(handle, found.size))
+        return Result(GRIB, self._chunks(handle, found.size), found.size)
 
     def _chunks(self, handle: Any, size: int) -> Iterator[memoryview]:
         """The bytes of a handle. It is closed and given up before an error is raised."""
@@ -159,11 +168,13 @@ class FDBDataSource(DataSource):
         }
         writer = None
         try:
-            for message in grib.split(data):
+            for message in grib.split(data, self.settings.max_message):
                 grib.check_identity(grib.identity(message), allowed)
                 with _Errors(self.name):
                     writer = writer or self._open()
                     writer.archive(message)
+                # Or this name would keep it while the next one is read.
+                del message
             if writer is None:
                 raise DataSourceError("the upload holds no GRIB message")
             with _Errors(self.name):
@@ -196,6 +207,8 @@ class _Errors:
         if not isinstance(error, RuntimeError | TypeError | ValueError):
             return
         text = str(error)
+        if _NO_MEMORY in text:
+            raise MemoryError(text) from None
         if user_fault := _user_fault(text):
             raise DataSourceError(user_fault) from None
         logger.error("data source %s: %s", self._name, text)

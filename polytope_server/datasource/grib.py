@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from decimal import Decimal
 
 from polytope_server.datasource import DataSourceError
-
-MAX_MESSAGE = 2 << 30
-"""The longest message that is accepted, in bytes: one at a time is held in memory."""
 
 _START, _END = b"GRIB", b"7777"
 #: Bytes of a GRIB edition 1 indicator section, and of the edition 2 one.
@@ -24,26 +23,32 @@ class _Input:
         self._held = bytearray()
         self.offset = 0
 
-    def peek(self, size: int) -> bytes:
-        """The first `size` bytes, fewer only at the end of the stream."""
-        while len(self._held) < size and (chunk := next(self._chunks, None)) is not None:
-            self._held += chunk
+    def peek(self, size: int, start: int = 0) -> bytes:
+        """Those of the first `size` bytes that follow on `start`, fewer only at the end of the stream."""
+        self._hold(size)
         with memoryview(self._held) as view:
-            return bytes(view[:size])
+            return bytes(view[start:size])
 
-    def take(self, size: int) -> bytes:
-        """The same, and go on after them."""
-        taken = self.peek(size)
-        del self._held[: len(taken)]
+    def take(self, size: int) -> bytearray:
+        """The first `size` bytes, and go on after them. They are in the buffer that they were gathered in."""
+        self._hold(size)
+        taken = self._held
+        self._held = taken[size:]
+        del taken[size:]
         self.offset += len(taken)
         return taken
 
+    def _hold(self, size: int) -> None:
+        # It grows with what comes: the length that a message claims may be a lie.
+        while len(self._held) < size and (chunk := next(self._chunks, None)) is not None:
+            self._held += chunk
 
-def split(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Each GRIB message (edition 1 or 2) of a stream, whole.
+
+def split(chunks: Iterable[bytes], max_message: int) -> Iterator[bytearray]:
+    """Each GRIB message (edition 1 or 2) of a stream, whole, in the one buffer that holds it.
 
     DataSourceError for anything between the messages, for one that is cut short, and for one that is longer
-    than MAX_MESSAGE.
+    than `max_message` bytes.
     """
     stream = _Input(chunks)
     while start := stream.peek(_INDICATOR_2):
@@ -51,14 +56,16 @@ def split(chunks: Iterable[bytes]) -> Iterator[bytes]:
         if not start.startswith(_START):
             raise DataSourceError(f"{where} is not the start of a GRIB message")
         length = _length(stream, where)
-        if length > MAX_MESSAGE:
+        if length > max_message:
             raise DataSourceError(
-                f"{where}: the message has {length} bytes; at most {MAX_MESSAGE} are accepted"
+                f"{where}: the message has {length} bytes; at most {max_message} are accepted"
             )
         message = stream.take(length)
         if len(message) < length or length < _INDICATOR_2 or not message.endswith(_END):
             raise DataSourceError(f"{where}: the GRIB message is cut short or damaged")
         yield message
+        # The next one gets a buffer of its own: what is not let go of now would be held beside it.
+        del message
 
 
 def _length(stream: _Input, where: str) -> int:
@@ -80,7 +87,7 @@ def _long_length_1(stream: _Input, length: int) -> int:
     length of section 4 says by how much (less than 120, and 4 for the end section) that is too much.
     """
     position = _INDICATOR_1
-    flags = stream.peek(position + 8)[-1]
+    flags = int.from_bytes(stream.peek(position + 8, position + 7), "big")
     # Section 1 is always there; its octet 8 says whether the grid (2) and bitmap (3) sections are, too.
     for present in (True, bool(flags & 0x80), bool(flags & 0x40)):
         if present:
@@ -90,23 +97,39 @@ def _long_length_1(stream: _Input, length: int) -> int:
 
 
 def _three_octets(stream: _Input, position: int) -> int:
-    return int.from_bytes(stream.peek(position + 3)[position:], "big")
+    return int.from_bytes(stream.peek(position + 3, position), "big")
 
 
-def identity(message: bytes) -> dict[str, str]:
+def identity(message: bytearray) -> dict[str, str]:
     """The MARS keys of a message. For `param` the number; its short name is in `shortName`."""
     import eccodes
 
     try:
-        handle = eccodes.codes_new_from_message(message)
+        with _handle(message) as handle:
+            keys = _mars_keys(handle)
+            keys["shortName"] = eccodes.codes_get_string(handle, "shortName")
+            return keys
+    except eccodes.MemoryAllocationError as error:
+        raise MemoryError from error
     except eccodes.CodesInternalError as error:
         raise DataSourceError(f"a GRIB message cannot be read: {error}") from error
+
+
+@contextmanager
+def _handle(message: bytearray) -> Iterator[int]:
+    """What eccodes knows the message by, which it reads where it is: its Python package only makes copies."""
+    import eccodes
+    from gribapi.bindings import library_path
+
+    new = ctypes.CDLL(library_path).grib_handle_new_from_message
+    new.restype = ctypes.c_void_p
+    new.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+    held = (ctypes.c_char * len(message)).from_buffer(message)
+    handle = new(None, ctypes.addressof(held), len(message))
+    if not handle:
+        raise eccodes.MessageInvalidError("it is none")
     try:
-        keys = _mars_keys(handle)
-        keys["shortName"] = eccodes.codes_get_string(handle, "shortName")
-        return keys
-    except eccodes.CodesInternalError as error:
-        raise DataSourceError(f"a GRIB message cannot be read: {error}") from error
+        yield handle
     finally:
         eccodes.codes_release(handle)
 

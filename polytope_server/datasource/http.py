@@ -10,12 +10,12 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from pydantic import Field, field_validator
 
+from polytope_server.config.addresses import is_server, server_in
 from polytope_server.config.settings import Duration
 from polytope_server.datasource import (
     OCTET_STREAM,
@@ -53,8 +53,8 @@ class HTTPSettings(DataSourceSettings):
     @field_validator("url")
     @classmethod
     def _is_http(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        # It may name a user.
+        if not url.startswith(("http://", "https://")) or not is_server(server_in(url).rpartition("@")[2]):
             raise ValueError("must be a URL such as https://host/path")
         return url
 

@@ -11,8 +11,9 @@ import falcon
 import falcon.asgi
 
 from polytope_server import log
-from polytope_server.asgi import Event, Receive, Scope, Send, Shell, refuse
+from polytope_server.asgi import ASGIApp, Event, Receive, Scope, Send, Shell, refuse
 from polytope_server.config import Configuration
+from polytope_server.connections import Connections
 from polytope_server.frontend.account import (
     CollectionsResource,
     TestResource,
@@ -26,6 +27,7 @@ from polytope_server.frontend.limits import RateLimitHeaders
 from polytope_server.frontend.metrics import CallsMiddleware
 from polytope_server.frontend.requests import RequestResource, RequestsResource
 from polytope_server.frontend.services import Services
+from polytope_server.frontend.shares import Shared
 from polytope_server.frontend.uploads import UploadResource
 from polytope_server.frontend.users import PasswordResource, UsersResource
 from polytope_server.management.server import Management
@@ -52,14 +54,26 @@ class Application:
     """The REST API as an ASGI application; `lifespan` opens and closes the back-ends."""
 
     def __init__(
-        self, configuration: Configuration, data: Path, listener: socket.socket | None = None
+        self,
+        configuration: Configuration,
+        data: Path,
+        listener: socket.socket | None = None,
+        connections: Connections | None = None,
     ) -> None:
-        """`data` is the data folder, `listener` the socket for management, if there is to be any."""
+        """`data` is the data folder, `listener` the socket for management, if there is to be any.
+
+        `connections` are those over which it is called: it counts what becomes of them.
+        """
         services = Services(configuration, data)
         management = Management(
             listener, services.health, services.metrics, lambda: services.waiters.released
         )
-        self._app = Shell(make_falcon(services, management), _HEADERS, _PREFLIGHT)
+        inner: ASGIApp = make_falcon(services, management)
+        if connections is not None:
+            connections.on_cut = services.metrics.connection_cut
+            if services.settings.proxy_support:
+                inner = Shared(inner, connections.limits.per_address, services.metrics.connection_cut)
+        self._app = Shell(inner, _HEADERS, _PREFLIGHT)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         # HEAD is as GET, without the body; the server below sees the method as it was sent.

@@ -22,6 +22,11 @@ PREFIX = "/api/v1"
 #: A body must be complete after so many seconds.
 _BODY_TIME = 30.0
 _MALFORMED = "The browser (or proxy) sent a request that this server could not understand."
+#: Below this a server that acts for its users may call nothing else: what is made here would outlive its
+#: secret, and be more than it was given.
+_ACCOUNTS, _OPEN_TO_PEERS = f"{PREFIX}/auth/", {("GET", f"{PREFIX}/auth/keys")}
+#: Bytes of the body of a call about a user or a key.
+_SMALL_BODY = 64 << 10
 #: An id or a name of the caller is repeated in a message up to this length.
 _SHOWN = 100
 
@@ -42,7 +47,7 @@ async def identify(services: Services, req: falcon.asgi.Request, *, anew: bool =
 
     With `anew`, that a process remembers them does not do. Ends the call with 401 if the credentials are
     missing or wrong, 503 if nobody can tell, 429 if the caller makes too many calls, or too many wrong
-    credentials were shown.
+    credentials were shown; with 403 if another server calls what is not for it.
     """
     try:
         authorization = req.get_header("authorization")
@@ -53,7 +58,14 @@ async def identify(services: Services, req: falcon.asgi.Request, *, anew: bool =
         refuse(falcon.HTTP_503, str(error), Retry_After="5")
     req.context.realm = caller.user.realm
     await services.limits.admit_call(req, caller.user)
+    if caller.by_peer and _is_closed_to_peers(req):
+        refuse(falcon.HTTP_403, "A server that acts for its users manages neither users nor keys.")
     return caller
+
+
+def _is_closed_to_peers(req: falcon.asgi.Request) -> bool:
+    route = req.uri_template or ""
+    return route.startswith(_ACCOUNTS) and (req.method, route) not in _OPEN_TO_PEERS
 
 
 async def prove(
@@ -85,7 +97,12 @@ def _unauthorized(req: falcon.asgi.Request, error: UnauthenticatedError) -> falc
 
 
 async def read_json(req: falcon.asgi.Request, limit: int) -> Any:
-    """The JSON value of the body. Ends the call with 400, or 413 if it has more than `limit` bytes."""
+    """The JSON value of a small body. Ends the call as :func:`read_body` and :func:`decoded` do."""
+    return decoded(await read_body(req, min(limit, _SMALL_BODY)))
+
+
+async def read_body(req: falcon.asgi.Request, limit: int) -> bytes:
+    """The body. Ends the call with 400 if it does not come, or 413 if it has more than `limit` bytes."""
     if (req.content_length or 0) > limit:
         refuse(falcon.HTTP_413, f"The body is larger than {limit} bytes")
     try:
@@ -95,6 +112,11 @@ async def read_json(req: falcon.asgi.Request, limit: int) -> Any:
         refuse(falcon.HTTP_400, f"The body was not complete after {_BODY_TIME:g} seconds")
     if len(body) > limit:
         refuse(falcon.HTTP_413, f"The body is larger than {limit} bytes")
+    return body
+
+
+def decoded(body: bytes) -> Any:
+    """The JSON value of a body. Ends the call with 400 if it is none."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -128,7 +150,7 @@ def absolute(services: Services, req: falcon.asgi.Request, caller: Identificatio
     `location` is relative to `/api/v1/requests/`, and begins with `./` or `../`.
     """
     base = services.settings.public_url
-    if base is None and caller.scheme.lower() != "federation":
+    if base is None and not caller.by_peer:
         return location
     base = (base or req.prefix).rstrip("/")
     path = f"{PREFIX}/{location.removeprefix('../')}"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import falcon
 import falcon.asgi
 
 from polytope_server.asgi import refuse
 from polytope_server.delivery import deliver
 from polytope_server.frontend.calls import absolute, identify, shown
+from polytope_server.frontend.removed import refuse_removed
 from polytope_server.frontend.requests import result_location
 from polytope_server.frontend.services import Services
 from polytope_server.request import Status, Verb
 from polytope_server.staging import ObjectNotFoundError
+from polytope_server.staging.names import is_object_name, is_request_id
 
 
 class DownloadResource:
@@ -24,6 +28,12 @@ class DownloadResource:
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, request_id: str, name: str
     ) -> None:
         full_name = f"{request_id}/{name}"
+        if not is_object_name(full_name):
+            refuse(falcon.HTTP_404, f"There is no result {shown(full_name)}")
+
+        async def admit(size: int) -> None:
+            await self._services.transfers.admit_download(req, request_id, size)
+
         try:
             await deliver(
                 self._services.staging,
@@ -32,6 +42,8 @@ class DownloadResource:
                 resp,
                 head=bool(req.scope.get("polytope.head")),
                 served=self._services.metrics.served.inc,
+                admit=admit,
+                completed=partial(self._services.download_marks.add, request_id),
             )
         except ObjectNotFoundError:
             refuse(falcon.HTTP_404, f"There is no result {shown(full_name)}")
@@ -46,8 +58,9 @@ class DownloadLinkResource:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, request_id: str) -> None:
         services = self._services
         caller = await identify(services, req)
-        request = await services.store.get(request_id)
+        request = await services.store.get(request_id) if is_request_id(request_id) else None
         if request is None or request.user.id != caller.user.id:
+            await refuse_removed(services, caller, request_id)
             refuse(falcon.HTTP_404, f"Request {shown(request_id)} not found")
         if request.verb is not Verb.RETRIEVE:
             refuse(falcon.HTTP_400, f"Request {request_id} is not a download")

@@ -11,6 +11,7 @@ import falcon.asgi
 from polytope_server import log
 from polytope_server.asgi import ClientGoneError, fail, pass_on
 from polytope_server.frontend.support import FailedRequestError, Support
+from polytope_server.texts import shortened
 from polytope_server.unavailable import UnavailableError
 
 logger = logging.getLogger(__name__)
@@ -19,6 +20,8 @@ _UNKNOWN_ROUTE = (
     "The requested URL was not found on the server. "
     "If you entered the URL manually please check your spelling and try again."
 )
+#: Characters of a message; those of data sources may be of any length.
+_LONGEST = 8000
 _DEFAULTS = {404: _UNKNOWN_ROUTE, 405: "The method is not allowed for the requested URL."}
 
 
@@ -40,6 +43,7 @@ class Errors:
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, error: falcon.HTTPError
     ) -> None:
         message = error.description or _DEFAULTS.get(error.status_code) or str(error.title)
+        message = shortened(message, _LONGEST)
         failed = error.request_id if isinstance(error, FailedRequestError) else ""
         realm = getattr(req.context, "realm", None)
         fail(resp, error.status, self._support.extended(message, error.status_code, realm, failed))

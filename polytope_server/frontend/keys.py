@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import falcon
@@ -9,10 +11,12 @@ import falcon.asgi
 
 from polytope_server.api_keys import APIKeys, InvalidExpiryError, RealmNotAllowedError
 from polytope_server.asgi import refuse
+from polytope_server.authentication.header import split
 from polytope_server.authentication.manager import Identification
 from polytope_server.frontend.calls import answer, identify, read_json, text_of
 from polytope_server.frontend.services import Services
 from polytope_server.stamps import stamp
+from polytope_server.user import User
 
 
 class KeysResource:
@@ -25,7 +29,7 @@ class KeysResource:
         # The new key would outlive what is remembered of a user who was removed, or of a revoked key.
         caller, keys, body = await self._admitted(req, anew=True)
         try:
-            made = await keys.create(caller.user, _days(body))
+            made = await keys.create(await self._owner(req, caller.user, keys), _days(body))
         except RealmNotAllowedError as error:
             refuse(falcon.HTTP_403, str(error))
         except InvalidExpiryError as error:
@@ -52,6 +56,19 @@ class KeysResource:
             refuse(falcon.HTTP_404, "No API key of yours has that prefix")
         await self._services.authentication.forget_user(caller.user.username, caller.user.realm)
         answer(resp, {"message": f"Successfully revoked {number} API keys"})
+
+    async def _owner(self, req: falcon.asgi.Request, user: User, keys: APIKeys) -> User:
+        """The user, `until` the key ends with which the call was made if this server does not keep the user.
+
+        Else whoever is gone could renew a key for ever.
+        """
+        ends = [math.inf]
+        if user.realm != keys.own_realm:
+            for scheme, word in split(req.get_header("authorization") or ""):
+                owner = await keys.verify(word) if scheme.lower() == "bearer" else None
+                if owner is not None and owner.id == user.id:
+                    ends.append(owner.until)
+        return replace(user, until=min(ends))
 
     async def _admitted(
         self, req: falcon.asgi.Request, *, anew: bool = False

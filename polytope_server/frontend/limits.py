@@ -1,4 +1,4 @@
-"""Limits at the door: calls per second, and requests that have not ended. None unless configured.
+"""Limits at the door: calls per second, requests that have not ended, and their texts.
 
 Calls are counted in the cache, so that all frontends count together; while it is down nobody is refused. The
 requests are counted in the store.
@@ -10,19 +10,21 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from typing import Any, NoReturn
 from weakref import WeakValueDictionary
 
 import falcon
 import falcon.asgi
+from cachetools import LRUCache
 
 from polytope_server.asgi import refuse
 from polytope_server.caching import Cache
 from polytope_server.caching.window import SlidingWindow
 from polytope_server.config.settings import DoorLimitsSettings
-from polytope_server.request import LIVE
+from polytope_server.frontend.budget import Budget, UsedUpError
+from polytope_server.request import LIVE, Request
 from polytope_server.request_store import RequestStore
 from polytope_server.user import User
 
@@ -30,6 +32,10 @@ logger = logging.getLogger(__name__)
 
 #: When somebody may come again who has too many requests: nobody knows, one may end at any time.
 _RETRY_SECONDS = 5
+#: Up to so many live requests of all users are counted for each new one; beyond, a count costs more.
+_COUNTED_EACH_TIME = 1000
+#: So many users' texts are watched.
+_USERS = 10_000
 #: How `polytope-client` names itself; so do other programs with the same library.
 _CLIENT = "python-requests/"
 
@@ -41,6 +47,8 @@ class DoorLimits:
         self._settings = settings
         self._store = store
         self._submitting: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._all = None if settings.total is None else self._total(settings.total)
+        self._texts: LRUCache[str, Budget] = LRUCache(_USERS)
         self._window: SlidingWindow | None = None
         if settings.calls_per_second is not None:
             # So many in so many seconds are the same as an average and a burst.
@@ -81,23 +89,31 @@ class DoorLimits:
         refuse_for_now(req, f"Too many calls: the limit of a user is {self._rate()}", seconds)
 
     @asynccontextmanager
-    async def admit_request(self, req: falcon.asgi.Request, user: User) -> AsyncIterator[None]:
-        """The context in which a new request is stored. Ends the call if there are too many.
+    async def admit_request(self, req: falcon.asgi.Request, request: Request) -> AsyncIterator[None]:
+        """The context in which a new request is stored. Ends the call if that would exceed a limit.
 
-        One process does not exceed the limit of a user. Submissions to several processes at the same moment
-        may, by their number, and so may those of several users the limit of all.
+        One process exceeds no limit. Several may: that of a user by as many as they take at the same moment,
+        the others by what they take between two measurements (see :meth:`_total` and :meth:`_texts_of`).
         """
-        if self._settings.per_user is None:
-            await self._check_total(req)
-            yield
-            return
-        async with self._submitting.setdefault(user.id, asyncio.Lock()):
-            await self._check_user(req, user, self._settings.per_user)
-            await self._check_total(req)
+        async with AsyncExitStack() as stack:
+            if self._settings.per_user is not None:
+                turn = self._submitting.setdefault(request.user.id, asyncio.Lock())
+                await stack.enter_async_context(turn)
+                await self._check_user(req, request.user, self._settings.per_user)
+            texts = self._texts_of(request.user)
+            try:
+                await stack.enter_async_context(texts.take(request.text_size))
+            except UsedUpError as error:
+                self._refuse_texts(req, request, error.used)
+            if self._all is not None:
+                try:
+                    await stack.enter_async_context(self._all.take(1))
+                except UsedUpError as error:
+                    self._refuse_any(req, error.used)
             yield
 
     async def _check_user(self, req: falcon.asgi.Request, user: User, most: int) -> None:
-        live = await self._store.count(user_id=user.id, statuses=LIVE)
+        live = await self._store.count(user_id=user.id, statuses=LIVE, limit=most)
         if live >= most:
             logger.info("%s has %d live requests, and gets no further one", user.username, live)
             message = (
@@ -106,15 +122,41 @@ class DoorLimits:
             )
             refuse_for_now(req, message, _RETRY_SECONDS)
 
-    async def _check_total(self, req: falcon.asgi.Request) -> None:
+    def _total(self, most: int) -> Budget:
+        """The requests of all users: up to a thousand are counted each time, more only now and then."""
+        return Budget(
+            most, lambda: self._store.count(statuses=LIVE, limit=most), lambda live: live / _COUNTED_EACH_TIME
+        )
+
+    def _refuse_any(self, req: falcon.asgi.Request, live: int) -> NoReturn:
         most = self._settings.total
-        if most is None:
-            return
-        live = await self._store.count(statuses=LIVE)
-        if live >= most:
-            logger.warning("there are %d live requests, so no further one is taken", live)
-            message = f"The server has {live} requests of all users that have not ended; the limit is {most}"
-            refuse_for_now(req, message, _RETRY_SECONDS)
+        logger.warning("there are %d live requests, so no further one is taken", live)
+        message = f"The server has {live} requests of all users that have not ended; the limit is {most}"
+        refuse_for_now(req, message, _RETRY_SECONDS)
+
+    def _texts_of(self, user: User) -> Budget:
+        """The texts of a user: measured when an eighth of what was left may have been used.
+
+        A user whose texts are short is never measured; of eight processes none exceeds the limit.
+        """
+        most = self._settings.text_per_user
+        budget = self._texts.get(user.id)
+        if budget is None:
+            budget = self._texts[user.id] = Budget(
+                most,
+                lambda: self._store.text_size(user.id, LIVE),
+                lambda size: max((most - size) / 8, most / 64),
+            )
+        return budget
+
+    def _refuse_texts(self, req: falcon.asgi.Request, request: Request, used: int) -> NoReturn:
+        most = self._settings.text_per_user
+        logger.info("%s has %d bytes of text in live requests", request.user.username, used)
+        message = (
+            f"Your requests that have not ended have {used} bytes of text, this one has {request.text_size}, "
+            f"and the limit is {most}. Wait until some have ended, or revoke some"
+        )
+        refuse_for_now(req, message, _RETRY_SECONDS)
 
     def _rate(self) -> str:
         settings = self._settings
@@ -138,14 +180,16 @@ class RateLimitHeaders:
             resp.set_header(name, value)
 
 
-def refuse_for_now(req: falcon.asgi.Request, message: str, seconds: int) -> NoReturn:
-    """End the call with 429 and Retry-After.
+def refuse_for_now(
+    req: falcon.asgi.Request, message: str, seconds: int, *, is_poll: bool | None = None
+) -> NoReturn:
+    """End the call with 429 and Retry-After. Whether it is a poll, the route tells unless it is given.
 
     On a 429 `polytope-client` is silent for two minutes and tries again, ten times, and never shows the
     message. That is right for a poll, which then goes on. To everything else it gets a 403, whose message it
     shows at once.
     """
-    shows_it = is_polytope_client(req) and not _is_poll(req)
+    shows_it = is_polytope_client(req) and not (_is_poll(req) if is_poll is None else is_poll)
     refuse(
         falcon.HTTP_403 if shows_it else falcon.HTTP_429,
         f"{message}. Try again in {seconds} second{'s' if seconds != 1 else ''}.",

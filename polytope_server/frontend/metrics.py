@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -11,9 +11,11 @@ import falcon
 import falcon.asgi
 from prometheus_client import Counter, Histogram
 
+from polytope_server.connections import REASONS
 from polytope_server.frontend.support import FailedRequestError
 from polytope_server.management.metrics import Metrics
-from polytope_server.request import LIVE, Request
+from polytope_server.request import LIVE
+from polytope_server.request_store import Removed
 from polytope_server.unavailable import UnavailableError
 
 #: A poll that is held takes up to `frontend.poll_wait`.
@@ -49,6 +51,7 @@ class FrontendMetrics(Metrics):
         self.served = self.counter("served_bytes", "Bytes of results that were sent to clients.")
         #: Bytes of uploads that were staged.
         self.uploaded = self.counter("uploaded_bytes", "Bytes of uploads that were staged.")
+        self._cut = self.connections_cut(REASONS)
         self._calls = self.counter(
             "http_requests",
             "Calls of the REST API, by method, route and class of the status.",
@@ -79,11 +82,15 @@ class FrontendMetrics(Metrics):
             raise
         self._submitted.labels(collection, "accepted").inc()
 
-    def revoked(self, requests: Collection[Request]) -> None:
+    def revoked(self, requests: Iterable[Removed]) -> None:
         """Count requests that were removed for their users, as they were before."""
         for request in requests:
             if request.status in LIVE:
                 self._revoked.labels(self.collection(request.collection)).inc()
+
+    def connection_cut(self, reason: str) -> None:
+        """Count a connection, or a call through a proxy, that was refused or ended."""
+        self._cut.labels(reason).inc()
 
     def called(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, started: float) -> None:
         """Count a call that began at that time of the performance counter."""

@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
+from collections.abc import Container
+
 from polytope_server.asgi import ASGIApp, Receive, Scope, Send
+from polytope_server.config.frontend_settings import FrontendSettings
+from polytope_server.networks import Everybody, Networks
+
+
+def proxies(settings: FrontendSettings) -> Container[str]:
+    """The addresses of the peers that are proxies: by default none, and everybody with `proxy_support`."""
+    if not settings.proxy_support:
+        return ()
+    return Networks(settings.proxies) if settings.proxies else Everybody()
+
+
+_WITH_PORT = re.compile(r"(?:\[(?P<bracketed>[^\]]*)\]|(?P<plain>[^:]*))(?::[0-9]{0,5})?")
 
 
 class Proxied:
@@ -11,11 +27,13 @@ class Proxied:
     Of several values in a header the last counts: the one that the nearest proxy has added.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, trusted: Container[str] = Everybody()) -> None:
+        """`trusted` are the peers whose headers count."""
         self._app = app
+        self._trusted = trusted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] == "http" and (scope.get("client") or ("",))[0] in self._trusted:
             scope = _forwarded(scope)
         await self._app(scope, receive, send)
 
@@ -36,9 +54,28 @@ def _forwarded(scope: Scope) -> Scope:
     if value("host"):
         others = [pair for pair in scope["headers"] if pair[0] != b"host"]
         changed["headers"] = [*others, (b"host", host.encode("latin-1"))]
-    if value("for"):
-        changed["client"] = (value("for"), 0)
+    # What is no address leaves the proxy's own: else a caller could be somebody else with each call.
+    address = client_address(value("for"))
+    if address is not None:
+        changed["client"] = (address, 0)
     if value("prefix").startswith("/"):
         prefix = value("prefix").rstrip("/")
         changed["root_path"] = prefix
     return changed
+
+
+def client_address(text: str) -> str | None:
+    """The address in a value of X-Forwarded-For, None if it holds none.
+
+    Some proxies add the port of the connection (`192.0.2.1:5678`, `[2001:db8::1]:443`): it is left out, as is
+    a zone, and an IPv4 address within an IPv6 one is that of IPv4: a caller always has the same text.
+    """
+    text = text.strip()
+    found = _WITH_PORT.fullmatch(text)
+    host = found["bracketed"] or found["plain"] or "" if found else text
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)

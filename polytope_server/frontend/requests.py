@@ -7,6 +7,7 @@ import json
 import logging
 import re
 import time
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -18,15 +19,18 @@ from polytope_server import log
 from polytope_server.asgi import refuse
 from polytope_server.authentication.manager import Identification
 from polytope_server.collection import Collection
-from polytope_server.frontend.calls import absolute, answer, identify, read_json, shown
+from polytope_server.frontend.calls import absolute, answer, identify, read_body, shown
+from polytope_server.frontend.removed import refuse_removed
 from polytope_server.frontend.services import Services
-from polytope_server.frontend.submission import make_request
+from polytope_server.frontend.submission import read_request
 from polytope_server.frontend.support import FailedRequestError
 from polytope_server.frontend.waiters import wait
 from polytope_server.notices import Topic
 from polytope_server.request import LIVE, TERMINAL, Request, Status, Verb
-from polytope_server.request_store import StoreUnavailableError
+from polytope_server.request_store import Removed, StoreUnavailableError
 from polytope_server.staging import StagingUnavailableError
+from polytope_server.staging.names import is_request_id
+from polytope_server.user import User
 
 logger = logging.getLogger(__name__)
 
@@ -49,8 +53,7 @@ class RequestsResource:
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         caller = await identify(self._services, req)
-        found = await self._services.store.find(user_id=caller.user.id)
-        answer(resp, {"message": [request.to_document() for request in found]})
+        await self._services.lists.answer(req, resp, caller.user)
 
 
 class RequestResource:
@@ -78,11 +81,11 @@ class RequestResource:
         if not collection.admits(caller.user):
             username = shown(caller.user.username)
             refuse(falcon.HTTP_403, f"User {username} cannot access collection {collection.name}")
-        body = await read_json(req, services.settings.max_body)
-        request = make_request(services, collection, caller.user, body)
+        body = await read_body(req, services.settings.max_body)
+        request = await read_request(services, req, collection, caller.user, body)
         log.request_id.set(request.id)
         with services.waiters.watch(request.id) as ended:
-            async with services.limits.admit_request(req, caller.user):
+            async with services.limits.admit_request(req, request):
                 await services.store.add(request)
             if request.status is Status.WAITING:
                 services.waiters.submitted(request)
@@ -99,11 +102,11 @@ class RequestResource:
         """List the caller's requests of the collection `name`, or poll the request of that id."""
         caller = await identify(self._services, req)
         if name in self._services.collections:
-            found = await self._services.store.find(user_id=caller.user.id, collection=name)
-            answer(resp, {"message": [request.to_document() for request in found]})
+            await self._services.lists.answer(req, resp, caller.user, name)
             return
         request = await poll(self._services, req, caller, name)
         if request is None:
+            await refuse_removed(self._services, caller, name)
             refuse(falcon.HTTP_404, f"Request {shown(name)} not found")
         answer_state(self._services, req, resp, caller, request)
 
@@ -113,11 +116,25 @@ class RequestResource:
         caller = await identify(services, req)
         if name in services.collections:
             refuse(falcon.HTTP_400, "Collections do not support DELETE")
+        number = 0
+        async for removed in self._removed(caller.user, name):
+            await self._clean_up(removed)
+            number += len(removed)
+        logger.info("%s revoked %d requests", caller.user.username, number)
+        answer(resp, {"message": f"Successfully revoked {number} requests"})
+
+    async def _removed(self, user: User, name: str) -> AsyncIterator[list[Removed]]:
+        """What was removed from the store, in parts."""
+        store = self._services.store
         if name.lower() == "all":
-            removed = await services.store.remove_all(caller.user.id, LIVE)
-        else:
-            found = await services.store.remove(name, user_id=caller.user.id)
-            removed = [found] if found else []
+            async for part in store.remove_all(user.id, LIVE):
+                yield part
+        elif is_request_id(name) and (found := await store.remove(name, user_id=user.id)):
+            yield [Removed(found.id, found.collection, found.status, found.url)]
+
+    async def _clean_up(self, removed: list[Removed]) -> None:
+        """Tell who waits for those requests, or works for them, and delete what they have staged."""
+        services = self._services
         services.notices.publish(Topic.REMOVED, *(request.id for request in removed))
         services.metrics.revoked(removed)
         for request in removed:
@@ -125,8 +142,6 @@ class RequestResource:
                 # If the staging cannot be reached the garbage collector finds it.
                 with suppress(StagingUnavailableError):
                     await services.staging.delete_request(request.id)
-        logger.info("%s revoked %d requests", caller.user.username, len(removed))
-        answer(resp, {"message": f"Successfully revoked {len(removed)} requests"})
 
 
 async def poll(
@@ -136,6 +151,8 @@ async def poll(
 
     None if there is none, or if it is another user's: the two look the same from outside.
     """
+    if not is_request_id(request_id):
+        return None
     seconds = _hold(services, req)
     if seconds <= 0:
         return await _own(services, caller, request_id)

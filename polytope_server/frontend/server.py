@@ -7,7 +7,7 @@ from typing import Any
 
 from polytope_server.config import Configuration
 from polytope_server.frontend.app import Application
-from polytope_server.frontend.proxy import Proxied
+from polytope_server.frontend.proxy import Proxied, proxies
 from polytope_server.web import WebServer
 
 
@@ -25,8 +25,11 @@ class Server(WebServer):
             settings.logging,
             (settings.frontend.management, "frontend.management"),
             settings.frontend.workers,
+            settings.frontend.connections,
+            proxies(settings.frontend),
         )
 
     def load(self) -> Any:
-        application = Application(self._configuration, self._data, self.listener)
-        return Proxied(application) if self._configuration.settings.frontend.proxy_support else application
+        application = Application(self._configuration, self._data, self.listener, self.connections)
+        settings = self._configuration.settings.frontend
+        return Proxied(application, proxies(settings)) if settings.proxy_support else application

@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,13 @@ from polytope_server.config import Configuration, coercion_rules, create_backend
 from polytope_server.config.secrets import are_shared
 from polytope_server.datasource import factory
 from polytope_server.deployment_key import DeploymentKeys
+from polytope_server.frontend.download_marks import DownloadMarks
 from polytope_server.frontend.limits import DoorLimits
+from polytope_server.frontend.lists import Lists
 from polytope_server.frontend.metrics import FrontendMetrics
+from polytope_server.frontend.offload import Offload
 from polytope_server.frontend.support import Support
+from polytope_server.frontend.transfers import Transfers
 from polytope_server.frontend.waiters import Waiters
 from polytope_server.identity import Identity
 from polytope_server.language import CoercionRules, SourceRules
@@ -39,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 #: A frontend that starts waits so long for its back-ends; then it answers calls without those that lack.
 _OPEN_TIME = 5.0
+#: Seconds for the last note of what was downloaded, when a frontend ends.
+_LAST_MARKS = 2.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,7 @@ class Services:
         self.store: RequestStore = create_backend("request_store", settings.request_store, data)
         self.notices: Notices = create_backend("notices", settings.notices, data)
         self.staging: Staging = create_backend("staging", settings.staging, data)
+        self.staging.limit_gathering(settings.frontend.transfers.upload_memory)
         self.cache: Cache = create_backend("caching", settings.caching, data)
         needed = frozenset[str]().union(
             *(source.attributes for named in self.sources.values() for source in named)
@@ -82,11 +89,15 @@ class Services:
         self.seals: Seals | None = None
         if needed and are_shared(settings.secrets, settings.queue):
             self.seals = Seals(DeploymentKeys(settings.secrets, data), REQUESTS)
+        self.download_marks = DownloadMarks(self.store)
         self.limits = DoorLimits(settings.frontend.limits, self.cache, self.store)
+        self.transfers = Transfers(settings.frontend.transfers, self.store)
+        self.lists = Lists(self.store, settings.frontend.listed)
         self.support = Support(settings.support)
         self.identity: Identity | None = accounts.identity(settings, data)
         self.api_keys: APIKeys | None = accounts.api_keys(settings, data)
         self.waiters = Waiters()
+        self.offload = Offload()
         self.metrics = FrontendMetrics(configuration.collections)
         self.health = Health(
             {
@@ -98,6 +109,7 @@ class Services:
         self._stack = AsyncExitStack()
         self._stop = asyncio.Event()
         self._opening: asyncio.Task[None] | None = None
+        self._marking: asyncio.Task[None] | None = None
 
     def _parts(self) -> list[Any]:
         parts = [self.store, self.notices, self.staging, self.cache, self.authentication]
@@ -109,6 +121,7 @@ class Services:
         Returns after a while even if some cannot be reached: calls that need them are answered with 503 until
         they can.
         """
+        self._marking = asyncio.create_task(self.download_marks.run())
         self._opening = asyncio.create_task(self._open())
         self._opening.add_done_callback(_end_if_refused)
         await asyncio.wait([self._opening], timeout=_OPEN_TIME)
@@ -131,7 +144,12 @@ class Services:
         self._stop.set()
         if self._opening is not None:
             await asyncio.gather(self._opening, return_exceptions=True)
+        if self._marking is not None:
+            self._marking.cancel()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.download_marks.write(), _LAST_MARKS)
         await self._stack.aclose()
+        self.offload.close()
 
 
 def _end_if_refused(opening: asyncio.Task[None]) -> None:

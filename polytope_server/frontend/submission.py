@@ -9,18 +9,38 @@ import falcon
 
 from polytope_server.asgi import refuse
 from polytope_server.collection import Collection
-from polytope_server.frontend.calls import shown
+from polytope_server.frontend.calls import decoded, shown
+from polytope_server.frontend.limits import refuse_for_now
+from polytope_server.frontend.offload import BusyError
 from polytope_server.frontend.services import Services, Source
 from polytope_server.inputs import refusal
-from polytope_server.language import RequestError, coerce, match, parse
+from polytope_server.language import Judgement, RequestError, coerce, parse
 from polytope_server.request import Request, Status, Verb
 from polytope_server.user import User
 
+#: Bytes of a body that is read in the event loop, in 3 ms at most; one of 64 KiB may take 0.1 s.
+_SMALL = 2 << 10
 _LONGEST_URL = 4096
 _NO_SEALS = (
     "This collection needs a key of yours, and this server is not set up to keep such keys safe. "
     "Please tell its operator: the configuration gives no secrets.keys."
 )
+
+
+async def read_request(
+    services: Services, req: falcon.asgi.Request, collection: Collection, user: User, body: bytes
+) -> Request:
+    """As :func:`make_request`, of the body as it was sent. Ends the call if too many large ones wait."""
+
+    def read() -> Request:
+        return make_request(services, collection, user, decoded(body))
+
+    if len(body) <= _SMALL:
+        return read()
+    try:
+        return await services.offload.run(user.id, read)
+    except BusyError:
+        refuse_for_now(req, "Too many large requests are being read", 1)
 
 
 def make_request(services: Services, collection: Collection, user: User, body: Any) -> Request:
@@ -32,7 +52,7 @@ def make_request(services: Services, collection: Collection, user: User, body: A
     verb = _verb(body["verb"])
     sources = _able(services.sources[collection.name], verb)
     url = _input_url(services, verb, body.get("url"))
-    text = _text(body["request"])
+    text = _text(body["request"], collection)
     source, coerced = _match(services, sources, user, text)
     status = Status.UPLOADING if verb is Verb.ARCHIVE and not url else Status.WAITING
     request = Request(
@@ -44,6 +64,7 @@ def make_request(services: Services, collection: Collection, user: User, body: A
         datasource=source.config.name,
         url=url,
         status=status,
+        timestamp=services.store.local_clock.now(),
     )
     request.sealed = _sealed(services, source, request)
     return request
@@ -78,38 +99,52 @@ def _input_url(services: Services, verb: Verb, url: Any) -> str:
         return ""
     if not isinstance(url, str):
         refuse(falcon.HTTP_400, "The value of 'url' is not a string")
-    if len(url) > _LONGEST_URL or shown_lines(url) != url:
-        refuse(falcon.HTTP_400, f"The value of 'url' is not an address of at most {_LONGEST_URL} characters")
+    # Not printable: control characters, which parsers of addresses leave out, and surrogates.
+    if len(url) > _LONGEST_URL or " " in url or not url.isprintable():
+        refuse(
+            falcon.HTTP_400,
+            f"The value of 'url' is not an address of at most {_LONGEST_URL} characters, without spaces",
+        )
     if reason := refusal(url, services.input_hosts):
         refuse(falcon.HTTP_400, shown_lines(reason))
     return url
 
 
-def _text(value: Any) -> str:
-    """The request as text: a string as it was sent, anything else as JSON."""
+def _text(value: Any, collection: Collection) -> str:
+    """The request as text: a string as it was sent, anything else as JSON. Ends the call if too large."""
     text = value if isinstance(value, str) else json.dumps(value)
     try:
-        text.encode()
+        size = len(text.encode())
     except UnicodeEncodeError:
         refuse(falcon.HTTP_400, "The request holds characters that are not valid Unicode")
+    if size > collection.max_request:
+        refuse(
+            falcon.HTTP_413,
+            f"The request has {size} bytes; requests to {collection.name} may have at most "
+            f"{collection.max_request}. Split it into several",
+        )
     return text
 
 
 def _match(services: Services, sources: list[Source], user: User, text: str) -> tuple[Source, dict[str, Any]]:
     """The first data source that takes the request, and the request as that source gets it."""
+    reasons: dict[str, list[str]] = {}
     try:
-        coerced = coerce(parse(text), services.coercion)
+        judgement = Judgement(
+            coerce(parse(text), services.coercion),
+            realm=user.realm,
+            user_roles=user.roles,
+            coercion=services.coercion,
+        )
+        for source in sources:
+            result = judgement.match(source.rules)
+            if result.request is not None:
+                return source, result.request
+            reasons.setdefault(result.reason, []).append(source.config.label)
     except RequestError as error:
         refuse(falcon.HTTP_400, shown_lines(str(error)))
-    reasons = []
-    for source in sources:
-        result = match(
-            coerced, source.rules, realm=user.realm, user_roles=user.roles, coercion=services.coercion
-        )
-        if result.request is not None:
-            return source, result.request
-        reasons.append(f"Skipping datasource {source.config.label}: {result.reason}")
-    lines = "\n".join(reasons)
+    # Of data sources with one reason it is told once.
+    lines = "\n".join(f"Skipping datasource {', '.join(names)}: {why}" for why, names in reasons.items())
     refuse(falcon.HTTP_400, shown_lines(f"No matching datasource found for request:\n{lines}"))
 
 

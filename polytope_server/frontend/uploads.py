@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import falcon
 import falcon.asgi
@@ -11,16 +14,32 @@ from polytope_server import log
 from polytope_server.asgi import StalledError, body, refuse
 from polytope_server.checksums import announced_md5
 from polytope_server.frontend.calls import answer, identify, shown
+from polytope_server.frontend.removed import refuse_removed
 from polytope_server.frontend.requests import answer_pending, answer_state, poll
 from polytope_server.frontend.services import Services
 from polytope_server.frontend.support import FailedRequestError
 from polytope_server.inputs import STAGED
 from polytope_server.notices import Topic
 from polytope_server.request import Request, Status, Verb
-from polytope_server.staging import ChecksumError, StagedObject, new_object_name
+from polytope_server.request_store import StoreUnavailableError
+from polytope_server.staging import (
+    ChecksumError,
+    ObjectTooLargeError,
+    StagedObject,
+    StagingFullError,
+    TooSlowError,
+    new_object_name,
+)
+from polytope_server.staging.names import is_request_id
+
+logger = logging.getLogger(__name__)
 
 #: The next bytes of an upload must come within so many seconds.
 _CHUNK_TIME = 60.0
+#: Bytes of an upload from which on it is worth a call to ask whether there is room.
+_LARGE = 1 << 20
+#: So often, in seconds, the store is told that an upload goes on.
+_NOTED_EVERY = 10.0
 #: What the data are is for the data source to find out.
 _TYPE = "application/octet-stream"
 #: States in which data may still be (re)placed, and the state after it.
@@ -42,17 +61,19 @@ class UploadResource:
         caller = await identify(self._services, req)
         request = await poll(self._services, req, caller, request_id)
         if request is None:
+            await refuse_removed(self._services, caller, request_id)
             refuse(falcon.HTTP_410, f"Request {shown(request_id)} not found", Deprecation="true")
         answer_state(self._services, req, resp, caller, request)
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, request_id: str) -> None:
         """Take the data of an archive request, check them, and let the request wait for a worker."""
         caller = await identify(self._services, req)
-        log.request_id.set(request_id)
         request = await self._open_request(caller.user.id, request_id)
         if request is None:
             answer(resp, {"message": "Data has already been uploaded"})
             return
+        log.request_id.set(request.id)
+        self._services.transfers.admit_upload(req, request)
         staged = await self._stage(req, request, _checksum(req))
         changed = await self._attach(request, staged)
         self._services.notices.publish(Topic.WAITING, request.id)
@@ -60,7 +81,7 @@ class UploadResource:
 
     async def _open_request(self, user_id: str, request_id: str) -> Request | None:
         """The request, if it may get data; None if they are not needed any more. Else ends the call."""
-        request = await self._services.store.get(request_id)
+        request = await self._services.store.get(request_id) if is_request_id(request_id) else None
         if request is None or request.user.id != user_id:
             refuse(falcon.HTTP_400, f"Request {shown(request_id)} does not exist")
         uploaded = request.status is Status.UPLOADING or request.url.startswith(STAGED)
@@ -79,12 +100,33 @@ class UploadResource:
         if (req.content_length or 0) > limit:
             refuse(falcon.HTTP_413, f"The upload is larger than {limit} bytes")
         name = new_object_name(request.id, _TYPE)
+        data = self._noted(_body(req, limit), request.id)
         try:
-            staged = await self._services.staging.create(name, _body(req, limit), _TYPE, md5)
+            if (req.content_length or 0) >= _LARGE:
+                await self._services.staging.admit(req.content_length or 0)
+            staged = await self._services.staging.create(name, data, _TYPE, md5)
         except ChecksumError:
             refuse(falcon.HTTP_400, "Uploaded data checksum does not agree with header X-Checksum")
+        except ObjectTooLargeError as error:
+            refuse(falcon.HTTP_413, f"The upload {error}")
+        except StagingFullError as error:
+            logger.error("%s", error)
+            # Not 503, on which `polytope-client` says nothing for minutes.
+            refuse(falcon.HTTP_507, "There is no room for the upload at the moment. Please try again later")
+        except TooSlowError as error:
+            refuse(falcon.HTTP_429, f"{error}. Try again.", Retry_After="5")
         self._services.metrics.uploaded.inc(staged.size)
         return staged
+
+    async def _noted(self, chunks: AsyncIterator[bytes], request_id: str) -> AsyncIterator[bytes]:
+        """The chunks. It is noted now and then that they come: what is uploading is not abandoned."""
+        noted = time.monotonic()
+        async for chunk in chunks:
+            if time.monotonic() >= noted + _NOTED_EVERY:
+                with suppress(StoreUnavailableError):
+                    await self._services.store.touch(request_id)
+                noted = time.monotonic()
+            yield chunk
 
     async def _attach(self, request: Request, staged: StagedObject) -> Request:
         """Give the data to the request, whose state may have changed while they came in."""

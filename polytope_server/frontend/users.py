@@ -42,7 +42,7 @@ class UsersResource:
         identity, body = await self._admitted(req)
         username, password, role = (text_of(body, key) for key in ("username", "password", "role"))
         with _refusing(username):
-            await identity.add_user(username, password, [role])
+            await accounts.add_user(identity, self._services.api_keys, username, password, [role])
         # Who was refused a moment ago is let in at once.
         await self._services.authentication.forget_user(username, identity.realm)
         answer(resp, {"message": "Successfully added user"})

@@ -5,22 +5,42 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection
-from itertools import islice
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from polytope_server.config import Configuration, create_backend
 from polytope_server.garbage_collector.metrics import CollectorMetrics
+from polytope_server.garbage_collector.removal import BATCH, Remover
+from polytope_server.garbage_collector.space import Room
+from polytope_server.garbage_collector.survey import survey
 from polytope_server.management.health import Check, Health
 from polytope_server.metric_store import MetricStore
 from polytope_server.process import opened, serve_until
-from polytope_server.request import TERMINAL, Request, Status
+from polytope_server.request import TERMINAL, Status
 from polytope_server.request_store import RequestStore
-from polytope_server.staging import StagedObject, Staging, request_of
+from polytope_server.request_store.retention import Reason
+from polytope_server.staging import Staging
 
 logger = logging.getLogger(__name__)
 
-_BATCH = 500
+#: Steps of the removal of old requests, tombstones and metrics that one pass takes; the next one goes on.
+_STEPS = 1000
+#: Tombstones that are forgotten, and metrics that are removed, in one step.
+_SLICE = 1000
+#: Seconds that an upload which is slow, but not too slow to be accepted, may take for one part.
+_SLOWEST_PART = 3 * 3600.0
+
+
+_ALARM = (
+    "{found.orphans} of {found.objects} objects of the staging belong to no request that is stored, more "
+    "than garbage-collector.orphan_share ({share:g}) of all: none of them is removed, and no room is made. "
+    "Is request_store the right one, and complete? If it is, set garbage-collector.orphan_share to 1 until "
+    "they are gone."
+)
+
+
+class StoppedError(RuntimeError):
+    """A step was not done, because what it was about to do is more likely wrong than right."""
 
 
 class GarbageCollector:
@@ -29,11 +49,14 @@ class GarbageCollector:
     def __init__(self, configuration: Configuration, data: Path) -> None:
         settings = configuration.settings
         self._settings = settings.garbage_collector
-        self._write_time = settings.worker.timeout
+        #: What has not been written to for so long has been abandoned.
+        self._write_time = max(settings.worker.timeout, _SLOWEST_PART)
         self._store: RequestStore = create_backend("request_store", settings.request_store, data)
         self._staging: Staging = create_backend("staging", settings.staging, data)
         self._metric_store: MetricStore = create_backend("metric_store", settings.metric_store, data)
         self.metrics = CollectorMetrics()
+        self._remover = Remover(self._store, self._staging, self.metrics, self._settings.tombstones)
+        self._room = Room(self._store, self._staging, self._remover, self._settings)
         self.health = Health(
             {
                 "request_store": Check(self._store.check),
@@ -60,9 +83,19 @@ class GarbageCollector:
     async def collect(self) -> None:
         """One pass; a step that fails is logged, the others are done, and the next pass tries again."""
         well = True
-        for step in (self._remove_old, self._remove_unfinished, self._remove_metrics, self._clean_staging):
+        steps = (
+            self._remove_old,
+            self._remove_unfinished,
+            self._forget,
+            self._remove_metrics,
+            self._clean_staging,
+        )
+        for step in steps:
             try:
                 await step()
+            except StoppedError as error:
+                logger.error("%s", error)
+                well = False
             except Exception:
                 logger.exception("%s failed; it is repeated in the next pass", step.__name__)
                 well = False
@@ -70,74 +103,45 @@ class GarbageCollector:
             self.metrics.succeeded.set_to_current_time()
 
     async def _remove_old(self) -> None:
-        now = time.time()
-        await self._remove_stale(TERMINAL, now - self._settings.age)
-        await self._remove_stale({Status.UPLOADING}, now - self._settings.upload_age)
+        # While it is away, what is removed from the store would become orphans, pass by pass.
+        await self._staging.check()
+        for status in sorted(TERMINAL):
+            await self._remove_stale(status, self._settings.age, Reason.AGE)
+        await self._remove_stale(Status.UPLOADING, self._settings.upload_age, Reason.NO_UPLOAD)
 
-    async def _remove_stale(self, statuses: Collection[Status], before: float) -> None:
-        while found := await self._store.stale(statuses, before, _BATCH):
-            for request in found:
-                await self._remove(request)
-
-    async def _remove(self, request: Request) -> None:
-        # The request goes first: should this process end in between, its objects are orphans.
-        if await self._store.remove(request.id, statuses={request.status}) is not None:
-            self.metrics.requests.inc()
-            await self._delete_all(request.id, request.content_length or 0)
-
-    async def _delete_all(self, request_id: str, size: int) -> None:
-        """Remove all objects of a request, which have `size` bytes as far as that is known."""
-        if count := await self._staging.delete_request(request_id):
-            self.metrics.removed(count, size)
+    async def _remove_stale(self, status: Status, age: float, reason: Reason) -> None:
+        for _ in range(_STEPS):
+            found = await self._store.stale(status, age, BATCH)
+            # Nothing is gained by asking again for what cannot be removed.
+            if not found or not await self._remover.remove(found, status, reason):
+                return
 
     async def _remove_unfinished(self) -> None:
         self.metrics.unfinished.inc(await self._staging.abandoned(time.time() - self._write_time))
 
+    async def _forget(self) -> None:
+        await _repeat(lambda: self._store.remove_tombstones(self._settings.tombstone_age, _SLICE))
+
     async def _remove_metrics(self) -> None:
-        await self._metric_store.remove_old(time.time() - self._settings.metric_age)
+        before = time.time() - self._settings.metric_age
+        await _repeat(lambda: self._metric_store.remove_old(before, _SLICE))
 
     async def _clean_staging(self) -> None:
-        objects = [found async for found in self._staging.list()]
-        self.metrics.objects_found.set(len(objects))
-        self.metrics.bytes_found.set(sum(found.size for found in objects))
-        by_request: dict[str, list[StagedObject]] = {}
-        for found in objects:
-            by_request.setdefault(request_of(found.name), []).append(found)
-        kept: dict[str, list[StagedObject]] = {}
-        remaining = iter(by_request.items())
-        while batch := dict(islice(remaining, _BATCH)):
-            existing = await self._store.existing(batch)
-            for request_id, owned in batch.items():
-                if request_id in existing:
-                    kept[request_id] = await self._without_leftovers(request_id, owned)
-                else:
-                    await self._delete_all(request_id, sum(found.size for found in owned))
-        await self._shrink(kept)
+        found = await survey(self._staging, self._store, self._settings.orphan_age)
+        plausible = found.is_plausible(self._settings.orphan_share)
+        self.metrics.surveyed(found.objects, found.size, found.orphans, stopped=not plausible)
+        if not plausible:
+            raise StoppedError(_ALARM.format(found=found, share=self._settings.orphan_share))
+        await self._remover.delete_objects(found.orphaned)
+        for leftover in found.leftovers:
+            if await self._staging.delete(leftover.name):
+                self.metrics.removed(1, leftover.size)
+        gone = sum(size for _, size in found.orphaned) + sum(one.size for one in found.leftovers)
+        await self._room.make(found.size - gone)
 
-    async def _without_leftovers(self, request_id: str, owned: list[StagedObject]) -> list[StagedObject]:
-        """Remove what attempts that were overtaken left behind; returns what stays."""
-        if len(owned) == 1:
-            return owned
-        request = await self._store.get(request_id)
-        if request is None or request.status not in TERMINAL:
-            return owned
-        for found in owned:
-            if not request.url.endswith(found.name) and await self._staging.delete(found.name):
-                self.metrics.removed(1, found.size)
-        return [found for found in owned if request.url.endswith(found.name)]
 
-    async def _shrink(self, kept: dict[str, list[StagedObject]]) -> None:
-        """Remove the oldest results until the staging is smaller than the threshold."""
-        total = sum(found.size for owned in kept.values() for found in owned)
-        if total < self._settings.threshold:
+async def _repeat(step: Callable[[], Awaitable[int]]) -> None:
+    """Take the step until it finds nothing more to remove, or this pass has taken enough of them."""
+    for _ in range(_STEPS):
+        if not await step():
             return
-        oldest = sorted(kept, key=lambda key: max((found.modified for found in kept[key]), default=0.0))
-        for request_id in oldest:
-            if total < self._settings.threshold:
-                return
-            removed = await self._store.remove(request_id, statuses={Status.PROCESSED, Status.FAILED})
-            if removed is not None:
-                size = sum(found.size for found in kept[request_id])
-                self.metrics.requests.inc()
-                await self._delete_all(request_id, size)
-                total -= size

@@ -16,9 +16,22 @@ class CollectorMetrics(Metrics):
         self.unfinished = self.counter("garbage_unfinished_removed", "Leftovers of unfinished writes.")
         self.objects_found = self.gauge("staging_objects", "Objects of the staging, found by the last pass.")
         self.bytes_found = self.gauge("staging_bytes", "Bytes of the staging, found by the last pass.")
+        self.orphans_found = self.gauge(
+            "staging_orphans", "Objects that belong to no request, found by the last pass."
+        )
+        self.stopped = self.gauge(
+            "garbage_stopped", "1 if the last pass removed no orphans because there were too many, else 0."
+        )
         self.succeeded = self.gauge(
             "garbage_last_success_timestamp_seconds", "When the last pass ended in which no step failed."
         )
+
+    def surveyed(self, objects: int, size: int, orphans: int, *, stopped: bool) -> None:
+        """The staging has so many objects, bytes, and orphans; `stopped` if none of these is removed."""
+        self.objects_found.set(objects)
+        self.bytes_found.set(size)
+        self.orphans_found.set(orphans)
+        self.stopped.set(stopped)
 
     def removed(self, objects: int, size: int) -> None:
         """Objects of so many bytes together were removed."""

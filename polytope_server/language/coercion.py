@@ -170,18 +170,29 @@ def _text(key: str, value: object, expected: str) -> str:
     if text is None:
         raise RequestError(f"key '{key}': {shown(value)} is not accepted; expected {expected}")
     # The value as written counts, not its stripped text: keys that are not coerced keep it.
-    for character in value if isinstance(value, str) else text:
-        if character in _SEPARATORS or (character > "~" and unicodedata.category(character) in _UNPRINTABLE):
-            raise RequestError(
-                f"key '{key}': {shown(value)} contains {character!r}; "
-                "expected no commas, equals signs, quotes, # ! \\ or control characters"
-            )
+    written = value if isinstance(value, str) else text
+    if character := _forbidden(written):
+        raise RequestError(
+            f"key '{key}': {shown(value)} contains {character!r}; "
+            "expected no commas, equals signs, quotes, # ! \\ or control characters"
+        )
     return text
+
+
+def _forbidden(text: str) -> str:
+    """The first character that may not stand in a value, the empty text if there is none."""
+    # PERF: one search for texts that have none; a loop over the characters costs thirty times as much.
+    if text.isascii():
+        found = _SEPARATORS.search(text)
+        return found[0] if found else ""
+    return next(
+        (one for one in text if _SEPARATORS.match(one) or unicodedata.category(one) in _UNPRINTABLE), ""
+    )
 
 
 # What separates, quotes or comments in a MARS request. Beyond ASCII: control and format characters,
 # surrogates (which no back-end can encode), private and unassigned ones, and the two line separators.
-_SEPARATORS = frozenset(",=\"'#!\\\x7f") | frozenset(map(chr, range(32)))
+_SEPARATORS = re.compile(r"""[,="'#!\\\x00-\x1f\x7f]""")
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 

@@ -7,15 +7,18 @@ of them covers each date. One data source uses one style.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 from polytope_server.language.errors import RuleError, shown
-from polytope_server.language.ranges import as_values, split
+from polytope_server.language.ranges import Range, read_values, split
 from polytope_server.language.values import date_text, read_date, scalar_text
 
-DateTest = Callable[[date], str | None]
-"""Why a date is not served, in words; None if it is."""
+Days = Sequence[int]
+"""Ordinals of dates: a list, or a `range` that ascends, which is judged by its ends and never walked."""
+DateTest = Callable[[Days], str | None]
+"""Why the first date that is not served is not, in words; None if all are served."""
 
 _COMPARATIVE = re.compile(r"\s*([<>])\s*((?:[0-9]{1,6}\s*[dhm]\s*)+)", re.IGNORECASE)
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
@@ -40,16 +43,18 @@ def check_dates(
     moment = utc_moment(today, now)
     day = today or moment.date()
     test = date_test(rules, today=day, now=moment)
-    for text in as_values("date", value, today=day):
-        found = read_date(text, day)
-        reason = test(found) if found else None
-        if reason:
-            return reason
-    return None
+    return test(days_of(read_values("date", value, today=day)))
+
+
+def days_of(values: Range | list[str]) -> Days:
+    """The days that a value of the key `date` describes, as `read_values` has read it."""
+    if isinstance(values, Range):
+        return values.positions
+    return [date.fromisoformat(text).toordinal() for text in values]
 
 
 def date_test(rules: object, *, today: date, now: datetime) -> DateTest:
-    """The rules as one test of a date; RuleError if they are wrong or mix the two styles."""
+    """The rules as one test of dates; RuleError if they are wrong or mix the two styles."""
     items = list(rules) if isinstance(rules, list | tuple) else [rules]
     texts = [scalar_text(item) for item in items]
     known = [text for text in texts if text is not None]
@@ -64,16 +69,38 @@ def date_test(rules: object, *, today: date, now: datetime) -> DateTest:
 def _all_hold(rules: Sequence[str], now: datetime) -> DateTest:
     limits = [(rule, *_limit(rule, now)) for rule in rules]
 
-    def test(day: date) -> str | None:
-        midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    def test(days: Days) -> str | None:
+        reasons: dict[int, str] = {}
         for rule, older, limit in limits:
-            # A date exactly at the limit counts as newer, so that `>30d` and `<30d` leave no gap.
-            if (midnight < limit) is not older:
+            index = _first_beyond(days, older, _ordinal(limit))
+            if index is not None:
                 side = "older" if older else "newer"
-                return f"'{date_text(day)}' is not {side} than {limit:%Y-%m-%d %H:%M} UTC (rule '{rule}')"
-        return None
+                place = f"{limit:%Y-%m-%d %H:%M} UTC (rule '{rule}')"
+                reasons.setdefault(index, f"'{_text(days[index])}' is not {side} than {place}")
+        return reasons[min(reasons)] if reasons else None
 
     return test
+
+
+def _ordinal(limit: datetime) -> int:
+    """The first day whose midnight is not before the limit.
+
+    A date exactly at the limit counts as newer, so that `>30d` and `<30d` leave no gap.
+    """
+    ordinal = limit.toordinal()
+    return ordinal if limit.time() == time() else ordinal + 1
+
+
+def _first_beyond(days: Days, older: bool, ordinal: int) -> int | None:
+    """The index of the first day from `ordinal` on if all must be older, else of the first one before it."""
+    if isinstance(days, range):
+        index = bisect_left(days, ordinal) if older else 0
+        return index if index < len(days) and (days[index] >= ordinal) is older else None
+    return next((index for index, day in enumerate(days) if (day >= ordinal) is older), None)
+
+
+def _text(ordinal: int) -> str:
+    return date_text(date.fromordinal(ordinal))
 
 
 def _limit(rule: str, now: datetime) -> tuple[bool, datetime]:
@@ -92,14 +119,37 @@ def _limit(rule: str, now: datetime) -> tuple[bool, datetime]:
 
 
 def _any_covers(rules: Sequence[str], today: date) -> DateTest:
-    spans = [span for rule in rules for span in _spans(rule, today)]
+    spans = _joined([span for rule in rules for span in _spans(rule, today)])
+    firsts = [first for first, _ in spans]
 
-    def test(day: date) -> str | None:
-        if any(first <= day <= last for first, last in spans):
-            return None
-        return f"'{date_text(day)}' not in {shown(list(rules), 300)}"
+    def end(day: int) -> int | None:
+        """The last day of the span that holds this one, None if there is none."""
+        index = bisect_right(firsts, day) - 1
+        return spans[index][1] if index >= 0 and day <= spans[index][1] else None
+
+    def test(days: Days) -> str | None:
+        index = 0
+        while index < len(days):
+            last = end(days[index])
+            if last is None:
+                return f"'{_text(days[index])}' not in {shown(list(rules), 300)}"
+            # A range goes on behind the span: as many steps as there are spans, however long it is.
+            index = bisect_right(days, last) if isinstance(days, range) else index + 1
+        return None
 
     return test
+
+
+def _joined(spans: Sequence[tuple[date, date]]) -> list[tuple[int, int]]:
+    """The spans as ordinals, in order, those that meet or overlap as one; empty ones left out."""
+    found: list[tuple[int, int]] = []
+    for first, last in sorted(
+        (first.toordinal(), last.toordinal()) for first, last in spans if first <= last
+    ):
+        if found and first <= found[-1][1] + 1:
+            first, last = found[-1][0], max(last, found.pop()[1])
+        found.append((first, last))
+    return found
 
 
 def _spans(rule: str, today: date) -> list[tuple[date, date]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 MAX_PROBLEMS = 20
 """More problems than this are counted, not listed: a message must not grow with a hostile request."""
 
@@ -30,9 +32,22 @@ def shown(value: object, limit: int = 60) -> str:
 
     Long values are cut before they are represented, so that a message costs no more than it shows.
     """
-    cut = value[: limit + 1] if isinstance(value, str | list | tuple) else value
     try:
-        text = repr(cut)
+        text = repr(_cut(value, limit + 1))
     except ValueError:  # Python refuses to print an integer of thousands of digits
         text = "a very long number"
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _cut(value: object, most: int, depth: int = 3) -> object:
+    """The value with no more than its first `most` characters or items, on each of the upper levels."""
+    if isinstance(value, str):
+        return value[:most]
+    if isinstance(value, list | tuple | dict) and depth == 0:
+        return ...
+    if isinstance(value, dict):
+        items = islice(value.items(), most)
+        return {_cut(key, most, 0): _cut(item, most, depth - 1) for key, item in items}
+    if isinstance(value, list | tuple):
+        return type(value)(_cut(item, most, depth - 1) for item in value[:most])
+    return value

@@ -6,15 +6,25 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 from polytope_server.language.coercion import DEFAULT_RULES, OPAQUE_KEYS, CoercionRules, coerce
-from polytope_server.language.date_rules import check_dates, utc_moment
+from polytope_server.language.date_rules import Days, date_test, days_of, utc_moment
 from polytope_server.language.errors import RequestError, RuleError, shown
-from polytope_server.language.ranges import as_values, joined
+from polytope_server.language.ranges import MAX_VALUES, Range, joined, read_values
 
 CASELESS_KEYS = frozenset({"class", "stream", "type", "levtype", "domain", "model", "experiment", "activity"})
 """Keys whose values MARS reads in either case, so that a rule must, too."""
+
+_NAMED = 5
+"""So many of the values that a rule does not admit are named in the reason."""
+_SHOWN_RULE = 300
+"""Characters of a rule that are shown in the reason."""
+
+
+class TooManyValuesError(RequestError):
+    """The request describes more values than are compared with the rules of data sources."""
 
 
 @dataclass(frozen=True)
@@ -53,30 +63,132 @@ def match(
     today: date | None = None,
     now: datetime | None = None,
 ) -> MatchResult:
-    """Judge a coerced request against one data source; the request itself is left as it is.
+    """Judge a coerced request against one data source, see `Judgement`."""
+    judgement = Judgement(
+        request, realm=realm, user_roles=user_roles, coercion=coercion, today=today, now=now
+    )
+    return judgement.match(source)
 
-    On success the result holds the request with the defaults of absent keys, the patch on top, and lists
-    joined with `/` (except in `data` and `feature`). Otherwise the reason names the key, its value and
-    what is allowed. Rules that are wrong (`validate_rules` finds them) reject, and the reason says so.
-    Without `today` it is the day of `now`, and `now` is the clock, in UTC.
+
+class Judgement:
+    """One coerced request before the data sources of a collection, one after the other.
+
+    What they have in common is done once: each value is read once, and judged once by each different rule.
+    A range is judged by its ends and its pitch. What can only be judged value by value is, up to MAX_VALUES
+    values for all data sources together.
     """
-    if not authorized(source.roles, realm, user_roles):
-        return MatchResult(None, "user not authorized.")
-    moment = utc_moment(today, now)
-    day = today or moment.date()
-    try:
-        effective = {**coerce(source.defaults, coercion, today=day), **request}
-        patch = coerce(source.patch, coercion, today=day)
-    except RequestError as error:
-        return MatchResult(None, f"the data source's defaults or patch are wrong: {error}")
-    if source.accepts_feature != ("feature" in effective):
-        wanted = "needs" if source.accepts_feature else "does not accept"
-        return MatchResult(None, f"the data source {wanted} the key 'feature'")
-    for name, rule in source.match.items():
-        reason = _rejection(str(name).lower(), rule, effective, day, moment)
-        if reason:
-            return MatchResult(None, reason)
-    return MatchResult({key: _delivered(key, value) for key, value in {**effective, **patch}.items()})
+
+    def __init__(
+        self,
+        request: Mapping[str, Any],
+        *,
+        realm: str,
+        user_roles: Collection[str],
+        coercion: CoercionRules = DEFAULT_RULES,
+        today: date | None = None,
+        now: datetime | None = None,
+    ) -> None:
+        """`request` is left as it is. `now` is the clock by default, in UTC, and `today` the day of `now`."""
+        self._request = request
+        self._realm, self._user_roles = realm, user_roles
+        self._coercion = coercion
+        self._now = utc_moment(today, now)
+        self._today = today or self._now.date()
+        self._values: dict[str, Range | list[str]] = {}
+        self._verdicts: dict[tuple[str, tuple[str, ...]], str | None] = {}
+        self._budget = MAX_VALUES
+
+    def match(self, source: SourceRules) -> MatchResult:
+        """Whether this data source serves the request.
+
+        On success the result holds the request with the defaults of absent keys, the patch on top, and lists
+        joined with `/` (except in `data` and `feature`). Otherwise the reason names the key, its value and
+        what is allowed. Rules that are wrong (`validate_rules` finds them) reject, and the reason says so.
+        RequestError if too many values would have to be judged one by one: then no data source serves it.
+        """
+        if not authorized(source.roles, self._realm, self._user_roles):
+            return MatchResult(None, "user not authorized.")
+        try:
+            defaults = coerce(source.defaults, self._coercion, today=self._today)
+            patch = coerce(source.patch, self._coercion, today=self._today)
+        except RequestError as error:
+            return MatchResult(None, f"the data source's defaults or patch are wrong: {error}")
+        effective = {**defaults, **self._request}
+        if source.accepts_feature != ("feature" in effective):
+            wanted = "needs" if source.accepts_feature else "does not accept"
+            return MatchResult(None, f"the data source {wanted} the key 'feature'")
+        for name, rule in source.match.items():
+            reason = self._rejection(str(name).lower(), rule, effective)
+            if reason:
+                return MatchResult(None, reason)
+        return MatchResult({key: _delivered(key, value) for key, value in {**effective, **patch}.items()})
+
+    def _rejection(self, key: str, rule: Any, request: Mapping[str, Any]) -> str | None:
+        """Why one rule does not admit the request; None if it does."""
+        if isinstance(rule, list | tuple) and not rule:
+            return f"key '{key}' is not accepted" if key in request else None
+        if key not in request:
+            return f"request does not contain key '{key}', expected one of {_listed(rule)}"
+        if key not in self._request:
+            return self._verdict(key, rule, request[key])
+        place = key, tuple(map(repr, rule)) if isinstance(rule, list | tuple) else (repr(rule),)
+        if place not in self._verdicts:
+            self._verdicts[place] = self._verdict(key, rule, request[key])
+        return self._verdicts[place]
+
+    def _verdict(self, key: str, rule: Any, value: Any) -> str | None:
+        """The same for a key that the request has."""
+        try:
+            if key == "date":
+                test = date_test(rule, today=self._today, now=self._now)
+                reason = test(self._days(key, value))
+                return f"key 'date' : {reason}" if reason else None
+            wrong, count = self._wrong(key, value, allowed(key, rule, self._today))
+        except RuleError as error:
+            return f"the data source's rule for key '{key}' is wrong: {error}"
+        except TooManyValuesError:
+            raise
+        except RequestError as error:
+            return str(error)
+        if not wrong:
+            return None
+        more = f" and {count - len(wrong)} more" if count > len(wrong) else ""
+        return f"key '{key}' : {', '.join(map(shown, wrong))}{more} not in {_listed(rule)}"
+
+    def _days(self, key: str, value: Any) -> Days:
+        days = days_of(self._read(key, value))
+        self._spend(key, value, 0 if isinstance(days, range) else len(days))
+        return days
+
+    def _wrong(self, key: str, value: Any, admitted: Allowed) -> tuple[list[str], int]:
+        """The first values that a rule does not admit, and how many there are."""
+        found = self._read(key, value)
+        if isinstance(found, list):
+            self._spend(key, value, len(found))
+            wrong = [text for text in found if _folded(key, text) not in admitted.values]
+            return wrong[:_NAMED], len(wrong)
+        if any(part.covers(found) for part in admitted.ranges):
+            return [], 0
+        # Of a range with more values than the rule, some are wrong; they are counted from the rule's side.
+        self._spend(key, value, min(found.count, len(admitted.values)))
+        named = list(islice((text for text in found.texts() if text not in admitted.values), _NAMED))
+        return named, found.count - found.count_of(admitted.values) if named else 0
+
+    def _read(self, key: str, value: Any) -> Range | list[str]:
+        """What the value describes, read once if it is the request's own; RequestError if that is nothing."""
+        if key not in self._request:
+            return read_values(key, value, today=self._today)
+        if key not in self._values:
+            self._values[key] = read_values(key, value, today=self._today)
+        return self._values[key]
+
+    def _spend(self, key: str, value: Any, count: int) -> None:
+        self._budget -= count
+        if self._budget < 0:
+            raise TooManyValuesError(
+                f"key '{key}': {shown(value)} is not accepted: the values of this request take more than "
+                f"{MAX_VALUES} comparisons with the rules of the data sources; ask for fewer values"
+            )
 
 
 def authorized(
@@ -94,50 +206,40 @@ def _delivered(key: str, value: Any) -> Any:
     return joined(key, value) if isinstance(value, list) and key not in OPAQUE_KEYS else value
 
 
-def _rejection(key: str, rule: Any, request: Mapping[str, Any], today: date, now: datetime) -> str | None:
-    """Why one rule does not admit the request; None if it does."""
-    if isinstance(rule, list | tuple) and not rule:
-        return f"key '{key}' is not accepted" if key in request else None
-    if key not in request:
-        return f"request does not contain key '{key}', expected one of {_listed(rule)}"
-    value = request[key]
-    try:
-        if key == "date":
-            reason = check_dates(value, rule, today=today, now=now)
-            return f"key 'date' : {reason}" if reason else None
-        admitted = allowed(key, rule)
-        wrong = [item for item in as_values(key, value, today=today) if _folded(key, item) not in admitted]
-    except RuleError as error:
-        return f"the data source's rule for key '{key}' is wrong: {error}"
-    except RequestError as error:
-        return str(error)
-    if not wrong:
-        return None
-    more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-    return f"key '{key}' : {', '.join(repr(item) for item in wrong[:5])}{more} not in {_listed(rule)}"
-
-
 def _listed(rule: Any) -> str:
     items = rule if isinstance(rule, list | tuple) else [rule]
-    return shown([str(item) for item in items], 300)
+    return shown([str(item) for item in items[:_SHOWN_RULE]], _SHOWN_RULE)
 
 
 def _folded(key: str, text: str) -> str:
     return text.lower() if key in CASELESS_KEYS else text
 
 
-def allowed(key: str, rule: Any) -> frozenset[str]:
-    """Every value that a rule admits, ranges and lists in it expanded; RuleError if it is not such a rule."""
+@dataclass(frozen=True)
+class Allowed:
+    """What a rule admits: every value, those of its ranges too, and the ranges once more as they are."""
+
+    values: frozenset[str]
+    ranges: tuple[Range, ...]
+
+
+def allowed(key: str, rule: Any, today: date | None = None) -> Allowed:
+    """What a rule admits on that day; RuleError if it is not such a rule."""
     items = rule if isinstance(rule, list | tuple) else [rule]
     if any(isinstance(item, list | tuple) for item in items):
         raise RuleError(f"a list inside the list {shown(rule)} cannot be a rule")
     try:
-        return _expanded(key, tuple(joined(key, item) for item in items))
+        # Only days may be relative to today.
+        day = today if key == "hdate" else None
+        return _expanded(key, tuple(joined(key, item) for item in items), day)
     except RequestError as error:
         raise RuleError(str(error)) from None
 
 
 @lru_cache(maxsize=1024)
-def _expanded(key: str, items: tuple[str, ...]) -> frozenset[str]:
+def _expanded(key: str, items: tuple[str, ...], today: date | None) -> Allowed:
     # Rules are few and constant, requests many: a range of 100,000 values is expanded once.
-    return frozenset(_folded(key, value) for item in items for value in as_values(key, item))
+    found = [read_values(key, item, today=today) for item in items]
+    ranges = tuple(part for part in found if isinstance(part, Range))
+    texts = (text for part in found for text in (part.values() if isinstance(part, Range) else part))
+    return Allowed(frozenset(_folded(key, text) for text in texts), ranges)

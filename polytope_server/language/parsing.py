@@ -17,10 +17,11 @@ from typing import Any
 import yaml
 
 from polytope_server.language.errors import RequestError, shown
+from polytope_server.language.ranges import split
 
 MAX_DEPTH = 32
-EXPANSION = 100_000
-"""How many values aliases may add to a text; without aliases a text has no more values than characters."""
+EXPANSION = 20_000
+"""How many values and characters aliases may add to a text; see `_check`."""
 
 
 def parse(text: str) -> Any:
@@ -33,7 +34,7 @@ def parse(text: str) -> Any:
     value = _inline(text)
     if value is None:
         value = _structured(text)
-    _check(value, len(text) + EXPANSION)
+    _check(value, 2 * len(text) + EXPANSION)
     return value
 
 
@@ -51,6 +52,10 @@ def _structured(text: str) -> Any:
             pass  # a flow mapping of YAML starts the same way
         except RecursionError:
             raise _too_deep() from None
+    if len(_DIRECTIVE.findall(text)) > _MAX_DIRECTIVES:
+        raise RequestError(
+            f"the request has more than {_MAX_DIRECTIVES} lines that begin with %; write it without them"
+        )
     try:
         return _Document().read(yaml.parse(text, Loader=_LOADER))
     except yaml.YAMLError as error:
@@ -60,6 +65,9 @@ def _structured(text: str) -> Any:
 
 
 # The loader written in C where PyYAML has it: the one in Python takes a second for 100 kB.
+# What begins a directive of YAML. libyaml compares each with all before it.
+_DIRECTIVE = re.compile("^%|[\r\n\x85\u2028\u2029]%")
+_MAX_DIRECTIVES = 10
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -184,11 +192,15 @@ def _until(events: Iterator[Any], end: type) -> Iterator[Any]:
 
 
 def _check(value: Any, budget: int) -> None:
-    """Refuse what JSON, UTF-8 or a bounded walk could not carry further."""
+    """Refuse what JSON, UTF-8 or a bounded walk could not carry further.
+
+    Values and characters count, because an alias repeats both. Without aliases a text has no more values than
+    characters, and its values no more characters than it has.
+    """
     waiting: list[tuple[Any, int]] = [(value, 0)]
     while waiting:
         value, depth = waiting.pop()
-        budget -= 1
+        budget -= 1 + (len(value) if isinstance(value, str) else 0)
         if budget < 0:
             raise RequestError("the request's aliases expand to too many values; write it without them")
         if depth > MAX_DEPTH:
@@ -227,6 +239,7 @@ def _inline(text: str) -> dict[str, Any] | None:
             rest = text[position:].lstrip()
             raise RequestError(f"{shown(rest)} is not accepted; expected key = value, key = value")
         value = _QUOTED.sub(lambda quoted: quoted[0][1:-1], pair[2])
-        pairs.append((pair[1], re.sub(r"\s*+/\s*+", "/", value.strip())))
+        # Not by a regular expression: it would look at a run of spaces once for each of them.
+        pairs.append((pair[1], "/".join(split(value))))
         position = pair.end()
     return _mapping(pairs)

@@ -7,7 +7,7 @@ without being walked: `0/to/1000000000/by/1` is refused before any of its values
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -27,7 +27,7 @@ from polytope_server.language.values import (
 )
 
 MAX_VALUES = 100_000
-"""The most values that one key of a request may describe."""
+"""The most values that one key of a request may describe, and that one request may have judged one by one."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,39 @@ class Range:
         """How many values it describes."""
         return (self.end - self.start) // self.pitch + 1
 
-    def values(self) -> list[str]:
+    @property
+    def positions(self) -> range:
+        """Every position, in order; none of them is made before it is asked for."""
+        return range(self.start, self.end + 1, self.pitch)
+
+    def texts(self) -> Iterator[str]:
         """Every value, in order."""
-        return [self.axis.text(n) for n in range(self.start, self.end + 1, self.pitch)]
+        return map(self.axis.text, self.positions)
+
+    def values(self) -> list[str]:
+        """Every value, in order, as a list."""
+        return list(self.texts())
+
+    def count_of(self, texts: Collection[str]) -> int:
+        """How many of its values are among the texts (all different), found from the shorter side."""
+        if self.count <= len(texts):
+            return sum(text in texts for text in self.texts())
+        return sum(self.holds(text) for text in texts)
+
+    def holds(self, text: str) -> bool:
+        """Whether the canonical text is one of its values."""
+        position = self.axis.position(text, date.min)
+        return position is not None and position in self.positions and self.axis.text(position) == text
+
+    def covers(self, other: Range) -> bool:
+        """Whether every value of the other range is one of this one, found without walking either."""
+        return (
+            self.axis is other.axis
+            and self.start <= other.start
+            and other.positions[-1] <= self.end
+            and (other.start - self.start) % self.pitch == 0
+            and (other.count == 1 or other.pitch % self.pitch == 0)
+        )
 
     def __str__(self) -> str:
         by = f"/by/{self.axis.pitch_text(self.pitch)}" if self.explicit else ""
@@ -151,6 +181,15 @@ def too_many(key: str, value: object, count: int) -> str:
 def as_values(key: str, value: object, *, today: date | None = None) -> list[str]:
     """Every single value, in canonical text, that a value of a request or of a rule describes.
 
+    Arguments and errors as for `read_values`.
+    """
+    found = read_values(key, value, today=today)
+    return found.values() if isinstance(found, Range) else found
+
+
+def read_values(key: str, value: object, *, today: date | None = None) -> Range | list[str]:
+    """What a value of a request or of a rule describes: a range as such, else every single canonical value.
+
     A list counts as its items joined with `/`, which is what reaches the back-end: what is judged is what
     is delivered. `value` may be coerced or not; relative dates count from `today` (default: today, UTC).
     RequestError for what has no single values (a mapping, null), what the key does not accept, and for
@@ -159,7 +198,7 @@ def as_values(key: str, value: object, *, today: date | None = None) -> list[str
     today = today or utc_today()
     text = joined(key, value)
     if is_range(text):
-        return parse_range(key, text, today).values()
+        return parse_range(key, text, today)
     items = split(text)
     if len(items) > MAX_VALUES:
         raise RequestError(too_many(key, text, len(items)))
@@ -174,11 +213,9 @@ def as_values(key: str, value: object, *, today: date | None = None) -> list[str
 
 
 def expand_count(key: str, value: object, *, today: date | None = None) -> int:
-    """How many single values a value describes, without walking a range; errors as in `as_values`."""
-    text = joined(key, value)
-    if is_range(text):
-        return parse_range(key, text, today or utc_today()).count
-    return len(as_values(key, text, today=today))
+    """How many single values a value describes, without walking a range; errors as in `read_values`."""
+    found = read_values(key, value, today=today)
+    return found.count if isinstance(found, Range) else len(found)
 
 
 def joined(key: str, value: object) -> str:

@@ -61,6 +61,18 @@ class Metrics:
         """A counter `polytope_<name>_total`."""
         return Counter(f"polytope_{name}", text, labels, registry=self._registry)
 
+    def connections_cut(self, reasons: Iterable[str]) -> Counter:
+        """The counter of connections that are refused or ended, by reason, for processes that serve HTTP."""
+        made = self.counter(
+            "connections_cut",
+            "Connections that were refused (process, address: too many) or ended (head, receiving, sending: "
+            "too slow).",
+            "reason",
+        )
+        for reason in reasons:
+            made.labels(reason)
+        return made
+
     def outcomes(self, name: str, text: str, outcomes: Iterable[str]) -> Counter:
         """The same, by collection and outcome. It begins with 0 for each, so that the first one is a step."""
         made = self.counter(name, text, "collection", "outcome")

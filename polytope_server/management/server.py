@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import socket
@@ -22,6 +23,8 @@ _quiet.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_i
 
 #: Bytes of a line of the head, lines of a head, and seconds for which an idle connection is kept.
 _LONGEST_LINE, _MOST_LINES, _IDLE = 2048, 32, 30.0
+#: aiohttp waits for a head without end. For one more connection the oldest is closed, so that probes get in.
+_MOST_CONNECTIONS = 64
 
 
 class Management:
@@ -37,6 +40,7 @@ class Management:
         self._listener = listener
         self._metrics = metrics
         self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
         self._health = health
         self._draining = draining
 
@@ -57,15 +61,30 @@ class Management:
             shutdown_timeout=0.1,
         )
         await self._runner.setup()
-        await web.SockSite(self._runner, self._listener).start()
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._connection, sock=self._listener)
         host, port = self._listener.getsockname()[:2]
         logger.info("management on %s, port %d", host, port)
 
     async def close(self) -> None:
         """Answer no more."""
         self._health.close()
+        if self._server is not None:
+            self._server.close()
         if self._runner is not None:
             await self._runner.cleanup()
+
+    def _connection(self) -> asyncio.Protocol:
+        """The protocol of a new connection."""
+        assert self._runner is not None  # noqa: S101 -- open made it
+        server = self._runner.server
+        assert server is not None  # noqa: S101 -- by its setup
+        # In the order in which they were made.
+        for oldest in server.connections[: 1 - _MOST_CONNECTIONS]:
+            if oldest.transport is not None:
+                # Not close(), which waits for a reader.
+                oldest.transport.abort()
+        return server()
 
     async def report(self) -> dict[str, Any]:
         """Whether the process is ready, and what it thinks of its back-ends: the answer of `/readyz`."""

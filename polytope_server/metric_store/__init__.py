@@ -48,8 +48,8 @@ class MetricStore(ABC):
         """Metrics from that time on (in those states), the oldest first."""
 
     @abstractmethod
-    async def remove_old(self, before: float) -> int:
-        """Delete metrics older than that time; returns how many."""
+    async def remove_old(self, before: float, limit: int) -> int:
+        """Delete up to `limit` metrics older than that time; returns how many."""
 
     @abstractmethod
     async def wipe(self) -> None:

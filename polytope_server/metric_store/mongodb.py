@@ -73,9 +73,14 @@ class MongoDBMetricStore(MetricStore):
         with self._connection.failing_with(MongoDBUnavailableError):
             return [_metric(found) async for found in self._metrics().find(wanted).sort("timestamp")]
 
-    async def remove_old(self, before: float) -> int:
+    async def remove_old(self, before: float, limit: int) -> int:
+        wanted = _OURS | {"timestamp": {"$lt": before}}
         with self._connection.failing_with(MongoDBUnavailableError):
-            done = await self._metrics().delete_many(_OURS | {"timestamp": {"$lt": before}})
+            found = self._metrics().find(wanted, {"_id": 1}, sort=[("timestamp", 1)], limit=limit)
+            ids = [document["_id"] async for document in found]
+            if not ids:
+                return 0
+            done = await self._metrics().delete_many({"_id": {"$in": ids}})
         return done.deleted_count
 
     async def wipe(self) -> None:

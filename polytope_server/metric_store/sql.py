@@ -62,9 +62,10 @@ class SQLMetricStore(MetricStore):
         sql = f"SELECT {_COLUMNS} FROM metrics WHERE {where} ORDER BY timestamp"
         return [RequestStatusChange(*row) for row in await self._database.read(sql, parameters)]
 
-    async def remove_old(self, before: float) -> int:
-        sql = "DELETE FROM metrics WHERE timestamp < :before"
-        return (await self._database.write(sql, {"before": before})).changed
+    async def remove_old(self, before: float, limit: int) -> int:
+        old = "SELECT uuid FROM metrics WHERE timestamp < :before ORDER BY timestamp LIMIT :limit"
+        sql = f"DELETE FROM metrics WHERE uuid IN ({old})"
+        return (await self._database.write(sql, {"before": before, "limit": limit})).changed
 
     async def wipe(self) -> None:
         await self._database.write("DELETE FROM metrics")

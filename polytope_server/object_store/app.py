@@ -13,6 +13,7 @@ import falcon.asgi
 
 from polytope_server import log
 from polytope_server.asgi import ClientGoneError, Event, Scope, Shell, fail, pass_on
+from polytope_server.connections import Connections
 from polytope_server.management.health import Check, Health
 from polytope_server.management.metrics import Metrics
 from polytope_server.management.server import Management
@@ -23,13 +24,14 @@ from polytope_server.object_store.resources import (
     ListResource,
     ObjectResource,
     RequestResource,
+    RoomResource,
     UnfinishedResource,
 )
 from polytope_server.object_store.store import Store
 from polytope_server.process import before_stop
-from polytope_server.staging.local import StagingFullError
+from polytope_server.staging import LargestObjectError, ObjectTooLargeError, StagingFullError
 from polytope_server.staging.polytope import PolytopeStagingSettings
-from polytope_server.staging.polytope_http import MARK
+from polytope_server.staging.polytope_http import LARGEST, MARK, ROOM, SIZE
 from polytope_server.unavailable import UnavailableError
 
 logger = logging.getLogger(__name__)
@@ -75,16 +77,22 @@ class Middleware:
 
 
 def make_application(
-    settings: PolytopeStagingSettings, data: Path, listener: socket.socket | None = None
+    settings: PolytopeStagingSettings,
+    data: Path,
+    listener: socket.socket | None = None,
+    connections: Connections | None = None,
 ) -> Shell:
     """The application; `data` is the data folder. Its `lifespan` opens and closes the folder of objects.
 
-    `listener` is the socket for management, if there is to be any.
+    `listener` is the socket for management, if there is to be any; of `connections` it counts what becomes.
     """
     store, gate, metrics = Store(settings, data), Gate(settings.token), StoreMetrics()
+    if connections is not None:
+        connections.on_cut = lambda reason: metrics.cut.labels(reason).inc()
     app: falcon.asgi.App[Any, Any] = falcon.asgi.App(middleware=[Middleware(store, metrics, listener)])
     app.add_route("/", ListResource(store, gate))
     app.add_route("/health", HealthResource())
+    app.add_route("/room", RoomResource(store, gate))
     app.add_route("/unfinished", UnfinishedResource(store, gate))
     app.add_route("/{request_id}/", RequestResource(store, gate))
     app.add_route("/{request_id}/{name}", ObjectResource(store, gate, metrics))
@@ -105,7 +113,18 @@ async def _on_full(
     req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, params: dict[str, Any]
 ) -> None:
     logger.error("%s", error)
+    if isinstance(error, LargestObjectError):
+        resp.set_header(LARGEST, "1")
     fail(resp, falcon.HTTP_507, str(error))
+
+
+async def _on_too_large(
+    req: falcon.asgi.Request, resp: falcon.asgi.Response, error: ObjectTooLargeError, params: dict[str, Any]
+) -> None:
+    logger.error("an object %s", error)
+    resp.set_header(SIZE, str(error.size))
+    resp.set_header(ROOM, str(error.room))
+    fail(resp, falcon.HTTP_413, f"The object {error}")
 
 
 async def _on_unavailable(
@@ -130,5 +149,6 @@ _HANDLERS: dict[type[Exception], Any] = {
     ClientGoneError: pass_on,
     UnavailableError: _on_unavailable,
     StagingFullError: _on_full,
+    ObjectTooLargeError: _on_too_large,
     falcon.HTTPError: _on_http_error,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from polytope_server.connections import REASONS
 from polytope_server.management.metrics import Metrics
 
 
@@ -14,3 +15,5 @@ class StoreMetrics(Metrics):
         self.sent = self.counter("object_store_sent_bytes", "Bytes of objects that were sent.")
         #: Bytes of objects that are complete.
         self.received = self.counter("object_store_received_bytes", "Bytes of objects that were stored.")
+        #: By reason.
+        self.cut = self.connections_cut(REASONS)

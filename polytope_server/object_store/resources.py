@@ -72,6 +72,7 @@ class ObjectResource:
     async def _deliver(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str, head: bool
     ) -> None:
+        self._gate.trusts(req)
         try:
             found = await deliver(self._store.staging, name, req, resp, head, self._metrics.sent.inc)
         except ObjectNotFoundError:
@@ -146,6 +147,20 @@ class UnfinishedResource:
         """Remove what was not written to for `age` seconds; answers how many there were."""
         self._gate.check(req)
         resp.data = _count(await self._store.staging.abandoned(time.time() - age(req)))
+
+
+class RoomResource:
+    """`/room`: how much more may be stored."""
+
+    def __init__(self, store: Store, gate: Gate) -> None:
+        self._store, self._gate = store, gate
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        """In bytes, less than 0 if the reserve is touched. Refuses as a PUT if `size` bytes may not come."""
+        self._gate.check(req)
+        if size := req.get_param_as_int("size", default=0):
+            self._store.admit(size)
+        resp.data = json.dumps({"room": self._store.room()}).encode()
 
 
 class HealthResource:

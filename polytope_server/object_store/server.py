@@ -38,7 +38,7 @@ class Server(WebServer):
         )
 
     def load(self) -> Any:
-        return make_application(self._settings, self._data, self.listener)
+        return make_application(self._settings, self._data, self.listener, self.connections)
 
     def on_fork(self, arbiter: Any, worker: Any) -> None:
         super().on_fork(arbiter, worker)

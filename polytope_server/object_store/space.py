@@ -2,51 +2,94 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
-from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
-from polytope_server.staging.local import StagingFullError
+from polytope_server.staging import LargestObjectError
+from polytope_server.staging.space import Disk, refuse, refuse_announced
 
 
 class Space:
-    """Counts the bytes of all objects, unfinished ones too."""
+    """Counts the bytes of all objects against the quota, unfinished ones too.
 
-    def __init__(self, quota: int | None, folder: Path) -> None:
+    Of the disk it knows what is announced and has not come yet; what comes is checked where it is written
+    (:class:`~polytope_server.staging.space.Claim`).
+    """
+
+    def __init__(self, quota: int | None, disk: Disk) -> None:
         self._quota = quota
-        self._folder = folder
+        self._disk = disk
         self._used = 0
+        self._shares: set[Share] = set()
 
     def count(self, size: int) -> None:
         """Count so many bytes more, which are there already."""
-        self._used += size
-
-    def take(self, size: int) -> None:
-        """Count so many bytes more. Raises StagingFullError, and counts none, if they are too many."""
-        if self._quota is not None and self._used + size > self._quota:
-            raise StagingFullError(f"the quota of {self._quota} bytes leaves {self._quota - self._used}")
         self._used += size
 
     def give_back(self, size: int) -> None:
         """Count so many bytes less."""
         self._used -= size
 
+    def left(self) -> int:
+        """Bytes that may still be announced; less than 0 if there are too many already. Raises OSError."""
+        free, _ = self._disk.measure()
+        free -= sum(share.taken - share.size for share in self._shares)
+        return free if self._quota is None else min(free, self._quota - self._used)
+
     def share(self, announced: int) -> Share:
-        """The part of one object that is written, of which so many bytes are announced. Raises likewise."""
-        status = os.statvfs(self._folder)
-        if announced > status.f_bavail * status.f_frsize:
-            raise StagingFullError(f"the disk has no room for {announced} bytes")
-        return Share(self, announced)
+        """The part of one object that is written, of which so many bytes are announced.
+
+        Raises StagingFullError and ObjectTooLargeError if they do not fit.
+        """
+        free, total = self._disk.measure()
+        fits = max(0, free - sum(share.taken - share.size for share in self._shares))
+        if announced > fits:
+            room = free + sum(share.size for share in self._shares)
+            refuse_announced(announced, fits, room, total, f"the disk has no room for {announced} bytes")
+        share = Share(self)
+        self.take(share, announced)
+        self._shares.add(share)
+        return share
+
+    def take(self, share: Share, more: int) -> None:
+        """Count so many bytes more for an object. Raises as :meth:`share`, and counts none.
+
+        A larger object that is still being written gives way to it.
+        """
+        while self._quota is not None and self._used + more > self._quota:
+            growing = (other for other in self._shares if other.is_growing)
+            largest = max(growing, key=lambda other: other.size, default=share)
+            if largest.size <= share.taken + more:
+                self._refuse(share, more, self._quota)
+            self.end(largest, 0)
+        self._used += more
+        share.taken += more
+
+    def _refuse(self, share: Share, more: int, quota: int) -> NoReturn:
+        left = max(0, quota - self._used)
+        room = left + share.taken + sum(other.taken for other in self._shares - {share})
+        reason = f"the quota of {quota} bytes leaves {left}"
+        refused = refuse if share in self._shares else refuse_announced
+        refused(share.taken + more, share.taken + left, room, quota, reason)
+
+    def end(self, share: Share, kept: int) -> None:
+        """An object is not written any more; `kept` bytes of it stay."""
+        if share in self._shares:
+            self._shares.discard(share)
+            self._used += kept - share.taken
+            share.ended = True
 
 
 class Share:
     """What one object that is written has of the space; it ends with the context, unless it is kept."""
 
-    def __init__(self, space: Space, announced: int) -> None:
-        space.take(announced)
-        self._space, self._taken, self._size = space, announced, 0
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        #: Bytes that are counted, and those that have come.
+        self.taken = self.size = 0
+        self.ended = False
+        self.is_growing = True
         self._kept = False
 
     def __enter__(self) -> Self:
@@ -55,17 +98,23 @@ class Share:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._space.give_back(self._taken - self._size if self._kept else self._taken)
+        self._space.end(self, self.size if self._kept else 0)
 
     def keep(self) -> None:
         """The object is there to stay."""
         self._kept = True
 
     async def counted(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The chunks, as long as there is room for them. Raises StagingFullError."""
+        """The chunks, as long as there is room. Raises as :meth:`Space.take`, and LargestObjectError."""
         async for chunk in chunks:
-            self._size += len(chunk)
-            if self._size > self._taken:
-                self._space.take(self._size - self._taken)
-                self._taken = self._size
+            self._count(len(chunk))
             yield chunk
+        self._count(0)
+        self.is_growing = False
+
+    def _count(self, more: int) -> None:
+        if self.ended:
+            raise LargestObjectError("the quota is used up, and this was the largest object")
+        if self.size + more > self.taken:
+            self._space.take(self, self.size + more - self.taken)
+        self.size += more

@@ -29,10 +29,12 @@ class Store:
 
     def __init__(self, settings: PolytopeStagingSettings, data: Path) -> None:
         self.staging = LocalStaging(
-            LocalStagingSettings(root_dir=settings.root_dir), data, md5_up_to=_MD5_AT_ONCE
+            LocalStagingSettings(root_dir=settings.root_dir, reserve=settings.reserve),
+            data,
+            md5_up_to=_MD5_AT_ONCE,
         )
         self.sums = LateSums(self.staging)
-        self._space = Space(settings.quota, self.staging.root)
+        self._space = Space(settings.quota, self.staging.disk)
         self._has_quota = settings.quota is not None
         self._writing: dict[str, asyncio.Task[StagedObject]] = {}
 
@@ -55,8 +57,8 @@ class Store:
     ) -> StagedObject:
         """Write one object, of which `announced` bytes are known to come.
 
-        Raises ObjectExistsError, ChecksumError if the bytes do not have the MD5 sum, StagingFullError, and
-        WriteEndedError if somebody deletes the object meanwhile.
+        Raises ObjectExistsError, ChecksumError if the bytes do not have the MD5 sum, StagingFullError,
+        ObjectTooLargeError, and WriteEndedError if somebody deletes the object meanwhile.
         """
         if name in self._writing or await self._exists(name):
             raise ObjectExistsError("there is an object of that name already")
@@ -75,6 +77,15 @@ class Store:
             share.keep()
             self.sums.want(made)
             return made
+
+    def room(self) -> int:
+        """Bytes that may be stored at present. Raises OSError."""
+        return self._space.left()
+
+    def admit(self, size: int) -> None:
+        """Return if an object of so many bytes may come. Raises StagingFullError, ObjectTooLargeError."""
+        with self._space.share(size):
+            pass
 
     async def _exists(self, name: str) -> bool:
         try:

@@ -25,6 +25,8 @@ from polytope_server.queue import DEFAULT_QUEUE, Delivery, Message, Queue, Queue
 logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.02, 0.5
+#: Bytes of a line; one that names all queues of a worker is the longest.
+_LONGEST_LINE = 64 << 10
 
 
 class LocalQueueSettings(BaseModel):
@@ -48,6 +50,8 @@ class _Lines(asyncio.Protocol):
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self.words(line.decode().split(" "))
+        if len(self._rest) > _LONGEST_LINE:
+            self.transport.abort()
 
     def words(self, words: list[str]) -> None:
         """Handle one line."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from polytope_server.config.addresses import Host
 from polytope_server.config.values import Duration, Port
 
 # The driver tells of each failed attempt several times, with traces; what operators need is told here.
@@ -17,7 +18,7 @@ class RabbitMQSettings(BaseModel):
     """Keys of the queue and of the notices on RabbitMQ."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-    host: str = Field("localhost", min_length=1, description="Name or address of the server.")
+    host: Host = Field("localhost", description="Name or address of the server.")
     port: Port = Field(5672, description="Its port.")
     name: str = Field(
         "default",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from sys import intern
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from polytope_server.request import TERMINAL, Request, Status
+from polytope_server.request_store.clock import LocalClock
+from polytope_server.request_store.retention import Retention
 from polytope_server.unavailable import UnavailableError
 
 
@@ -21,6 +23,10 @@ class StoreUnavailableError(UnavailableError):
     """The store cannot be reached at the moment; the caller may try again."""
 
     role = "request_store"
+
+
+class UnknownStateError(StoreUnavailableError):
+    """A request is in a state of a later version, and none of this process' business."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,44 @@ def _kept_once(roles: tuple[str, ...]) -> tuple[str, ...]:
     return roles
 
 
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Requests of one user: in those states, of that collection if one is given.
+
+    A request's place is a number that grows in the order of submission, as far as the clocks of those that
+    store requests agree. The selection has the places after `after`, up to `until`.
+    """
+
+    user_id: str
+    statuses: Collection[Status] = frozenset(Status)
+    collection: str | None = None
+    after: int = 0
+    until: int | None = None
+
+
+class Page(NamedTuple):
+    """The first requests of a selection, in the order of submission.
+
+    The rest of it comes after the place `after`, which is None if there is no rest.
+    """
+
+    requests: list[Request]
+    after: int | None
+
+
+class Removed(NamedTuple):
+    """What is left of a request that was removed; `status` is its last one."""
+
+    id: str
+    collection: str
+    status: Status
+    url: str
+
+
+#: Requests of a page, and characters of their texts: so much is read and encoded in a few milliseconds.
+PAGE, PAGE_SIZE = 100, 256 << 10
+
+
 class States(dict[str, Status]):
     """The states of requests by their names, as a store reads them.
 
@@ -97,7 +141,7 @@ class States(dict[str, Status]):
         super().__init__({str(status): status for status in Status})
 
     def __missing__(self, name: str) -> Status:
-        raise StoreUnavailableError(
+        raise UnknownStateError(
             f"a request is in the state {name!r}, of a later version of this server: upgrade this process"
         )
 
@@ -107,12 +151,20 @@ def without_secrets(to: Status, changes: Mapping[str, Any]) -> dict[str, Any]:
     return {**changes, "sealed": ""} if to in TERMINAL else dict(changes)
 
 
-class RequestStore(ABC):
+class RequestStore(Retention, ABC):
     """Keeps requests; every change of state is one atomic compare-and-set.
 
     Every method may raise :class:`StoreUnavailableError`. What a method has returned is durable. Several
     processes, each with its own instance, work on one store.
+
+    Times are seconds since the epoch by one clock, that of the store: it fills `last_modified`,
+    `status_history`, `lease_until` and `not_before`, and judges leases, within the operation that needs it.
     """
+
+    @cached_property
+    def local_clock(self) -> LocalClock:
+        """The store's time, as this process estimates it."""
+        return LocalClock(self.clock)
 
     @abstractmethod
     async def open(self) -> None:
@@ -125,6 +177,10 @@ class RequestStore(ABC):
     async def check(self) -> None:
         """Return if the store answers."""
         await self.get("")
+
+    @abstractmethod
+    async def clock(self) -> float:
+        """The store's time, in seconds since the epoch."""
 
     @abstractmethod
     async def add(self, request: Request) -> None:
@@ -143,27 +199,70 @@ class RequestStore(ABC):
         statuses: Collection[Status] | None = None,
         limit: int | None = None,
     ) -> list[Request]:
-        """Requests that fulfil all the conditions given, in the order of submission."""
+        """Requests that fulfil all the conditions given, in the order of submission.
+
+        All of them at once, in memory: for tests and operators. See :meth:`pages`.
+        """
 
     @abstractmethod
-    async def count(self, *, user_id: str | None = None, statuses: Collection[Status] | None = None) -> int:
-        """How many requests fulfil all the conditions given."""
+    async def page(self, selection: Selection) -> Page:
+        """The first :data:`PAGE` requests of the selection, or fewer with :data:`PAGE_SIZE` characters.
+
+        Costs the same however many requests there are: before the selection, in it, and of other users.
+        """
+
+    async def pages(self, selection: Selection) -> AsyncIterator[list[Request]]:
+        """The selection page by page; what changes meanwhile may be seen as it was before or after."""
+        after: int | None = selection.after
+        while after is not None:
+            requests, after = await self.page(replace(selection, after=after))
+            if requests:
+                yield requests
 
     @abstractmethod
-    async def existing(self, request_ids: Iterable[str]) -> set[str]:
-        """Those of the given ids that are stored."""
+    async def place(self, selection: Selection, newer: int = 0) -> int | None:
+        """The place of the newest request of the selection after those `newer`; None if there are no more.
+
+        Costs no more than to count those that are newer.
+        """
+
+    @abstractmethod
+    async def count(
+        self,
+        *,
+        user_id: str | None = None,
+        collection: str | None = None,
+        statuses: Collection[Status] | None = None,
+        limit: int | None = None,
+    ) -> int:
+        """How many requests fulfil all the conditions given, up to `limit` (at least 1), where that ends.
+
+        `collection` needs a user.
+        """
+
+    @abstractmethod
+    async def text_size(self, user_id: str, statuses: Collection[Status]) -> int:
+        """Bytes of the texts of a user's requests in those states: the sum of :attr:`Request.text_size`."""
 
     @abstractmethod
     async def transition(
-        self, request_id: str, expect: Status, attempt: int, to: Status, **changes: Any
+        self,
+        request_id: str,
+        expect: Status,
+        attempt: int,
+        to: Status,
+        *,
+        delay: float | None = None,
+        **changes: Any,
     ) -> Request | None:
         """Compare-and-set: take the request to state `to` if it is in state `expect` at that `attempt`.
 
-        `changes` are further fields of :class:`Request` to set in the same step. `last_modified` is set,
-        and `status_history` for the first entry into a state; `sealed` is removed with the entry into a state
-        that is never left (see :func:`without_secrets`). Returns the changed request, None if the
-        request is gone or stands elsewhere (nothing is changed then). Raises
-        :class:`~polytope_server.request.IllegalTransitionError` for a step outside the table.
+        `changes` are further fields of :class:`Request` to set in the same step; with `delay`, `not_before`
+        is set to the time in so many seconds. `last_modified` is set, and `status_history` for the first
+        entry into a state; `sealed` is removed with the entry into a state that is never left (see
+        :func:`without_secrets`). Returns the changed request, None if the request is gone or stands elsewhere
+        (nothing is changed then). Raises :class:`~polytope_server.request.IllegalTransitionError` for a step
+        outside the table.
         """
 
     @abstractmethod
@@ -178,7 +277,8 @@ class RequestStore(ABC):
     async def claim(self, request_ids: Sequence[str], worker: str, lease: float) -> list[Request]:
         """Take those of the requests that are queued to processing, for `worker`, for `lease` seconds.
 
-        Adds 1 to `attempt`. Returns the claimed requests.
+        Adds 1 to `attempt`. Returns the claimed requests. A claim that was not answered, because the store
+        cannot be reached, may be there all the same: the request then names this `worker`.
         """
 
     @abstractmethod
@@ -186,8 +286,17 @@ class RequestStore(ABC):
         """Extend the leases of the (id, attempt) pairs that `worker` holds; returns the ids still held."""
 
     @abstractmethod
-    async def expired(self, now: float) -> list[Request]:
-        """The requests in processing whose lease ended before `now`."""
+    async def expired(self, limit: int) -> list[Request]:
+        """At most `limit` requests in processing whose lease has ended, in the order in which that was."""
+
+    @abstractmethod
+    async def expire(
+        self, request_id: str, attempt: int, to: Status, *, delay: float | None = None, **changes: Any
+    ) -> Request | None:
+        """:meth:`transition` from processing, if the lease of that attempt has ended.
+
+        That is judged in the same operation: a worker that renews in time keeps its request.
+        """
 
     @abstractmethod
     async def sketches(self, statuses: Collection[Status], request_ids: Sequence[str]) -> list[Sketch]:
@@ -221,12 +330,24 @@ class RequestStore(ABC):
         """Delete a request if it fulfils the conditions, atomically; returns it, None if nothing matched."""
 
     @abstractmethod
-    async def remove_all(self, user_id: str, statuses: Collection[Status]) -> list[Request]:
-        """Delete all requests of a user that are in those states, atomically; returns them."""
+    async def remove_page(self, selection: Selection) -> tuple[list[Removed], int | None]:
+        """Delete the first :data:`PAGE` requests of the selection, each atomically if it is still in it.
 
-    @abstractmethod
-    async def stale(self, statuses: Collection[Status], before: float, limit: int) -> list[Request]:
-        """Requests in those states last modified before that time, the oldest first."""
+        Returns those that were removed, and the place after which to go on, as :class:`Page` has it.
+        """
+
+    async def remove_all(self, user_id: str, statuses: Collection[Status]) -> AsyncIterator[list[Removed]]:
+        """Delete the requests of a user that are in those states now; gives what was removed, in parts.
+
+        Each is removed atomically, unless it has left those states before its turn. What is submitted
+        meanwhile stays.
+        """
+        selection = Selection(user_id, statuses)
+        last = await self.place(selection)
+        after: int | None = selection.after
+        while last is not None and after is not None:
+            removed, after = await self.remove_page(replace(selection, after=after, until=last))
+            yield removed
 
     @abstractmethod
     async def lead(self, name: str, holder: str, seconds: float) -> int | None:

@@ -7,9 +7,7 @@ a stand-alone server has not. How requests lie there: :mod:`polytope_server.requ
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,13 +24,18 @@ from polytope_server.request import Request, Status, check_transition
 from polytope_server.request_store import (
     Digest,
     DuplicateRequestError,
+    Page,
+    Removed,
     RequestStore,
+    Selection,
     Sketch,
     StoreUnavailableError,
     without_secrets,
 )
 from polytope_server.request_store import mongodb_documents as d
 from polytope_server.request_store.mongodb_leases import Leases
+from polytope_server.request_store.mongodb_retention import MongoDBRetention
+from polytope_server.request_store.mongodb_selections import Selections
 
 T = TypeVar("T")
 
@@ -53,7 +56,7 @@ class MongoDBRequestStoreSettings(MongoDBHostSettings):
     log_level: str | None = Field(None, description="Key of the earlier server; no effect.")
 
 
-class MongoDBRequestStore(RequestStore):
+class MongoDBRequestStore(MongoDBRetention, RequestStore):
     """Requests as documents of one collection, leases as those of another beside it."""
 
     Settings = MongoDBRequestStoreSettings
@@ -61,7 +64,7 @@ class MongoDBRequestStore(RequestStore):
     def __init__(self, settings: MongoDBRequestStoreSettings, data: Path) -> None:
         self._connection = Connection.at(settings)
         self._name = settings.collection
-        self._order = d.SubmissionOrder()
+        self._order = d.SubmissionOrder(self.local_clock.now)
         self._opened: tuple[AsyncCollection[Document], Leases] | None = None
 
     async def open(self) -> None:
@@ -94,6 +97,10 @@ class MongoDBRequestStore(RequestStore):
         if self._opened is None:
             raise StoreUnavailableError("the request store (MongoDB) is not open")
         return self._opened
+
+    async def clock(self) -> float:
+        with self._failing:
+            return await self._leases.server_time()
 
     async def add(self, request: Request) -> None:
         document = d.to_document(request, self._order.next())
@@ -134,32 +141,62 @@ class MongoDBRequestStore(RequestStore):
                     found.extend(map(convert, batch))
         return found
 
-    async def count(self, *, user_id: str | None = None, statuses: Collection[Status] | None = None) -> int:
-        where = d.condition(user_id=user_id, statuses=statuses)
+    async def page(self, selection: Selection) -> Page:
         with self._failing:
-            return await self._requests.count_documents(
-                where, hint=d.BY_STATE if user_id is None else d.BY_USER
-            )
+            return await Selections(self._requests).page(selection)
 
-    async def existing(self, request_ids: Iterable[str]) -> set[str]:
-        return await self._ids({"_id": {"$in": list(request_ids)}, "state": {"$exists": True}})
+    async def place(self, selection: Selection, newer: int = 0) -> int | None:
+        with self._failing:
+            return await Selections(self._requests).place(selection, newer)
+
+    async def count(
+        self,
+        *,
+        user_id: str | None = None,
+        collection: str | None = None,
+        statuses: Collection[Status] | None = None,
+        limit: int | None = None,
+    ) -> int:
+        where = d.condition(user_id=user_id, collection=collection, statuses=statuses)
+        index = d.BY_STATE if user_id is None else d.BY_USER if collection is None else d.BY_COLLECTION
+        with self._failing:
+            # No limit is written as none at all.
+            if limit is None:
+                return await self._requests.count_documents(where, hint=index)
+            return await self._requests.count_documents(where, hint=index, limit=limit)
+
+    async def text_size(self, user_id: str, statuses: Collection[Status]) -> int:
+        with self._failing:
+            return await Selections(self._requests).text_size(Selection(user_id, statuses))
 
     async def _ids(self, where: Document) -> set[str]:
         cursor = self._requests.find(where, {"_id": 1}, hint=d.BY_ID, batch_size=_BATCH)
         return set(await self._read(cursor, lambda document: str(document["_id"])))
 
     async def transition(
-        self, request_id: str, expect: Status, attempt: int, to: Status, **changes: Any
+        self,
+        request_id: str,
+        expect: Status,
+        attempt: int,
+        to: Status,
+        *,
+        delay: float | None = None,
+        **changes: Any,
     ) -> Request | None:
         check_transition(expect, to)
-        fields, first = d.step(to, time.time())
-        for name, value in without_secrets(to, changes).items():
-            fields[name] = d.encode(name, value)
-        return await self._change(
-            {"_id": request_id, "state": str(expect), "attempt": attempt}, {"$set": fields, "$min": first}
-        )
+        where = {"_id": request_id, "state": str(expect), "attempt": attempt}
+        pause = {} if delay is None else {"not_before": d.after(delay)}
+        return await self._change(where, d.step(to, without_secrets(to, changes), **pause))
 
-    async def _change(self, where: Document, update: Document) -> Request | None:
+    async def expire(
+        self, request_id: str, attempt: int, to: Status, *, delay: float | None = None, **changes: Any
+    ) -> Request | None:
+        check_transition(Status.PROCESSING, to)
+        where = {"_id": request_id, "state": str(Status.PROCESSING), "attempt": attempt, **d.EXPIRED}
+        pause = {} if delay is None else {"not_before": d.after(delay)}
+        return await self._change(where, d.step(to, without_secrets(to, changes), **pause))
+
+    async def _change(self, where: Document, update: list[Document]) -> Request | None:
         with self._failing:
             document = await self._requests.find_one_and_update(
                 where, update, return_document=ReturnDocument.AFTER, hint=d.BY_ID
@@ -171,12 +208,12 @@ class MongoDBRequestStore(RequestStore):
             lead = await self._leases.find("broker", leader, term)
         if lead is None or not request_ids:
             return set()
-        fields, first = d.step(Status.QUEUED, time.time())
-        fields["promotion"] = promotion = ObjectId()
+        promotion = ObjectId()
+        update = d.step(Status.QUEUED, {}, promotion=promotion)
         ids = d.some(request_ids)
         where = {"_id": ids, "state": str(Status.WAITING), **lead.condition()}
         with self._failing, timeout(lead.margin):
-            changed = await self._requests.update_many(where, {"$set": fields, "$min": first}, hint=d.BY_ID)
+            changed = await self._requests.update_many(where, update, hint=d.BY_ID)
         if changed.modified_count in (0, len(request_ids)):
             return set(request_ids) if changed.modified_count else set()
         return await self._ids({"_id": ids, "promotion": promotion})
@@ -184,13 +221,11 @@ class MongoDBRequestStore(RequestStore):
     async def claim(self, request_ids: Sequence[str], worker: str, lease: float) -> list[Request]:
         claimed = []
         for request_id in request_ids:
-            now = time.time()
-            fields, first = d.step(Status.PROCESSING, now)
-            fields |= {"worker": worker, "lease_until": now + lease}
-            request = await self._change(
-                {"_id": request_id, "state": str(Status.QUEUED)},
-                {"$set": fields, "$inc": {"attempt": 1}, "$min": first},
+            attempt = {"$add": ["$attempt", 1]}
+            update = d.step(
+                Status.PROCESSING, {"worker": worker}, lease_until=d.after(lease), attempt=attempt
             )
+            request = await self._change({"_id": request_id, "state": str(Status.QUEUED)}, update)
             if request is not None:
                 claimed.append(request)
         return claimed
@@ -199,7 +234,7 @@ class MongoDBRequestStore(RequestStore):
         if not claims:
             return set()
         held = {"state": str(Status.PROCESSING), "worker": worker}
-        update = {"$set": {"lease_until": time.time() + lease}}
+        update = [{"$set": {"lease_until": d.after(lease)}}]
         updates = [
             UpdateOne({"_id": request_id, "attempt": attempt, **held}, update, hint=d.BY_ID)
             for request_id, attempt in claims
@@ -209,11 +244,13 @@ class MongoDBRequestStore(RequestStore):
         ids = [request_id for request_id, _ in claims]
         if done.matched_count == len(claims):
             return set(ids)
-        return await self._ids({"_id": {"$in": ids}, **held, **update["$set"]})
+        cursor = self._requests.find({"_id": {"$in": ids}, **held}, {"attempt": 1}, hint=d.BY_ID)
+        found = await self._read(cursor, lambda document: (str(document["_id"]), int(document["attempt"])))
+        return {request_id for request_id, attempt in found if (request_id, attempt) in claims}
 
-    async def expired(self, now: float) -> list[Request]:
-        where = {"state": str(Status.PROCESSING), "lease_until": {"$lt": now}}
-        return await self._sorted(where, "lease_until", d.BY_LEASE, None)
+    async def expired(self, limit: int) -> list[Request]:
+        where = {"state": str(Status.PROCESSING), **d.EXPIRED}
+        return await self._sorted(where, "lease_until", d.BY_LEASE, limit)
 
     async def sketches(self, statuses: Collection[Status], request_ids: Sequence[str]) -> list[Sketch]:
         where = d.condition(statuses=statuses) | {"_id": {"$in": list(request_ids)}}
@@ -258,29 +295,9 @@ class MongoDBRequestStore(RequestStore):
             document = await self._requests.find_one_and_delete(where, hint=d.BY_ID)
         return None if document is None else d.to_request(document)
 
-    async def remove_all(self, user_id: str, statuses: Collection[Status]) -> list[Request]:
-        """Each request is taken out of its state, atomically, before all are read and deleted."""
-        where = d.condition(user_id=user_id, statuses=statuses)
-        now = datetime.now(UTC).replace(tzinfo=None)
-        # To the millisecond, as MongoDB keeps it.
-        mark = {"removed_at": now.replace(microsecond=now.microsecond // 1000 * 1000), "removal": ObjectId()}
+    async def remove_page(self, selection: Selection) -> tuple[list[Removed], int | None]:
         with self._failing:
-            marked = await self._requests.update_many(
-                where,
-                {"$set": mark, "$rename": {"state": "removed_from"}, "$unset": {"sealed": ""}},
-                hint=d.BY_USER,
-            )
-        if not marked.modified_count:
-            return []
-        cursor = self._requests.find(mark, hint=d.BY_REMOVAL, batch_size=_BATCH)
-        removed = await self._read(cursor, lambda document: (document["sequence"], d.to_request(document)))
-        with self._failing:
-            await self._requests.delete_many(mark, hint=d.BY_REMOVAL)
-        return [request for _, request in sorted(removed, key=lambda pair: pair[0])]
-
-    async def stale(self, statuses: Collection[Status], before: float, limit: int) -> list[Request]:
-        where = d.condition(statuses=statuses) | {"last_modified": {"$lt": before}}
-        return await self._sorted(where, "last_modified", d.BY_AGE, limit)
+            return await Selections(self._requests).remove(selection)
 
     async def lead(self, name: str, holder: str, seconds: float) -> int | None:
         with self._failing:
@@ -292,5 +309,6 @@ class MongoDBRequestStore(RequestStore):
 
     async def wipe(self) -> None:
         with self._failing:
-            await self._requests.delete_many({"sequence": {"$exists": True}})
+            ours = [{"sequence": {"$exists": True}}, {"tombstone": {"$exists": True}}]
+            await self._requests.delete_many({"$or": ours})
             await self._leases.wipe()

@@ -47,6 +47,11 @@ class Leases:
         #: What was taken or read last here, by name, and when: a leader need not ask each time.
         self._known: dict[str, tuple[Lead, float]] = {}
 
+    async def server_time(self) -> float:
+        """The server's time, in seconds since the epoch."""
+        answer = await self._collection.database.command("hello")
+        return float((answer["localTime"] - _EPOCH).total_seconds())
+
     async def take(self, name: str, holder: str, seconds: float) -> int | None:
         """Take or renew a lease; its term, or None while another has it."""
         update, asked = _taking(holder, seconds), time.monotonic()

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 from polytope_server.request import Request, Status, Verb
-from polytope_server.request_store import Sketch, States, new_sketch
+from polytope_server.request_store import Selection, Sketch, States, new_sketch
 from polytope_server.sql import Column, Dialect, Row, Schema
 from polytope_server.user import User
 
@@ -25,6 +25,8 @@ WAITING, ACTIVE = "status || '' = 'waiting'", "status || '' IN ('queued', 'proce
 _ACTIVE_INDEX = f"CREATE INDEX IF NOT EXISTS requests_active ON requests (sequence) WHERE {ACTIVE}"
 _WAITING_INDEX = f"CREATE INDEX IF NOT EXISTS requests_waiting ON requests (sequence) WHERE {WAITING}"
 
+#: Version 2 added the column `sealed`, version 3 `lost_leases` and indexes by submission; `requests_user` was
+#: the first columns of one of them.
 SCHEMA = Schema(
     "requests",
     3,
@@ -54,14 +56,30 @@ CREATE TABLE IF NOT EXISTS requests (
     worker {text} NOT NULL,
     lease_until {real} NOT NULL
 );
-CREATE INDEX IF NOT EXISTS requests_user ON requests (user_id, status);
+CREATE INDEX IF NOT EXISTS requests_owner ON requests (user_id, status, sequence);
+CREATE INDEX IF NOT EXISTS requests_owner_collection ON requests (user_id, collection, status, sequence);
+DROP INDEX IF EXISTS requests_user;
 CREATE INDEX IF NOT EXISTS requests_status ON requests (status, last_modified);
 CREATE TABLE IF NOT EXISTS leases (
     name {text} PRIMARY KEY, holder {text} NOT NULL, until {real} NOT NULL, term {integer} NOT NULL
-)
+);
+CREATE TABLE IF NOT EXISTS tombstones (
+    id {text} PRIMARY KEY, user_id {text} NOT NULL, removed_at {real} NOT NULL, reason {text} NOT NULL
+);
+CREATE INDEX IF NOT EXISTS tombstones_user ON tombstones (user_id, removed_at);
+CREATE INDEX IF NOT EXISTS tombstones_age ON tombstones (removed_at)
 """
     f";{_WAITING_INDEX};{_ACTIVE_INDEX}",
-    (Column("requests", "sealed", "{text} NOT NULL DEFAULT ''"),),
+    (
+        Column("requests", "sealed", "{text} NOT NULL DEFAULT ''"),
+        Column("requests", "lost_leases", "{integer} NOT NULL DEFAULT 0"),
+        Column("requests", "downloaded", "{real} NOT NULL DEFAULT 0"),
+    ),
+    # Holds all that the sums by user and the choice of what goes need: the rows themselves may be large.
+    indexes="""
+CREATE INDEX IF NOT EXISTS requests_results
+ON requests (user_id, last_modified, downloaded, content_length, id, status) WHERE status = 'processed'
+""",
 )
 
 #: In the order of the fields of Request, so that a row becomes one without names.
@@ -105,6 +123,27 @@ def conditions(
         states = ", ".join(repr(str(status)) for status in sorted(statuses)) or "NULL"
         clauses.append(f"{column} IN ({states})")
     return " AND ".join(clauses), parameters
+
+
+def selected(
+    dialect: Dialect, columns: str, selection: Selection, limit: int, order: str = "sequence"
+) -> tuple[str, dict[str, Any]]:
+    """A query of the first `limit` rows of a selection, in the order of submission, or the newest first.
+
+    `columns` have `sequence` among them; `order` is `sequence`, or `sequence DESC`.
+    """
+    where, parameters = conditions(dialect, user_id=selection.user_id, collection=selection.collection)
+    where += " AND sequence > :after"
+    parameters |= {"after": selection.after, "limit": limit}
+    if selection.until is not None:
+        where += " AND sequence <= :until"
+        parameters["until"] = selection.until
+    # Each state is a part of the index that is in this order.
+    states = [
+        f"SELECT {columns} FROM requests WHERE {where} AND status = '{status}'"  # noqa: S608
+        for status in sorted(selection.statuses)
+    ]
+    return dialect.merged(states, order), parameters
 
 
 def encode(name: str, value: Any) -> Any:

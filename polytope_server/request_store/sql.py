@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from polytope_server.request import Request, Status, check_transition
 from polytope_server.request_store import (
+    PAGE,
+    PAGE_SIZE,
     Digest,
     DuplicateRequestError,
+    Page,
+    Removed,
     RequestStore,
+    Selection,
     Sketch,
     StoreUnavailableError,
     without_secrets,
@@ -27,10 +31,12 @@ from polytope_server.request_store.rows import (
     WAITING,
     conditions,
     encode,
+    selected,
     to_request,
     to_row,
     to_sketch,
 )
+from polytope_server.request_store.sql_retention import SQLRetention
 from polytope_server.sql import (
     Database,
     DatabaseUnavailableError,
@@ -38,11 +44,13 @@ from polytope_server.sql import (
     Parameters,
     Row,
     SQLSettings,
+    Statement,
     UniqueViolationError,
+    text_size,
 )
 
 
-class SQLRequestStore(RequestStore):
+class SQLRequestStore(SQLRetention, RequestStore):
     """Requests as rows of one table. Each method is one transaction."""
 
     Settings = SQLSettings
@@ -51,8 +59,9 @@ class SQLRequestStore(RequestStore):
         self._database = Database.at(settings.url, data)
         self._dialect = dialect = self._database.dialect
         # Sets the time of the first entry into a state, and leaves the time of an earlier one.
-        history = dialect.with_default("status_history", "to", "now")
-        self._enter = f"UPDATE requests SET status = :to, last_modified = :now, status_history = {history}"
+        self._now = now = dialect.began
+        history = dialect.with_default("status_history", "to", now)
+        self._enter = f"UPDATE requests SET status = :to, last_modified = {now}, status_history = {history}"
         # Nobody can take the lead away before what depends on it is done.
         self._leading = (
             "EXISTS (SELECT 1 FROM leases WHERE name = 'broker' AND holder = :leader AND term = :term "
@@ -70,12 +79,28 @@ class SQLRequestStore(RequestStore):
         with _translated():
             return await self._database.read(sql, parameters)
 
+    async def _read_aside(self, sql: str, parameters: Parameters) -> list[Row]:
+        with _translated():
+            return await self._database.read_aside(sql, parameters)
+
+    async def _read_first(self, sql: str, parameters: Parameters) -> list[Row]:
+        with _translated():
+            return await self._database.read_first(sql, parameters, PAGE_SIZE)
+
     async def _write(self, sql: str, parameters: Parameters) -> Outcome:
         with _translated():
             return await self._database.write(sql, parameters)
 
+    async def _write_all(self, statements: Sequence[Statement]) -> list[Outcome]:
+        with _translated():
+            return await self._database.write_all(statements)
+
     def _in_order(self, where: str) -> str:
         return self._dialect.in_order("requests", "sequence", where)
+
+    async def clock(self) -> float:
+        ((now,),) = await self._read(f"SELECT {self._dialect.clock}", {})
+        return float(now)
 
     async def add(self, request: Request) -> None:
         try:
@@ -103,43 +128,97 @@ class SQLRequestStore(RequestStore):
             sql, parameters = f"{sql} LIMIT :limit", parameters | {"limit": limit}
         return [to_request(row) for row in await self._read(sql, parameters)]
 
-    async def count(self, *, user_id: str | None = None, statuses: Collection[Status] | None = None) -> int:
-        where, parameters = conditions(self._dialect, user_id=user_id, statuses=_known(statuses))
-        ((number,),) = await self._read(f"SELECT count(*) FROM requests WHERE {where}", parameters)
+    async def page(self, selection: Selection) -> Page:
+        sql, parameters = selected(self._dialect, f"{ALL}, sequence", selection, PAGE)
+        rows = await self._read_first(sql, parameters)
+        # A page that was cut by its size may have been the last one; then the next is empty.
+        full = len(rows) == PAGE or sum(map(text_size, rows)) >= PAGE_SIZE
+        return Page([to_request(row[:-1]) for row in rows], rows[-1][-1] if full else None)
+
+    async def place(self, selection: Selection, newer: int = 0) -> int | None:
+        newest, parameters = selected(self._dialect, "sequence", selection, newer + 1, "sequence DESC")
+        sql = f"SELECT count(*), min(sequence) FROM ({newest}) AS newest"
+        ((number, place),) = await self._read_aside(sql, parameters)
+        return int(place) if number > newer else None
+
+    async def count(
+        self,
+        *,
+        user_id: str | None = None,
+        collection: str | None = None,
+        statuses: Collection[Status] | None = None,
+        limit: int | None = None,
+    ) -> int:
+        where, parameters = conditions(
+            self._dialect, user_id=user_id, collection=collection, statuses=_known(statuses)
+        )
+        found = f"SELECT 1 FROM requests WHERE {where}"
+        if limit is not None:
+            found, parameters = f"{found} LIMIT :limit", parameters | {"limit": limit}
+        ((number,),) = await self._read_aside(f"SELECT count(*) FROM ({found}) AS found", parameters)
         return int(number)
 
-    async def existing(self, request_ids: Iterable[str]) -> set[str]:
-        where, parameters = conditions(self._dialect, ids=list(request_ids))
-        return {row[0] for row in await self._read(f"SELECT id FROM requests WHERE {where}", parameters)}
+    async def text_size(self, user_id: str, statuses: Collection[Status]) -> int:
+        where, parameters = conditions(self._dialect, user_id=user_id, statuses=statuses)
+        sizes = " + ".join(map(self._dialect.octets.format, ("user_request", "coerced_request")))
+        sql = f"SELECT COALESCE(sum({sizes}), 0) FROM requests WHERE {where}"
+        ((size,),) = await self._read_aside(sql, parameters)
+        return int(size)
 
     async def transition(
-        self, request_id: str, expect: Status, attempt: int, to: Status, **changes: Any
+        self,
+        request_id: str,
+        expect: Status,
+        attempt: int,
+        to: Status,
+        *,
+        delay: float | None = None,
+        **changes: Any,
+    ) -> Request | None:
+        where = "id = :id AND status = :expect AND attempt = :attempt"
+        parameters = {"id": request_id, "expect": expect, "attempt": attempt}
+        return await self._change(where, parameters, expect, to, delay, changes)
+
+    async def expire(
+        self, request_id: str, attempt: int, to: Status, *, delay: float | None = None, **changes: Any
+    ) -> Request | None:
+        where = f"id = :id AND status = 'processing' AND attempt = :attempt AND lease_until < {self._now}"
+        parameters = {"id": request_id, "attempt": attempt}
+        return await self._change(where, parameters, Status.PROCESSING, to, delay, changes)
+
+    async def _change(
+        self,
+        where: str,
+        parameters: dict[str, Any],
+        expect: Status,
+        to: Status,
+        delay: float | None,
+        changes: Mapping[str, Any],
     ) -> Request | None:
         check_transition(expect, to)
         changes = without_secrets(to, changes)
         settings = "".join(f", {column} = :set_{column}" for column in changes)
-        sql = (
-            f"{self._enter}{settings} "
-            f"WHERE id = :id AND status = :expect AND attempt = :attempt RETURNING {ALL}"
-        )
-        parameters = {f"set_{name}": encode(name, value) for name, value in changes.items()}
-        parameters |= {"to": to, "now": _now(), "id": request_id, "expect": expect, "attempt": attempt}
+        parameters |= {f"set_{name}": encode(name, value) for name, value in changes.items()} | {"to": to}
+        if delay is not None:
+            settings += f", not_before = {self._now} + :delay"
+            parameters["delay"] = float(delay)
+        sql = f"{self._enter}{settings} WHERE {where} RETURNING {ALL}"
         rows = (await self._write(sql, parameters)).rows
         return to_request(rows[0]) if rows else None
 
     async def promote(self, request_ids: Sequence[str], leader: str, term: int) -> set[str]:
         where, parameters = conditions(self._dialect, ids=request_ids, statuses=[Status.WAITING])
         sql = f"{self._enter} WHERE {self._in_order(where)} AND {self._leading} RETURNING id"
-        parameters |= {"to": Status.QUEUED, "now": _now(), "leader": leader, "term": term}
+        parameters |= {"to": Status.QUEUED, "leader": leader, "term": term}
         return {row[0] for row in (await self._write(sql, parameters)).rows}
 
     async def claim(self, request_ids: Sequence[str], worker: str, lease: float) -> list[Request]:
         where, parameters = conditions(self._dialect, ids=request_ids, statuses=[Status.QUEUED])
         sql = (
-            f"{self._enter}, attempt = attempt + 1, worker = :worker, lease_until = :until "
+            f"{self._enter}, attempt = attempt + 1, worker = :worker, lease_until = {self._now} + :lease "
             f"WHERE {self._in_order(where)} RETURNING {ALL}"
         )
-        parameters |= {"to": Status.PROCESSING, "now": _now(), "worker": worker, "until": time.time() + lease}
+        parameters |= {"to": Status.PROCESSING, "worker": worker, "lease": float(lease)}
         return [to_request(row) for row in (await self._write(sql, parameters)).rows]
 
     async def renew(self, claims: Collection[tuple[str, int]], worker: str, lease: float) -> set[str]:
@@ -148,16 +227,17 @@ class SQLRequestStore(RequestStore):
         # A claim as one text: there is no way of writing a list of pairs that every database knows.
         held = self._dialect.among("(id || ' ' || attempt)", "claims")
         sql = (
-            "UPDATE requests SET lease_until = :until "
+            f"UPDATE requests SET lease_until = {self._now} + :lease "
             f"WHERE {self._in_order(f'{where} AND {held} AND worker = :worker')} RETURNING id"
         )
         named = [f"{request_id} {attempt}" for request_id, attempt in claims]
-        parameters |= {"until": time.time() + lease, "worker": worker, "claims": self._dialect.listed(named)}
+        parameters |= {"lease": float(lease), "worker": worker, "claims": self._dialect.listed(named)}
         return {row[0] for row in (await self._write(sql, parameters)).rows}
 
-    async def expired(self, now: float) -> list[Request]:
-        sql = f"SELECT {ALL} FROM requests WHERE status = 'processing' AND lease_until < :now"
-        return [to_request(row) for row in await self._read(sql, {"now": now})]
+    async def expired(self, limit: int) -> list[Request]:
+        sql = f"SELECT {ALL} FROM requests WHERE status = 'processing' AND lease_until < {self._now}"
+        rows = await self._read(f"{sql} ORDER BY lease_until LIMIT :limit", {"limit": limit})
+        return [to_request(row) for row in rows]
 
     async def sketches(self, statuses: Collection[Status], request_ids: Sequence[str]) -> list[Sketch]:
         where, parameters = conditions(self._dialect, statuses=statuses, ids=request_ids)
@@ -197,23 +277,22 @@ class SQLRequestStore(RequestStore):
         where, parameters = conditions(
             self._dialect, ids=[request_id], user_id=user_id, statuses=_known(statuses)
         )
-        removed = await self._delete(where, parameters)
-        return removed[0] if removed else None
+        rows = (await self._write(f"DELETE FROM requests WHERE {where} RETURNING {ALL}", parameters)).rows
+        return to_request(rows[0]) if rows else None
 
-    async def remove_all(self, user_id: str, statuses: Collection[Status]) -> list[Request]:
-        where, parameters = conditions(self._dialect, user_id=user_id, statuses=statuses)
-        return await self._delete(self._in_order(where), parameters)
-
-    async def _delete(self, where: str, parameters: Parameters) -> list[Request]:
-        sql = f"DELETE FROM requests WHERE {where} RETURNING {ALL}"
-        return [to_request(row) for row in (await self._write(sql, parameters)).rows]
-
-    async def stale(self, statuses: Collection[Status], before: float, limit: int) -> list[Request]:
-        where, parameters = conditions(self._dialect, statuses=statuses)
-        parameters |= {"before": before, "limit": limit}
-        sql = f"SELECT {ALL} FROM requests WHERE {where} AND last_modified < :before"
-        rows = await self._read(f"{sql} ORDER BY last_modified LIMIT :limit", parameters)
-        return [to_request(row) for row in rows]
+    async def remove_page(self, selection: Selection) -> tuple[list[Removed], int | None]:
+        sql, parameters = selected(self._dialect, "id, sequence", selection, PAGE)
+        found = await self._read(sql, parameters)
+        where, parameters = conditions(
+            self._dialect,
+            ids=[row[0] for row in found],
+            user_id=selection.user_id,
+            statuses=selection.statuses,
+        )
+        sql = f"DELETE FROM requests WHERE {self._in_order(where)} RETURNING id, collection, status, url"
+        rows = (await self._write(sql, parameters)).rows if found else []
+        removed = [Removed(name, collection, Status(status), url) for name, collection, status, url in rows]
+        return removed, found[-1][-1] if len(found) == PAGE else None
 
     async def lead(self, name: str, holder: str, seconds: float) -> int | None:
         # By one clock, that of the database, however far those of the brokers' machines are apart.
@@ -233,8 +312,8 @@ class SQLRequestStore(RequestStore):
         await self._write(sql, {"name": name, "holder": holder})
 
     async def wipe(self) -> None:
-        with _translated():
-            await self._database.write_all([("DELETE FROM requests", {}), ("DELETE FROM leases", {})])
+        tables = ("requests", "leases", "tombstones")
+        await self._write_all([(f"DELETE FROM {table}", {}) for table in tables])
 
 
 @contextmanager
@@ -248,8 +327,3 @@ def _translated() -> Iterator[None]:
 def _known(statuses: Collection[Status] | None) -> Collection[Status]:
     """Those states, by default all that this version knows: what is in others is not its business."""
     return list(Status) if statuses is None else statuses
-
-
-def _now() -> float:
-    # SQLite's JSON functions keep 15 digits of a number.
-    return round(time.time(), 4)

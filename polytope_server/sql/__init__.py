@@ -64,7 +64,7 @@ class Schema:
     Fields in braces stand for the :attr:`Dialect.types` of a database. `version` grows with each change;
     `needs` says who can work on it (:mod:`polytope_server.schema_version`). `added` are columns that a later
     version has added, in new databases and in those that exist: a process of an earlier version goes on
-    beside it, so each needs a default.
+    beside it, so each needs a default. `indexes` are statements that need those columns.
     """
 
     name: str
@@ -72,11 +72,19 @@ class Schema:
     text: str
     added: tuple[Column, ...] = ()
     needs: int = 1
+    indexes: str = ""
 
     def statements(self, dialect: Dialect) -> list[str]:
-        """The statements for one kind of database."""
-        text = self.text.format_map(dialect.types)
-        return [statement.strip() for statement in text.split(";") if statement.strip()]
+        """The statements for one kind of database, before the columns of `added`."""
+        return _split(self.text.format_map(dialect.types))
+
+    def further_statements(self) -> list[str]:
+        """Those after them."""
+        return _split(self.indexes)
+
+
+def _split(text: str) -> list[str]:
+    return [statement.strip() for statement in text.split(";") if statement.strip()]
 
 
 #: The table with the version of each schema; `needs` came later, to tables that were there.
@@ -107,8 +115,14 @@ class Dialect(ABC):
     types: ClassVar[Mapping[str, str]]
     #: The time by the database's clock, in seconds since the epoch.
     clock: ClassVar[str]
+    #: The same, as it was when the statement began: of one value wherever it stands in the statement.
+    began: ClassVar[str]
     #: After a SELECT: what it found stays as it is until the transaction ends.
     held: ClassVar[str]
+    #: The size of a text in bytes: a format of one expression.
+    octets: ClassVar[str]
+    #: A condition that is true; a server that only follows another one fails to tell.
+    on_primary: ClassVar[str]
 
     @abstractmethod
     def among(self, expression: str, name: str) -> str:
@@ -128,7 +142,17 @@ class Dialect(ABC):
 
     @abstractmethod
     def with_default(self, column: str, key: str, value: str) -> str:
-        """The JSON object of a column, with the number `value` for `key`, both parameters, if it had none."""
+        """The JSON object of a column, with a number for the key in the parameter `key`, if it had none.
+
+        `value` is an expression.
+        """
+
+    @abstractmethod
+    def merged(self, queries: Sequence[str], order: str) -> str:
+        """The first rows of several queries together, as many as the parameter `limit` says, in that order.
+
+        For each query an index has its rows in this order: no more of them are read than that.
+        """
 
     @abstractmethod
     def in_order(self, table: str, key: str, where: str) -> str:
@@ -175,6 +199,17 @@ class Database(ABC):
         """The rows of a short, indexed query."""
 
     @abstractmethod
+    async def read_aside(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
+        """The few rows of a query that may take long, for example a count: nothing else waits for it."""
+
+    @abstractmethod
+    async def read_first(self, sql: str, parameters: Parameters, size: int) -> list[Row]:
+        """The first rows of a query, until their texts have `size` characters: one row at least.
+
+        A few more may be returned, but no more than 16 are in memory beyond that size.
+        """
+
+    @abstractmethod
     async def write_all(self, statements: Sequence[Statement]) -> list[Outcome]:
         """Run statements as one transaction; their outcomes once they are durable.
 
@@ -184,6 +219,11 @@ class Database(ABC):
     async def write(self, sql: str, parameters: Parameters | None = None) -> Outcome:
         """Run one statement likewise."""
         return (await self.write_all([(sql, parameters or {})]))[0]
+
+
+def text_size(row: Row) -> int:
+    """How many characters the texts of a row have."""
+    return sum(len(value) for value in row if isinstance(value, str))
 
 
 def check_url(url: str) -> str:

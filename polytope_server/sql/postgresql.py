@@ -34,6 +34,7 @@ from polytope_server.sql import (
     Statement,
     UniqueViolationError,
     recorded,
+    text_size,
 )
 from polytope_server.sql.postgresql_connection import (
     answering,
@@ -50,6 +51,8 @@ _CONNECTIONS, _POOL_TIME = 8, 5.0
 _OPERATION_TIME = 6.0
 #: Seconds for an index on a table that has many rows already.
 _SCHEMA_TIME = 600.0
+#: Rows at a time of a query that is read up to a size.
+_TOGETHER = 16
 #: So often a transaction is tried that the server rolled back in favour of another one.
 _TRIES = 5
 _SERIALIZATION_FAILURE, _DEADLOCK, _UNIQUE = "40001", "40P01", "23505"
@@ -75,7 +78,10 @@ class PostgreSQLDialect(Dialect):
         "by_key": "",
     }
     clock = "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)"
+    began = "CAST(EXTRACT(EPOCH FROM statement_timestamp()) AS DOUBLE PRECISION)"
     held = "FOR SHARE"
+    octets = "octet_length({})"
+    on_primary = "(SELECT txid_current() > 0)"  # a standby gives no numbers to transactions
 
     def among(self, expression: str, name: str) -> str:
         return f"{expression} = ANY(CAST(:{name} AS TEXT[]))"
@@ -90,8 +96,13 @@ class PostgreSQLDialect(Dialect):
         return table  # the statistics say which is best
 
     def with_default(self, column: str, key: str, value: str) -> str:
-        one = f"jsonb_build_object(CAST(:{key} AS TEXT), CAST(:{value} AS DOUBLE PRECISION))"
+        one = f"jsonb_build_object(CAST(:{key} AS TEXT), {value})"
         return f"CAST({one} || CAST({column} AS JSONB) AS TEXT)"
+
+    def merged(self, queries: Sequence[str], order: str) -> str:
+        # Without limits of their own they would be read whole, and sorted.
+        first = f"ORDER BY {order} LIMIT :limit"
+        return f"{' UNION ALL '.join(f'({query} {first})' for query in queries)} {first}"
 
     def in_order(self, table: str, key: str, where: str) -> str:
         found = f"SELECT {key} FROM {table} WHERE {where} ORDER BY {key} FOR UPDATE"  # noqa: S608
@@ -135,6 +146,19 @@ class PostgreSQL(Database):
         async with self._connection("AUTOCOMMIT", _OPERATION_TIME) as connection:
             return (await _run(connection, sql, parameters or {})).rows
 
+    async def read_aside(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
+        return await self.read(sql, parameters)
+
+    async def read_first(self, sql: str, parameters: Parameters, size: int) -> list[Row]:
+        rows: list[Row] = []
+        # Within a transaction, which a cursor needs.
+        async with self._connection("READ COMMITTED", _OPERATION_TIME) as connection:
+            await _run(connection, f"DECLARE page NO SCROLL CURSOR FOR {sql}", parameters)
+            while size > 0 and (found := (await _run(connection, f"FETCH {_TOGETHER} FROM page", {})).rows):
+                rows += found
+                size -= sum(map(text_size, found))
+        return rows
+
     async def write_all(self, statements: Sequence[Statement]) -> list[Outcome]:
         # A statement that is alone needs no BEGIN and no COMMIT.
         isolation = "AUTOCOMMIT" if len(statements) == 1 else "READ COMMITTED"
@@ -167,6 +191,8 @@ class PostgreSQL(Database):
                 for column in schema.added:
                     statement = column.statement(self.dialect)
                     await _run(connection, statement.replace("ADD COLUMN", "ADD COLUMN IF NOT EXISTS"), {})
+                for statement in schema.further_statements():
+                    await _run(connection, statement, {})
                 await _run(connection, RECORD_VERSION, recorded(schema))
             await connection.commit()
 

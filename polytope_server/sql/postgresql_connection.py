@@ -15,6 +15,7 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from polytope_server.config.addresses import is_host, is_server
 from polytope_server.sql import POSTGRESQL
 
 Driver = psycopg.AsyncConnection[Any]
@@ -46,6 +47,8 @@ def connect_arguments(url: str) -> dict[str, Any]:
         make_conninfo(**arguments)
         if "@" in arguments.get("host", ""):
             raise ValueError("what is taken for the host is the end of a password")
+        if not _are_servers(arguments.get("host", ""), str(arguments.get("port", ""))):
+            raise ValueError("what is taken for the server is none")
     except (SQLAlchemyError, psycopg.Error, ValueError) as error:
         # Of the errors, only that of libpq about an option that does not exist holds no part of the address.
         reason = f" ({error})" if isinstance(error, psycopg.ProgrammingError) else ""
@@ -54,6 +57,13 @@ def connect_arguments(url: str) -> dict[str, Any]:
             f"DATABASE?OPTIONS, with special characters of USER and PASSWORD as %XX{reason}"
         ) from None
     return arguments
+
+
+def _are_servers(hosts: str, ports: str) -> bool:
+    """Whether libpq finds servers there; it takes several. No host, or a folder, is a local socket."""
+    return all(not host or host.startswith("/") or is_host(host) for host in hosts.split(",")) and all(
+        not port or is_server(f"localhost:{port}") for port in ports.split(",")
+    )
 
 
 def server_name(arguments: dict[str, Any]) -> str:

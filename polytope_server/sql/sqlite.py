@@ -1,23 +1,23 @@
 """SQLite as the embedded database of several processes: quick reads, durable writes in groups.
 
-Reads run in the event loop, on a connection of their own: in WAL mode they never wait for a writer.
-Writes of a process run in one thread, which commits everything that came in meanwhile as one transaction
-(group commit), so that the cost of making it durable is shared. Writers of several processes take turns
-by a lock on a file: SQLite alone would make them poll, with sleeps of many milliseconds.
+Reads run in the event loop, on a connection of their own: in WAL mode they never wait for a writer. What
+counts many rows runs in a thread, on a third one.
+Writes of a process run in one thread (:mod:`polytope_server.sql.sqlite_writer`), which commits everything
+that came in meanwhile as one transaction (group commit), so that the cost of making it durable is shared.
+Writers of several processes take turns by a lock on a file: SQLite alone would make them poll, with sleeps of
+many milliseconds.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
-import os
+import math
 import sqlite3
-import threading
-from collections.abc import Sequence
-from concurrent.futures import Future
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any, ClassVar
 
 from polytope_server.instances import Instances
@@ -35,15 +35,16 @@ from polytope_server.sql import (
     Row,
     Schema,
     Statement,
-    UniqueViolationError,
     recorded,
+    text_size,
 )
+from polytope_server.sql.sqlite_writer import Writer
 
-_Job = tuple[Sequence[Statement], "Future[list[Outcome]]"]
-
-#: So many writes at most share one transaction; bounds the time that the first of them waits.
-_GROUP = 512
-_UNIQUE = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
+#: Seconds for a write, with the wait for its turn; and for the creation of tables and indexes.
+_WRITE_TIME, _SCHEMA_TIME = 5.0, 600.0
+#: Seconds that SQLite waits for a lock of its own, which only programs beside this server hold for so long: a
+#: writer; and a reader, which holds up the event loop.
+_WRITER_LOCK_TIME, _READER_LOCK_TIME = 3.0, 1.0
 
 
 class SQLiteDialect(Dialect):
@@ -57,8 +58,12 @@ class SQLiteDialect(Dialect):
         "bytes": "BLOB",
         "by_key": "WITHOUT ROWID",
     }
-    clock = "((julianday('now') - 2440587.5) * 86400.0)"
+    # To the millisecond, as SQLite has it: its JSON functions keep 15 digits of a number.
+    clock = "round((julianday('now') - 2440587.5) * 86400.0, 3)"
+    began = clock
     held = ""  # a transaction that writes is alone
+    octets = "length(CAST({} AS BLOB))"
+    on_primary = "TRUE"
 
     def among(self, expression: str, name: str) -> str:
         return f"{expression} IN (SELECT value FROM json_each(:{name}))"  # noqa: S608
@@ -73,7 +78,11 @@ class SQLiteDialect(Dialect):
         return f"{table} INDEXED BY {index}"  # it does not count what an index leaves out
 
     def with_default(self, column: str, key: str, value: str) -> str:
-        return f"json_insert({column}, '$.' || :{key}, :{value})"
+        return f"json_insert({column}, '$.' || :{key}, {value})"
+
+    def merged(self, queries: Sequence[str], order: str) -> str:
+        # One row of each query is in memory.
+        return f"{' UNION ALL '.join(queries)} ORDER BY {order} LIMIT :limit"
 
     def in_order(self, table: str, key: str, where: str) -> str:
         return where
@@ -88,9 +97,10 @@ class SQLite(Database):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._users = 0
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._writer: Writer | None = None
         self._reader: sqlite3.Connection | None = None
+        self._aside: sqlite3.Connection | None = None
+        self._readers: ThreadPoolExecutor | None = None
 
     @classmethod
     def of(cls, path: Path) -> SQLite:
@@ -102,11 +112,11 @@ class SQLite(Database):
         if self._reader is None:
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                self._reader = self._connect()
+                self._reader, self._aside = self._connect(_READER_LOCK_TIME), self._connect(_READER_LOCK_TIME)
             except (OSError, sqlite3.Error) as error:
                 raise DatabaseUnavailableError(f"cannot open the database {self._path}: {error}") from error
-            self._thread = threading.Thread(target=self._run, name=f"sql {self._path.name}", daemon=True)
-            self._thread.start()
+            self._readers = ThreadPoolExecutor(1, f"sql reads {self._path.name}")
+            self._writer = Writer(self._path, lambda: self._connect(_WRITER_LOCK_TIME))
         self._users += 1
         try:
             await self._create(schema)
@@ -120,10 +130,14 @@ class SQLite(Database):
             return
         while True:
             columns = [column for column in schema.added if not await self._has(column)]
-            created = [*schema.statements(self.dialect), *(one.statement(self.dialect) for one in columns)]
+            created = [
+                *schema.statements(self.dialect),
+                *(one.statement(self.dialect) for one in columns),
+                *schema.further_statements(),
+            ]
             statements: list[Statement] = [(statement, {}) for statement in [*created, CREATE_VERSIONS]]
             try:
-                await self.write_all([*statements, (RECORD_VERSION, recorded(schema))])
+                await self._write([*statements, (RECORD_VERSION, recorded(schema))], _SCHEMA_TIME)
                 return
             except DatabaseUnavailableError:
                 # Another process was quicker with a column: what is left is to be done all the same.
@@ -144,119 +158,66 @@ class SQLite(Database):
 
     async def close(self) -> None:
         self._users -= 1
-        if self._users > 0 or self._thread is None or self._reader is None:
+        if self._users > 0 or self._writer is None or self._reader is None:
             return
-        thread, self._thread = self._thread, None
-        self._jobs.put(None)
-        await asyncio.to_thread(thread.join)
+        writer, self._writer = self._writer, None
+        await writer.close()
+        if self._aside is not None and self._readers is not None:
+            self._aside.interrupt()
+            await asyncio.get_running_loop().run_in_executor(self._readers, self._aside.close)
+            self._readers.shutdown()
         self._reader.close()
-        self._reader = None
+        self._reader = self._aside = self._readers = None
 
     async def read(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
         # PERF: blocks the loop, for less time than a thread would need to answer.
-        if self._reader is None:
+        return self._rows(self._reader, sql, parameters or {})
+
+    async def read_aside(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
+        run = asyncio.get_running_loop().run_in_executor
+        return await run(self._readers, self._rows, self._aside, sql, parameters or {})
+
+    async def read_first(self, sql: str, parameters: Parameters, size: int) -> list[Row]:
+        return self._rows(self._reader, sql, parameters, size)
+
+    def _rows(
+        self, connection: sqlite3.Connection | None, sql: str, parameters: Parameters, size: float = math.inf
+    ) -> list[Row]:
+        """The rows of a query, or those up to a size of their texts."""
+        if connection is None:
             raise DatabaseUnavailableError(f"the database {self._path} is not open")
         try:
-            return self._reader.execute(sql, parameters or {}).fetchall()
+            with closing(connection.execute(sql, parameters)) as cursor:
+                return cursor.fetchall() if size == math.inf else _up_to(size, cursor)
         except sqlite3.Error as error:
             raise DatabaseUnavailableError(f"cannot read the database {self._path}: {error}") from error
 
     async def write_all(self, statements: Sequence[Statement]) -> list[Outcome]:
-        future: Future[list[Outcome]] = Future()
-        self._jobs.put((statements, future))
-        return await asyncio.wrap_future(future)
+        return await self._write(statements, _WRITE_TIME)
 
-    # -- the writer's thread -------------------------------------------------------------------------
+    async def _write(self, statements: Sequence[Statement], seconds: float) -> list[Outcome]:
+        if self._writer is None:
+            raise DatabaseUnavailableError(f"the database {self._path} is not open")
+        return await self._writer.write(statements, seconds)
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30)
+    def _connect(self, lock_time: float) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, isolation_level=None, check_same_thread=False, timeout=lock_time
+        )
         connection.execute("PRAGMA journal_mode=WAL")
         # A commit is on disk when it returns: an accepted request survives a power cut.
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
+        # 16 MiB: else the log of a large transaction keeps its size on the disk for ever.
+        connection.execute("PRAGMA journal_size_limit=16777216")
         return connection
 
-    def _run(self) -> None:
-        try:
-            connection = self._connect()
-            lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except (OSError, sqlite3.Error) as error:
-            self._refuse(error)
-            return
-        ending = False
-        while not ending:
-            job = self._jobs.get()
-            group: list[_Job] = []
-            while job is not None:
-                group.append(job)
-                if len(group) >= _GROUP or self._jobs.empty():
-                    break
-                job = self._jobs.get()
-            ending = job is None
-            if group:
-                try:
-                    self._commit(connection, lock, group)
-                except (OSError, sqlite3.Error) as error:  # the lock, or a rollback that failed
-                    connection.close()
-                    connection = self._connect()
-                    _settle(group, [DatabaseUnavailableError(f"cannot write: {error}")] * len(group))
-        connection.close()
-        os.close(lock)
 
-    def _refuse(self, error: Exception) -> None:
-        while (job := self._jobs.get()) is not None:
-            job[1].set_exception(DatabaseUnavailableError(f"cannot write {self._path}: {error}"))
-
-    def _commit(self, connection: sqlite3.Connection, lock: int, group: list[_Job]) -> None:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
-            outcomes = self._transaction(connection, group)
-            if outcomes is None:  # something failed: each on its own, so that it harms nobody else
-                outcomes = []
-                for job in group:
-                    outcomes += self._transaction(connection, [job], alone=True) or []
-        finally:
-            fcntl.flock(lock, fcntl.LOCK_UN)
-        _settle(group, outcomes)
-
-    @staticmethod
-    def _transaction(
-        connection: sqlite3.Connection, group: list[_Job], alone: bool = False
-    ) -> list[list[Outcome] | Exception] | None:
-        """What all the statements did, None (or the exception, if `alone`) when it was rolled back."""
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            results: list[list[Outcome] | Exception] = [
-                [_outcome(connection.execute(*statement)) for statement in statements]
-                for statements, _ in group
-            ]
-            connection.execute("COMMIT")
-        except Exception as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            return [_explained(error)] if alone else None
-        return results
-
-
-def _outcome(cursor: sqlite3.Cursor) -> Outcome:
-    # A statement has run, and its count is known, only when its rows were fetched.
-    return Outcome(cursor.fetchall(), cursor.rowcount)
-
-
-def _explained(error: Exception) -> Exception:
-    if isinstance(error, sqlite3.IntegrityError):
-        return UniqueViolationError(str(error)) if error.sqlite_errorcode in _UNIQUE else error
-    if isinstance(error, sqlite3.Error):
-        return DatabaseUnavailableError(f"cannot write the database: {error}")
-    return error
-
-
-def _settle(group: list[_Job], outcomes: Sequence[list[Outcome] | Exception]) -> None:
-    """Tell those who wait; some may have gone."""
-    for (_, future), outcome in zip(group, outcomes, strict=True):
-        if future.done() or not future.set_running_or_notify_cancel():
-            continue
-        if isinstance(outcome, Exception):
-            future.set_exception(outcome)
-        else:
-            future.set_result(outcome)
+def _up_to(size: float, cursor: Iterable[Row]) -> list[Row]:
+    rows = []
+    for row in cursor:
+        rows.append(row)
+        size -= text_size(row)
+        if size <= 0:
+            break
+    return rows

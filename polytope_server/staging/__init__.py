@@ -21,8 +21,32 @@ class StagingUnavailableError(UnavailableError):
     role = "staging"
 
 
+class StagingFullError(StagingUnavailableError):
+    """There is no room at the moment; the object is not to blame."""
+
+
+class LargestObjectError(StagingFullError):
+    """There is no room at the moment, and the object was the largest of those that were being written."""
+
+
+class ObjectTooLargeError(ValueError):
+    """The object would not fit if it were alone: to try again is of no use. The text is for the user."""
+
+    def __init__(self, size: int, room: int) -> None:
+        """It is to have `size` bytes or more, and there is room for `room`."""
+        super().__init__(size, room)
+        self.size, self.room = size, room
+
+    def __str__(self) -> str:
+        return f"has {self.size} bytes or more; there is room for {self.room}"
+
+
 class ObjectNotFoundError(KeyError):
     """There is no object of that name."""
+
+
+class TooSlowError(Exception):
+    """The bytes of an object came so slowly that it was given up, for others that wait to be stored."""
 
 
 class ChecksumError(ValueError):
@@ -67,6 +91,14 @@ class Staging(ABC):
     async def close(self) -> None:
         """Let go of all resources."""
 
+    def limit_gathering(self, size: int) -> None:  # noqa: B027 -- most hold little, and need no bound
+        """Hold so many bytes at a time at most of objects that are not complete, or one block of one object.
+
+        For a process whose objects come from clients, which may stall. A staging that needs a large block
+        (more than 2 MiB) of an object before it can pass it on lets others wait for room, and may end
+        :meth:`create` with :class:`TooSlowError`.
+        """
+
     async def check(self) -> None:
         """Return if objects can be read. Raises :class:`StagingUnavailableError`."""
         with suppress(ObjectNotFoundError):
@@ -78,8 +110,21 @@ class Staging(ABC):
     ) -> StagedObject:
         """Store the chunks as one object. It appears complete or not at all; an empty one is legal.
 
-        Raises :class:`ChecksumError` if an MD5 sum is given, in hex, and the bytes have another one.
+        Raises :class:`ChecksumError` if an MD5 sum is given, in hex, and the bytes have another one,
+        :class:`TooSlowError`, see :meth:`limit_gathering`, and :class:`StagingFullError` and
+        :class:`ObjectTooLargeError`, where the staging knows what room it has.
         """
+
+    async def room(self) -> int | None:
+        """Bytes that may be stored at present, less than 0 if a reserve is touched; None where not known."""
+        return None
+
+    async def admit(self, size: int) -> None:
+        """Return if an object of `size` bytes may come, as far as this is known before it does.
+
+        Raises :class:`StagingFullError` and :class:`ObjectTooLargeError`. Others may take the room meanwhile.
+        """
+        return
 
     @abstractmethod
     async def stat(self, name: str) -> StagedObject:
@@ -99,11 +144,15 @@ class Staging(ABC):
 
     @abstractmethod
     def list(self) -> AsyncIterator[StagedObject]:
-        """All objects, in no certain order. `content_type`, `md5` and `etag` may be empty here."""
+        """All objects, read page by page; those of one request follow each other, else there is no order.
+
+        Whether one is listed that is made or deleted meanwhile is open. `content_type`, `md5` and `etag` may
+        be empty here.
+        """
 
     @abstractmethod
     async def abandoned(self, before: float) -> int:
-        """Remove what unfinished writes left behind before that time; returns how many."""
+        """Remove what was left behind by writes whose last bytes came before that time; returns how many."""
 
     @abstractmethod
     def public_url(self, name: str) -> str | None:

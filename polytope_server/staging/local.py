@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import asyncio
-import errno
+import logging
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -21,27 +21,33 @@ from uuid import uuid4
 from pydantic import BaseModel, ConfigDict, Field
 
 from polytope_server.checksums import Sums
-from polytope_server.staging import ObjectNotFoundError, StagedObject, Staging, StagingUnavailableError
+from polytope_server.config.values import Size
+from polytope_server.staging import (
+    ObjectNotFoundError,
+    StagedObject,
+    Staging,
+    StagingFullError,
+    StagingUnavailableError,
+)
 from polytope_server.staging import local_files as files
 from polytope_server.staging.names import is_object_name, is_request_id
+from polytope_server.staging.space import LOCKED, Claim, Disk
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 #: Small chunks are gathered to this size before they go to the disk.
 _WRITE_SIZE = 1 << 20
-#: Each reader that stalls holds two or three reads; one that took so many bytes, each read within so many
-#: seconds, gets larger ones. That is more than the system takes for a reader that does not read at all.
+#: Each reader that stalls holds a read or two; one that took so many bytes, each read within so many seconds,
+#: gets larger ones. That is more than the system takes for a reader that does not read at all. Among many
+#: readers none gets larger ones: they may stall after the proof.
 _READ_SIZE, _LARGE_READ_SIZE = 1 << 20, 4 << 20
-_PROOF, _AT_ONCE = 16 << 20, 0.02
+_PROOF, _AT_ONCE, _FEW_READERS = 16 << 20, 0.02, 8
 #: An object of up to this size is read in the event loop, which takes less time than going to a thread.
 _SMALL = 64 << 10
-#: Folders of requests that are listed in one turn.
-_FOLDERS = 256
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-
-
-class StagingFullError(StagingUnavailableError):
-    """There is no room for the object."""
+#: Objects that are listed in one turn.
+_LISTED = 512
 
 
 class LocalStagingSettings(BaseModel):
@@ -49,6 +55,11 @@ class LocalStagingSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     root_dir: Path | None = Field(None, description="The folder; by default `staging` in the data folder.")
+    reserve: Size | None = Field(
+        None,
+        description="Space on the disk that results and uploads never take; by default 5 % of the disk, 10G "
+        "at most.",
+    )
 
 
 class LocalStaging(Staging):
@@ -61,7 +72,9 @@ class LocalStaging(Staging):
         self._md5_up_to = md5_up_to
         self.root = settings.root_dir or data / "staging"
         self._objects, self._unfinished = self.root / "objects", self.root / "unfinished"
+        self.disk = Disk(self._unfinished, settings.reserve)
         self._threads: ThreadPoolExecutor | None = None
+        self._readers = 0
 
     async def open(self) -> None:
         try:
@@ -71,6 +84,9 @@ class LocalStaging(Staging):
             raise StagingUnavailableError(f"cannot make the staging folder: {error}") from error
         if self._threads is None:
             self._threads = ThreadPoolExecutor(16, thread_name_prefix="staging")
+        if (room := await self.room()) <= 0:
+            reason = f"{-room} bytes more must be free, or `reserve` be smaller"
+            logger.warning("the staging folder %s has no room beside its reserve: %s", self.root, reason)
 
     async def check(self) -> None:
         await self._run(self._objects.stat)
@@ -97,7 +113,8 @@ class LocalStaging(Staging):
         """As the interface says. Raises ObjectExistsError, too."""
         target = self.path_of(name)
         sums = Sums(self._md5_up_to if md5 is None else None)
-        writer = files.Writer(self._unfinished / uuid4().hex, sums)
+        unfinished = self._unfinished / f"{uuid4().hex}{LOCKED}"
+        writer = files.Writer(unfinished, sums, Claim(self.disk, unfinished))
         writing: asyncio.Task[None] | None = None
         try:
             gathered: list[bytes] = []
@@ -118,6 +135,12 @@ class LocalStaging(Staging):
             await _finished(asyncio.create_task(self._give_up(writer, writing)))
             raise
 
+    async def room(self) -> int:
+        return (await self._run(self.disk.measure))[0]
+
+    async def admit(self, size: int) -> None:
+        await self._run(self.disk.admit, size)
+
     async def _give_up(self, writer: files.Writer, writing: asyncio.Task[None] | None) -> None:
         if writing is not None:
             writing.cancel()
@@ -136,6 +159,7 @@ class LocalStaging(Staging):
     async def read(self, name: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         with _explained(name):
             file = os.open(self.path_of(name), os.O_RDONLY | os.O_CLOEXEC)
+        self._readers += 1
         try:
             end = os.fstat(file).st_size if length is None else start + length
             if end - start <= _SMALL:
@@ -143,7 +167,8 @@ class LocalStaging(Staging):
                 return
             taken_at_once = 0
             while start < end:
-                size = _READ_SIZE if taken_at_once < _PROOF else _LARGE_READ_SIZE
+                large = taken_at_once >= _PROOF and self._readers <= _FEW_READERS
+                size = _LARGE_READ_SIZE if large else _READ_SIZE
                 chunk = await self._run(os.pread, file, min(size, end - start), start)
                 if not chunk:
                     raise StagingUnavailableError(f"{name} is shorter than it was")
@@ -153,6 +178,7 @@ class LocalStaging(Staging):
                 quick = time.monotonic() < given + _AT_ONCE
                 taken_at_once = taken_at_once + len(chunk) if quick else 0
         finally:
+            self._readers -= 1
             os.close(file)
 
     async def delete(self, name: str) -> bool:
@@ -167,12 +193,13 @@ class LocalStaging(Staging):
         """The objects of a request, as :meth:`list` gives them."""
         if not is_request_id(request_id):
             return []
-        return await self._run(files.listing, [self._objects / request_id])
+        return await self._run(lambda: list(files.listing([self._objects / request_id])))
 
     async def list(self) -> AsyncIterator[StagedObject]:
         with await self._run(os.scandir, self._objects) as folders:
-            while some := await self._run(lambda: list(islice(folders, _FOLDERS))):
-                for found in await self._run(files.listing, some):
+            objects = files.listing(folders)
+            while some := await self._run(lambda: list(islice(objects, _LISTED))):
+                for found in some:
                     yield found
 
     async def abandoned(self, before: float) -> int:
@@ -198,5 +225,5 @@ def _explained(name: str | None = None) -> Iterator[None]:
     except FileNotFoundError as error:
         raise ObjectNotFoundError(name or str(error.filename)) from error
     except OSError as error:
-        kind = StagingFullError if error.errno in _FULL else StagingUnavailableError
+        kind = StagingFullError if error.errno in files.FULL else StagingUnavailableError
         raise kind(f"the staging folder cannot be used: {error.strerror}") from error

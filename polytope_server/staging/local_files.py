@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
 from polytope_server.checksums import Sums
 from polytope_server.staging import EXTENSIONS, ChecksumError, StagedObject, StagingUnavailableError
 from polytope_server.staging.names import is_object_name
+from polytope_server.staging.space import Claim, lock
 
+#: What the system says when there is no space.
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _TYPES = {extension: content_type for content_type, extension in EXTENSIONS.items()}
 
 
@@ -27,16 +32,18 @@ class Writer:
     Whoever gives up on it may do so while the thread still works: the lock lets one finish before the other.
     """
 
-    def __init__(self, path: Path, sums: Sums) -> None:
+    def __init__(self, path: Path, sums: Sums, claim: Claim) -> None:
         self.path = path
         self._sums = sums
+        self._claim = claim
+        self._size = 0
         self._file: IO[bytes] | None = None
         self._target: Path | None = None
         self._discarded = False
         self._lock = threading.Lock()
 
     def write(self, chunks: list[bytes]) -> None:
-        """Append the chunks."""
+        """Append the chunks. Raises as :meth:`Claim.check`."""
         with self._lock:
             self._write(chunks)
 
@@ -45,12 +52,24 @@ class Writer:
             raise StagingUnavailableError("the object was given up")
         if self._file is None:
             self._file = self.path.open("xb", buffering=0)
+            lock(self._file.fileno())
+        more = sum(map(len, chunks))
+        self._size += more
+        self._claim.check(self._size, more)
+        try:
+            self._append(chunks, self._file)
+        except OSError as error:
+            if error.errno in FULL:  # a quota of the system, or others were quicker
+                self._claim.refuse(self._size, more)
+            raise
+        return self._file
+
+    def _append(self, chunks: list[bytes], file: IO[bytes]) -> None:
         for chunk in chunks:
             view = memoryview(chunk)
             self._sums.update(view)
             while view:
-                view = view[self._file.write(view) :]
-        return self._file
+                view = view[file.write(view) :]
 
     def finish(self, chunks: list[bytes], target: Path, content_type: str, md5: str | None) -> StagedObject:
         """Write the last chunks, and make the object appear under its name, complete.
@@ -118,14 +137,27 @@ def remove_folder(folder: Path) -> int:
 
 
 def sweep(unfinished: Path, objects: Path, before: float) -> int:
-    """Remove what unfinished writes left before that time; returns how many there were."""
-    old = [path for path in unfinished.iterdir() if _modified(path) < before]
-    for path in old:
-        path.unlink(missing_ok=True)
-    for folder in objects.iterdir():
-        if _modified(folder) < before and next(_files(folder), None) is None:
-            shutil.rmtree(folder, ignore_errors=True)
-    return len(old)
+    """Remove what unfinished writes left that were not written to since then; returns how many there were."""
+    count = 0
+    with os.scandir(unfinished) as files:
+        for file in files:
+            if _modified(file) < before:
+                Path(file).unlink(missing_ok=True)
+                count += 1
+    with os.scandir(objects) as folders:
+        for folder in folders:
+            if _modified(folder) < before and next(_files(Path(folder)), None) is None:
+                _remove_empty(Path(folder))
+    return count
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove the folder of a request that held no object, and still holds none."""
+    for left in folder.glob("*.meta"):
+        if not left.with_suffix("").exists():
+            left.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def meta_of(path: Path) -> Path:
@@ -174,17 +206,15 @@ def stat(path: Path) -> StagedObject:
     return StagedObject(name, status.st_size, kind, md5, status.st_mtime, etag)
 
 
-def listing(folders: Iterable[str | os.PathLike[str]]) -> list[StagedObject]:
+def listing(folders: Iterable[str | os.PathLike[str]]) -> Iterator[StagedObject]:
     """The objects in these folders, without type and checksum."""
-    found = []
     for folder in map(Path, folders):
         for entry in _files(folder):
             try:
                 status = entry.stat()
             except FileNotFoundError:  # removed meanwhile
                 continue
-            found.append(StagedObject(f"{folder.name}/{entry.name}", status.st_size, "", "", status.st_mtime))
-    return found
+            yield StagedObject(f"{folder.name}/{entry.name}", status.st_size, "", "", status.st_mtime)
 
 
 def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
@@ -198,7 +228,7 @@ def _files(folder: Path) -> Iterator[os.DirEntry[str]]:
                 yield entry
 
 
-def _modified(path: Path) -> float:
+def _modified(path: os.DirEntry[str]) -> float:
     try:
         return path.stat().st_mtime
     except FileNotFoundError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 
+from polytope_server.staging.gathering import Place
+
 #: Limits of S3 (Amazon S3 user guide, "multipart upload limits"), in bytes; the last part may be smaller.
 SMALLEST_PART, LARGEST_PART = 5 << 20, 5 << 30
 MOST_PARTS = 10_000
@@ -45,6 +47,20 @@ class _Part:
         self._filled = end
         return chunk[taken:]
 
+    def outgrows(self, chunk: memoryview) -> bool:
+        """Whether it takes all its memory from this chunk on."""
+        return len(self._bytes) < self._size and self._filled + len(chunk) > len(self._bytes)
+
+    @property
+    def filled(self) -> int:
+        """The bytes that it holds."""
+        return self._filled
+
+    @property
+    def size(self) -> int:
+        """The bytes that it holds when it is full."""
+        return self._size
+
     @property
     def full(self) -> bool:
         return self._filled == self._size
@@ -55,19 +71,28 @@ class _Part:
         return self._bytes
 
 
-async def cut(chunks: AsyncIterator[bytes], sizes: Iterator[int]) -> AsyncIterator[tuple[bytearray, bool]]:
+async def cut(
+    chunks: AsyncIterator[bytes], sizes: Iterator[int], place: Place
+) -> AsyncIterator[tuple[bytearray, bool]]:
     """The bytes of the chunks in parts of those sizes, each with whether it is the last.
 
-    There is always a last one: it may be smaller, and is empty if there are no bytes at all.
+    `place` is where they are gathered; whoever takes a part answers for its memory from then on. There is
+    always a last one: it may be smaller, and is empty if there are no bytes at all.
     """
     part = _Part(next(sizes))
     async for chunk in chunks:
         rest = memoryview(chunk)
         while rest:
             if part.full:
+                place.complete()
                 yield part.end(), False
+                place.leave()
                 part = _Part(next(sizes))
+            if part.outgrows(rest):
+                await place.enter(part.size)
             rest = part.take(rest)
+            place.filled = part.filled
+    place.complete()
     yield part.end(), True
 
 

@@ -6,15 +6,17 @@ import json
 import re
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from yarl import URL
 
+from polytope_server.config.addresses import Host, HTTPBase
 from polytope_server.config.management_settings import ManagementSettings
 from polytope_server.config.section import part
 from polytope_server.config.values import Port, Size
-from polytope_server.staging import ObjectNotFoundError, StagedObject, Staging
+from polytope_server.staging import ObjectNotFoundError, StagedObject, Staging, StagingUnavailableError
 from polytope_server.staging.names import is_object_name, is_request_id
 from polytope_server.staging.polytope_http import IDLE, Connection, Upload
 
@@ -34,14 +36,13 @@ class PolytopeStagingSettings(BaseModel):
     """Keys of the basic object store, for itself and for those who use it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-    host: str = Field(
+    host: Host = Field(
         "localhost",
-        min_length=1,
         description="Host name or address at which the other processes reach the object store. "
         "`0.0.0.0` and `::` stand for this machine, as which other machines reach it too.",
     )
     port: Port = Field(8000, description="Port of the object store.")
-    bind_to: str | None = Field(
+    bind_to: Host | None = Field(
         None,
         description="Host name or address on which the object store listens; by default this machine only "
         "if `host` is `localhost`, else every address.",
@@ -50,9 +51,8 @@ class PolytopeStagingSettings(BaseModel):
         None,
         description="Folder of the object store, on its machine; by default `staging` in the data folder.",
     )
-    url: str | None = Field(
+    url: HTTPBase | None = Field(
         None,
-        pattern="^https?://",
         description="Base of the links to results, if clients reach the object store; by default they get "
         "results from the frontend.",
     )
@@ -63,6 +63,11 @@ class PolytopeStagingSettings(BaseModel):
     )
     quota: Size | None = Field(
         None, gt=0, description="Largest sum of all objects; by default what the disk has room for."
+    )
+    reserve: Size | None = Field(
+        None,
+        description="Space on the disk of the object store that objects never take; by default 5 % of the "
+        "disk, 10G at most.",
     )
     management: ManagementSettings = part(
         ManagementSettings, "Liveness, readiness and metrics of the object store."
@@ -125,6 +130,18 @@ class PolytopeStaging(Staging):
             raise
         return StagedObject(name, made["size"], content_type, made["md5"], made["modified"], made["etag"])
 
+    async def room(self) -> int | None:
+        try:
+            async with self._connection.call("GET", "room", total=_SHORT) as answer:
+                return int((await answer.json())["room"])
+        except ObjectNotFoundError:  # a store of an earlier version
+            return None
+
+    async def admit(self, size: int) -> None:
+        with suppress(ObjectNotFoundError):  # a store of an earlier version
+            async with self._connection.call("GET", f"room?size={size}", total=_SHORT):
+                pass
+
     async def stat(self, name: str) -> StagedObject:
         async with self._connection.call("HEAD", _checked(name), authorized=False, total=_SHORT) as answer:
             headers = answer.headers
@@ -141,10 +158,26 @@ class PolytopeStaging(Staging):
         if length == 0:
             await self.stat(name)
             return
-        part = {"Range": f"bytes={start}-{'' if length is None else start + length - 1}"}
-        headers = part if start or length is not None else {}
+        end = None if length is None else start + length
+        while end is None or start < end:
+            before = start
+            try:
+                async for chunk in self._read(name, start, end):
+                    start += len(chunk)
+                    yield chunk
+                return
+            except StagingUnavailableError as error:
+                # The system of the store ends a connection on which nothing is taken for minutes. As slow may
+                # the client of a frontend be.
+                if start == before or isinstance(error.__cause__, TimeoutError):
+                    raise
+
+    async def _read(self, name: str, start: int, end: int | None) -> AsyncIterator[bytes]:
+        """The bytes from `start` to before `end`, or to the last."""
+        part = {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
+        headers = part if start or end is not None else {}
         async with self._connection.call(
-            "GET", _checked(name), authorized=False, idle=IDLE, accept=(416,), headers=headers
+            "GET", _checked(name), idle=IDLE, accept=(416,), headers=headers
         ) as answer:
             if answer.status == 416:  # there is nothing from there on
                 return

@@ -13,7 +13,14 @@ import aiohttp
 from yarl import URL
 
 from polytope_server.checksums import Sums
-from polytope_server.staging import ChecksumError, ObjectNotFoundError, StagingUnavailableError
+from polytope_server.staging import (
+    ChecksumError,
+    LargestObjectError,
+    ObjectNotFoundError,
+    ObjectTooLargeError,
+    StagingFullError,
+    StagingUnavailableError,
+)
 
 #: Further calls wait for one that is free.
 _CONNECTIONS = 512
@@ -28,6 +35,12 @@ _SYNC = 600.0
 MARK = "X-Object-Store"
 #: Status of the answer to data that have another MD5 sum than was announced.
 WRONG_SUM = 422
+#: Status of the answers to an object that does not fit: alone, or at present.
+TOO_LARGE, FULL = 413, 507
+#: On an answer of status TOO_LARGE: the size that the object has or exceeds, and what there is room for.
+SIZE, ROOM = "X-Size", "X-Room"
+#: On an answer of status FULL to the largest object that was being written.
+LARGEST = "X-Largest-Object"
 #: Seconds for the store to be told that an upload is given up.
 _GIVE_UP = 5.0
 #: Bytes of an answer that says what is wrong.
@@ -89,7 +102,7 @@ class Connection:
         """An answer of status 2xx, or one of `accept`.
 
         It must be complete within `total` seconds, and never pause for `idle` ones. Raises
-        ObjectNotFoundError, and StagingUnavailableError for everything else.
+        ObjectNotFoundError, ObjectTooLargeError, and StagingUnavailableError for everything else.
         """
         if self._session is None:
             raise StagingUnavailableError(f"the staging on {self.store} is not open")
@@ -112,10 +125,13 @@ class Connection:
     async def _fail(self, answer: aiohttp.ClientResponse, path: str) -> None:
         if answer.status == 404:
             raise ObjectNotFoundError(path)
+        if answer.status == TOO_LARGE:
+            raise ObjectTooLargeError(int(answer.headers[SIZE]), int(answer.headers[ROOM]))
+        if answer.status == FULL:
+            kind = LargestObjectError if LARGEST in answer.headers else StagingFullError
+            raise kind(f"{self.store} is full: {await _message(answer)}")
         if answer.status == 401:
             reason = "refuses the token: staging.polytope.token must be the same there and here"
-        elif answer.status == 507:
-            reason = f"is full: {await _message(answer)}"
         else:
             reason = f"answered with status {answer.status}: {await _message(answer)}"
         raise StagingUnavailableError(f"{self.store} {reason}")
@@ -192,7 +208,7 @@ class Upload:
                     raise ChecksumError(await _message(answer))
                 made: dict[str, Any] = await answer.json()
                 return made
-        except (StagingUnavailableError, ObjectNotFoundError) as error:
+        except (StagingUnavailableError, ObjectNotFoundError, ObjectTooLargeError) as error:
             # With a cause it is the connection that failed; otherwise the store has said no.
             self._may_exist = self._may_exist and error.__cause__ is not None
             raise

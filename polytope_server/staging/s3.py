@@ -24,11 +24,12 @@ from polytope_server.staging import (
     StagingUnavailableError,
     request_of,
 )
+from polytope_server.staging.gathering import Gathering
 from polytope_server.staging.multipart import Window
 from polytope_server.staging.names import is_object_name, is_request_id
 from polytope_server.staging.s3_bucket import prepare
 from polytope_server.staging.s3_client import S3Client, S3RefusedError
-from polytope_server.staging.s3_objects import Download, Upload, abort, checksum_name
+from polytope_server.staging.s3_objects import Download, Upload, abort, checksum_name, last_part
 from polytope_server.staging.s3_settings import LONGEST_EXPIRY, S3Settings
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
@@ -53,12 +54,16 @@ class S3Staging(Staging):
         self._settings = settings
         self._client = S3Client(settings)
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="s3-md5")
+        self._gathering = Gathering()
         self._window = Window(_ON_THEIR_WAY)
         self._clearing: set[asyncio.Task[None]] = set()
         expiry = min(settings.presigned_url_expiry, LONGEST_EXPIRY)
         self._addresses: TTLCache[str, str] = TTLCache(
             _KEPT_ADDRESSES, min(expiry * _KEPT_SHARE, _KEPT_TIME), clock
         )
+
+    def limit_gathering(self, size: int) -> None:
+        self._gathering.limit = size
 
     async def open(self) -> None:
         await self._client.connect()
@@ -76,7 +81,7 @@ class S3Staging(Staging):
         _check(name)
         file = f"{request_of(name)}.{name.rpartition('.')[2]}"
         headers = {"ContentType": content_type, "ContentDisposition": f'attachment; filename="{file}"'}
-        upload = Upload(self._client, self._window, self._hashing, name, headers, md5)
+        upload = Upload(self._client, self._gathering, self._window, self._hashing, name, headers, md5)
         try:
             size, computed = await upload.write(chunks, self._settings.buffer_size)
             if upload.etag:
@@ -182,9 +187,14 @@ class S3Staging(Staging):
     async def abandoned(self, before: float) -> int:
         count = 0
         async for upload in self._unfinished():
-            if upload["Initiated"].timestamp() < before and is_object_name(upload["Key"]):
-                count += await abort(self._client, upload["Key"], upload["UploadId"])
-                await self._remove(checksum_name(upload["Key"]))
+            key, upload_id = upload["Key"], upload["UploadId"]
+            if upload["Initiated"].timestamp() >= before or not is_object_name(key):
+                continue
+            # Begun long ago, but it may still go on.
+            sent = await last_part(self._client, key, upload_id)
+            if sent is None or sent < before:
+                count += await abort(self._client, key, upload_id)
+                await self._remove(checksum_name(key))
         return count
 
     async def _unfinished(self) -> AsyncIterator[dict[str, Any]]:

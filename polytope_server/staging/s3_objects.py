@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from botocore.exceptions import BotoCoreError
 
 from polytope_server.staging import ChecksumError, StagingUnavailableError
+from polytope_server.staging.gathering import Gathering
 from polytope_server.staging.multipart import Window, cut, part_sizes
 from polytope_server.staging.s3_client import S3Client, S3RefusedError
 
@@ -40,6 +41,7 @@ class Upload:
     def __init__(
         self,
         client: S3Client,
+        gathering: Gathering,
         window: Window,
         hashing: ThreadPoolExecutor,
         name: str,
@@ -49,7 +51,7 @@ class Upload:
         """`hashing` has one thread, which keeps the order; `headers` are those of the object, `expected` the
         MD5 sum that it shall have, in hex.
         """
-        self._client, self._window, self._hashing = client, window, hashing
+        self._client, self._gathering, self._window, self._hashing = client, gathering, window, hashing
         self._name, self._headers, self._expected = name, headers, expected
         self._digest = hashlib.md5(usedforsecurity=False)
         self._upload_id = ""
@@ -62,17 +64,18 @@ class Upload:
     async def write(self, chunks: AsyncIterator[bytes], part_size: int) -> tuple[int, str]:
         """Write the chunks; returns the size and the MD5. The last call makes the object appear.
 
-        Raises ChecksumError.
+        Raises ChecksumError and TooSlowError.
         """
         size = 0
-        async for part, last in cut(chunks, part_sizes(part_size)):
-            size += len(part)
-            if last and not self._parts:
-                await self._put_whole(part)
-            else:
-                await self._send(part)
-            # While the next one is gathered, this one is to be forgotten as soon as it is sent.
-            del part
+        async with self._gathering.place() as place:
+            async for part, last in cut(chunks, part_sizes(part_size), place):
+                size += len(part)
+                if last and not self._parts:
+                    await self._put_whole(part)
+                else:
+                    await self._send(part)
+                # While the next one is gathered, this one is to be forgotten as soon as it is sent.
+                del part
         if self._parts:
             await self._complete()
         return size, self._digest.hexdigest()
@@ -170,6 +173,24 @@ async def abort(client: S3Client, name: str, upload_id: str) -> bool:
             raise
         return False
     return True
+
+
+async def last_part(client: S3Client, name: str, upload_id: str) -> float | None:
+    """When the last part of an unfinished object came, in seconds since the epoch; None if there is none."""
+    last: float | None = None
+    more: dict[str, int] = {}
+    while True:
+        try:
+            answer = await client.call("list_parts", Key=name, UploadId=upload_id, **more)
+        except S3RefusedError as error:
+            if error.code != NO_UPLOAD:
+                raise
+            return last
+        times = [part["LastModified"].timestamp() for part in answer.get("Parts", [])]
+        last = max([*times, *([] if last is None else [last])], default=None)
+        if not answer.get("IsTruncated"):
+            return last
+        more = {"PartNumberMarker": answer["NextPartNumberMarker"]}
 
 
 class Download:

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from polytope_server.config.addresses import parts_of
 from polytope_server.config.values import Duration, Port, Size
 
 #: Seconds. S3 makes no address that is valid for longer.
@@ -16,12 +17,8 @@ LONGEST_EXPIRY = 7 * 86400.0
 def _address(value: str) -> str:
     if not value:
         return value
-    parts = urlsplit(value if "://" in value else f"//{value}")
-    try:
-        usable = parts.hostname and parts.port != 0
-    except ValueError:
-        usable = False
-    if not usable or parts.scheme not in ("", "http", "https") or parts.username or parts.query:
+    parts = parts_of(value)
+    if parts is None or parts.scheme.lower() not in ("", "http", "https") or parts.query:
         raise ValueError("expected a host such as 's3.example.org' or 'https://s3.example.org'")
     return value.rstrip("/")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from datetime import UTC
 
 import pytest
@@ -18,7 +19,8 @@ _DAY = 86400.0
 class APIKeysContract:
     """The contract tests.
 
-    Fixtures: `api_keys` (open, empty, for the realm `allowed`, a year each, by a clock of the test's own)
+    Fixtures: `api_keys` (open, empty, for the realms `allowed` and `elsewhere`, of which the former is its
+    `own_realm`, a year each there, by a clock of the test's own)
     and `pass_time`, which moves that clock.
     """
 
@@ -52,6 +54,15 @@ class APIKeysContract:
         assert 2 * _DAY - 60 < entry["expires"] - entry["created"] <= 2 * _DAY
         await pass_time(2 * _DAY + 1)
         assert await api_keys.verify(made.key) is None
+
+    async def test_a_key_ends_no_later_than_its_user(self, api_keys: APIKeys) -> None:
+        first = await api_keys.create(_ALICE, 3)
+        owner = await api_keys.verify(first.key)
+        assert owner is not None
+        second = await api_keys.create(owner)
+        assert second.expires < first.expires
+        with pytest.raises(InvalidExpiryError):
+            await api_keys.create(replace(owner, until=owner.until - 2.5 * _DAY))
 
     @pytest.mark.parametrize("days", [-1, 0, 366, 10**20])
     async def test_a_key_ends_when_it_may(self, api_keys: APIKeys, days: int) -> None:
@@ -113,6 +124,30 @@ class APIKeysContract:
         assert await api_keys.revoke_all(_ALICE) == 2
         assert [await api_keys.verify(key) for key in keys] == [None, None]
         assert await api_keys.verify(other) is not None
+
+    async def test_the_keys_of_a_realm_are_listed_with_their_users(
+        self, api_keys: APIKeys, pass_time: PassTime
+    ) -> None:
+        await api_keys.create(_ALICE, 1)  # it will have ended
+        made = {name: [await api_keys.create(User(name, "allowed"))] for name in ("bob", "alice")}
+        made["alice"].append(await api_keys.create(_ALICE))
+        await api_keys.create(User("alice", "elsewhere"))
+        await pass_time(_DAY + 1)
+        listed = [entry async for entry in api_keys.list_realm("allowed")]
+        assert [(entry["username"], entry["prefix"]) for entry in listed] == [
+            (name, key.key[:8]) for name in ("alice", "bob") for key in made[name]
+        ]
+        alices = [{**entry, "username": "alice"} for entry in await api_keys.list_keys(_ALICE)]
+        assert listed[:2] == alices
+        assert [entry async for entry in api_keys.list_realm("unknown")] == []
+
+    async def test_all_keys_of_a_realm_are_revoked(self, api_keys: APIKeys) -> None:
+        keys = [(await api_keys.create(User(name, "allowed"))).key for name in ("alice", "bob", "alice")]
+        other = (await api_keys.create(User("alice", "elsewhere"))).key
+        assert await api_keys.revoke_realm("allowed") == 3
+        assert [await api_keys.verify(key) for key in keys] == [None] * 3
+        assert await api_keys.verify(other) is not None
+        assert await api_keys.revoke_realm("allowed") == 0
 
     async def test_the_oldest_of_too_many_ends(self, api_keys: APIKeys) -> None:
         keys = [(await api_keys.create(_ALICE)).key for _ in range(101)]

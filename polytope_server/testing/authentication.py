@@ -43,6 +43,11 @@ class AuthenticatorContract:
         assert (user.username, user.realm) == (expected.username, expected.realm)
         assert user.attributes == expected.attributes
 
+    async def test_a_user_who_gets_in_is_not_denied(
+        self, authenticator: Authenticator, expected: User
+    ) -> None:
+        assert await authenticator.knows(expected.username) is not False
+
     async def test_wrong_credentials_give_nobody(
         self, authenticator: Authenticator, wrong: list[str]
     ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,11 @@ class Answer:
     body: dict[str, Any]
 
     @property
+    def ids(self) -> list[str]:
+        """Those of the requests that it lists."""
+        return [request["id"] for request in self.body["message"]]
+
+    @property
     def message(self) -> str:
         """What the answer says."""
         return str(self.body["message"])
@@ -48,19 +53,30 @@ class Frontend:
         *,
         user: str = "alice",
         password: str | None = None,
+        authorization: str | None = None,
         address: str = "192.0.2.1",
         agent: str = "curl",
+        sending: Callable[[], Awaitable[object]] | None = None,
+        **scope: Any,
     ) -> Answer:
-        """Call `path` below /api/v1 as a user, from an address, with a program of that name."""
+        """Call `path` below /api/v1 as a user, from an address, with a program of that name.
+
+        With `authorization`, that is the header instead of name and password of the user. `path` may have a
+        query. An answer without a body has an empty one. `sending` is awaited before each part of the answer
+        is taken; `scope` are additions to the scope of the call.
+        """
         headers = basic(user, password or f"{user}'s password") | {"User-Agent": agent}
+        if authorization is not None:
+            headers["Authorization"] = authorization
         headers["Content-Type"] = "application/json"
-        scope = {
+        path, _, query = path.partition("?")
+        scope |= {
             "type": "http",
             "asgi": {"version": "3.0", "spec_version": "2.3"},
             "http_version": "1.1",
             "method": method,
             "path": f"/api/v1{path}",
-            "query_string": b"",
+            "query_string": query.encode(),
             "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
             "client": (address, 1),
         }
@@ -70,16 +86,18 @@ class Frontend:
             return {"type": "http.request", "body": json.dumps(body).encode()}
 
         async def send(event: Any) -> None:
+            if sending is not None:
+                await sending()
             sent.append(event)
 
         await self._app(scope, receive, send)
         found = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
         text = b"".join(event.get("body", b"") for event in sent[1:])
-        return Answer(sent[0]["status"], found, json.loads(text))
+        return Answer(sent[0]["status"], found, json.loads(text or b"{}"))
 
-    async def submit(self, collection: str = "echo", **caller: str) -> Answer:
+    async def submit(self, collection: str = "echo", request: Any = "x", **caller: Any) -> Answer:
         """Submit a request. There is no broker, so that it never ends."""
-        body = {"verb": "retrieve", "request": "x"}
+        body = {"verb": "retrieve", "request": request}
         return await self.call("POST", f"/requests/{collection}", body, **caller)
 
 

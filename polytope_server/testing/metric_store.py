@@ -28,7 +28,10 @@ class MetricStoreContract:
 
     async def test_old_ones_are_removed(self, metrics: MetricStore) -> None:
         await metrics.add(*(RequestStatusChange("r", "u", "processed", float(time)) for time in range(5)))
-        assert await metrics.remove_old(3.0) == 3
+        assert await metrics.remove_old(3.0, 2) == 2
+        assert [metric.timestamp for metric in await metrics.find()] == [2.0, 3.0, 4.0]
+        assert await metrics.remove_old(3.0, 2) == 1
+        assert await metrics.remove_old(3.0, 2) == 0
         assert [metric.timestamp for metric in await metrics.find()] == [3.0, 4.0]
 
     async def test_wipe_leaves_nothing(self, metrics: MetricStore) -> None:

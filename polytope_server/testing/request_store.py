@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Collection
 
 import pytest
 
 from polytope_server.request import LIVE, TERMINAL, IllegalTransitionError, Request, Status, Verb
-from polytope_server.request_store import Digest, DuplicateRequestError, RequestStore, Sketch
-from polytope_server.user import User
+from polytope_server.request_store import (
+    PAGE,
+    PAGE_SIZE,
+    Digest,
+    DuplicateRequestError,
+    Removed,
+    RequestStore,
+    Selection,
+    Sketch,
+)
+from polytope_server.testing.request_retention import RetentionContract
+from polytope_server.testing.requests import ALICE as ALICE
+from polytope_server.testing.requests import BOB as BOB
+from polytope_server.testing.requests import make as make
 
-ALICE = User("alice", "testrealm", ("default", "member"), {"ecmwf-apikey": "secret"})
-BOB = User("bob", "testrealm")
-
-
-def make(
-    user: User = ALICE, collection: str = "c", status: Status = Status.WAITING, **fields: object
-) -> Request:
-    """A request for a test."""
-    return Request(user, collection, status=status, **fields)  # type: ignore[arg-type]
+#: Seconds: stores may round to the millisecond.
+ROUNDED = 0.001
 
 
 async def queue(store: RequestStore, *requests: Request) -> None:
@@ -39,7 +45,12 @@ async def claimed(store: RequestStore, lease: float = 60, **fields: object) -> R
     return found
 
 
-class RequestStoreContract:
+async def removed_all(store: RequestStore, user_id: str, statuses: Collection[Status]) -> list[Removed]:
+    """All that a removal removed."""
+    return [removed async for part in store.remove_all(user_id, statuses) for removed in part]
+
+
+class RequestStoreContract(RetentionContract):
     """The contract tests."""
 
     async def test_an_open_store_answers_its_check(self, store: RequestStore) -> None:
@@ -118,18 +129,22 @@ class RequestStoreContract:
         assert await store.count() == 4
         assert await store.count(user_id=ALICE.id, statuses=LIVE) == 3
         assert await store.count(statuses=TERMINAL) == 0
+        assert await store.count(statuses=LIVE, limit=3) == 3
+        assert await store.count(user_id=ALICE.id, limit=9) == 3
+        assert await store.count(user_id=ALICE.id, collection="c") == 3
+        assert await store.count(user_id=ALICE.id, collection="d") == 0
         assert await store.existing([requests[0].id, "x", requests[2].id]) == {requests[0].id, requests[2].id}
         assert await store.existing([]) == set()
 
     async def test_a_transition_sets_state_fields_and_history(self, store: RequestStore) -> None:
         request = make(timestamp=1000.0)
         await store.add(request)
-        before = time.time()
+        before = await store.clock()
         changed = await store.transition(request.id, Status.WAITING, 0, Status.FAILED, user_message="no")
         assert changed == await store.get(request.id)
         assert changed is not None
         assert (changed.status, changed.user_message) == (Status.FAILED, "no")
-        assert changed.last_modified >= before - 0.001  # stores may round
+        assert before - ROUNDED <= changed.last_modified <= await store.clock() + ROUNDED
         assert changed.status_history["waiting"] == 1000.0
         assert changed.status_history["failed"] == changed.last_modified
 
@@ -163,10 +178,10 @@ class RequestStoreContract:
         assert await store.promote([request.id], "b", term) == set()
 
     async def test_a_claim_is_a_lease_of_the_next_attempt(self, store: RequestStore) -> None:
-        before = time.time()
+        before = await store.clock()
         request = await claimed(store, lease=30)
         assert (request.status, request.attempt, request.worker) == (Status.PROCESSING, 1, "w")
-        assert before + 30 <= request.lease_until <= time.time() + 30
+        assert before + 30 - ROUNDED <= request.lease_until <= await store.clock() + 30 + ROUNDED
 
     async def test_of_many_claims_one_succeeds(self, store: RequestStore) -> None:
         requests = [make() for _ in range(5)]
@@ -185,7 +200,7 @@ class RequestStoreContract:
     async def test_renewal_extends_the_leases_held(self, store: RequestStore) -> None:
         request = await claimed(store, lease=-1)
         assert await store.renew({(request.id, 1), ("unknown", 1)}, "w", 60) == {request.id}
-        assert await store.expired(time.time()) == []
+        assert await store.expired(10) == []
 
     async def test_renewal_needs_the_worker_and_the_attempt(self, store: RequestStore) -> None:
         request = await claimed(store, lease=-1)
@@ -197,9 +212,77 @@ class RequestStoreContract:
     async def test_expired_gives_processing_requests_whose_lease_ended(self, store: RequestStore) -> None:
         late = await claimed(store, lease=-1)
         await claimed(store, lease=60)
-        assert [request.id for request in await store.expired(time.time())] == [late.id]
+        assert [request.id for request in await store.expired(10)] == [late.id]
         await store.transition(late.id, Status.PROCESSING, 1, Status.QUEUED)
-        assert await store.expired(time.time()) == []
+        assert await store.expired(10) == []
+
+    async def test_expired_gives_as_many_as_asked_for_the_longest_silent_first(
+        self, store: RequestStore
+    ) -> None:
+        late = {lease: await claimed(store, lease=lease) for lease in (-1, -3, -2)}
+        assert [request.id for request in await store.expired(2)] == [late[-3].id, late[-2].id]
+
+    async def test_a_lease_that_has_ended_is_taken_away(self, store: RequestStore) -> None:
+        late = await claimed(store, lease=-1)
+        changed = await store.expire(late.id, 1, Status.QUEUED, delay=30, worker="", lost_leases=1)
+        assert changed == await store.get(late.id)
+        assert changed is not None
+        assert (changed.status, changed.worker, changed.lost_leases) == (Status.QUEUED, "", 1)
+        assert changed.not_before == pytest.approx(changed.last_modified + 30, abs=ROUNDED)
+
+    async def test_a_lease_that_was_renewed_is_not_taken_away(self, store: RequestStore) -> None:
+        late = await claimed(store, lease=-1)
+        await store.renew({(late.id, 1)}, "w", 60)
+        assert await store.expire(late.id, 1, Status.FAILED) is None
+        found = await store.get(late.id)
+        assert found is not None
+        assert (found.status, found.worker, found.attempt) == (Status.PROCESSING, "w", 1)
+
+    async def test_only_a_lease_of_that_attempt_is_taken_away(self, store: RequestStore) -> None:
+        late, waiting = await claimed(store, lease=-1), make(lease_until=1.0)
+        await store.add(waiting)
+        assert await store.expire(late.id, 2, Status.QUEUED) is None
+        assert await store.expire(waiting.id, 0, Status.FAILED) is None
+        assert await store.expire("unknown", 1, Status.FAILED) is None
+        with pytest.raises(IllegalTransitionError):
+            await store.expire(late.id, 1, Status.WAITING)
+
+    async def test_of_expiry_and_renewal_at_once_one_succeeds(self, store: RequestStore) -> None:
+        late = [await claimed(store, lease=-1) for _ in range(8)]
+
+        async def expire(request_id: str) -> set[str]:
+            changed = await store.expire(request_id, 1, Status.QUEUED)
+            return set() if changed is None else {request_id}
+
+        calls = [call for one in late for call in (expire(one.id), store.renew({(one.id, 1)}, "w", 60))]
+        taken = [request_id for done in await asyncio.gather(*calls) for request_id in done]
+        assert sorted(taken) == sorted(request.id for request in late)
+
+    async def test_a_pause_ends_by_the_clock_of_the_store(self, store: RequestStore) -> None:
+        request = await claimed(store)
+        before = await store.clock()
+        changed = await store.transition(request.id, Status.PROCESSING, 1, Status.QUEUED, delay=5)
+        assert changed is not None
+        assert before + 5 - ROUNDED <= changed.not_before <= await store.clock() + 5 + ROUNDED
+
+    async def test_the_clock_of_the_process_is_not_asked(
+        self, store: RequestStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where the store runs in the process itself, there is no other clock."""
+        clock = await store.clock()
+        monkeypatch.setattr(time, "time", lambda: 1e9)
+        if abs(await store.clock() - clock) > 3600:
+            return
+        request = await claimed(store, lease=60)
+        assert await store.expired(10) == []
+        assert await store.expire(request.id, 1, Status.QUEUED) is None
+        assert await store.renew({(request.id, 1)}, "w", 60) == {request.id}
+        assert await store.expired(10) == []
+        changed = await store.transition(request.id, Status.PROCESSING, 1, Status.QUEUED, delay=5)
+        assert changed is not None
+        times = [changed.last_modified, changed.not_before, changed.lease_until]
+        times += [changed.status_history[state] for state in ("queued", "processing")]
+        assert all(abs(when - clock) < 3600 for when in times)
 
     async def test_sketches_hold_what_the_broker_needs(self, store: RequestStore) -> None:
         request, other = make(not_before=5.0, datasource="d"), make(BOB, status=Status.UPLOADING)
@@ -265,8 +348,80 @@ class RequestStoreContract:
         mine, done, bobs = make(), make(status=Status.FAILED), make(BOB)
         for request in (mine, done, bobs):
             await store.add(request)
-        assert [request.id for request in await store.remove_all(ALICE.id, LIVE)] == [mine.id]
+        assert [found.id for found in await removed_all(store, ALICE.id, LIVE)] == [mine.id]
         assert await store.existing([mine.id, done.id, bobs.id]) == {done.id, bobs.id}
+
+    async def test_remove_all_tells_what_each_was(self, store: RequestStore) -> None:
+        request = make(status=Status.UPLOADING, collection="d", url="http://x/y")
+        await store.add(request)
+        (removed,) = await removed_all(store, ALICE.id, LIVE)
+        assert removed == Removed(request.id, "d", Status.UPLOADING, "http://x/y")
+        assert await removed_all(store, ALICE.id, LIVE) == []
+
+    async def test_remove_all_leaves_what_came_or_ended_meanwhile(self, store: RequestStore) -> None:
+        requests = [make() for _ in range(2 * PAGE + 1)]
+        for request in requests:
+            await store.add(request)
+        parts = store.remove_all(ALICE.id, LIVE)
+        removed = [found.id for found in await anext(parts)]
+        assert len(removed) == PAGE
+        late, ended = make(), requests[-1]
+        await store.add(late)
+        await store.transition(ended.id, Status.WAITING, 0, Status.FAILED)
+        async for part in parts:
+            assert len(part) <= PAGE
+            removed += [found.id for found in part]
+        assert sorted(removed) == sorted(request.id for request in requests[:-1])
+        assert {request.id for request in await store.find()} == {late.id, ended.id}
+
+    async def test_of_many_who_remove_all_each_request_has_one(self, store: RequestStore) -> None:
+        requests = [make() for _ in range(PAGE + 20)]
+        for request in requests:
+            await store.add(request)
+        found = await asyncio.gather(*(removed_all(store, ALICE.id, LIVE) for _ in range(3)))
+        assert sorted(one.id for part in found for one in part) == sorted(one.id for one in requests)
+
+    async def test_pages_hold_a_selection_in_order_of_submission(self, store: RequestStore) -> None:
+        requests = []
+        for number in range(2 * PAGE + 1):
+            request = make(status=[*Status][number % len(Status)], collection="cd"[number % 2])
+            requests.append(request)
+            await store.add(request)
+            await store.add(make(BOB))
+        pages = [page async for page in store.pages(Selection(ALICE.id))]
+        assert [len(page) for page in pages] == [PAGE, PAGE, 1]
+        assert [found for page in pages for found in page] == requests
+        ended = Selection(ALICE.id, TERMINAL, collection="c")
+        wanted = [one for one in requests if one.status in TERMINAL and one.collection == "c"]
+        assert [found async for page in store.pages(ended) for found in page] == wanted
+        assert [page async for page in store.pages(Selection("nobody"))] == []
+
+    async def test_a_page_is_bounded_by_the_size_of_its_texts(self, store: RequestStore) -> None:
+        large = [make(user_request="x" * (PAGE_SIZE // 2)) for _ in range(40)]
+        for request in large:
+            await store.add(request)
+        pages = [page async for page in store.pages(Selection(ALICE.id))]
+        assert [found for page in pages for found in page] == large
+        assert max(map(len, pages)) <= 16
+
+    async def test_a_place_divides_a_selection(self, store: RequestStore) -> None:
+        requests = [make(status=status) for status in (*TERMINAL, *TERMINAL, Status.WAITING)]
+        for request in requests:
+            await store.add(request)
+        ended = Selection(ALICE.id, TERMINAL)
+        assert await store.place(ended, 4) is None
+        place = await store.place(ended, 1)
+        assert place is not None
+        newer = [found async for page in store.pages(Selection(ALICE.id, after=place)) for found in page]
+        older = [found async for page in store.pages(Selection(ALICE.id, until=place)) for found in page]
+        assert (older, newer) == (requests[:3], requests[3:])
+
+    async def test_the_texts_of_a_user_have_a_size(self, store: RequestStore) -> None:
+        live = [make(user_request="x: ü", coerced_request={"x": "ü"}), make(user_request="y" * 100_000)]
+        for request in [*live, make(BOB, user_request="z"), make(status=Status.FAILED, user_request="z")]:
+            await store.add(request)
+        assert await store.text_size(ALICE.id, LIVE) == sum(request.text_size for request in live)
+        assert await store.text_size("nobody", LIVE) == 0
 
     async def test_a_removed_request_cannot_be_changed(self, store: RequestStore) -> None:
         request = await claimed(store)
@@ -274,14 +429,6 @@ class RequestStoreContract:
         assert await store.transition(request.id, Status.PROCESSING, 1, Status.PROCESSED) is None
         assert await store.renew({(request.id, 1)}, "w", 60) == set()
         assert await store.get(request.id) is None
-
-    async def test_stale_gives_the_oldest_first(self, store: RequestStore) -> None:
-        ages = [30.0, 10.0, 20.0, 40.0]
-        requests = [make(status=Status.FAILED, timestamp=age) for age in ages]
-        for request in [*requests, make(timestamp=5.0)]:
-            await store.add(request)
-        found = await store.stale(TERMINAL, before=35.0, limit=2)
-        assert [request.timestamp for request in found] == [10.0, 20.0]
 
     async def test_one_holder_leads_at_a_time(self, store: RequestStore) -> None:
         first = await store.lead("broker", "a", 60)

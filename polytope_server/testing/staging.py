@@ -5,10 +5,18 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import AsyncIterator, Iterable
+from itertools import groupby
 
 import pytest
 
-from polytope_server.staging import ChecksumError, ObjectNotFoundError, StagedObject, Staging, new_object_name
+from polytope_server.staging import (
+    ChecksumError,
+    ObjectNotFoundError,
+    StagedObject,
+    Staging,
+    new_object_name,
+    request_of,
+)
 
 GRIB = "application/x-grib"
 
@@ -105,6 +113,13 @@ class StagingContract:
             entry.name: entry.size for entry in made
         }
         assert all(abs(entry.modified - time.time()) < 60 for entry in found.values())
+
+    async def test_objects_of_one_request_are_listed_together(self, staging: Staging) -> None:
+        for request in ("r1", "r2", "r3") * 3:
+            await self._put(staging, request=request)
+        found = [request_of(entry.name) async for entry in staging.list()]
+        assert len(found) == 9
+        assert len([request_id for request_id, _ in groupby(found)]) == 3
 
     async def test_deleting(self, staging: Staging) -> None:
         first, second = await self._put(staging), await self._put(staging)

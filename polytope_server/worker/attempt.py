@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
 from polytope_server.collection import Collection, DataSourceConfig
 from polytope_server.config.settings import WorkerSettings
-from polytope_server.datasource import DataSourceError, factory
+from polytope_server.datasource import DataSourceError, TemporaryError, factory
 from polytope_server.inputs import open_input
 from polytope_server.request import Request, Verb
 from polytope_server.sealing import Seals, UnsealableError
-from polytope_server.staging import ObjectNotFoundError, StagedObject, Staging, new_object_name
+from polytope_server.staging import (
+    LargestObjectError,
+    ObjectNotFoundError,
+    ObjectTooLargeError,
+    StagedObject,
+    Staging,
+    new_object_name,
+)
+from polytope_server.worker import memory
 from polytope_server.worker.children import Child
 
 logger = logging.getLogger(__name__)
+
+#: Bytes of a result from which on it is worth a call to ask whether there is room.
+_LARGE = 64 << 20
 
 
 class Attempts:
@@ -56,6 +67,7 @@ class Attempts:
             "username": request.user.username,
             "realm": request.user.realm,
             "attributes": self._open(request, source),
+            "max_memory": source.keys.get("max_memory", memory.DEFAULT),
         }
         if request.verb is Verb.ARCHIVE:
             settings = self._settings
@@ -68,7 +80,25 @@ class Attempts:
                 pass
             return None
         content_type, chunks = await child.run(job)
-        return await self._staging.create(new_object_name(request.id, content_type), chunks, content_type)
+        if limit := source.keys.get("max_result", self._settings.max_result):
+            _check_size(child.announced or 0, limit)
+            chunks = _bounded(chunks, limit)
+        return await self._stage(request, content_type, chunks, child.announced or 0)
+
+    async def _stage(
+        self, request: Request, content_type: str, chunks: AsyncIterator[bytes], announced: int
+    ) -> StagedObject:
+        name = new_object_name(request.id, content_type)
+        try:
+            if announced >= _LARGE:
+                await self._staging.admit(announced)
+            return await self._staging.create(name, chunks, content_type)
+        except ObjectTooLargeError as error:
+            raise DataSourceError(f"The result {error}.") from error
+        except LargestObjectError as error:
+            # Counted as a failure, unlike other outages: else it could fill the disk again and again.
+            logger.warning("%s", error)
+            raise TemporaryError("There was no room for the result, the largest that was written.") from error
 
     def _open(self, request: Request, source: DataSourceConfig) -> dict[str, str]:
         """Those of the user's attributes that the data source needs."""
@@ -81,3 +111,17 @@ class Attempts:
             logger.error("the secrets of the user cannot be opened: %s", error)
             raise DataSourceError("The server cannot read your key any more. Please submit again.") from None
         return {name: value for name, value in found.items() if name in needed}
+
+
+async def _bounded(chunks: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
+    """The chunks, at most `limit` bytes. Raises DataSourceError when there are more."""
+    size = 0
+    async for chunk in chunks:
+        size += len(chunk)
+        _check_size(size, limit)
+        yield chunk
+
+
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise DataSourceError(f"The result has {size} bytes or more; at most {limit} are allowed.")

@@ -18,9 +18,13 @@ from polytope_server.config.settings import LoggingSettings
 from polytope_server.datasource import DataSource, DataSourceError, Job, TemporaryError
 from polytope_server.process import die_with_parent
 from polytope_server.redaction import redactor
+from polytope_server.worker import memory
 from polytope_server.worker.frames import HEADER, MAX_DATA, Frame, header
 
 logger = logging.getLogger(__name__)
+
+#: Characters of what a data source says that goes wrong.
+_LONGEST_MESSAGE = 10_000
 
 
 class Connection:
@@ -83,8 +87,13 @@ class Server:
             self._run(job)
 
     def _run(self, job: dict[str, Any]) -> None:
+        allowed, used = job.pop("max_memory"), memory.used()
+        memory.limit(allowed)
         try:
             self._work(job)
+        except MemoryError:
+            memory.limit(None)
+            self._exhausted(allowed, used)
         except DataSourceError as error:
             self._connection.send(Frame.FAILED, _message(error))
         except TemporaryError as error:
@@ -95,6 +104,20 @@ class Server:
             # What went wrong inside is for the operator's log; it may hold paths and addresses.
             logger.exception("the data source failed")
             self._connection.send(Frame.RETRY, b"The data source failed unexpectedly.")
+        finally:
+            memory.limit(None)
+
+    def _exhausted(self, allowed: int, used: int) -> None:
+        """End this process, which holds much that nobody needs; `used` is what it had before the job.
+
+        The request has failed for good, unless it was those before it that left too little.
+        """
+        logger.exception("the data source needs more than %d bytes; %d were in use before", allowed, used)
+        if used < allowed // 2:
+            most = f"{allowed >> 20} MiB"
+            reason = f"The request needs more memory than the {most} that its data source may use."
+            self._connection.send(Frame.EXHAUSTED, reason.encode())
+        raise SystemExit(1)
 
     def _work(self, job: dict[str, Any]) -> None:
         source = self._sources.get((job.pop("collection"), job.pop("datasource")))
@@ -106,6 +129,8 @@ class Server:
             self._connection.send(Frame.START, b"application/octet-stream")
         else:
             result = source.retrieve(task)
+            if result.size is not None:
+                self._connection.send(Frame.SIZE, b"%d" % result.size)
             self._connection.send(Frame.START, result.content_type.encode())
             for chunk in result.chunks:
                 self._send_data(memoryview(chunk))
@@ -118,12 +143,13 @@ class Server:
 
 def _message(error: Exception) -> bytes:
     """What the user is told, and is stored with the request: the answer of a service may hold what it got."""
-    return redactor.redact(str(error)).encode(errors="replace")
+    return redactor.redact(str(error))[:_LONGEST_MESSAGE].encode(errors="replace")
 
 
 def main(arguments: list[str]) -> None:
     """Serve the socket whose file descriptor is the first argument; the second is the worker's pid."""
     die_with_parent(int(arguments[1]))
+    memory.be_first_to_go()
     connection = Connection(socket.socket(fileno=int(arguments[0])))
     server = Server(connection)
     try:

@@ -14,7 +14,7 @@ from typing import Any
 
 from polytope_server.config import Configuration
 from polytope_server.datasource import DataSourceError, TemporaryError, factory
-from polytope_server.worker.frames import HEADER, Frame, header
+from polytope_server.worker.frames import HEADER, MAX_DATA, Frame, header
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +36,8 @@ class Child:
         self._reader = reader
         self._writer = writer
         self._idle = True
+        #: The size of the current result in bytes, if the data source knows it before.
+        self.announced: int | None = None
 
     @classmethod
     async def start(cls, config: dict[str, Any]) -> Child:
@@ -72,6 +74,9 @@ class Child:
     async def _receive(self) -> tuple[Frame, bytes]:
         try:
             kind, size = HEADER.unpack(await self._reader.readexactly(HEADER.size))
+            if size > MAX_DATA:
+                logger.error("a child sent a frame of %d bytes; at most %d were expected", size, MAX_DATA)
+                raise TemporaryError(_CRASHED)
             return Frame(kind), await self._reader.readexactly(size)
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise TemporaryError(_CRASHED) from error
@@ -85,6 +90,7 @@ class Child:
         TemporaryError as the data source did, TemporaryError too when the process died; so may the bytes.
         """
         self._idle = False
+        self.announced = None
         self._send(Frame.JOB, json.dumps(job).encode())
         answer = asyncio.create_task(self._receive())
         try:
@@ -93,6 +99,9 @@ class Child:
             frame, body = await answer
         finally:
             answer.cancel()
+        if frame is Frame.SIZE:
+            self.announced = int(body)
+            frame, body = await self._receive()
         self._check(frame, body)
         return body.decode(), self._data()
 
@@ -116,6 +125,8 @@ class Child:
             yield body
 
     def _check(self, frame: Frame, body: bytes) -> None:
+        if frame is Frame.EXHAUSTED:  # the process ends, and is not used again
+            raise DataSourceError(body.decode(errors="replace"))
         if frame is Frame.FAILED:
             self._idle = True
             raise DataSourceError(body.decode(errors="replace"))
@@ -133,10 +144,18 @@ class Child:
         await self.kill()
 
     async def kill(self) -> None:
-        """End the process at once, whatever it does."""
+        """End the process at once, whatever it does.
+
+        One that hangs in the kernel (on a file system that does not answer) ends when that answers. It is not
+        waited for longer than for last words.
+        """
         with suppress(ProcessLookupError):
             self._process.kill()
-        await self._process.wait()
+        try:
+            async with asyncio.timeout(_LAST_WORDS):
+                await self._process.wait()
+        except TimeoutError:
+            logger.error("the child process %d does not end", self._process.pid)
         self._writer.transport.abort()
         with suppress(OSError):  # what was still to be sent has nobody to go to
             await self._writer.wait_closed()

@@ -1,8 +1,9 @@
 """The frames that a worker and its child processes exchange: a type, a length, and so many bytes.
 
 The worker sends CONFIG once, then for each request a JOB and, for an archive, its input as DATA and END.
-The child answers CONFIG with READY, and each JOB with START (media type), DATA and END, or with FAILED
-(the user's message) or RETRY (a message, the attempt may be repeated) at any point.
+The child answers CONFIG with READY, and each JOB with SIZE (if it is known), START (media type), DATA and
+END, or with FAILED (the user's message) or RETRY (a message, the attempt may be repeated) at any point; or
+with EXHAUSTED, which is FAILED for want of memory, and ends.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ class Frame(IntEnum):
     END = 6
     FAILED = 7  #: a message, UTF-8
     RETRY = 8  #: a message, UTF-8
+    EXHAUSTED = 9  #: a message, UTF-8
+    SIZE = 10  #: of the result, in bytes, as a decimal number
 
 
 def header(frame: Frame, size: int) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
@@ -48,22 +47,23 @@ class WorkerMetrics(Metrics):
         self.leases_lost = self.counter("leases_lost", "Leases that could not be renewed.")
         self.computed(self._read)
 
-    def recorded(self, request: Request, to: Status, changes: dict[str, Any]) -> None:
-        """An attempt has ended, and its outcome is in the store: the request went to state `to`.
+    def recorded(self, claimed: Request, ended: Request, changes: dict[str, Any]) -> None:
+        """An attempt has ended: the request as it was claimed, as it is in the store now, and what was set.
 
-        `request` is as it was claimed.
+        All times are of the store.
         """
-        collection = self.collection(request.collection)
+        collection = self.collection(claimed.collection)
+        to = ended.status
         if to is Status.QUEUED:
             outcome = "retried" if "failures" in changes else "returned"
             self._attempts.labels(collection, outcome).inc()
             return
-        now = time.time()
         self._attempts.labels(collection, to).inc()
         self._finished.labels(collection, to).inc()
-        self._request_seconds.labels(collection).observe(max(0.0, now - request.timestamp))
+        self._request_seconds.labels(collection).observe(max(0.0, ended.last_modified - claimed.timestamp))
         # The claim is the last change before.
-        self._processing_seconds.labels(collection).observe(max(0.0, now - request.last_modified))
+        seconds = max(0.0, ended.last_modified - claimed.last_modified)
+        self._processing_seconds.labels(collection).observe(seconds)
         self._staged.labels(collection).inc(changes.get("content_length", 0))
 
     def overtaken(self, request: Request) -> None:

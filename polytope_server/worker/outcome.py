@@ -11,7 +11,7 @@ from typing import Any
 from polytope_server.metric_store import MetricStore, RequestStatusChange
 from polytope_server.notices import Notices, Topic
 from polytope_server.request import Request, Status
-from polytope_server.request_store import RequestStore, StoreUnavailableError
+from polytope_server.request_store import RequestStore, StoreUnavailableError, UnknownStateError
 from polytope_server.worker.metrics import WorkerMetrics
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Outcomes:
             logger.info("attempt %d was overtaken; its outcome is dropped", request.attempt)
             self._metrics.overtaken(request)
             return False
-        self._metrics.recorded(request, to, changes)
+        self._metrics.recorded(request, recorded, changes)
         self._notices.publish(Topic.REQUEUED if to is Status.QUEUED else Topic.ENDED, request.id)
         logger.info("%s", f"failed: {recorded.user_message}" if to is Status.FAILED else to)
         if to is not Status.QUEUED:
@@ -74,10 +74,13 @@ class Outcomes:
 
     async def _done_before(self, request: Request, to: Status, changes: dict[str, Any]) -> Request | None:
         """The request, if the store has done what it had no time to say."""
-        found = await self._store.get(request.id)
+        try:
+            found = await self._store.get(request.id)
+        except UnknownStateError:  # which no outcome of this version has
+            return None
         if found is None or (found.status, found.attempt) != (to, request.attempt):
             return None
-        same = all(getattr(found, key) == value for key, value in changes.items())
+        same = all(getattr(found, key) == value for key, value in changes.items() if key != "delay")
         return found if same else None
 
     def _count(self, request: Request) -> None:

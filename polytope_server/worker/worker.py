@@ -30,12 +30,12 @@ from polytope_server.sealing import REQUESTS, Seals
 from polytope_server.staging import StagedObject, Staging, StagingUnavailableError
 from polytope_server.worker.attempt import Attempts
 from polytope_server.worker.children import Child, Children, child_config
+from polytope_server.worker.leases import Claim, Leases
 from polytope_server.worker.metrics import WorkerMetrics
 from polytope_server.worker.outcome import Outcomes
 
 logger = logging.getLogger(__name__)
 
-_PAUSE = 0.2
 #: Seconds after which a claim is told, unless the request has ended; to give a request back it may take 5.
 _NEWS, _LAST_WORDS = 0.1, 5.0
 
@@ -62,7 +62,10 @@ class Worker:
         self._children = Children(settings.worker.concurrency, child_config(configuration))
         self._running: dict[str, tuple[int, asyncio.Task[None]]] = {}
         #: Of those running, the ones whose outcome is on its way into the store, or there already.
-        self._ending: set[str] = set()
+        self._ending: set[Claim] = set()
+        self._leases = Leases(
+            self._store, self._name, settings.worker.lease, running=self._claims, lost=self._on_lost
+        )
         self._tasks: set[asyncio.Task[Any]] = set()
         #: Whether it takes messages; it lets go of the queue when it is told to stop.
         self._consumes = True
@@ -91,7 +94,7 @@ class Worker:
             self.health.started = True
             logger.info("worker %s is ready, for the queues %s", self._name, ", ".join(self._queues))
             # Leases are renewed to the end, for the requests that may still finish.
-            await serve_until(self._drain(stop), asyncio.create_task(self._renew_leases()))
+            await serve_until(self._drain(stop), asyncio.create_task(self._leases.keep()))
             await self._children.close()
 
     async def _drain(self, stop: asyncio.Event) -> None:
@@ -124,59 +127,53 @@ class Worker:
         """Claim a delivered request and work on it. One that is gone or taken is let go of."""
         request_id = delivery.message.request_id
         try:
-            claimed = await self._store.claim([request_id], self._name, self._settings.lease)
-        except StoreUnavailableError as error:
-            logger.warning("cannot claim: %s", error)
-            await asyncio.sleep(_PAUSE)
+            request = await self._leases.claim(request_id)
+        except StoreUnavailableError:
             delivery.nack()
             self._queue.grant(1)
             return
         # The claim is durable: from now on the lease, not the queue, guards the request.
         delivery.ack()
-        if not claimed:
+        # Of two messages about one request, both may come to know of the same claim.
+        if request is None or (request_id, request.attempt) in self._claims():
             self._queue.grant(1)
             return
-        asyncio.get_running_loop().call_later(_NEWS, self._tell_claim, request_id, claimed[0].attempt)
+        self._abort(request_id)  # an earlier attempt, of which only the store knows yet that it is lost
+        asyncio.get_running_loop().call_later(_NEWS, self._tell_claim, (request_id, request.attempt))
         log.request_id.set(request_id)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 -- a coroutine runs in a task
-        self._running[request_id] = (claimed[0].attempt, task)
+        self._running[request_id] = mine = (request.attempt, task)
         try:
-            await self._work(claimed[0])
+            await self._work(request)
         finally:
-            del self._running[request_id]
-            self._ending.discard(request_id)
+            # A further attempt may have begun here while this one puts its child away.
+            if self._running.get(request_id) == mine:
+                del self._running[request_id]
+            self._ending.discard((request_id, request.attempt))
 
-    def _tell_claim(self, request_id: str, attempt: int) -> None:
-        if self._running.get(request_id, (0,))[0] == attempt and request_id not in self._ending:
-            self._notices.publish(Topic.CLAIMED, request_id)
+    def _claims(self) -> set[Claim]:
+        """What this worker works on."""
+        return {(request_id, attempt) for request_id, (attempt, _) in self._running.items()}
+
+    def _tell_claim(self, claim: Claim) -> None:
+        if claim in self._claims() and claim not in self._ending:
+            self._notices.publish(Topic.CLAIMED, claim[0])
 
     def _on_removed(self, notice: Notice) -> None:
         self._abort(notice.request_id)
 
-    def _abort(self, request_id: str) -> None:
-        if request_id in self._running:
-            logger.info("request %s is no longer this worker's; stopping", request_id)
-            self._running[request_id][1].cancel("lost")
+    def _on_lost(self, claim: Claim) -> None:
+        if claim in self._claims() and claim not in self._ending:
+            self.metrics.leases_lost.inc()
+            self._abort(claim[0])
 
-    async def _renew_leases(self) -> None:
-        """Renew all leases three times within each; stop the work on requests that were lost."""
-        while True:
-            await asyncio.sleep(self._settings.lease / 3)
-            claims = {(request_id, attempt) for request_id, (attempt, _) in self._running.items()}
-            if not claims:
-                continue
-            try:
-                held = await self._store.renew(claims, self._name, self._settings.lease)
-            except StoreUnavailableError as error:
-                logger.warning("cannot renew leases: %s", error)
-                continue
-            for request_id, attempt in claims:
-                current = self._running.get(request_id)
-                ended = request_id not in held and request_id not in self._ending
-                if ended and current is not None and current[0] == attempt:
-                    self.metrics.leases_lost.inc()
-                    self._abort(request_id)
+    def _abort(self, request_id: str) -> None:
+        attempt, task = self._running.get(request_id, (0, None))
+        # One that is ending ends by itself: to cancel it again would keep it from putting its child away.
+        if task is not None and (request_id, attempt) not in self._ending:
+            logger.info("request %s is no longer this worker's; stopping", request_id)
+            task.cancel("lost")
 
     # -- one attempt -----------------------------------------------------------------------------------
 
@@ -185,10 +182,10 @@ class Worker:
         max_attempts = None
         child: Child | None = None
         try:
-            child = await self._children.take()
             source = self._attempts.source(request)
             max_attempts = source.keys.get("max_attempts")
             async with asyncio.timeout(self._settings.timeout):
+                child = await self._children.take()
                 result = await self._attempts.make(request, source, child)
             await self._succeed(request, result)
         except DataSourceError as error:
@@ -200,7 +197,7 @@ class Worker:
             await self._retry(request, str(error), max_attempts)
         except StagingUnavailableError as error:
             logger.warning("attempt %d: %s", request.attempt, error)
-            to, changes = after_outage(request, self._settings)
+            to, changes = after_outage(request, self._settings, self._store.local_clock.now())
             await self._record(request, to, **changes)
         except asyncio.CancelledError as error:
             if error.args == ("lost",):
@@ -250,5 +247,5 @@ class Worker:
 
     async def _record(self, request: Request, to: Status, **changes: Any) -> bool:
         """Set the outcome of this attempt, unless the request was lost."""
-        self._ending.add(request.id)
+        self._ending.add((request.id, request.attempt))
         return await self._outcomes.record(request, to, changes)

@@ -62,6 +62,30 @@ def test_containers_ask_for_resources_and_have_a_limit_of_memory(rendered: Any) 
         assert "memory" in container["resources"]["limits"]
 
 
+def test_volumes_on_the_disk_of_a_node_have_a_limit(rendered: Any) -> None:
+    for pod in rendered.pods().values():
+        volumes = {
+            volume["name"]: volume["emptyDir"] for volume in pod["spec"]["volumes"] if "emptyDir" in volume
+        }
+        assert volumes["tmp"] == {"sizeLimit": "2Gi"}
+        # Those of the installer are the installer's.
+        own = volumes.keys() - {"web"}
+        assert all("sizeLimit" in volumes[name] for name in own), volumes
+
+
+def test_the_limit_of_temporary_files_can_be_changed(render: Any) -> None:
+    for given, limit in {"10Gi": {"sizeLimit": "10Gi"}, "": {}}.items():
+        for pod in render("minimal", {"tmp.sizeLimit": given}).pods().values():
+            (found,) = [one["emptyDir"] for one in pod["spec"]["volumes"] if one["name"] == "tmp"]
+            assert found == limit
+
+
+def test_a_trial_without_a_volume_of_its_own_has_a_limit(render: Any) -> None:
+    rendered = render("trial", {"trial.mongodb.persistence.enabled": False})
+    (pod,) = [pod for pod in rendered.pods().values() if component(pod) == "trial-mongodb"]
+    assert {"name": "data", "emptyDir": {"sizeLimit": "2Gi"}} in pod["spec"]["volumes"]
+
+
 def test_images_have_a_tag(rendered: Any) -> None:
     for container in containers(rendered):
         assert re.search(r":[\w.-]+$", container["image"])

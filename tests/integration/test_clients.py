@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from collected import collect
 
+from polytope_server.request_store.retention import Reason
 from polytope_server.testing.server import StandaloneServer, environment
 
 if TYPE_CHECKING:
@@ -192,6 +194,22 @@ except Exception as error:
     assert kind == "HTTPResponseError"
     assert "Request failed with error:" in text
     assert "this data source always fails" in text
+
+
+def test_each_client_shows_that_a_result_was_removed(
+    client: Client, server: StandaloneServer, alice: Caller
+) -> None:
+    request_id = alice.submit("echo", "x")
+    alice.end_of(request_id)
+    collect(server, request_id, Reason.SPACE)
+    script = """
+try:
+    client.download(request_id)
+except Exception as error:
+    answer = str(error)
+"""
+    assert "removed on" in client.run(script, request_id=request_id)
+    assert "the space was needed" in client.run(script, request_id=request_id)
 
 
 def test_each_client_shows_why_a_request_is_refused_at_the_door(client: Client) -> None:

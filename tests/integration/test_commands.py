@@ -161,6 +161,29 @@ def test_keys_are_made_listed_and_revoked(run: Terminal) -> None:
     assert len(run.rows()) == 1
 
 
+def test_the_keys_of_a_realm_are_listed_and_revoked(run: Terminal) -> None:
+    for words in (("alice",), ("bob", "--realm", "site"), ("alice", "--realm", "site")):
+        assert run("keys", "create", *words) == 0
+    assert run("keys", "list", "--realm", "site") == 0
+    assert [(len(row), row[-1]) for row in run.rows()] == [(5, "alice"), (5, "bob")]
+    for words in (("revoke",), ("list",), ("revoke", "alice")):
+        assert run("keys", *words) == 2
+        assert "Traceback" not in run.errors
+    assert run("keys", "revoke", "--realm", "site") == 0
+    assert "2 API keys of the realm site have ended" in run.errors
+    assert run("keys", "list", "--realm", "site") == 0
+    assert run.rows() == []
+    assert run("keys", "list", "alice") == 0
+    assert len(run.rows()) == 1
+
+
+def test_a_new_user_has_no_keys_of_an_earlier_one(run: Terminal) -> None:
+    assert run("keys", "create", "alice") == 0
+    assert run("users", "add", "alice", stdin="secret\n") == 0
+    assert run("keys", "list", "alice") == 0
+    assert run.rows() == []
+
+
 def test_the_keys_of_a_user_go_with_the_user(run: Terminal) -> None:
     for name in ("alice", "bob"):
         assert run("users", "add", name, stdin="secret\n") == 0

@@ -354,6 +354,14 @@ class TestArchive:
         with pytest.raises(DataSourceError, match=complaint):
             empty.archive(job(request_, verb="archive"), [message(), message(step=12)])
 
+    def test_a_message_that_is_too_long_is_refused_with_both_numbers(self, tmp_path):
+        size = len(message())
+        source = make(tmp_path, max_message=size - 1)
+        complaint = f"has {size} bytes; at most {size - 1} are accepted"
+        with pytest.raises(DataSourceError, match=complaint):
+            source.archive(job({}, verb="archive"), [message()])
+        assert data_files(tmp_path) == []
+
     @pytest.mark.parametrize("rest", [b"garbage", message(step=6)[:-10]])
     def test_nothing_of_a_bad_upload_becomes_visible(self, empty, tmp_path, rest):
         """Destroying an FDB object flushes it, and so does the end of the process."""

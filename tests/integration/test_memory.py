@@ -1,16 +1,28 @@
-"""Bytes stream: no process grows with the size of a result or of an upload."""
+"""Bytes stream: no process grows with the size of a result, of an upload or of a list."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import sqlite3
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
-from polytope_server.testing.server import StandaloneServer
+from polytope_server.request import Request, Status
+from polytope_server.request_store.rows import INSERT, to_row
+from polytope_server.request_store.sql import SQLRequestStore
+from polytope_server.sql import SQLSettings
+from polytope_server.testing.requests import make
+from polytope_server.testing.server import USER, StandaloneServer
+from polytope_server.user import User
 
 if TYPE_CHECKING:
     from conftest import Stacks
@@ -88,7 +100,94 @@ def archive(server: StandaloneServer, session: requests.Session, size: int) -> N
     assert server.poll(session, request_id).json()["status"] == "processed"
 
 
+def test_the_collector_does_not_grow_with_requests_and_objects(tmp_path: Path) -> None:
+    asyncio.run(fill(tmp_path))
+    found = subprocess.run(
+        [sys.executable, "-c", COLLECT, tmp_path], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert found.returncode == 0, found.stderr
+    before, after, removed = (int(word) for word in found.stdout.split())
+    assert removed == LARGE
+    assert (after - before) << 10 < COLLECTOR_ALLOWED, found.stdout
+
+
+#: Requests that have ended, with a text of so many bytes; other requests, and objects of each of these.
+LARGE, TEXT, OTHERS, OBJECTS = 150, 500_000, 200, 500
+COLLECTOR_ALLOWED = 16 << 20
+COLLECT = f"""
+import asyncio, re, sys, time
+from pathlib import Path
+from polytope_server.config import Configuration
+from polytope_server.garbage_collector.collector import GarbageCollector
+from polytope_server.staging import StagedObject
+
+def peak():
+    return int(re.search("VmHWM: *\\t *([0-9]+)", Path("/proc/self/status").read_text())[1])
+
+async def many():
+    for request in range({OTHERS}):
+        for number in range({OBJECTS}):
+            yield StagedObject(f"request-{{request}}/{{number:032x}}.bin", 1, "", "", time.time())
+
+async def main():
+    collector = GarbageCollector(Configuration(), Path(sys.argv[1]))
+    parts = (collector._store, collector._staging, collector._metric_store)
+    for part in parts:
+        await part.open()
+    # To make as many files takes too long.
+    collector._staging.list = many
+    before, stored = peak(), await collector._store.count()
+    await collector.collect()
+    assert collector.metrics.succeeded._value.get()
+    assert collector.metrics.objects_found._value.get() == {OTHERS * OBJECTS}
+    print(before, peak(), stored - await collector._store.count())
+    for part in parts:
+        await part.close()
+
+asyncio.run(main())
+"""
+
+
+async def fill(data: Path) -> None:
+    """Old requests with long texts, and others."""
+    store = SQLRequestStore(SQLSettings(), data)
+    await store.open()
+    await store.close()
+    text = "x" * (TEXT // 2)
+    old: dict[str, Any] = {"status": Status.PROCESSED, "timestamp": time.time() - 10 * 86400}
+    ended = (make(**old, user_request=text, coerced_request={"x": text}) for _ in range(LARGE))
+    others = (make(id=f"request-{number}") for number in range(OTHERS))
+    with closing(sqlite3.connect(data / "polytope.sqlite")) as database:
+        database.execute("PRAGMA synchronous=OFF")
+        database.executemany(INSERT, map(to_row, ended))
+        database.executemany(INSERT, map(to_row, others))
+        database.commit()
+
+
 def blocks(size: int) -> Iterator[bytes]:
     """The bytes to archive."""
     for _ in range(size >> 20):
         yield b"x" * (1 << 20)
+
+
+def test_memory_does_not_grow_with_a_list(tmp_path: Path) -> None:
+    with StandaloneServer(tmp_path / "data") as server:
+        asyncio.run(store_large_requests(server.data, 400))
+        session = server.session()
+        session.get(f"{server.url}/user", timeout=60)
+        before = peaks(server)
+        with session.get(f"{server.url}/requests", stream=True, timeout=60) as answer:
+            size = sum(map(len, answer.iter_content(1 << 20)))
+        assert size > 400 * 500_000
+        check_growth(before, peaks(server))
+
+
+async def store_large_requests(data: Path, number: int) -> None:
+    """As the server itself would have stored them: requests of 500 kB that have ended."""
+    store = SQLRequestStore(SQLSettings(), data)
+    await store.open()
+    user = User(USER, "test")
+    for _ in range(number):
+        text = "x" * 500_000
+        await store.add(Request(user, "echo", status=Status.PROCESSED, user_request=text))
+    await store.close()

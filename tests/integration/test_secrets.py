@@ -376,7 +376,7 @@ def test_back_ends_of_several_machines(
         with redis.Redis(redis_server.host, redis_server.port, password=redis_server.password) as cache:
             keys = list(cache.scan_iter())
             remembered = str([(key, cache.get(key)) for key in keys])
-        assert "pia" in remembered
+        assert "verified:" in remembered
         shown = told(server)
     log = server.log.read_text()
     assert '"logger": "pymongo.command"' in log
@@ -488,3 +488,18 @@ def test_back_ends_that_are_down(
     assert "trying again" in log
     texts = {"the log": log, "the answers": "\n".join(witness.answers), "config check and show": shown}
     check_nothing_is_found(seeds, texts)
+
+
+def test_no_process_may_leave_a_core_file(server: StandaloneServer) -> None:
+    """It would hold passwords and keys. Children of the worker and of gunicorn are asked, too."""
+    processes = server.all_processes()
+    assert len(processes) > 6
+    assert {process.pid: core_limits(process.pid) for process in processes} == {
+        process.pid: ["0", "0"] for process in processes
+    }
+
+
+def core_limits(pid: int) -> list[str]:
+    """The soft and the hard limit of core files."""
+    lines = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    return next(line for line in lines if line.startswith("Max core file size")).split()[4:6]

@@ -15,6 +15,7 @@ from uuid import uuid4
 import falcon.inspect
 import pytest
 import requests
+from collected import collect
 
 from polytope_server.config import Configuration
 from polytope_server.frontend.app import make_falcon
@@ -106,6 +107,9 @@ def alices(server: Any, gate: Gate, caller_of: type[Caller]) -> Iterator[dict[st
     gate.wait_for(held)
     for state in ("processed", "failed", "archived"):
         alice.end_of(found[state])
+    found["removed"] = alice.submit("echo", "x")
+    alice.end_of(found["removed"])
+    collect(server, found["removed"])
     yield found
     gate.release(held)
 
@@ -143,8 +147,9 @@ def test_anothers_id_is_answered_like_an_unknown_one(
         assert seen(ask(caller, route, request_id), request_id) == expected, state
     alice = caller_of(server, "alice")
     assert {alice.status_of(request_id) for request_id in alices.values()} == {
-        *("waiting", "uploading", "processing", "processed", "failed")
+        *("waiting", "uploading", "processing", "processed", "failed", "gone")
     }
+    assert alice.poll(alices["removed"]).status_code == 410
 
 
 def differ(one: Callable[[], object], other: Callable[[], object]) -> bool:
@@ -167,7 +172,7 @@ def differ(one: Callable[[], object], other: Callable[[], object]) -> bool:
     return abs(middle) > SECONDS and same_sign > 0.8 * len(differences)
 
 
-@pytest.mark.parametrize("state", ["waiting", "processed"])
+@pytest.mark.parametrize("state", ["waiting", "processed", "removed"])
 @pytest.mark.parametrize("route", ROUTES, ids=str)
 def test_anothers_id_takes_as_long_as_an_unknown_one(
     route: Route, state: str, alices: dict[str, str], bob: Caller

@@ -148,7 +148,7 @@ def test_processes_work_on_documents_of_a_later_version(stacks: Stacks, tmp_path
         database[name].insert_one({**to_document(request, 1), **later})
         database[name].create_indexes(list(INDEXES))  # those that it needs; a later version leaves them
         done = store(server, "check")
-        assert f"request_store.{name} of MongoDB\t{LATER}\t2\tnothing" in done.stdout, done.stderr
+        assert f"request_store.{name} of MongoDB\t{LATER}\t3\tnothing" in done.stdout, done.stderr
         check_served(server, request)
         found = database[name].find_one({"_id": request.id})
         assert found is not None

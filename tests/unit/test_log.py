@@ -116,6 +116,58 @@ def test_a_line_that_cannot_be_made_tells_where_and_not_what(capsys: pytest.Capt
     assert SEED not in str(line)
 
 
+FORGED = "x\r\n12:00:00 broker            INFO    all is well\x1b[2J\u2028\x85\u202e"
+
+
+@pytest.mark.parametrize("mode", ["json", "console"])
+def test_no_text_of_a_caller_begins_a_line_or_directs_a_terminal(
+    capsys: pytest.CaptureFixture[str], mode: str
+) -> None:
+    log.configure(LoggingSettings.model_validate({"mode": mode}), "frontend")
+    token = log.request_id.set(FORGED)
+    logging.getLogger("x").error("GET /api/v1/requests/%s", FORGED)
+    logging.getLogger("x").error(FORGED)
+    log.request_id.reset(token)
+    written = capsys.readouterr().err
+    assert len(re.findall("[\n\r\x1b\x85\u2028\u202e]", written)) == 2
+    assert written.count("\n") == 2
+
+
+def test_the_lines_of_an_exception_are_indented(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure(LoggingSettings(mode="console"), "frontend")
+    try:
+        raise ValueError(FORGED)
+    except ValueError:
+        logging.getLogger("x").exception("it failed", stack_info=True)
+    first, *others = capsys.readouterr().err.rstrip("\n").split("\n")
+    assert first.endswith("it failed")
+    assert all(line.startswith("    ") and not set("\r\x1b\x85\u2028\u202e") & set(line) for line in others)
+    assert any("all is well" in line for line in others)
+
+
+@pytest.mark.parametrize("mode", ["json", "console"])
+def test_of_a_long_text_the_middle_is_left_out(capsys: pytest.CaptureFixture[str], mode: str) -> None:
+    log.configure(LoggingSettings.model_validate({"mode": mode}), "frontend")
+    long = "b" + "\\" * 300_000 + "e"
+    token = log.request_id.set(long)
+    try:
+        raise ValueError(long)
+    except ValueError:
+        logging.getLogger("x").exception(long, stack_info=True)
+    log.request_id.reset(token)
+    written = capsys.readouterr().err
+    assert len(written) < 150_000
+    assert written.count("characters left out") == 3
+
+
+def test_a_secret_is_hidden_before_the_middle_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure(LoggingSettings(), "frontend")
+    half = log._LONGEST // 2
+    with redactor.knowing([SEED]):
+        logging.getLogger("x").info("%s%s%s", "a" * (half - 8), SEED, "b" * half)
+    assert SEED[:6] not in capsys.readouterr().err
+
+
 ENDINGS = {
     "exception": "raise ValueError('ends with SEED')",
     "thread": "threading.Thread(target=lambda: int('SEED')).start()",

@@ -1,10 +1,12 @@
 import asyncio
+import fcntl
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from pydantic import ValidationError
@@ -16,8 +18,12 @@ from polytope_server.sql import (
     Schema,
     SQLSettings,
     UniqueViolationError,
+    sqlite,
+    sqlite_writer,
 )
 from polytope_server.sql.sqlite import SQLite
+from polytope_server.sql.sqlite_writer import Writer
+from polytope_server.testing.waiting import until
 
 SCHEMA = Schema("t", 1, "CREATE TABLE IF NOT EXISTS t (n {integer} PRIMARY KEY, x {real} NOT NULL)")
 INSERT = "INSERT INTO t VALUES (:n, 0.5)"
@@ -61,6 +67,15 @@ async def test_statements_of_one_transaction_are_all_done_or_none(database: Data
     assert await numbers(database) == [1, 2]
 
 
+async def test_the_log_of_a_large_transaction_does_not_stay(database: Database, tmp_path: Path) -> None:
+    numbers = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 1500000)"
+    await database.write(f"INSERT INTO t {numbers} SELECT n, 0.5 FROM c")
+    (log,) = tmp_path.glob("*-wal")
+    assert log.stat().st_size > 16 << 20
+    await insert(database, 0)
+    assert log.stat().st_size <= 16 << 20
+
+
 async def test_an_outcome_tells_rows_and_how_many(database: Database) -> None:
     await asyncio.gather(*(insert(database, number) for number in range(3)))
     assert await database.write("UPDATE t SET x = 1.5 WHERE n > :n", {"n": 0}) == ([], 2)
@@ -93,7 +108,7 @@ async def test_a_transaction_that_cannot_even_be_rolled_back_stops_nobody(
     def fail(*_: object, **__: object) -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr(database, "_transaction", fail)
+    monkeypatch.setattr(Writer, "_transaction", fail)
     with pytest.raises(DatabaseUnavailableError, match="disk I/O error"):
         await insert(database, 1)
     monkeypatch.undo()
@@ -168,6 +183,110 @@ async def test_a_writer_that_cannot_lock_says_so(tmp_path: Path) -> None:
     lock.rmdir()
     await database.open(SCHEMA)
     await insert(database, 1)
+    await database.close()
+
+
+@pytest.fixture
+def hanging(tmp_path: Path) -> Iterator[IO[str]]:
+    """The lock of the writers, in the hands of somebody who hangs."""
+    with (tmp_path / "polytope.sqlite.lock").open("w") as lock:
+        yield lock
+
+
+async def test_a_write_waits_a_bounded_time_for_a_process_that_hangs_with_the_lock(
+    database: Database, hanging: IO[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_WRITE_TIME", 0.05)
+    fcntl.flock(hanging, fcntl.LOCK_EX)
+    for number in (1, 2):
+        with pytest.raises(DatabaseUnavailableError, match=r"within 0\.05 s: another process holds its lock"):
+            await insert(database, number)
+    assert await numbers(database) == []
+    monkeypatch.undo()
+    fcntl.flock(hanging, fcntl.LOCK_UN)
+    await insert(database, 3)
+    # What was refused before it had begun is not done behind the back of whoever was told so.
+    assert await numbers(database) == [3]
+
+
+async def test_while_the_lock_is_not_to_be_had_a_bounded_number_of_writes_waits(
+    database: Database, hanging: IO[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_writer, "_MOST_WAITING", 3)
+    fcntl.flock(hanging, fcntl.LOCK_EX)
+    first = asyncio.create_task(insert(database, 0))
+    await asyncio.sleep(0)
+    await until(lambda: not database._writer._jobs.qsize())  # type: ignore[attr-defined]
+    others = [asyncio.create_task(insert(database, number)) for number in (1, 2, 3)]
+    await asyncio.sleep(0)
+    with pytest.raises(DatabaseUnavailableError, match="3 writes wait already"):
+        await insert(database, 4)
+    fcntl.flock(hanging, fcntl.LOCK_UN)
+    await asyncio.gather(first, *others)
+    assert await numbers(database) == [0, 1, 2, 3]
+
+
+async def test_writes_wait_once_for_a_program_that_writes_without_the_lock(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup, or an operator at the prompt of SQLite: not again for each write of a group."""
+    begun: list[int] = []
+    transaction = Writer._transaction
+
+    def counted(connection: sqlite3.Connection, group: list[Any], alone: bool = False) -> Any:
+        begun.append(len(group))
+        return transaction(connection, group, alone)
+
+    await insert(database, 0)
+    database._writer._connection.execute("PRAGMA busy_timeout = 0")  # type: ignore[attr-defined]
+    monkeypatch.setattr(Writer, "_transaction", staticmethod(counted))
+    with closing(sqlite3.connect(tmp_path / "polytope.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        writes = (insert(database, number) for number in range(1, 20))
+        refused = await asyncio.gather(*writes, return_exceptions=True)
+        assert all(isinstance(found, DatabaseUnavailableError) for found in refused)
+        assert sum(begun) == len(refused)  # each was tried once
+        other.execute("ROLLBACK")
+    await insert(database, 20)
+    assert await numbers(database) == [0, 20]
+
+
+async def test_a_writer_whose_files_are_gone_for_a_while_goes_on(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("too many open files")
+
+    database._writer._let_go()  # type: ignore[attr-defined]
+    monkeypatch.setattr(database._writer, "_connect", fail)  # type: ignore[attr-defined]
+    for _ in range(2):
+        with pytest.raises(DatabaseUnavailableError, match="too many open files"):
+            await insert(database, 1)
+    monkeypatch.undo()
+    await insert(database, 2)
+    assert await numbers(database) == [2]
+
+
+async def test_a_database_that_is_not_open_refuses_writes(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseUnavailableError, match="not open"):
+        await Database.at(None, tmp_path).write("DELETE FROM t")
+
+
+async def test_a_writer_that_hangs_does_not_keep_the_process(
+    tmp_path: Path, hanging: IO[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_WRITE_TIME", 0.05)
+    monkeypatch.setattr(sqlite_writer, "_CLOSING_TIME", 0.05)
+    database = Database.at(None, tmp_path)
+    await database.open(SCHEMA)
+    fcntl.flock(hanging, fcntl.LOCK_EX)
+    with pytest.raises(DatabaseUnavailableError):
+        await insert(database, 1)
+    await database.close()
+    fcntl.flock(hanging, fcntl.LOCK_UN)
+    await database.open(SCHEMA)
+    await insert(database, 2)
+    assert await numbers(database) == [2]
     await database.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,14 +21,16 @@ _SET = "rs0"
 class MongoDB(Service):
     """`members` servers that form a replica set, or one stand-alone server if that is 0.
 
-    With `auth` they ask for the user `tests` with `password`, who may do everything.
+    With `auth` they ask for the user `tests` with `password`, who may do everything. They notice after
+    `election` seconds that their primary is gone.
     """
 
     name = "mongodb"
     user, password = "tests", "p@ss:word/of tests"
 
-    def __init__(self, folder: Path, members: int = 1, auth: bool = False) -> None:
+    def __init__(self, folder: Path, members: int = 1, auth: bool = False, election: float = 2.0) -> None:
         super().__init__(folder)
+        self._election = election
         self._replicated = members > 0
         self._auth = auth
         self._ports = [self.port, *(free_port() for _ in range(members - 1))]
@@ -94,6 +97,29 @@ class MongoDB(Service):
             except pymongo.errors.AutoReconnect:  # it closes all connections
                 pass
 
+    def kill_primary(self) -> None:
+        """End the primary by SIGKILL: the others elect another one when they notice."""
+        with self.client() as client:
+            client.admin.command("ping")
+            address = client.primary
+        assert address is not None
+        port = address[1]
+        victim = self._process if port == self.port else self._members[self._ports.index(port) - 1]
+        assert victim is not None
+        end(victim)
+
+    def suspend(self) -> None:
+        """Stop all members by SIGSTOP: connections stay, and nobody answers."""
+        for process in (self._process, *self._members):
+            if process is not None:
+                process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let them go on."""
+        for process in (self._process, *self._members):
+            if process is not None:
+                process.send_signal(signal.SIGCONT)
+
     def _client(self, known: bool) -> pymongo.MongoClient[dict[str, Any]]:
         credentials: dict[str, Any] = (
             {"username": self.user, "password": self.password} if self._auth and known else {}
@@ -108,7 +134,8 @@ class MongoDB(Service):
                 {"_id": number, "host": f"{self.host}:{port}", "priority": 2 if number == 0 else 1}
                 for number, port in enumerate(self._ports)
             ]
-            settings = {"electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500}
+            election = round(self._election * 1000)
+            settings = {"electionTimeoutMillis": election, "heartbeatIntervalMillis": 500}
             config = {"_id": _SET, "members": members, "settings": settings}
             client.admin.command("replSetInitiate", config)
         if self._replicated and not client.admin.command("hello")["isWritablePrimary"]:

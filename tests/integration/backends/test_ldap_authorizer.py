@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from polytope_server.authentication import AuthenticationUnavailableError
-from polytope_server.authorization import Authorizer, ldap_directory
+from polytope_server.authorization import Authorizer, NoSuchUserError, ldap_directory
 from polytope_server.authorization import ldap as module
 from polytope_server.authorization.ldap import LDAPAuthorizer, LDAPSettings
 from polytope_server.testing.authorization import AuthorizerContract
@@ -148,7 +148,7 @@ HOSTILE = [
 async def test_no_name_is_taken_for_a_filter(
     make: Make, user_filter: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    authorizer = await make(user_filter=user_filter, connections=1)
+    authorizer = await make(user_filter=user_filter, connections=1, all_users=False)
     for name in HOSTILE:
         assert await authorizer.roles(User(name, "r")) == ([], {}), name
     # None of them found several users, as one that was part of the filter would.
@@ -184,10 +184,18 @@ async def test_a_name_that_is_spelt_differently_is_told_to_the_operator(
     assert "spells the user 'Alice' differently" in caplog.text
 
 
+async def test_who_has_no_entry_is_no_user_of_the_realm_or_another_kind_of_user(make: Make) -> None:
+    stranger = User("stranger", "r")
+    with pytest.raises(NoSuchUserError):
+        await (await make()).roles(stranger)
+    assert await (await make(all_users=False)).roles(stranger) == ([], {})
+
+
 async def test_the_attribute_compared_may_have_text_around_it(ldap: LDAP, make: Make) -> None:
     authorizer = await make(user_filter="(|(mail={username}@example.org)(telephoneNumber={username}))")
     assert (await authorizer.roles(ALICE))[0] == ["staff", "forecasters"]
-    assert (await authorizer.roles(User("alice@example.org", "r")))[0] == []
+    with pytest.raises(NoSuchUserError):
+        await authorizer.roles(User("alice@example.org", "r"))
 
 
 @pytest.mark.parametrize(
@@ -429,8 +437,12 @@ async def test_many_look_ups_share_few_connections(ldap: LDAP, make: Make) -> No
     before = ldap.connections()
     users = [ALICE, User("bob", "r"), User("stranger", "r")]
     for _ in range(2):
-        found = await asyncio.gather(*(authorizer.roles(user) for user in users * 40))
-        assert [roles for roles, _ in found] == [["staff", "forecasters"], ["staff"], []] * 40
+        found = await asyncio.gather(*(authorizer.roles(user) for user in users * 40), return_exceptions=True)
+        assert [one[0] for one in found if isinstance(one, tuple)] == [
+            ["staff", "forecasters"],
+            ["staff"],
+        ] * 40
+        assert {type(one) for one in found[2::3]} == {NoSuchUserError}
     assert 1 <= ldap.connections() - before - 1 <= 3
 
 

@@ -35,8 +35,10 @@ class Clock:
 
 
 def keys_on(service: MongoDB, clock: Clock | None = None) -> MongoDBAPIKeys:
-    settings = MongoDBAPIKeysSettings(uri=service.uri, allowed_realms=["allowed"])
-    return MongoDBAPIKeys(settings, Path("unused"), clock=clock or Clock())
+    settings = MongoDBAPIKeysSettings(uri=service.uri, allowed_realms=["allowed", "elsewhere"])
+    keys = MongoDBAPIKeys(settings, Path("unused"), clock=clock or Clock())
+    keys.own_realm = "allowed"
+    return keys
 
 
 class TestMongoDBAPIKeys(APIKeysContract):

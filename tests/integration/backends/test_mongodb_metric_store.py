@@ -43,7 +43,7 @@ class TestMongoDBMetricStore(MetricStoreContract):
             client.metric_store.metrics.insert_one({"uuid": "1", "type": "generic", "timestamp": 0.5})
         await metrics.add(METRIC)
         assert await metrics.find() == [METRIC]
-        assert await metrics.remove_old(10.0) == 1
+        assert await metrics.remove_old(10.0, 10) == 1
         await metrics.wipe()
         with mongodb.client() as client:
             assert client.metric_store.metrics.count_documents({}) == 1
@@ -63,7 +63,7 @@ async def test_a_server_that_is_down_is_told_and_used_again(own_mongodb: MongoDB
     calls: list[Callable[[], Awaitable[object]]] = [
         lambda: store.add(METRIC),
         store.find,
-        lambda: store.remove_old(0.0),
+        lambda: store.remove_old(0.0, 10),
         store.wipe,
     ]
     for call in calls:

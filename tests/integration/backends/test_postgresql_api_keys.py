@@ -27,8 +27,10 @@ class Clock:
 
 
 def keys_on(service: PostgreSQL, clock: Clock | None = None) -> SQLAPIKeys:
-    settings = SQLAPIKeysSettings(url=service.url, allowed_realms=["allowed"])
-    return SQLAPIKeys(settings, UNUSED, clock=clock or Clock())
+    settings = SQLAPIKeysSettings(url=service.url, allowed_realms=["allowed", "elsewhere"])
+    keys = SQLAPIKeys(settings, UNUSED, clock=clock or Clock())
+    keys.own_realm = "allowed"
+    return keys
 
 
 class TestPostgreSQLAPIKeys(APIKeysContract):

@@ -58,7 +58,7 @@ async def test_a_server_that_is_down_is_told_and_used_again(tmp_path: Path, post
         await store.open()
         await store.add(metric)
         own.kill()
-        for call in (store.add(metric), store.find(), store.remove_old(5.0)):
+        for call in (store.add(metric), store.find(), store.remove_old(5.0, 10)):
             with pytest.raises(UnavailableError, match=f"PostgreSQL at 127.0.0.1:{own.port}"):
                 await call
         own.start()

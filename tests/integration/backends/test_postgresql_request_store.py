@@ -1,5 +1,6 @@
 import asyncio
 import random
+import shutil
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -8,12 +9,12 @@ import psycopg
 import pytest
 
 from polytope_server.request import LIVE, TERMINAL, Request, Status
-from polytope_server.request_store import DuplicateRequestError, StoreUnavailableError
+from polytope_server.request_store import DuplicateRequestError, Selection, StoreUnavailableError
 from polytope_server.request_store.rows import INSERT, to_row
 from polytope_server.request_store.sql import SQLRequestStore
 from polytope_server.sql import Outcome, Parameters, Row, SQLSettings
 from polytope_server.sql.postgresql import PostgreSQL as Database
-from polytope_server.testing.request_store import ALICE, BOB, RequestStoreContract, make, queue
+from polytope_server.testing.request_store import ALICE, BOB, RequestStoreContract, make, queue, removed_all
 from polytope_server.testing.services import PostgreSQL
 from polytope_server.user import User
 
@@ -129,7 +130,7 @@ class TestPostgreSQLRequestStore(RequestStoreContract):
 
         claims, *removed = await asyncio.gather(
             asyncio.gather(*(claim(f"w{number}") for number in range(6))),
-            *(store.remove_all(user.id, LIVE) for user in (ALICE, BOB)),
+            *(removed_all(store, user.id, LIVE) for user in (ALICE, BOB)),
         )
         claimed = [request.id for found in claims for request in found]
         assert len(claimed) == len(set(claimed))
@@ -219,13 +220,17 @@ class Explained(SQLRequestStore):
     async def _read(self, sql: str, parameters: Parameters) -> list[Row]:
         rows = await super()._read(f"EXPLAIN {sql}", parameters)
         self.plan = "\n".join(row[0] for row in rows)
-        return [(0,) * (1 + sql.count("sum("))] if "count(" in sql else []
+        sums = sum(map(sql.count, ("count(", "min(", "sum(")))
+        return [(0,) * sums] if sums else []
+
+    _read_aside = _read_first = _read
 
     async def _write(self, sql: str, parameters: Parameters) -> Outcome:
         return Outcome(await self._read(sql, parameters), 0)
 
 
 _USER = User("u7", "r").id
+_HEAVY = User("heavy", "r").id
 _IDS = [str(number) for number in range(20)]
 HOT: list[tuple[Callable[[SQLRequestStore], Awaitable[object]], str]] = [
     (lambda store: store.get("1"), "requests_id_key"),
@@ -236,22 +241,37 @@ HOT: list[tuple[Callable[[SQLRequestStore], Awaitable[object]], str]] = [
     (lambda store: store.renew([(request_id, 1) for request_id in _IDS], "w", 60), "requests_id_key"),
     (lambda store: store.sketches(LIVE, _IDS), "requests_id_key"),
     (lambda store: store.remove("1", user_id=_USER), "requests_id_key"),
-    (lambda store: store.find(user_id=_USER, collection="c"), "requests_user"),
-    (lambda store: store.count(user_id=_USER, statuses=LIVE), "requests_user"),
-    (lambda store: store.remove_all(_USER, LIVE), "requests_user"),
-    (lambda store: store.expired(5.0), "requests_status"),
+    (lambda store: store.find(user_id=_USER, collection="c"), "requests_owner"),
+    (lambda store: store.count(user_id=_USER, statuses=LIVE), "requests_owner"),
+    (lambda store: store.text_size(_USER, LIVE), "requests_owner"),
+    (lambda store: store.expired(10), "requests_status"),
     (lambda store: store.count(statuses=[Status.WAITING]), "requests_status"),
     (lambda store: store.waiting(0, None, 20), "requests_waiting"),
     (lambda store: store.waiting(1000, 4000, 20), "requests_waiting"),
     (lambda store: store.digest(0, 4000, 100), "requests_waiting"),
     (lambda store: store.active(1000, 20), "requests_active"),
-    (lambda store: store.stale(TERMINAL, 1e9 + 100, 100), "requests_status"),
+    (lambda store: store.stale(Status.FAILED, 5.0, 100), "requests_status"),
+    (lambda store: store.results(_IDS), "requests_id_key"),
+    (lambda store: store.touch("1"), "requests_status"),
+    (lambda store: store.mark_downloaded(_IDS), "requests_id_key"),
+    (lambda store: store.removable(_USER, 5.0, 10), "requests_results"),
+]
+
+
+#: Parts of the many requests of one user.
+PARTS: list[Callable[[SQLRequestStore], Awaitable[object]]] = [
+    lambda store: store.page(Selection(_HEAVY, after=10)),
+    lambda store: store.page(Selection(_HEAVY, LIVE, until=8000)),
+    lambda store: store.page(Selection(_HEAVY, collection="c")),
+    lambda store: store.place(Selection(_HEAVY, TERMINAL), 20),
+    lambda store: store.place(Selection(_HEAVY, TERMINAL, "c"), 20),
+    lambda store: store.remove_page(Selection(_HEAVY, LIVE, until=8000)),
 ]
 
 
 @pytest.fixture(scope="module")
 def filled(postgresql: PostgreSQL) -> Iterator[str]:
-    """A database of its own with 5000 requests of 100 users, nine in ten of them processed."""
+    """A database of its own with 5000 requests of 100 users, as many of another; most are processed."""
     url = postgresql.url.replace("/polytope", "/filled")
     with psycopg.connect(postgresql.url, autocommit=True) as connection:
         connection.execute("CREATE DATABASE filled")
@@ -276,6 +296,15 @@ async def _fill(url: str) -> None:
     for start in range(0, 5000, 500):
         rows = [(INSERT, to_row(request)) for request in requests[start : start + 500]]
         await store._database.write_all(rows)
+    # Each once more, of another user and in several collections.
+    own = ("id", "user_id", "collection", "last_modified")
+    names = ", ".join(f'"{name}"' for name in to_row(requests[0]) if name not in own)
+    collection = "substr('cde', CAST(sequence % 3 AS INTEGER) + 1, 1)"
+    await store._database.write(
+        f"INSERT INTO requests ({', '.join(own)}, {names}) "
+        f"SELECT 'h' || id, :heavy, {collection}, 2e9, {names} FROM requests",
+        {"heavy": _HEAVY},
+    )
     await store.close()
 
 
@@ -289,3 +318,35 @@ async def test_a_hot_query_uses_an_index(
     await store.close()
     assert index in store.plan
     assert "Seq Scan on requests" not in store.plan
+
+
+@pytest.mark.parametrize("call", PARTS)
+async def test_a_part_of_many_is_read_in_the_order_of_an_index(
+    filled: str, call: Callable[[SQLRequestStore], Awaitable[object]]
+) -> None:
+    store = Explained(SQLSettings(url=filled), UNUSED)
+    await store.open()
+    await call(store)
+    await store.close()
+    assert "requests_owner" in store.plan
+    assert "Seq Scan" not in store.plan
+    assert "Sort  " not in store.plan, store.plan
+
+
+async def test_a_standby_does_not_say_what_exists(tmp_path: Path) -> None:
+    with PostgreSQL(tmp_path) as service:
+        store = SQLRequestStore(SQLSettings(url=service.url), UNUSED)
+        await store.open()
+        request = make()
+        await store.add(request)
+        service.kill()
+        signal = service.folder / "data" / "standby.signal"
+        signal.touch()
+        if service._account:
+            shutil.chown(signal, service._account)
+        service.start()
+        assert await store.get(request.id) == request
+        for call in (store.existing, store.results):
+            with pytest.raises(StoreUnavailableError, match="recovery"):
+                await call([request.id])
+        await store.close()

@@ -222,6 +222,19 @@ class TestS3StagingInParts(StagingContract):
         made = await self._put(staging, bytes(6 * MIB))
         assert await staging.stat(made.name) == made
 
+    async def test_an_upload_that_goes_on_is_no_old_one(self, staging: Staging, client: Any) -> None:
+        where = {"Bucket": BUCKET, "Key": new_object_name("r1", GRIB)}
+        where["UploadId"] = client.create_multipart_upload(**where)["UploadId"]
+        (begun,) = [upload["Initiated"] for upload in uploads(client)]
+        while True:  # the server's times are whole seconds
+            client.upload_part(**where, PartNumber=1, Body=bytes(5 * MIB))
+            (part,) = client.list_parts(**where)["Parts"]
+            if (part["LastModified"] - begun).total_seconds() >= 1:
+                break
+            await asyncio.sleep(0.1)
+        assert await staging.abandoned(part["LastModified"].timestamp()) == 0
+        assert await staging.abandoned(part["LastModified"].timestamp() + 1) == 1
+
     async def test_old_uploads_are_removed(self, staging: Staging, client: Any) -> None:
         ours, foreign = new_object_name("r1", GRIB), "somebody/elses"
         for key in (ours, foreign):

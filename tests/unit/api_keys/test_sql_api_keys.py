@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 
+from polytope_server.api_keys import InvalidExpiryError
 from polytope_server.api_keys.sql import SQLAPIKeys, SQLAPIKeysSettings
 from polytope_server.authentication import AuthenticationUnavailableError
 from polytope_server.testing.api_keys import APIKeysContract
 from polytope_server.testing.caching import PassTime
 from polytope_server.user import User
+
+DAY = 86400.0
 
 
 class Clock:
@@ -33,7 +36,8 @@ class TestSQLAPIKeys(APIKeysContract):
 
     @pytest.fixture
     async def api_keys(self, tmp_path: Path, clock: Clock) -> AsyncIterator[SQLAPIKeys]:
-        keys = SQLAPIKeys(SQLAPIKeysSettings(allowed_realms=["allowed"]), tmp_path, clock=clock)
+        keys = SQLAPIKeys(SQLAPIKeysSettings(allowed_realms=["allowed", "elsewhere"]), tmp_path, clock=clock)
+        keys.own_realm = "allowed"
         await keys.open()
         yield keys
         await keys.close()
@@ -43,6 +47,32 @@ class TestSQLAPIKeys(APIKeysContract):
         await api_keys.verify(key)
         for file in tmp_path.iterdir():
             assert key.encode() not in file.read_bytes()
+
+    async def test_the_keys_of_a_realm_are_read_in_pages(
+        self, api_keys: SQLAPIKeys, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("polytope_server.api_keys.sql._PAGE", 2)
+        names = ["alice"] * 3 + ["bob"] * 2 + ["carol"]
+        for name in reversed(names):
+            await api_keys.create(User(name, "allowed"))
+        assert [entry["username"] async for entry in api_keys.list_realm("allowed")] == names
+
+    async def test_keys_of_users_whom_others_keep_end_sooner(self, api_keys: SQLAPIKeys) -> None:
+        elsewhere = User("alice", "elsewhere")
+        made = await api_keys.create(elsewhere)
+        (entry,) = await api_keys.list_keys(elsewhere)
+        assert 90 * DAY - 60 < made.expires.timestamp() - entry["created"] <= 90 * DAY
+        with pytest.raises(InvalidExpiryError, match="1 to 90 days"):
+            await api_keys.create(elsewhere, 91)
+
+    async def test_an_expiry_of_the_configuration_is_that_of_every_realm(
+        self, tmp_path: Path, clock: Clock
+    ) -> None:
+        keys = SQLAPIKeys(SQLAPIKeysSettings(allowed_realms=["r"], expiry=400), tmp_path, clock=clock)
+        await keys.open()
+        made = await keys.create(User("alice", "r"))
+        assert 400 * DAY - 60 < made.expires.timestamp() - clock.now <= 400 * DAY
+        await keys.close()
 
     async def test_by_default_no_realm_gets_keys(self, tmp_path: Path) -> None:
         assert SQLAPIKeysSettings().allowed_realms == []

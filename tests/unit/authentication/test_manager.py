@@ -418,17 +418,66 @@ class TestMemory:
         assert Stub.calls == 1
         assert "k3y" not in json.dumps(cache.seen)
 
-    async def test_a_sealed_secret_cannot_be_given_to_another_user(self, open_: Open, cache: Cache) -> None:
+    async def test_who_reads_the_cache_does_not_learn_who_was_here(self, open_: Open, cache: Cache) -> None:
+        await (await open_()).authenticate("Stub bob")
+        assert not any(word in json.dumps(cache.seen) for word in ("default", "authorizer", "ecmwf-email"))
+
+    async def test_an_entry_cannot_be_moved_to_another_credential(self, open_: Open, cache: Cache) -> None:
         first, second = [await open_(needed=["ecmwf-apikey"]) for _ in range(2)]
         await first.authenticate("Stub bob")
         await first.authenticate("Stub eve")
         (_, bobs, _), (key, eves, _) = [one for one in cache.seen if not one[0].startswith("known:")]
-        assert isinstance(bobs, dict)
-        assert isinstance(eves, dict)
-        await cache.set(key, {**eves, "sealed": bobs["sealed"]}, 60.0)
+        assert bobs != eves
+        await cache.set(key, bobs, 60.0)
         # What was tampered with counts for nothing.
         assert (await second.authenticate("Stub eve")).user == User("eve", "s", ("own", "default"))
         assert Stub.calls == 3
+
+    @pytest.mark.parametrize(
+        "forged",
+        [
+            {
+                "username": "eve",
+                "realm": "s",
+                "roles": ["default", "admin"],
+                "attributes": {},
+                "sealed": "",
+                "since": 0.0,
+                "until": 1e12,
+            },
+            "",
+            "sealed.v1.",
+            "sealed.v1.AAAA",
+            "x" * 1000,
+            '{"username": "eve"}',
+            True,
+            7,
+            [],
+            ["eve", "s", ["admin"], {}, 0.0, 1e12],
+            {"user": "eve"},
+        ],
+        ids=repr,
+    )
+    async def test_who_can_write_to_the_cache_gives_nobody_a_role(
+        self, open_: Open, cache: Cache, forged: JSON
+    ) -> None:
+        first, second = await open_(), await open_()
+        await first.authenticate("Stub eve")
+        ((key, *_),) = [one for one in cache.seen if not one[0].startswith("known:")]
+        await cache.set(key, forged, 60.0)
+        assert (await second.authenticate("Stub eve")).user == User("eve", "s", ("own", "default"))
+        assert Stub.calls == 2
+
+    async def test_an_entry_of_another_deployment_counts_for_nothing(
+        self, open_: Open, cache: Cache, clock: Clock, tmp_path: Path
+    ) -> None:
+        await (await open_()).authenticate("Stub eve")
+        settings = Settings.model_validate({"authentication": FULL})
+        other = Authentication(settings, tmp_path / "other", cache, clock=clock)
+        await other.open()
+        assert (await other.authenticate("Stub eve")).user.username == "eve"
+        assert Stub.calls == 2
+        await other.close()
 
     async def test_a_refusal_is_remembered_for_a_moment(self, open_: Open, clock: Clock) -> None:
         manager = await open_()

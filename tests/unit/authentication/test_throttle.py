@@ -16,7 +16,8 @@ from polytope_server.authentication import passwords as passwords_module
 from polytope_server.authentication.manager import Authentication, UnauthenticatedError
 from polytope_server.authentication.passwords import Passwords
 from polytope_server.authentication.pool import BoundedPool
-from polytope_server.authentication.throttle import network_of
+from polytope_server.authentication.throttle import Attempt, Throttle, network_of
+from polytope_server.authentication.turns import Standing
 from polytope_server.caching.memory import MemoryCache, MemoryCacheSettings
 from polytope_server.config.settings import Settings
 
@@ -158,6 +159,22 @@ async def test_guesses_beside_a_right_one_count(manager: Authentication) -> None
     for number in range(11):
         await manager.authenticate(f"{header('alice', f'with {number}')}, {header('bob')}", "192.0.2.1")
     assert await guess(manager, "alice", "192.0.2.2", 1) != [None]
+
+
+async def test_what_others_write_into_the_cache_makes_nobody_trusted(tmp_path: Path, clock: Clock) -> None:
+    cache = MemoryCache(MemoryCacheSettings(), tmp_path, clock=clock)
+    attempt = Attempt("d", "192.0.2.1", "alice")
+
+    async def right() -> bool:
+        return True
+
+    def throttle() -> Throttle:
+        return Throttle(cache, lambda *parts: f"digest of {parts}", clock)
+
+    await cache.set("known:d", True, 60)
+    assert (await throttle()._asker(attempt)).standing is Standing.UNKNOWN
+    await throttle().guarded(attempt, right)
+    assert (await throttle()._asker(attempt)).standing is Standing.TRUSTED
 
 
 async def test_the_answer_to_a_right_one_that_was_right_before_does_not_wait_for_guesses(

@@ -141,6 +141,14 @@ def test_the_largest_limit_of_a_users_roles_counts() -> None:
     assert Counter(users(choose(plan, 99))) == {"a": 3, "b": 1}
 
 
+def test_words_forbid_and_lift() -> None:
+    limits = Limits(per_user=1, per_role={"r": {"blocked": "none", "lifted": "unlimited"}})
+    plan = schedule(c=limits)
+    for user, roles in {"a": ("default", "lifted"), "b": ("default", "blocked"), "c": ("default",)}.items():
+        plan.update([sketch(user, roles=roles) for _ in range(9)])
+    assert Counter(users(choose(plan, 99))) == {"a": 9, "c": 1}
+
+
 def test_a_blocked_user_does_not_block_others() -> None:
     plan = schedule(c=Limits(per_user=1))
     plan.update([sketch("a") for _ in range(50)])

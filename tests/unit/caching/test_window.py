@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from polytope_server.caching import JSON
 from polytope_server.caching.memory import MemoryCache, MemoryCacheSettings
 from polytope_server.caching.window import Count, SlidingWindow
 
@@ -47,6 +48,18 @@ async def test_what_happened_in_the_last_window_fades(window: SlidingWindow, clo
 async def test_names_are_apart(window: SlidingWindow) -> None:
     await window.add("a", 3)
     assert (await window.look("b")).total == 0
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), "x", 1e300, None, [1], {"a": 1}, True])
+async def test_whoever_writes_to_the_cache_can_only_count(tmp_path: Path, clock: Clock, value: JSON) -> None:
+    cache = MemoryCache(MemoryCacheSettings(), tmp_path, clock=clock)
+    window = SlidingWindow(cache, "w", 10, clock=clock)
+    for number in (99_999, 100_000):
+        await cache.set(f"w:a:{number}", value, 60)
+    clock.now += 5
+    for count in (await window.look("a"), await window.add("a")):
+        assert count is not None
+        assert 0 <= count.wait(3) <= 20
 
 
 async def test_what_is_given_back_in_the_next_window_does_not_count_below_nothing(

@@ -229,3 +229,13 @@ def test_rules_of_coercion_are_added_to_the_built_in_ones(config):
     assert {"x", "param"} <= rules.allow_lists
     assert {"y", "date"} <= rules.allow_ranges
     assert rules.number_allow_zero
+
+
+def test_limits_of_users_may_be_words_and_numbers_as_text(config):
+    limits = "{per-user: none, per-role: {r: {a: unlimited, b: none, c: 0, d: '7'}}}"
+    found = config(
+        f"datasources: {{d: {{type: dummy}}}}\ncollections: {{c: {{datasources: [d], limits: {limits}}}}}"
+    )
+    assert found.collections["c"].limits == Limits(
+        None, "none", {"r": {"a": "unlimited", "b": "none", "c": 0, "d": 7}}
+    )

@@ -26,7 +26,7 @@ def test_a_key_like_no_other_is_answered_with_all_keys_and_its_value_is_kept_bac
         ("frontend: {proxy_support: 7}", "frontend.proxy_support: value 7: expected true or false"),
         (
             "frontend: {public_url: 'ftp://x'}",
-            "frontend.public_url: value 'ftp://x': expected a text like '^https?://'",
+            "frontend.public_url: value 'ftp://x': expected an address such as https://service.example.org",
         ),
         (
             "frontend: {limits: {burst: 5}}",
@@ -43,6 +43,10 @@ def test_a_key_like_no_other_is_answered_with_all_keys_and_its_value_is_kept_bac
         (
             "frontend: {limits: {per-user: many}}",
             "frontend.limits.per-user: value 'many': expected a whole number",
+        ),
+        (
+            "collections: {c: {datasources: [d], limits: {per-role: {r: {x: nobody}}}}}",
+            "collections.c.limits.per-role.r.x: value 'nobody': expected a whole number, none or unlimited",
         ),
         (
             "support: {default_url: ops@example.org}",
@@ -195,6 +199,21 @@ def test_keys_without_effect_are_named(warnings):
         "1.yaml:3: deployment.y: no effect",
         "1.yaml:4: queue.stub.old: no effect",
         "1.yaml:5: datasources.d.name: no effect",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "authentication: {x1: {}, realm-of-15x: {}}",
+        "authentication: {x1: {}}\nidentity: {sql: {realm: realm-of-15x}}",
+        "authentication: {x1: {}}\nfederation: {p: {secret: s, allowed-realms: [realm-of-15x]}}",
+        "api-keys: {generator: {type: sql, allowed_realms: [x1, realm-of-15x]}}",
+    ],
+)
+def test_realms_whose_users_could_be_one_are_refused(problems, text):
+    assert problems(text) == [
+        "the realms 'realm-of-15x' and 'x1' cannot be used together: two users could have one id; rename one"
     ]
 
 

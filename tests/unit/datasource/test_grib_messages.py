@@ -1,11 +1,15 @@
 """Splitting a stream into GRIB messages, and comparing them with a request."""
 
+import tracemalloc
+
 import eccodes
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from polytope_server.datasource import DataSourceError, grib
+
+MOST = 20_000_000
 
 
 def message_2(size=40):
@@ -35,14 +39,14 @@ MESSAGES = [message_2(), message_1(16), message_2(1000), long_message_1(9_000_00
 def test_messages_come_out_one_by_one_and_unchanged(step):
     data = b"".join(MESSAGES)
     chunks = (data[start : start + step] for start in range(0, len(data), step))
-    assert list(grib.split(chunks)) == MESSAGES
+    assert list(grib.split(chunks, MOST)) == MESSAGES
 
 
 @given(st.lists(st.integers(20, 90), max_size=5), st.integers(1, 50))
 def test_chunks_of_any_size_make_the_same_messages(sizes, step):
     messages = [message_2(size) for size in sizes]
     data = b"".join(messages)
-    assert list(grib.split(data[i : i + step] for i in range(0, len(data), step))) == messages
+    assert list(grib.split((data[i : i + step] for i in range(0, len(data), step)), MOST)) == messages
 
 
 @pytest.mark.parametrize("grid", [True, False])
@@ -50,7 +54,7 @@ def test_chunks_of_any_size_make_the_same_messages(sizes, step):
 @pytest.mark.parametrize("size", [8_400_000, 8_400_004, 8_400_119])
 def test_long_messages_of_edition_1(size, grid, bitmap):
     message = long_message_1(size, grid, bitmap)
-    assert list(grib.split([message, message])) == [message, message]
+    assert list(grib.split([message, message], MOST)) == [message, message]
 
 
 def test_eccodes_agrees_on_the_length_of_a_long_message(tmp_path):
@@ -61,7 +65,7 @@ def test_eccodes_agrees_on_the_length_of_a_long_message(tmp_path):
     message = eccodes.codes_get_message(handle)
     eccodes.codes_release(handle)
     assert len(message) > 1 << 23
-    assert list(grib.split([message])) == [message]
+    assert list(grib.split([message], MOST)) == [message]
 
 
 def test_only_one_message_is_held_at_a_time():
@@ -73,8 +77,55 @@ def test_only_one_message_is_held_at_a_time():
             held += 1
             yield message_2(1000)
 
-    for number, _ in enumerate(grib.split(chunks()), 1):
+    for number, _ in enumerate(grib.split(chunks(), MOST), 1):
         assert held <= number + 1
+
+
+def test_a_message_is_held_in_one_buffer():
+    """And beside it no more than a chunk: 64 MiB in chunks of 1 MiB."""
+    size = 64 << 20
+    data = message_2(size) + message_2(size)
+
+    def chunks():
+        for start in range(0, len(data), 1 << 20):
+            yield data[start : start + (1 << 20)]
+
+    tracemalloc.start()
+    try:
+        for message in grib.split(chunks(), size):
+            assert len(message) == size
+            del message
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # A buffer that grows has an eighth to spare.
+    assert peak < size * 9 / 8 + (4 << 20)
+
+
+def test_a_length_that_is_a_lie_takes_no_memory():
+    lie = b"GRIB\0\0\0\x02" + (1 << 34).to_bytes(8, "big") + bytes(100)
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataSourceError, match="cut short"):
+            list(grib.split([lie], 1 << 40))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_message_that_is_too_long_is_refused_with_both_numbers():
+    reason = "the upload at byte 40: the message has 1000 bytes; at most 999 are accepted"
+    with pytest.raises(DataSourceError, match=reason):
+        list(grib.split([message_2(40) + message_2(1000)], 999))
+
+
+def test_eccodes_reads_a_message_where_it_is():
+    sample = eccodes.codes_grib_new_from_samples("regular_ll_pl_grib2")
+    message = bytearray(eccodes.codes_get_message(sample))
+    eccodes.codes_release(sample)
+    with grib._handle(message) as handle:
+        message[-5] ^= 1  # a copy would not change with it
+        assert eccodes.codes_get_message(handle) == message
 
 
 @pytest.mark.parametrize(
@@ -88,17 +139,17 @@ def test_only_one_message_is_held_at_a_time():
         (message_2()[:-4] + b"8888", "damaged"),
         (b"GRIB\0\0\0\x03" + bytes(8), "only GRIB editions 1 and 2"),
         (b"GRIB\0\0\0\x02" + bytes(8) + b"7777", "damaged"),
-        (b"GRIB\0\0\0\x02" + b"\xff" * 8, "at most 2147483648"),
+        (b"GRIB\0\0\0\x02" + b"\xff" * 8, "at most 20000000"),
         (long_message_1(8_400_000)[:20], "cut short"),
     ],
 )
 def test_anything_else_is_refused(data, complaint):
     with pytest.raises(DataSourceError, match=complaint):
-        list(grib.split([data]))
+        list(grib.split([data], MOST))
 
 
 def test_an_empty_stream_holds_no_message():
-    assert list(grib.split([b"", b""])) == []
+    assert list(grib.split([b"", b""], MOST)) == []
 
 
 def test_the_identity_of_a_message_is_its_mars_keys():
@@ -106,7 +157,7 @@ def test_the_identity_of_a_message_is_its_mars_keys():
     eccodes.codes_set(handle, "paramId", 130)
     message = eccodes.codes_get_message(handle)
     eccodes.codes_release(handle)
-    keys = grib.identity(message)
+    keys = grib.identity(bytearray(message))
     assert keys["param"] == "130"
     assert keys["shortName"] == "t"
     assert keys["levtype"] == "pl"
@@ -114,7 +165,7 @@ def test_the_identity_of_a_message_is_its_mars_keys():
 
 def test_a_message_that_eccodes_cannot_read_has_no_identity():
     with pytest.raises(DataSourceError, match="cannot be read"):
-        grib.identity(message_2())
+        grib.identity(bytearray(message_2()))
 
 
 KEYS = {"param": "167", "shortName": "2t", "expver": "0001", "step": "6", "time": "0600", "class": "od"}

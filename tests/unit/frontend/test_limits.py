@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -117,3 +118,34 @@ async def test_the_client_is_answered_with_what_it_shows_unless_it_polls(limited
     assert refused.status == 403
     assert "Too many calls" in refused.message
     assert (await limited.call("GET", "/user", agent="curl/8")).status == 429
+
+
+@with_limits(text_per_user=1000)
+async def test_the_texts_of_a_user_have_a_limit(limited: Frontend) -> None:
+    statuses = [(await limited.submit(request="x" * 100)).status for _ in range(3)]
+    assert statuses == [202, 202, 202]
+    answer = await limited.submit(request="x" * 400)
+    assert answer.status == 429
+    assert re.search(r"have 6\d\d bytes of text, this one has 8\d\d, and the limit is 1000", answer.message)
+    assert (await limited.submit(request="x" * 100)).status == 202
+    assert (await limited.submit(user="bob", request="x" * 400)).status == 202
+    await limited.call("DELETE", "/requests/all")
+    statuses = [(await limited.submit(request="x" * 100)).status for _ in range(3)]
+    assert statuses == [202, 202, 202]
+
+
+@with_limits(total=5000)
+async def test_not_every_submission_counts_the_requests_of_all(
+    limited: Frontend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[int | None] = []
+
+    async def count(*, limit: int | None = None, **_: Any) -> int:
+        counted.append(limit)
+        return 4900
+
+    monkeypatch.setattr(limited.services.store, "count", count)
+    assert {(await limited.submit()).status for _ in range(100)} == {202}
+    # The bound of a count, and how many there were.
+    assert set(counted) == {5000}
+    assert len(counted) < 30

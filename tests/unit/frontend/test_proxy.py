@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from polytope_server.frontend.proxy import Proxied
+from polytope_server.frontend.proxy import Proxied, client_address
 
 
 async def forwarded(**headers: str) -> dict[str, Any]:
@@ -13,7 +13,13 @@ async def forwarded(**headers: str) -> dict[str, Any]:
         seen.append(scope)
 
     pairs = [(f"x-forwarded-{name}".encode(), value.encode()) for name, value in headers.items()]
-    scope = {"type": "http", "scheme": "http", "headers": [(b"host", b"inner:5000"), *pairs], "root_path": ""}
+    scope = {
+        "type": "http",
+        "scheme": "http",
+        "headers": [(b"host", b"inner:5000"), *pairs],
+        "client": ("10.0.0.1", 4711),
+        "root_path": "",
+    }
     await Proxied(app)(scope, None, None)  # type: ignore[arg-type]
     return {**seen[0], "host": dict(seen[0]["headers"])[b"host"].decode()}
 
@@ -51,3 +57,53 @@ async def test_what_is_not_http_passes_through() -> None:
 
     await Proxied(app)({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
     assert seen == [{"type": "lifespan"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("192.0.2.1:5678", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("2001:0DB8:0::1", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("[fe80::1%25eth0]:443", "fe80::1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("[::ffff:192.0.2.1]:80", "192.0.2.1"),
+        (" 192.0.2.1 ", "192.0.2.1"),
+    ],
+)
+def test_a_client_has_one_address_whatever_its_port(text: str, address: str) -> None:
+    assert client_address(text) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "unknown",
+        "_hidden",
+        "192.0.2.1:x",
+        "192.0.2.1:123456",
+        "192.0.2.256",
+        "192.0.2.1:80:80",
+        "[2001:db8::1",
+        "[2001:db8::1]443",
+        "[2001:db8::1]:x",
+        "2001:db8::1:443:x",
+        "3221225985",
+        "192.0.2.1, 192.0.2.2",
+        "\u0661.1.1.1",
+    ],
+)
+async def test_what_is_no_address_leaves_that_of_the_proxy(text: str) -> None:
+    assert client_address(text) is None
+    if text.isascii() and "," not in text:
+        assert (await forwarded(**{"for": text}))["client"] == ("10.0.0.1", 4711)
+
+
+async def test_a_client_is_the_same_for_every_connection_it_makes() -> None:
+    seen = {(await forwarded(**{"for": f"192.0.2.7:{port}"}))["client"] for port in (1024, 1025, 65535)}
+    assert seen == {("192.0.2.7", 0)}

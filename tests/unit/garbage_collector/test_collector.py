@@ -7,71 +7,28 @@ import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from collector_site import DAY, HOUR, Site
 
-from polytope_server.config import Configuration, Settings
-from polytope_server.garbage_collector.collector import GarbageCollector
 from polytope_server.metric_store import RequestStatusChange
-from polytope_server.request import Request, Status
-from polytope_server.staging import new_object_name
-from polytope_server.testing.staging import chunked
-from polytope_server.user import User
-
-USER = User("alice", "r")
-DAY = 86400.0
-
-
-class Site:
-    """A collector, and its stores filled by hand."""
-
-    def __init__(self, data: Path, **settings: Any) -> None:
-        self.data = data
-        section = {"interval": 1, "age": "1d", "threshold": "1K", **settings}
-        configuration = Configuration(Settings.model_validate({"garbage-collector": section}))
-        self.collector = GarbageCollector(configuration, data)
-        self.store, self.staging = self.collector._store, self.collector._staging
-        self.metrics = self.collector._metric_store
-
-    async def add(self, status: Status, age: float = 0.0, size: int | None = None, **fields: Any) -> str:
-        """A request of that age, with a result of that size; returns its id."""
-        request = Request(USER, "c", status=status, timestamp=time.time() - age, **fields)
-        if size is not None:
-            request.url = f"./downloads/{await self.put(request.id, size, age)}"
-        await self.store.add(request)
-        return request.id
-
-    async def put(self, request_id: str, size: int, age: float = 0.0) -> str:
-        made = await self.staging.create(new_object_name(request_id, ""), chunked([b"x" * size]), "a/b")
-        then = time.time() - age
-        os.utime(self.data / "staging" / "objects" / made.name, (then, then))
-        return made.name
-
-    async def requests(self) -> set[str]:
-        return {request.id for request in await self.store.find()}
-
-    async def objects(self) -> set[str]:
-        return {found.name async for found in self.staging.list()}
+from polytope_server.request import Status
+from polytope_server.request_store.retention import Reason
 
 
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    site = Site(tmp_path)
-    for part in (site.store, site.staging, site.metrics):
-        await part.open()
-    yield site
-    for part in (site.store, site.staging, site.metrics):
-        await part.close()
+    async with Site(tmp_path) as site:
+        yield site
 
 
 async def test_old_ended_requests_go_with_their_results(site: Site) -> None:
-    await site.add(Status.PROCESSED, 2 * DAY, size=5)
-    await site.add(Status.FAILED, 2 * DAY)
+    old = [await site.add(Status.PROCESSED, 2 * DAY, size=5), await site.add(Status.FAILED, 2 * DAY)]
     young = await site.add(Status.PROCESSED, DAY / 2, size=5)
     await site.collector.collect()
     assert await site.requests() == {young}
     assert {name.partition("/")[0] for name in await site.objects()} == {young}
+    assert [await site.reason(request_id) for request_id in old] == ["age", "age"]
 
 
 async def test_live_requests_stay_however_old(site: Site) -> None:
@@ -81,34 +38,36 @@ async def test_live_requests_stay_however_old(site: Site) -> None:
 
 
 async def test_requests_that_never_got_their_upload_go(site: Site) -> None:
-    await site.add(Status.UPLOADING, 2 * DAY)
+    old = await site.add(Status.UPLOADING, 2 * DAY)
     await site.collector.collect()
     assert await site.requests() == set()
+    assert await site.reason(old) == "no upload"
 
 
 async def test_an_upload_that_arrives_meanwhile_is_kept(site: Site) -> None:
     request_id = await site.add(Status.UPLOADING, 2 * DAY)
-    found = await site.store.get(request_id)
-    assert found is not None
+    found = await site.store.stale(Status.UPLOADING, DAY, 10)
     name = await site.put(request_id, 5)
     await site.store.transition(request_id, Status.UPLOADING, 0, Status.WAITING, url=f"staging:{name}")
-    await site.collector._remove(found)  # as it stood when the collector read it
+    # As it stood when the collector read it.
+    assert await site.collector._remover.remove(found, Status.UPLOADING, Reason.NO_UPLOAD) == []
     assert await site.objects() == {name}
 
 
 async def test_objects_without_a_request_go(site: Site) -> None:
     kept = await site.add(Status.PROCESSED, size=5)
-    await site.put("gone", 5)
+    await site.put("gone", 5, 2 * HOUR)
+    await site.put("young", 5)
     await site.collector.collect()
-    assert {name.partition("/")[0] for name in await site.objects()} == {kept}
+    assert {name.partition("/")[0] for name in await site.objects()} == {kept, "young"}
 
 
 async def test_what_an_overtaken_attempt_left_goes(site: Site) -> None:
     ended = await site.add(Status.PROCESSED, size=5)
-    await site.put(ended, 7)
+    await site.put(ended, 7, 2 * HOUR)
     running = await site.add(Status.PROCESSING)
-    await site.put(running, 1)
-    await site.put(running, 2)
+    await site.put(running, 1, 2 * HOUR)
+    await site.put(running, 2, 2 * HOUR)
     await site.collector.collect()
     request = await site.store.get(ended)
     assert request is not None
@@ -118,11 +77,12 @@ async def test_what_an_overtaken_attempt_left_goes(site: Site) -> None:
 
 
 async def test_the_oldest_results_go_when_there_is_too_much(site: Site) -> None:
-    ages = {age: await site.add(Status.PROCESSED, age, size=400) for age in (30, 10, 20)}
-    uploaded = await site.add(Status.WAITING, 99)
-    await site.put(uploaded, 400, 99)
+    ages = {age: await site.add(Status.PROCESSED, age * HOUR, size=400) for age in (4, 2, 3)}
+    uploaded = await site.add(Status.WAITING, DAY / 2)
+    await site.put(uploaded, 400, DAY / 2)
     await site.collector.collect()
-    assert await site.requests() == {ages[10], uploaded}
+    assert await site.requests() == {ages[2], uploaded}
+    assert await site.reason(ages[4]) == "space"
 
 
 async def test_below_the_threshold_nothing_goes(site: Site) -> None:
@@ -148,7 +108,7 @@ async def test_a_step_that_fails_does_not_stop_the_others(
         raise RuntimeError("broken")
 
     monkeypatch.setattr(site.staging, "abandoned", fail)
-    await site.put("gone", 5)
+    await site.put("gone", 5, DAY)
     await site.collector.collect()
     assert await site.objects() == set()
     assert "_remove_unfinished failed" in caplog.text

@@ -167,3 +167,20 @@ def test_the_health_check_imports_nothing_else() -> None:
     )
     answer = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "['__main__', 'polytope_server']"
+
+
+async def test_a_probe_gets_in_however_many_connections_are_held() -> None:
+    async with process() as served:
+        held = [await asyncio.open_connection("127.0.0.1", served.port) for _ in range(100)]
+        assert (await served.ask("/livez"))[0] == 200
+        # The oldest had to go.
+        assert await asyncio.wait_for(_ended(held[0][0]), 20)
+        for _, writer in held:
+            writer.transport.abort()
+
+
+async def _ended(reader: asyncio.StreamReader) -> bool:
+    try:
+        return await reader.read() == b""
+    except ConnectionResetError:
+        return True

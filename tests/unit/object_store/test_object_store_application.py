@@ -14,6 +14,8 @@ import pytest
 from polytope_server.asgi import Shell
 from polytope_server.object_store import resources
 from polytope_server.object_store.app import make_application
+from polytope_server.object_store.store import Store
+from polytope_server.staging import LargestObjectError
 from polytope_server.staging.polytope import PolytopeStagingSettings
 
 TOKEN = "0123456789abcdef"
@@ -39,12 +41,26 @@ def part(body: bytes = b"", more: bool = False) -> Event:
 GONE: Event = {"type": "http.disconnect"}
 
 
+class Connection:
+    """Counts the calls whose client may pause."""
+
+    trusted = 0
+
+    def trust(self) -> None:
+        self.trusted += 1
+
+    async def drained(self) -> None:
+        """All is taken."""
+
+
 class Client:
     """Calls the application; the events are what the server below it has to tell."""
 
     def __init__(self, app: Shell, root: Path) -> None:
         self._app = app
         self.root = root
+        #: What the application says of the connection of each call.
+        self.connection = Connection()
 
     async def __call__(self, method: str, path: str, events: Iterable[Event] = (), **headers: str) -> Answer:
         events = iter([*events] or [part()])
@@ -57,6 +73,7 @@ class Client:
             "method": method,
             "path": path,
             "query_string": b"",
+            "polytope.connection": self.connection,
             "headers": [(key.replace("_", "-").encode(), text.encode()) for key, text in given.items()],
         }
 
@@ -113,6 +130,15 @@ async def test_a_full_disk_is_507(client: Client, monkeypatch: pytest.MonkeyPatc
     assert client.left() == []
 
 
+async def test_the_largest_object_is_told_so(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def give_way(*_: Any) -> Any:
+        raise LargestObjectError("the disk is full")
+
+    monkeypatch.setattr(Store, "create", give_way)
+    answer = await client("PUT", NAME, [part(b"data")])
+    assert (answer.status, answer.headers["x-largest-object"]) == (507, "1")
+
+
 async def test_a_disk_that_fails_is_503(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.fsync", fails(errno.EIO))
     answer = await client("PUT", NAME, [part(b"data")])
@@ -123,7 +149,8 @@ async def test_a_disk_that_fails_is_503(client: Client, monkeypatch: pytest.Monk
 
 async def test_more_than_the_disk_has_is_refused_before_it_comes(client: Client) -> None:
     answer = await client("PUT", NAME, [part(b"data", more=True)], content_length=str(1 << 60))
-    assert (answer.status, answer.message) == (507, f"the disk has no room for {1 << 60} bytes")
+    assert answer.status == 413
+    assert answer.message.startswith(f"The object has {1 << 60} bytes or more; there is room for ")
 
 
 async def test_a_sender_that_stalls_is_given_up(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,3 +190,12 @@ async def test_what_fails_inside_is_for_the_log(
     assert b"secret" not in answer.body
     assert "a secret" in caplog.text
     assert NAME not in caplog.text.split("Traceback")[0]
+
+
+@pytest.mark.parametrize(("token", "trusted"), [(TOKEN, 2), ("wrong", 0)])
+async def test_only_who_has_the_token_may_pause(client: Client, token: str, trusted: int) -> None:
+    """A worker waits for its data source, and a frontend for its client; others are to be ended."""
+    authorization = f"Bearer {token}"
+    await client("PUT", NAME, [part(b"data")], authorization=authorization)
+    await client("GET", NAME, authorization=authorization)
+    assert client.connection.trusted == trusted

@@ -48,3 +48,18 @@ class TestLocalQueue(QueueContract):
         consumer: Consumer = await self._consumer(make, 5)
         await until(lambda: consumer.ids == ["a"])
         server.close()
+
+    async def test_a_peer_that_never_ends_its_line_is_disconnected(
+        self, make: Connect, tmp_path: Path
+    ) -> None:
+        publisher = await self._publisher(make)
+        path = next(tmp_path.rglob("queue.sock"))
+        reader, writer = await asyncio.open_unix_connection(local_sockets.address(path))
+        writer.write(b"x" * 1_000_000)
+        with suppress(ConnectionError):
+            assert await asyncio.wait_for(reader.read(), 20) == b""
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        await publisher.publish([Message("a")])
+        assert await publisher.count() == 1

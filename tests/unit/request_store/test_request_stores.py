@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from polytope_server.request import Status
-from polytope_server.request_store import RequestStore, StoreUnavailableError
+from polytope_server.request_store import RequestStore, Selection, StoreUnavailableError
 from polytope_server.request_store.memory import MemoryRequestStore, MemoryRequestStoreSettings
-from polytope_server.request_store.rows import SCHEMA, conditions, to_row
+from polytope_server.request_store.rows import SCHEMA, conditions, selected, to_row
 from polytope_server.request_store.sql import SQLRequestStore
-from polytope_server.sql import SQLSettings
+from polytope_server.sql import Parameters, Row, SQLSettings
 from polytope_server.sql.sqlite import SQLiteDialect
 from polytope_server.testing.request_store import RequestStoreContract, make
 
@@ -53,7 +53,7 @@ class TestSQLRequestStore(RequestStoreContract):
             for statement in SCHEMA.statements(SQLiteDialect()):
                 earlier.execute(statement)
             row = to_row(request)
-            del row["sealed"]
+            del row["sealed"], row["lost_leases"]
             names = ", ".join(f'"{name}"' for name in row)
             insert = f"INSERT INTO requests ({names}) VALUES ({', '.join(f':{name}' for name in row)})"
             earlier.execute(insert, row)
@@ -67,9 +67,26 @@ class TestSQLRequestStore(RequestStoreContract):
             earlier.commit()
             another = await stores[0].get("another")
             assert another is not None
-            assert another.sealed == ""
+            assert (another.sealed, another.lost_leases) == ("", 0)
             for store in stores:
                 await store.close()
+
+    async def test_a_database_of_version_2_gets_the_indexes_that_it_lacks(self, tmp_path: Path) -> None:
+        store = SQLRequestStore(SQLSettings(), tmp_path)
+        await store.open()
+        await store.close()
+        with closing(sqlite3.connect(tmp_path / "polytope.sqlite")) as earlier:
+            earlier.execute("DROP INDEX requests_owner")
+            earlier.execute("DROP INDEX requests_owner_collection")
+            earlier.execute("CREATE INDEX requests_user ON requests (user_id, status)")
+            earlier.execute("UPDATE schema_versions SET version = 2")
+            earlier.commit()
+            await store.open()
+            names = {row[0] for row in earlier.execute("SELECT name FROM pragma_index_list('requests')")}
+            await store.close()
+        assert names - {"sqlite_autoindex_requests_1"} == {
+            *("requests_owner", "requests_owner_collection", "requests_status")
+        }
 
     def test_of_many_processes_that_add_a_column_none_fails(self, tmp_path: Path) -> None:
         with closing(sqlite3.connect(tmp_path / "polytope.sqlite")) as earlier:
@@ -79,7 +96,7 @@ class TestSQLRequestStore(RequestStoreContract):
 import asyncio, sys
 from pathlib import Path
 from polytope_server.request_store.sql import SQLRequestStore
-from polytope_server.sql import SQLSettings
+from polytope_server.sql import Parameters, Row, SQLSettings
 from polytope_server.sql.sqlite import SQLiteDialect
 async def main():
     store = SQLRequestStore(SQLSettings(), Path({str(tmp_path)!r}))
@@ -98,7 +115,7 @@ asyncio.run(main())
     async def test_no_query_of_the_hot_path_scans_the_table(self, store: SQLRequestStore) -> None:
         plans = {
             "SELECT * FROM requests WHERE id = 'x'": "sqlite_autoindex_requests_1",
-            "SELECT * FROM requests WHERE user_id = 'x' AND status IN ('waiting')": "requests_user",
+            "SELECT * FROM requests WHERE user_id = 'x' AND status IN ('waiting')": "requests_owner",
             "SELECT * FROM requests WHERE status = 'processing' AND lease_until < 1": "requests_status",
             "SELECT count(*) FROM requests WHERE status IN ('waiting')": "requests_status",
             "SELECT * FROM requests WHERE status IN ('failed') AND last_modified < 1": "requests_status",
@@ -108,6 +125,23 @@ asyncio.run(main())
         for query, index in plans.items():
             (row, *_) = await store._read(f"EXPLAIN QUERY PLAN {query}", {})
             assert index in row[-1], query
+
+    @pytest.mark.parametrize("collection", [None, "c"])
+    @pytest.mark.parametrize(
+        ("columns", "order"), [("id, sequence", "sequence"), ("sequence", "sequence DESC")]
+    )
+    async def test_a_page_is_read_in_the_order_of_an_index(
+        self, store: SQLRequestStore, columns: str, order: str, collection: str | None
+    ) -> None:
+        selection = Selection("x", frozenset(Status), collection, until=9)
+        sql, parameters = selected(store._dialect, columns, selection, 100, order)
+        rows = await store._read(f"EXPLAIN QUERY PLAN {sql}", parameters)
+        plan = [row[-1] for row in rows]
+        index = "requests_owner" if collection is None else "requests_owner_collection"
+        searches = [step for step in plan if step.startswith(("SEARCH", "SCAN"))]
+        assert len(searches) == len(Status)
+        assert all(f"INDEX {index} (user_id=? " in step and "sequence>?" in step for step in searches), plan
+        assert not any("TEMP B-TREE" in step for step in plan), plan
 
     async def test_a_store_that_cannot_be_opened_says_so(self, tmp_path: Path) -> None:
         blocked = tmp_path / "file"
@@ -119,3 +153,21 @@ asyncio.run(main())
     async def test_a_closed_store_says_so(self, tmp_path: Path) -> None:
         with pytest.raises(StoreUnavailableError, match="not open"):
             await SQLRequestStore(SQLSettings(), tmp_path).get("x")
+
+
+async def test_sums_and_choices_of_the_collector_read_an_index_only(tmp_path: Path) -> None:
+    class Explained(SQLRequestStore):
+        async def _read(self, sql: str, parameters: Parameters) -> list[Row]:
+            plans.append([row[3] for row in await super()._read(f"EXPLAIN QUERY PLAN {sql}", parameters)])
+            return []
+
+    plans: list[list[str]] = []
+    store = Explained(SQLSettings(), tmp_path)
+    await store.open()
+    await store.usage(10)
+    await store.removable("u", 1.0, 10)
+    await store.close()
+    assert len(plans) == 2
+    for plan in plans:
+        assert "USING COVERING INDEX requests_results" in plan[0], plan
+        assert not any("TEMP B-TREE" in line for line in plan), plan

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from polytope_server.staging import Staging, StagingUnavailableError, new_object_name
+from polytope_server.staging import Staging, StagingUnavailableError, local, local_files, new_object_name
 from polytope_server.staging.local import LocalStaging, LocalStagingSettings
 from polytope_server.staging.local_files import ObjectExistsError, Writer
 from polytope_server.testing.staging import StagingContract, chunked, read
@@ -43,6 +43,22 @@ class TestLocalStaging(StagingContract):
         assert json.loads(meta.read_text()) == kept | {"md5": "0" * 32}
         assert (await staging.stat(name)).md5 == "0" * 32
 
+    async def test_however_many_objects_a_folder_has_few_are_listed_in_one_turn(
+        self, staging: LocalStaging, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(local, "_LISTED", 2)
+        made = {(await self._put(staging)).name for _ in range(5)}
+        turns = []
+        run = staging._run
+
+        async def counted(*arguments: Any) -> Any:
+            turns.append(await run(*arguments))
+            return turns[-1]
+
+        monkeypatch.setattr(staging, "_run", counted)
+        assert {found.name async for found in staging.list()} == made
+        assert [len(turn) for turn in turns[1:]] == [2, 2, 1, 0]
+
     async def test_what_a_killed_writer_left_is_removed(self, staging: Staging, tmp_path: Path) -> None:
         left = tmp_path / "staging" / "unfinished" / "left"
         left.write_bytes(b"x")
@@ -59,6 +75,23 @@ class TestLocalStaging(StagingContract):
         await staging.abandoned(time.time() + 60)
         assert not left.exists()
         assert (await staging.stat(kept.name)).size == 4
+
+    async def test_an_object_that_comes_into_an_old_folder_while_that_is_removed_stays(
+        self, staging: Staging, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folder = tmp_path / "staging" / "objects" / "r1"
+        folder.mkdir()
+        (folder / "lost.grib.meta").touch()
+        (folder / "new.grib.meta").touch()
+        real = local_files._remove_empty
+
+        def late(folder: Path) -> None:
+            (folder / "new.grib").touch()
+            real(folder)
+
+        monkeypatch.setattr(local_files, "_remove_empty", late)
+        await staging.abandoned(time.time() + 60)
+        assert {path.name for path in folder.iterdir()} == {"new.grib", "new.grib.meta"}
 
     @pytest.mark.parametrize("moment", ["_write", "link"])
     async def test_giving_up_while_the_disk_works_leaves_nothing(

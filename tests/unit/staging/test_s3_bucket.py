@@ -116,9 +116,49 @@ async def test_all_pages_of_unfinished_uploads_are_looked_through(
     client = Answers(
         list_multipart_uploads=[page(1, True), page(2, True), {"IsTruncated": False}],
         abort_multipart_upload=[{}, "NoSuchUpload"],
+        list_parts=[{}, "NoSuchUpload"],
     )
     staging = S3Staging(S3Settings(host="s3"), tmp_path)
     monkeypatch.setattr(staging._client, "call", client.call)
     assert await staging.abandoned(datetime.now(UTC).timestamp() + 60) == 1
     assert ("list_multipart_uploads", {"KeyMarker": "r1/x.grib", "UploadIdMarker": "u1"}) in client.calls
+    await staging.close()
+
+
+async def test_an_upload_that_goes_on_is_not_aborted_however_long_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from datetime import UTC, datetime, timedelta
+
+    def ago(hours: float) -> datetime:
+        return datetime.now(UTC) - timedelta(hours=hours)
+
+    slow, dead, empty, young = (f"{name}/x.grib" for name in ("slow", "dead", "empty", "young"))
+    begun = {slow: ago(50), dead: ago(50), empty: ago(50), young: ago(1)}
+    parts = {
+        slow: [
+            {"Parts": [{"LastModified": ago(49)}], "IsTruncated": True, "NextPartNumberMarker": 1000},
+            {"Parts": [{"LastModified": ago(0.1)}, {"LastModified": ago(48)}], "IsTruncated": False},
+        ],
+        dead: [{"Parts": [{"LastModified": ago(9)}]}],
+        empty: [{}],
+    }
+    asked, aborted = [], []
+
+    async def call(operation: str, **parameters: Any) -> Any:
+        if operation == "list_multipart_uploads":
+            uploads = [{"Key": name, "UploadId": "u", "Initiated": when} for name, when in begun.items()]
+            return {"Uploads": uploads, "IsTruncated": False}
+        if operation == "list_parts":
+            asked.append(parameters)
+            return parts[parameters["Key"]].pop(0)
+        if operation == "abort_multipart_upload":
+            aborted.append(parameters["Key"])
+        return {}
+
+    staging = S3Staging(S3Settings(host="s3"), tmp_path)
+    monkeypatch.setattr(staging._client, "call", call)
+    assert await staging.abandoned(ago(6).timestamp()) == 2
+    assert aborted == [dead, empty]
+    assert [parameters.get("PartNumberMarker") for parameters in asked] == [None, 1000, None, None]
     await staging.close()

@@ -2,14 +2,24 @@
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
 
 import pytest
 
+from polytope_server.staging import TooSlowError, gathering
+from polytope_server.staging.gathering import Gathering, Place
 from polytope_server.staging.multipart import LARGEST_PART, MOST_PARTS, SMALLEST_PART, Window, cut, part_sizes
 from polytope_server.testing.staging import chunked
 from polytope_server.testing.waiting import until
 
 MIB, GIB, TIB = 1 << 20, 1 << 30, 1 << 40
+
+
+@pytest.fixture
+async def place() -> AsyncIterator[Place]:
+    """Where one object is gathered, without a bound."""
+    async with Gathering().place() as one:
+        yield one
 
 
 class TestPartSizes:
@@ -39,23 +49,27 @@ class TestPartSizes:
 class TestCutting:
     @pytest.mark.parametrize("chunk", [1, 7, 99, 100, 101, 250, 5000])
     @pytest.mark.parametrize("size", [0, 1, 99, 100, 101, 300, 999])
-    async def test_all_bytes_come_in_parts_of_the_given_sizes(self, chunk: int, size: int) -> None:
+    async def test_all_bytes_come_in_parts_of_the_given_sizes(
+        self, place: Place, chunk: int, size: int
+    ) -> None:
         data = os.urandom(size)
         chunks = chunked(data[start : start + chunk] for start in range(0, size, chunk))
-        parts = [part async for part in cut(chunks, iter([100, 100, 200, 1000]))]
+        parts = [part async for part in cut(chunks, iter([100, 100, 200, 1000]), place)]
         assert b"".join(part for part, _ in parts) == data
         assert [last for _, last in parts] == [False] * (len(parts) - 1) + [True]
         assert [len(part) for part, _ in parts[:-1]] == [100, 100, 200][: len(parts) - 1]
         assert len(parts[-1][0]) > 0 or size == 0
 
-    async def test_parts_larger_than_what_is_small(self) -> None:
+    async def test_parts_larger_than_what_is_small(self, place: Place) -> None:
         data = os.urandom(3 * MIB + 1)
         chunks = chunked(data[start : start + 70_000] for start in range(0, len(data), 70_000))
-        parts = [bytes(part) async for part, _ in cut(chunks, iter([MIB] * 4))]
+        parts = [bytes(part) async for part, _ in cut(chunks, iter([MIB] * 4), place)]
         assert parts == [data[start : start + MIB] for start in range(0, len(data), MIB)]
 
-    async def test_empty_chunks_do_no_harm(self) -> None:
-        parts = [(bytes(part), last) async for part, last in cut(chunked([b"", b"ab", b""]), iter([2, 2]))]
+    async def test_empty_chunks_do_no_harm(self, place: Place) -> None:
+        parts = [
+            (bytes(part), last) async for part, last in cut(chunked([b"", b"ab", b""]), iter([2, 2]), place)
+        ]
         assert parts == [(b"ab", True)]
 
 
@@ -106,3 +120,133 @@ class TestWindow:
         window.leave(10)
         for _ in range(10):
             await window.enter(1)
+
+
+class Object:
+    """An object that is gathered from chunks which come when the test says so."""
+
+    def __init__(self, gathering: Gathering, part: int = MIB) -> None:
+        self._chunks: asyncio.Queue[bytes] = asyncio.Queue()
+        self.parts: list[int] = []
+        self.task = asyncio.create_task(self._gather(gathering, part))
+
+    async def _gather(self, gathering: Gathering, part: int) -> None:
+        async with gathering.place() as place:
+            async for found, _ in cut(self._come(), iter([part] * 100), place):
+                self.parts.append(len(found))
+
+    async def _come(self) -> AsyncIterator[bytes]:
+        while chunk := await self._chunks.get():
+            yield chunk
+
+    def give(self, size: int) -> None:
+        self._chunks.put_nowait(bytes(size))
+
+
+class TestGathering:
+    @pytest.fixture(autouse=True)
+    def _look_often(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(gathering, "_LOOK", 0.001)
+
+    async def test_the_bytes_that_are_gathered_are_bounded(self) -> None:
+        bound = Gathering()
+        bound.limit = 3 * MIB
+        objects = [Object(bound) for _ in range(10)]
+        for one in objects:
+            one.give(MIB // 2)
+        await until(lambda: bound._turn.locked())
+        assert bound._size == 3 * MIB
+        for one in objects:
+            one.give(MIB)
+            one.give(0)
+        await asyncio.gather(*(one.task for one in objects))
+        assert [one.parts for one in objects] == [[MIB, MIB // 2]] * 10
+        assert bound._size == 0
+
+    async def test_what_is_small_waits_for_nobody(self) -> None:
+        bound = Gathering()
+        bound.limit = MIB
+        stalled, small = Object(bound), Object(bound)
+        stalled.give(MIB // 2)
+        small.give(200_000)
+        small.give(0)
+        await small.task
+        stalled.task.cancel()
+
+    async def test_the_slowest_makes_room_for_those_who_wait(self) -> None:
+        now = 0.0
+        bound = Gathering(lambda: now)
+        bound.limit = 3 * MIB
+        slow, slowest, quick = (Object(bound) for _ in range(3))
+        for one, size in ((slow, 400_000), (slowest, 300_000), (quick, 900_000)):
+            one.give(size)
+        await until(lambda: bound._size == 3 * MIB)
+        now = 6.0
+        waiting = Object(bound)
+        waiting.give(MIB)
+        await until(lambda: slowest.task.done())
+        with pytest.raises(TooSlowError, match="came too slowly"):
+            await slowest.task
+        waiting.give(0)
+        await waiting.task
+        assert not slow.task.done()
+        for one in (slow, quick):
+            one.give(0)
+            await one.task
+
+    async def test_what_came_long_ago_does_not_count(self) -> None:
+        now = 0.0
+        bound = Gathering(lambda: now)
+        bound.limit = 100 * MIB
+        stalled = Object(bound, 100 * MIB)
+        stalled.give(99 * MIB)
+        await until(lambda: bound._size == 100 * MIB)
+        now = 60.0
+        waiting = Object(bound)
+        waiting.give(MIB)
+        await until(lambda: bound._turn.locked())
+        now = 66.0
+        with pytest.raises(TooSlowError):
+            await stalled.task
+        waiting.give(0)
+        await waiting.task
+
+    async def test_nobody_has_to_be_quick_while_there_is_room(self) -> None:
+        now = 0.0
+        bound = Gathering(lambda: now)
+        bound.limit = 3 * MIB
+        slow, other = Object(bound), Object(bound)
+        slow.give(300_000)
+        await until(lambda: bound._size == MIB)
+        now = 3600.0
+        other.give(MIB)
+        other.give(0)
+        await other.task
+        slow.give(0)
+        await slow.task
+
+    async def test_whose_part_waits_to_be_sent_is_not_slow(self) -> None:
+        now = 0.0
+        bound = Gathering(lambda: now)
+        bound.limit = MIB
+        async with bound.place() as place:
+            parts = cut(chunked([bytes(300_000)]), iter([MIB]), place)
+            await anext(parts)
+            now = 3600.0
+            waiting = Object(bound)
+            waiting.give(MIB)
+            await until(lambda: bound._turn.locked())
+            await asyncio.sleep(0)
+            assert bound._size == MIB
+        waiting.give(0)
+        await waiting.task
+
+    async def test_there_is_no_bound_unless_there_is_one(self) -> None:
+        bound = Gathering()
+        objects = [Object(bound, 5 * MIB) for _ in range(10)]
+        for one in objects:
+            one.give(MIB)
+        await until(lambda: bound._size == 50 * MIB)
+        for one in objects:
+            one.give(0)
+        await asyncio.gather(*(one.task for one in objects))

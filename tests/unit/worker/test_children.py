@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -14,6 +15,7 @@ from polytope_server.datasource import DataSourceError, TemporaryError
 from polytope_server.testing.staging import breaking, chunked
 from polytope_server.testing.waiting import until
 from polytope_server.worker.children import Child, Children
+from polytope_server.worker.frames import MAX_DATA, Frame, header
 
 SOURCES = [
     {"collection": "c", "name": "echo", "type": "echo", "settings": {}},
@@ -35,6 +37,7 @@ def job(source: str, text: str = "hello", verb: str = "retrieve", data: Any = No
         "username": "u",
         "realm": "x",
         "attributes": {},
+        "max_memory": 2 << 30,
     }
 
 
@@ -57,6 +60,18 @@ async def test_a_child_does_one_job_after_the_other(child: Child) -> None:
     assert child.usable
 
 
+async def test_a_child_that_hangs_in_the_kernel_keeps_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    child = await Child.start(CONFIG)
+    monkeypatch.setattr("polytope_server.worker.children._LAST_WORDS", 0.01)
+    monkeypatch.setattr(child._process, "kill", lambda: os.kill(child._process.pid, signal.SIGSTOP))
+    await child.kill()
+    assert "does not end" in caplog.text
+    monkeypatch.undo()
+    await child.kill()
+
+
 async def test_the_failure_of_a_data_source_is_for_the_user(child: Child) -> None:
     with pytest.raises(DataSourceError, match="no such thing"):
         await child.run(job("raise"))
@@ -77,6 +92,23 @@ async def test_what_the_user_is_told_holds_no_secret(capfd: pytest.CaptureFixtur
     assert str(caught.value) == f"refused {key}, ***, token=***"
     await child.kill()
     assert key not in capfd.readouterr().err
+
+
+async def test_what_a_data_source_says_is_bounded() -> None:
+    sources = [{**SOURCES[2], "settings": {"error_message": "no " * 1_000_000}}]
+    child = await Child.start({**CONFIG, "sources": sources})
+    with pytest.raises(DataSourceError) as caught:
+        await child.run(job("raise"))
+    assert len(str(caught.value)) == 10_000
+    await child.kill()
+
+
+async def test_a_frame_that_is_too_large_is_not_read(child: Child) -> None:
+    child._reader = asyncio.StreamReader()
+    child._reader.feed_data(header(Frame.DATA, MAX_DATA + 1))
+    with pytest.raises(TemporaryError, match="ended unexpectedly"):
+        await child.run(job("echo"))
+    assert not child.usable
 
 
 async def test_a_data_source_that_cannot_be_made_fails_only_its_own_requests(child: Child) -> None:

@@ -1,3 +1,4 @@
+import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -6,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from polytope_server import inputs
 from polytope_server.datasource import DataSourceError, TemporaryError
 from polytope_server.inputs import STAGED, open_input, refusal
 from polytope_server.staging import Staging, new_object_name
@@ -16,7 +18,13 @@ HOSTS = ["127.0.0.1"]
 
 
 class Handler(BaseHTTPRequestHandler):
+    #: When the answer of `/200?slow` ends.
+    ended = threading.Event()
+
     def do_GET(self) -> None:
+        if self.path == "/200?slow":
+            self._dribble()
+            return
         status = int(self.path.strip("/").partition("?")[0])
         self.send_response(status)
         if status == 302:
@@ -24,6 +32,16 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "3000000")
         self.end_headers()
         self.wfile.write(b"x" * (1000 if self.path.endswith("?short") else 3_000_000))
+
+    def _dribble(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "3000000")
+        self.end_headers()
+        try:
+            while not self.ended.wait(0.01):
+                self.wfile.write(b"x")
+        except ConnectionError:
+            self.ended.set()
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -75,6 +93,16 @@ async def test_another_answer_is_an_error(
 ) -> None:
     with pytest.raises(error, match=message):
         await read(f"{url}{path}", staging)
+
+
+async def test_an_input_that_dribbles_is_given_up(
+    url: str, staging: Staging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "_CHUNK_TIME", 0.1)
+    with pytest.raises(TemporaryError, match="too slowly"):
+        await read(f"{url}/200?slow", staging)
+    # No thread reads on: the host learns that nobody does.
+    assert await asyncio.to_thread(Handler.ended.wait, 20)
 
 
 async def test_an_input_that_is_too_large_is_refused(url: str, staging: Staging) -> None:

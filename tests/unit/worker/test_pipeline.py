@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +21,7 @@ from polytope_server.notices import Topic
 from polytope_server.request import TERMINAL, Request, Status, Verb
 from polytope_server.request_store import StoreUnavailableError
 from polytope_server.retry import after_outage
-from polytope_server.staging import StagingUnavailableError
+from polytope_server.staging import LargestObjectError, StagingUnavailableError
 from polytope_server.testing.server import CONFIG
 from polytope_server.testing.waiting import until
 from polytope_server.user import User
@@ -173,14 +175,15 @@ async def test_a_lease_that_nobody_renews_goes_back_to_the_queue(site: Site) -> 
     request.worker, request.lease_until = "dead", time.time() - 1
     await site.store.add(request)
     ended = await site.ended(request.id)
-    assert (ended.status, ended.attempt, ended.failures) == (Status.PROCESSED, 2, 1)
+    assert (ended.status, ended.attempt) == (Status.PROCESSED, 2)
+    assert (ended.failures, ended.lost_leases) == (0, 1)
 
 
 async def test_a_lease_that_ended_too_often_fails_the_request(site: Site) -> None:
-    request = Request(USER, "echo", status=Status.PROCESSING, datasource="echo", attempt=2, failures=1)
+    request = Request(USER, "echo", status=Status.PROCESSING, datasource="echo", attempt=9, lost_leases=9)
     request.worker, request.lease_until = "dead", time.time() - 1
     await site.store.add(request)
-    message = "The worker ended unexpectedly.\nGiven up after 2 attempts."
+    message = "The worker ended unexpectedly.\nGiven up after 10 attempts."
     assert (await site.ended(request.id)).user_message == message
 
 
@@ -208,6 +211,19 @@ async def test_an_attempt_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     await site.store.open()
     site.start()
     ended = await site.ended(await site.submit("dummy", coerced_request={"data": 1 << 40}))
+    assert ended.user_message == "It took longer than 0.2 seconds."
+    await site.end()
+    await site.store.close()
+
+
+async def test_a_child_that_never_starts_holds_no_request_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = Site(tmp_path, worker={**SETTINGS["worker"], "timeout": 0.2, "max_attempts": 1})
+    await site.store.open()
+    monkeypatch.setattr(site.worker._children, "take", asyncio.Event().wait)
+    site.start()
+    ended = await site.ended(await site.submit("echo"))
     assert ended.user_message == "It took longer than 0.2 seconds."
     await site.end()
     await site.store.close()
@@ -328,6 +344,103 @@ async def test_an_outage_of_the_staging_counts_for_no_failure(
     assert (request.status, request.failures, request.attempt) == (Status.PROCESSED, 0, 5)
 
 
+async def test_a_claim_that_was_made_without_an_answer_costs_no_attempt(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, failures = site.store.claim, iter([True])
+
+    async def forgetful(*arguments: Any) -> Any:
+        claimed = await claim(*arguments)
+        if claimed and next(failures, False):
+            raise StoreUnavailableError("the connection ended before the answer came")
+        return claimed
+
+    monkeypatch.setattr(site.store, "claim", forgetful)
+    request = await site.ended(await site.submit("echo"))
+    assert (request.status, request.attempt, request.lost_leases) == (Status.PROCESSED, 1, 0)
+
+
+async def nothing_is_staged(site: Site) -> bool:
+    return [found async for found in site.staging.list()] == []
+
+
+@pytest.mark.usefixtures("greedy")
+async def test_a_result_that_is_too_large_fails_at_once_with_both_numbers(tmp_path: Path) -> None:
+    sources = {**CONFIG["datasources"], "greedy": {"type": "greedy", "max_result": "5M"}}
+    collections = {**CONFIG["collections"], "greedy": {"datasources": ["greedy"]}}
+    worker = {**SETTINGS["worker"], "max_result": "3M"}
+    site = Site(tmp_path, worker=worker, datasources=sources, collections=collections)
+    await site.store.open()
+    site.start()
+    request = await site.ended(await site.submit("dummy", coerced_request={"data": 10 << 20}))
+    assert request.user_message == "The result has 4194304 bytes or more; at most 3145728 are allowed."
+    assert (request.status, request.attempt) == (Status.FAILED, 1)
+    # A data source may have a limit of its own, and know what comes.
+    request = await site.ended(await site.submit("greedy", f"announce {10 << 20}"))
+    assert request.user_message == "The result has 10485760 bytes or more; at most 5242880 are allowed."
+    assert (request.status, request.attempt) == (Status.FAILED, 1)
+    assert await nothing_is_staged(site)
+    # The children, which had more to say, are replaced.
+    for source, text, size in (("dummy", str(3 << 20), 3 << 20), ("greedy", f"stream {5 << 20}", 5 << 20)):
+        request = await site.ended(await site.submit(source, text))
+        assert (request.status, request.content_length) == (Status.PROCESSED, size)
+    await site.end()
+    await site.store.close()
+
+
+@pytest.mark.usefixtures("greedy")
+@pytest.mark.parametrize(("kind", "size"), [("announce", 1 << 40), ("stream", 20 << 20)])
+async def test_a_result_that_does_not_fit_fails_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, size: int
+) -> None:
+    """One that is announced before it comes, the other when there is no room left."""
+
+    def statvfs(_: Any) -> Any:
+        written = sum(path.stat().st_size for path in (site.data / "staging" / "unfinished").iterdir())
+        return SimpleNamespace(f_blocks=20 << 20, f_frsize=1, f_bavail=(20 << 20) - written)
+
+    sources = {**CONFIG["datasources"], "greedy": {"type": "greedy"}}
+    collections = {**CONFIG["collections"], "greedy": {"datasources": ["greedy"]}}
+    site = Site(tmp_path, datasources=sources, collections=collections)
+    await site.store.open()
+    site.start()
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    request = await site.ended(await site.submit("greedy", f"{kind} {1 << 40}"))
+    assert request.user_message == f"The result has {size} bytes or more; there is room for {19 << 20}."
+    assert (request.status, request.attempt) == (Status.FAILED, 1)
+    assert await nothing_is_staged(site)
+    assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
+    await site.end()
+    await site.store.close()
+
+
+async def test_a_result_that_had_to_give_way_has_failed_once(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def give_way(*_: Any) -> Any:
+        raise LargestObjectError("the disk is full")
+
+    monkeypatch.setattr(site.staging, "create", give_way)
+    request = await site.ended(await site.submit("echo"))
+    assert (request.status, request.attempt, request.failures) == (Status.FAILED, 2, 2)
+    assert request.user_message.startswith("There was no room for the result")
+
+
+@pytest.mark.usefixtures("greedy")
+async def test_a_request_that_needs_too_much_memory_fails_at_once(tmp_path: Path) -> None:
+    sources = {**CONFIG["datasources"], "greedy": {"type": "greedy", "max_memory": "256M"}}
+    collections = {**CONFIG["collections"], "greedy": {"datasources": ["greedy"]}}
+    site = Site(tmp_path, datasources=sources, collections=collections)
+    await site.store.open()
+    site.start()
+    request = await site.ended(await site.submit("greedy", f"take {300 << 20}"))
+    assert (request.status, request.attempt) == (Status.FAILED, 1)
+    assert "more memory than the 256 MiB" in request.user_message
+    assert (await site.ended(await site.submit("greedy", "take 5"))).status is Status.PROCESSED
+    await site.end()
+    await site.store.close()
+
+
 async def test_an_outcome_that_was_stored_without_an_answer_is_no_lost_one(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -428,12 +541,11 @@ async def test_a_process_that_is_stopped_while_it_waits_ends(
 
 def test_an_outage_that_lasts_too_long_fails_the_request() -> None:
     request = Request(USER, "echo", status=Status.PROCESSING)
-    request.status_history[Status.PROCESSING] = time.time() - 100
+    request.status_history[Status.PROCESSING] = 1000.0
     settings = WorkerSettings.model_validate({"timeout": 200, "retry_delay": 1})
-    status, changes = after_outage(request, settings)
-    assert status is Status.QUEUED
-    assert 20 < changes["not_before"] - time.time() < 30
-    status, changes = after_outage(request, WorkerSettings.model_validate({"timeout": 50}))
+    status, changes = after_outage(request, settings, 1100.0)
+    assert (status, changes["delay"]) == (Status.QUEUED, 25.0)
+    status, changes = after_outage(request, WorkerSettings.model_validate({"timeout": 50}), 1100.0)
     assert (status, changes["user_message"]) == (
         Status.FAILED,
         "The result could not be stored. Please try again later.",

@@ -32,6 +32,16 @@ securityContext:
   {{- include "polytope.podSecurityContext" . | nindent 2 }}
 {{- end -}}
 
+{{- /* The volume for /tmp, of every pod. A volume without a size could fill the disk of the node. */ -}}
+{{- define "polytope.tmp" -}}
+name: tmp
+emptyDir:
+  {{- with .Values.tmp.sizeLimit }}
+  sizeLimit: {{ . }}
+  {{- else }} {}
+  {{- end }}
+{{- end -}}
+
 {{- /* Labels by which the pods of a component are found. Takes root, component, and perhaps pool. */ -}}
 {{- define "polytope.componentSelector" -}}
 {{ include "polytope.selector" .root }}
@@ -211,8 +221,7 @@ spec:
     - name: secrets
       secret: {secretName: {{ . }}, defaultMode: 0440}
     {{- end }}
-    - name: tmp
-      emptyDir: {}
+    - {{- include "polytope.tmp" .root | nindent 6 }}
     {{- if hasKey . "claim" }}
     - name: data
       persistentVolumeClaim: {claimName: {{ .claim }}}

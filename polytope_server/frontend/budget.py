@@ -1,0 +1,97 @@
+"""A limit on what the request store holds, kept without asking the store each time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+#: A budget that is used up is measured again after so many seconds, or so many times what that took.
+_LEAST_REST, _REST = 1.0, 20.0
+
+
+class UsedUpError(Exception):
+    """There is no room: so much is used."""
+
+    def __init__(self, used: int) -> None:
+        super().__init__(used)
+        self.used = used
+
+
+class Budget:
+    """So much may be stored by all processes together; measured now and then, and counted in between.
+
+    This process does not exceed it. Others may, by what they store between two measurements of theirs.
+    """
+
+    def __init__(
+        self, most: int, measure: Callable[[], Awaitable[int]], unmeasured: Callable[[int], float]
+    ) -> None:
+        """`measure` tells how much is used; it may stop at `most`.
+
+        `unmeasured` tells how much may be asked for after a measurement with that result before the next
+        one is made. Until the first one nothing counts as used.
+        """
+        self._most = most
+        self._measure = measure
+        self._unmeasured = unmeasured
+        #: What the last measurement found, and what was taken here since it began.
+        self._measured = self._since = 0
+        #: What is being stored now: a measurement may have found it, or not.
+        self._open = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._uncertain = False
+        self._asked = 0
+        self._rested_at = 0.0
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def take(self, amount: int) -> AsyncIterator[None]:
+        """The context in which `amount` (1 or more) is stored; given back if that fails.
+
+        Raises UsedUpError, and what the measurement raises.
+        """
+        async with self._turn:
+            await self._ensure_room(amount)
+            self._since += amount
+            self._open += amount
+            self._idle.clear()
+        try:
+            yield
+        except BaseException:
+            self._since -= amount
+            raise
+        finally:
+            self._open -= amount
+            if not self._open:
+                self._idle.set()
+
+    async def _ensure_room(self, amount: int) -> None:
+        self._asked += amount
+        rested = self._is_short_of(amount) and time.monotonic() >= self._rested_at
+        if rested or self._asked > self._unmeasured(self._measured):
+            await self._update()
+        if self._is_short_of(amount) and self._uncertain:
+            # What was being stored may have been counted twice. Nobody begins with more meanwhile.
+            await self._idle.wait()
+            await self._update()
+        if self._is_short_of(amount):
+            raise UsedUpError(self._measured + self._since)
+
+    def _is_short_of(self, amount: int) -> bool:
+        return self._measured + self._since + amount > self._most
+
+    async def _update(self) -> None:
+        """Measure."""
+        began, stored = time.monotonic(), self._since - self._open
+        self._since, uncertain = self._open, self._open > 0
+        try:
+            self._measured = await self._measure()
+        except BaseException:
+            self._since += stored
+            raise
+        self._asked, self._uncertain = 0, uncertain
+        now = time.monotonic()
+        self._rested_at = now + max(_LEAST_REST, _REST * (now - began))

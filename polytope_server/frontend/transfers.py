@@ -1,0 +1,117 @@
+"""How many downloads and uploads a frontend process has at a time: of a user, of all, to one request.
+
+A download asks for no credentials, so it counts for the user whose result it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from functools import partial
+from typing import NoReturn
+
+import falcon
+import falcon.asgi
+from cachetools import LRUCache
+
+from polytope_server.asgi import at_end, refuse
+from polytope_server.config.connection_settings import TransfersSettings
+from polytope_server.connections import network
+from polytope_server.request import Request
+from polytope_server.request_store import RequestStore, StoreUnavailableError
+
+logger = logging.getLogger(__name__)
+
+#: A download of so many bytes is none to speak of: it leaves with its head, into the buffers of the system.
+SMALL = 64 << 10
+#: Owners that are remembered, and seconds that the store has to name one.
+_OWNERS, _OWNER_TIME = 4096, 2.0
+#: Seconds after which a client may come again; nobody knows when a transfer ends.
+_RETRY_AFTER = "5"
+#: Stands for all transfers, and all users, where there are names of them otherwise.
+_ALL = ("all", "")
+
+
+class Transfers:
+    """Lets transfers in, or ends the call with 429, which `polytope-client` repeats.
+
+    What is let in counts until its call has ended.
+    """
+
+    def __init__(self, settings: TransfersSettings, store: RequestStore) -> None:
+        self._settings = settings
+        self._store = store
+        self._running: Counter[tuple[str, str]] = Counter()
+        self._owners: LRUCache[str, str] = LRUCache(_OWNERS)
+
+    async def admit_download(self, req: falcon.asgi.Request, request_id: str, size: int) -> None:
+        """Count a download of so many bytes of that request's result."""
+        if size <= SMALL:
+            return
+        owner = await self._owner(request_id)
+        if owner is None:
+            address = str((req.scope.get("client") or ("",))[0])
+            self._begin(req, ("address", network(address)), "your address")
+        else:
+            self._begin(req, ("user", owner), "the user whose result this is")
+
+    def admit_upload(self, req: falcon.asgi.Request, request: Request) -> None:
+        """Count an upload of that request's data."""
+        most = self._settings.uploads_per_request
+        upload = ("upload", request.id)
+        if self._running[upload] >= most:
+            _refuse(f"There are {most} uploads of this request already, and the limit is {most} at a time")
+        self._begin(req, ("user", request.user.id), "you")
+        self._count(req, upload)
+
+    def _begin(self, req: falcon.asgi.Request, owner: tuple[str, str], whom: str) -> None:
+        most = self._settings.per_user
+        if self._running[owner] >= most:
+            _refuse(
+                f"This server sends and takes {most} results and uploads for {whom}, and that is the limit"
+            )
+        if self._running[_ALL] >= self._settings.total:
+            _refuse("This server sends and takes as many results and uploads as it can")
+        self._count(req, owner)
+        self._count(req, _ALL)
+
+    def _count(self, req: falcon.asgi.Request, what: tuple[str, str]) -> None:
+        self._running[what] += 1
+        at_end(req, partial(self._end, what))
+
+    def _end(self, what: tuple[str, str]) -> None:
+        self._running[what] -= 1
+        if not self._running[what]:
+            del self._running[what]
+
+    async def _owner(self, request_id: str) -> str | None:
+        """The id of the user whose request it is; None if there is none any more, or the store is away."""
+        known = self._owners.get(request_id)
+        if known is not None:
+            return known
+        asking = asyncio.create_task(self._store.get(request_id))
+        # Not wait_for(): a driver may swallow its cancellation.
+        asking.add_done_callback(_take_note)
+        await asyncio.wait([asking], timeout=_OWNER_TIME)
+        if not asking.done():
+            asking.cancel()
+            return None
+        try:
+            found = asking.result()
+        except StoreUnavailableError:
+            return None
+        if found is not None:
+            self._owners[request_id] = found.user.id
+        return found.user.id if found is not None else None
+
+
+def _take_note(asking: asyncio.Task[Request | None]) -> None:
+    """So that nobody is told of an error that came too late to matter."""
+    if not asking.cancelled():
+        asking.exception()
+
+
+def _refuse(message: str) -> NoReturn:
+    logger.debug("%s", message)
+    refuse(falcon.HTTP_429, f"{message}. Try again in {_RETRY_AFTER} seconds.", Retry_After=_RETRY_AFTER)

@@ -1,0 +1,96 @@
+"""Makes room in a staging that is too large: whoever has most loses the oldest first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from polytope_server.config.settings import GarbageCollectorSettings
+from polytope_server.garbage_collector.removal import BATCH, Remover
+from polytope_server.request import Status
+from polytope_server.request_store import RequestStore
+from polytope_server.request_store.retention import Reason, Summary, Usage
+from polytope_server.staging import Staging
+
+#: Users among whom room is made in one pass: those who have most.
+_USERS = 1000
+#: How often a pass shares out anew what those cannot lose who have nothing more to be removed.
+_ROUNDS = 10
+
+
+class Room:
+    """Removes results of users until the staging is below its threshold."""
+
+    def __init__(
+        self, store: RequestStore, staging: Staging, remover: Remover, settings: GarbageCollectorSettings
+    ) -> None:
+        self._store, self._staging, self._remover, self._settings = store, staging, remover, settings
+
+    async def make(self, total: int) -> None:
+        """Remove results of a staging that has `total` bytes, if those are too many.
+
+        Results that are young and were not downloaded stay, unless it is much too large, or touches its
+        reserve. The server sees no downloads by links of S3, so that there the age decides alone.
+        """
+        excess = total - self._settings.threshold
+        if excess < 0:
+            return
+        spared = 0.0 if await self._is_pressing(total) else self._settings.undownloaded_age
+        users = await self._store.usage(_USERS)
+        for _ in range(_ROUNDS):
+            level = fair_level([user.size for user in users], excess)
+            left = []
+            for user in users:
+                removed, exhausted = await self._reduce(user, level, excess, spared)
+                excess -= removed
+                if excess < 0:
+                    return
+                if not exhausted:
+                    left.append(Usage(user.user_id, user.size - removed))
+            # Of the others nothing more can go; what they should have lost, the rest loses.
+            users = left
+
+    async def _is_pressing(self, total: int) -> bool:
+        hard_threshold = self._settings.hard_threshold
+        if hard_threshold is not None and total >= hard_threshold:
+            return True
+        room = await self._staging.room()
+        return room is not None and room <= 0
+
+    async def _reduce(self, user: Usage, level: int, excess: int, spared: float) -> tuple[int, bool]:
+        """Remove the user's oldest results until they have at most `level` bytes, or `excess` are removed.
+
+        Returns the bytes, and whether there is nothing more to be removed of this user.
+        """
+        removed = 0
+        while user.size - removed > level and removed <= excess:
+            found = await self._store.removable(user.user_id, spared, BATCH)
+            some = _oldest(found, min(user.size - removed - level, excess - removed + 1))
+            gone = await self._remover.remove(some, Status.PROCESSED, Reason.SPACE)
+            if not gone:
+                return removed, True
+            removed += sum(summary.content_length for summary in gone)
+        return removed, False
+
+
+def fair_level(sizes: Sequence[int], excess: int) -> int:
+    """The number of bytes to which all who have more must be reduced, so that `excess` bytes are removed.
+
+    `sizes` are in descending order; 0 if they are not enough.
+    """
+    for count, (size, next_size) in enumerate(pairwise([*sizes, 0]), 1):
+        if (size - next_size) * count > excess:
+            return size - excess // count - 1
+        excess -= (size - next_size) * count
+    return 0
+
+
+def _oldest(found: Sequence[Summary], size: int) -> list[Summary]:
+    """The first of them that have together at least `size` bytes, or all."""
+    some: list[Summary] = []
+    for summary in found:
+        if size <= 0:
+            break
+        some.append(summary)
+        size -= summary.content_length
+    return some

@@ -1,0 +1,181 @@
+"""How many downloads and uploads are let in, and for whom they count."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import falcon
+import pytest
+
+from polytope_server.asgi import Shell, at_end
+from polytope_server.config.connection_settings import TransfersSettings
+from polytope_server.frontend import transfers
+from polytope_server.frontend.transfers import SMALL, Transfers
+from polytope_server.request import Request, Status, Verb
+from polytope_server.request_store import StoreUnavailableError
+from polytope_server.user import User
+
+LARGE = SMALL + 1
+
+
+class Store:
+    """A request store that knows the owner of each id `<name>-<number>`."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.error: Exception | None = None
+        self.hangs = False
+
+    async def get(self, request_id: str) -> Request | None:
+        self.asked.append(request_id)
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.error is not None:
+            raise self.error
+        return None if request_id.startswith("gone") else request(request_id)
+
+
+def request(request_id: str) -> Request:
+    user = User(request_id.partition("-")[0], "test", {})
+    return Request(
+        id=request_id, verb=Verb.ARCHIVE, user=user, collection="c", user_request="x", status=Status.UPLOADING
+    )
+
+
+class Calls:
+    """Calls of clients that have not ended yet."""
+
+    def __init__(self, **settings: int) -> None:
+        self.store = Store()
+        made = TransfersSettings.model_validate({k.replace("_", "-"): v for k, v in settings.items()})
+        self.transfers = Transfers(made, self.store)  # type: ignore[arg-type]
+        self.running: list[Any] = []
+
+    def call(self, address: str) -> Any:
+        self.running.append(SimpleNamespace(scope={"client": (address, 1)}))
+        return self.running[-1]
+
+    async def download(self, request_id: str, size: int = LARGE, address: str = "192.0.2.1") -> int:
+        """The status of the answer."""
+        try:
+            await self.transfers.admit_download(self.call(address), request_id, size)
+        except falcon.HTTPError as error:
+            return error.status_code
+        return 200
+
+    def upload(self, request_id: str) -> tuple[int, str]:
+        try:
+            self.transfers.admit_upload(self.call("192.0.2.1"), request(request_id))
+        except falcon.HTTPError as error:
+            return error.status_code, error.description or ""
+        return 200, ""
+
+    def end(self, number: int) -> None:
+        """The end of a call, as Shell does it."""
+        for release in self.running[number].scope.get("polytope.at_end", ()):
+            release()
+
+
+async def test_a_user_has_so_many_downloads_and_leaves_the_rest_to_others() -> None:
+    calls = Calls(per_user=2)
+    assert [await calls.download(name) for name in ("alice-1", "alice-2", "alice-3", "bob-1")] == [
+        *(200, 200, 429, 200)
+    ]
+
+
+async def test_all_users_together_have_so_many() -> None:
+    calls = Calls(per_user=2, total=3)
+    assert [await calls.download(f"user{number}-1") for number in range(4)] == [200, 200, 200, 429]
+
+
+async def test_what_has_ended_does_not_count() -> None:
+    calls = Calls(per_user=1)
+    assert [await calls.download("alice-1"), await calls.download("alice-1")] == [200, 429]
+    calls.end(0)
+    assert await calls.download("alice-1") == 200
+
+
+async def test_what_is_small_does_not_count() -> None:
+    calls = Calls(per_user=1)
+    assert [await calls.download("alice-1", SMALL) for _ in range(3)] == [200] * 3
+    assert not calls.store.asked
+
+
+async def test_the_owner_is_asked_for_once() -> None:
+    calls = Calls()
+    for _ in range(5):
+        await calls.download("alice-1")
+    assert calls.store.asked == ["alice-1"]
+
+
+async def test_a_store_that_is_away_keeps_nobody_from_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfers, "_OWNER_TIME", 0.001)
+    for store in ({"error": StoreUnavailableError("down")}, {"hangs": True}):
+        calls = Calls(per_user=1)
+        vars(calls.store).update(store)
+        assert [await calls.download(name) for name in ("alice-1", "bob-1")] == [200, 429]
+        assert await calls.download("alice-1", address="192.0.2.2") == 200
+
+
+async def test_a_result_whose_request_is_gone_counts_for_the_address() -> None:
+    calls = Calls(per_user=1)
+    assert [await calls.download("gone-1"), await calls.download("gone-2")] == [200, 429]
+
+
+def test_a_request_has_two_uploads_at_a_time() -> None:
+    calls = Calls()
+    assert [calls.upload("alice-1")[0] for _ in range(3)] == [200, 200, 429]
+    assert calls.upload("alice-2")[0] == 200
+    calls.end(0)
+    assert calls.upload("alice-1")[0] == 200
+
+
+async def test_uploads_and_downloads_of_a_user_count_together() -> None:
+    calls = Calls(per_user=2)
+    assert calls.upload("alice-1") == (200, "")
+    assert await calls.download("alice-2") == 200
+    status, message = calls.upload("alice-3")
+    assert (status, message) == (
+        429,
+        "This server sends and takes 2 results and uploads for you, and that is the limit. "
+        "Try again in 5 seconds.",
+    )
+
+
+async def test_a_call_that_ends_with_an_error_releases_what_it_held() -> None:
+    released: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        at_end(SimpleNamespace(scope=scope), lambda: released.append("it"))  # type: ignore[arg-type]
+        raise RuntimeError
+
+    scope = {"type": "http", "method": "GET", "http_version": "1.1"}
+    with pytest.raises(RuntimeError):
+        await Shell(app, [], [])(scope, None, None)  # type: ignore[arg-type]
+    assert released == ["it"]
+
+
+async def test_the_next_piece_is_made_when_the_one_before_is_taken() -> None:
+    steps: list[str] = []
+
+    class Connection:
+        async def drained(self) -> None:
+            steps.append("taken")
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(2):
+            steps.append("made")
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    async def send(event: Any) -> None:
+        pass
+
+    scope = {"type": "http", "method": "GET", "http_version": "1.1", "polytope.connection": Connection()}
+    await Shell(app, [], [])(scope, receive, send)
+    assert steps == ["made", "taken", "made", "taken"]
