@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -43,10 +44,12 @@ class Site:
     def __init__(self) -> None:
         self.store = Store()
         self.changes = 0
+        #: Seconds that each call of the store took.
+        self.answers: list[float] = []
         self.leadership = self.another("a", self._changed)
 
     def another(self, holder: str, changed: Callable[[], None] = lambda: None) -> Leadership:
-        return Leadership(lambda: self.store, holder, LEASE, changed)
+        return Leadership(lambda: self.store, holder, LEASE, changed, self.answers.append)
 
     def _changed(self) -> None:
         self.changes += 1
@@ -64,7 +67,7 @@ async def site() -> AsyncIterator[Site]:
 
 async def test_a_busy_event_loop_does_not_cost_the_lead(site: Site) -> None:
     assert site.store.thread is not threading.current_thread()
-    asked, other = site.store.asked, Leadership(lambda: site.store, "b", LEASE, lambda: None)
+    asked, other = site.store.asked, site.another("b")
     other.start()
     while site.store.asked < asked + 40:  # nothing else runs in this event loop meanwhile
         threading.Event().wait(0.005)
@@ -87,6 +90,7 @@ async def test_an_outage_of_the_store_costs_the_lead_when_the_lease_ends(site: S
     site.store.away = True
     await until(lambda: site.leadership.term is None)
     await until(lambda: site.changes == 2)
+    assert math.inf in site.answers
     site.store.away = False
     await until(lambda: site.leadership.term == 1)  # nobody else has led
 

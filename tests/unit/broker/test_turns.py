@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -35,6 +37,8 @@ class Store(SQLRequestStore):
         self.goes_on.set()
         self.lost: list[Sequence[str]] = []
         self.loses = self.away = False
+        self.answers = asyncio.Event()
+        self.answers.set()
         self.promotions = 0
 
     async def active(self, after: int, limit: int) -> list[Sketch]:
@@ -45,6 +49,7 @@ class Store(SQLRequestStore):
 
     async def promote(self, request_ids: Sequence[str], leader: str, term: int) -> set[str]:
         self.promotions += 1
+        await self.answers.wait()
         if self.loses:
             self.lost.append(request_ids)
             raise StoreUnavailableError("no answer")
@@ -60,9 +65,19 @@ class Lead:
     """Stands in for the thread that keeps the lead."""
 
     term: int | None = None
+    resigned: bool | None = None
 
     def progress(self) -> None:
         """Nobody watches."""
+
+    def start(self) -> None:
+        """The lead is there already."""
+
+    async def ended(self) -> None:
+        await asyncio.Event().wait()
+
+    async def stop(self, resign: bool) -> None:
+        self.resigned = resign
 
 
 class Site:
@@ -138,6 +153,8 @@ async def test_after_a_promotion_without_an_answer_nothing_is_chosen_before_it_h
     site.store.loses = True
     with pytest.raises(StoreUnavailableError):
         await site.broker._turn(site.lead.term)
+    assert time.monotonic() < site.broker._settled < math.inf
+    site.broker._settled = math.inf  # it is not yet a lease later
     site.store.loses = False
     site.broker._next_sweep = 0.0
     await site.broker._turn(site.lead.term)
@@ -169,3 +186,23 @@ async def test_a_request_that_could_not_be_promoted_but_waits_is_not_forgotten(s
     assert await site.queued() == set()
     await site.broker._turn(site.lead.term)
     assert await site.queued() == {request_id}
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_the_lead_is_not_given_back_while_a_promotion_may_still_take_place(
+    site: Site, answered: bool
+) -> None:
+    await site.add()
+    site.store.answers.clear()
+    lease = 60 if answered else 1.5
+    site.broker._settings = site.broker._settings.model_copy(update={"lease": lease})
+    stop = asyncio.Event()
+    site.broker._wake.set()
+    serving = asyncio.create_task(site.broker.serve(stop))
+    await until(lambda: site.store.promotions)
+    stop.set()
+    if answered:
+        await asyncio.sleep(0)
+        site.store.answers.set()
+    await serving
+    assert site.lead.resigned is answered
