@@ -27,7 +27,7 @@ from polytope_server.user import User
 
 #: Lists of one user that one process sends at a time.
 AT_ONCE = 4
-#: A further one waits so many seconds for its turn, and is refused then: when to try again.
+#: A further one waits so many seconds for its turn; then it is refused, for so many.
 _WAIT, _RETRY_SECONDS = 10.0, 5
 #: Characters of a piece of a list. The event loop is held for the time that it takes to make one.
 _PIECE = 64 << 10
@@ -46,6 +46,7 @@ class Lists:
         """`ended` is how many requests that have ended a list shows."""
         self._store = store
         self._ended = ended
+        #: Seconds that a list waits for its turn.
         self.wait = _WAIT
         self._sending: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 

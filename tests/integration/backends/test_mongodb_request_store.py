@@ -14,9 +14,10 @@ import pytest
 from pymongo import timeout
 
 from polytope_server.request import LIVE, TERMINAL, Request, Status
-from polytope_server.request_store import RequestStore, Selection, StoreUnavailableError
+from polytope_server.request_store import PAGE, RequestStore, Selection, StoreUnavailableError
 from polytope_server.request_store import mongodb_documents as d
 from polytope_server.request_store.mongodb import MongoDBRequestStore, MongoDBRequestStoreSettings
+from polytope_server.request_store.mongodb_documents import to_document
 from polytope_server.testing.request_store import (
     ALICE,
     BOB,
@@ -137,6 +138,19 @@ class TestMongoDBRequestStore(RequestStoreContract):
         assert await store.existing(ids) == ids
         await queue(store, *requests)
         assert {request.id for request in await removed_all(store, ALICE.id, LIVE)} == ids
+
+    async def test_requests_of_the_same_microsecond_are_on_a_page_together(
+        self, store: MongoDBRequestStore
+    ) -> None:
+        requests = [make() for _ in range(PAGE + 5)]
+        for place, request in enumerate(requests):
+            # Those around the end of the first page have the place of its last one.
+            place = PAGE - 1 if PAGE - 2 <= place <= PAGE + 1 else place
+            await store._requests.insert_one(to_document(request, place + 1))
+        pages = [page async for page in store.pages(Selection(ALICE.id))]
+        assert [len(page) for page in pages] == [PAGE + 2, 3]
+        assert {found.id for page in pages for found in page} == {request.id for request in requests}
+        assert len(await removed_all(store, ALICE.id, LIVE)) == len(requests)
 
     async def test_each_removal_belongs_to_one_caller(self, connect: Connect) -> None:
         stores = [await connect() for _ in range(4)]
