@@ -27,7 +27,7 @@ from polytope_server.notices import Notices, Topic
 from polytope_server.request import Request, Status
 from polytope_server.request_store import RequestStore, Sketch, StoreUnavailableError
 from polytope_server.request_store.mongodb import MongoDBRequestStore
-from polytope_server.request_store.mongodb_documents import to_document, to_sketch
+from polytope_server.request_store.mongodb_documents import INDEXES, to_document, to_sketch
 from polytope_server.request_store.rows import INSERT, to_row
 from polytope_server.request_store.sql import SQLRequestStore
 from polytope_server.testing.server import CONFIG, free_port
@@ -37,7 +37,6 @@ from polytope_server.user import User
 #: Requests that a bulk insert sends at a time.
 _BULK = 5000
 _PAUSE = 0.02
-_USED_INDEXES = ("state_1_sequence_1", "lease_until_1")
 
 
 class Broker:
@@ -149,11 +148,11 @@ class Site:
         keys = yaml.safe_load(self.file.read_text())["request_store"]["mongodb"]
         with pymongo.MongoClient[dict[str, Any]](keys["uri"], w=1, journal=False) as client:
             found = client["request_store"][keys["collection"]]
-            # A million entries of the indexes that no broker uses would take most of the time.
-            for name in found.index_information().keys() - {"_id_", *_USED_INDEXES}:
-                found.drop_index(name)
+            # To keep them up to date with each document takes longer than to make them in the end.
+            found.drop_indexes()
             while part := list(islice(documents, _BULK)):
                 found.insert_many(part, ordered=False)
+            found.create_indexes(list(INDEXES))
 
     async def _fill_table(self, made: Iterable[Request]) -> None:
         rows = (to_row(request) for request in made)
