@@ -39,12 +39,27 @@ def suspend(mongodb: MongoDB) -> None:
         mongodb.resume()
 
 
+def restart(mongodb: MongoDB) -> None:
+    """It is killed, and started again."""
+    pause(1)
+    mongodb.kill()
+    pause(ABSENCE)
+    mongodb.start()
+
+
 def elect(mongodb: MongoDB) -> None:
     """The primary is killed, and the others notice late."""
     mongodb.kill_primary()
 
 
-@pytest.mark.parametrize(("members", "happens"), [(1, suspend), (3, elect)], ids=["stopped", "election"])
+CASES = [
+    pytest.param(1, restart, id="killed"),
+    pytest.param(3, elect, id="election"),
+    *([pytest.param(1, suspend, id="stopped")] if FULL else []),
+]
+
+
+@pytest.mark.parametrize(("members", "happens"), CASES)
 def test_a_store_that_is_away_takes_no_running_attempt_away(
     stacks: Stacks, tmp_path: Path, members: int, happens: Callable[[MongoDB], None]
 ) -> None:
