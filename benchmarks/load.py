@@ -24,6 +24,7 @@ HOST = "127.0.0.1"
 #: Beyond the time of a round, for replies that are on their way; after that the round has failed.
 _OVERTIME = 60.0
 _RECEIVE_SIZE = 1 << 20
+_LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 
 class LoadError(RuntimeError):
@@ -99,6 +100,10 @@ def parse(buffer: bytes) -> tuple[Reply | None, bytes]:
     head = buffer[:end]
     bare = Reply(int(head[9:12]), head, b"")
     body, after = end + 4, end + 4 + int(bare.header(b"content-length") or 0)
+    if bare.header(b"transfer-encoding") == b"chunked":
+        # Kept as it came, in chunks; JSON holds no line ends, so that this is the last one.
+        last = buffer.find(_LAST_CHUNK, end)
+        after = last + len(_LAST_CHUNK) if last >= 0 else len(buffer) + 1
     if len(buffer) < after:
         return None, buffer
     return bare._replace(body=buffer[body:after]), buffer[after:]

@@ -558,7 +558,8 @@ class Connection:
         status = int(head[9:12])
         body = b""
         if not call.head and status not in (204, 304):
-            body = self._take(int(fields[b"content-length"]))
+            chunked = fields.get(b"transfer-encoding") == b"chunked"
+            body = b"".join(self._chunks()) if chunked else self._take(int(fields[b"content-length"]))
         if fields.get(b"connection") == b"close":
             self.close()
         return head + body
@@ -610,6 +611,13 @@ class Connection:
             self._receive()
         taken, self._buffer = self._buffer[:size], self._buffer[size:]
         return taken
+
+    def _chunks(self) -> Iterator[bytes]:
+        """The body of an answer whose length was not known when it began."""
+        while size := int(self._until(b"\r\n"), 16):
+            yield self._take(size)
+            self._take(2)
+        self._take(2)
 
     def _receive(self) -> None:
         assert self._socket is not None

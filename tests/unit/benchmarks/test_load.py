@@ -28,6 +28,13 @@ class TestParse:
         reply, _ = load.parse(b"HTTP/1.1 204 No Content\r\n\r\n")
         assert reply == load.Reply(204, b"HTTP/1.1 204 No Content", b"")
 
+    def test_a_reply_in_chunks_ends_with_the_last_one(self) -> None:
+        whole = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+        assert load.parse(whole[:-1])[0] is None
+        reply, rest = load.parse(whole + b"HTTP/1.1 200")
+        assert reply is not None
+        assert rest == b"HTTP/1.1 200"
+
 
 class TestReply:
     def test_a_missing_header_is_empty(self) -> None:
