@@ -51,7 +51,7 @@ def request(**fields: Any) -> Request:
 )
 def test_each_attempt_has_one_outcome(to: Status, changes: dict[str, Any], outcome: str) -> None:
     metrics = worker()
-    metrics.recorded(request(), to, changes)
+    metrics.recorded(request(), request(status=to), changes)
     assert samples(metrics, "attempts_total") == {("c", outcome): 1}
     ended = {} if to is Status.QUEUED else {("c", str(to)): 1.0}
     assert samples(metrics, "requests_finished_total") == ended
