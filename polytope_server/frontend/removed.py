@@ -11,6 +11,7 @@ from polytope_server.authentication.manager import Identification
 from polytope_server.frontend.calls import shown
 from polytope_server.frontend.services import Services
 from polytope_server.request_store.retention import Reason
+from polytope_server.staging.names import is_request_id
 
 _REASONS = {
     Reason.AGE: "and its result were removed on {when}: results are kept for a limited time",
@@ -27,6 +28,8 @@ async def refuse_removed(services: Services, caller: Identification, request_id:
     To be called wherever a request is not found: everybody else then waits as long for the 404, whether there
     is such a request, was one, or neither.
     """
+    if not is_request_id(request_id):
+        return
     found = await services.store.tombstone(request_id, caller.user.id)
     if found is not None:
         when = datetime.fromtimestamp(found.removed_at, UTC).strftime("%Y-%m-%d at %H:%M UTC")

@@ -29,33 +29,39 @@ class Room:
     async def make(self, total: int) -> None:
         """Remove results of a staging that has `total` bytes, if those are too many.
 
-        Results that are young and were not downloaded stay, unless it is much too large, or touches its
-        reserve. The server sees no downloads by links of S3, so that there the age decides alone.
+        Results that are young and were not downloaded go only if there is still much too much, or the
+        staging touches its reserve. The server sees no downloads by links of S3: there the age decides alone.
         """
-        excess = total - self._settings.threshold
-        if excess < 0:
-            return
-        spared = 0.0 if await self._is_pressing(total) else self._settings.undownloaded_age
-        users = await self._store.usage(_USERS)
-        for _ in range(_ROUNDS):
-            level = fair_level([user.size for user in users], excess)
-            left = []
-            for user in users:
-                removed, exhausted = await self._reduce(user, level, excess, spared)
-                excess -= removed
-                if excess < 0:
-                    return
-                if not exhausted:
-                    left.append(Usage(user.user_id, user.size - removed))
-            # Of the others nothing more can go; what they should have lost, the rest loses.
-            users = left
+        total -= await self._remove(total - self._settings.threshold, self._settings.undownloaded_age)
+        if total >= self._settings.threshold:
+            await self._remove(await self._pressing(total), 0.0)
 
-    async def _is_pressing(self, total: int) -> bool:
-        hard_threshold = self._settings.hard_threshold
-        if hard_threshold is not None and total >= hard_threshold:
-            return True
-        room = await self._staging.room()
-        return room is not None and room <= 0
+    async def _pressing(self, total: int) -> int:
+        """By how many bytes the staging is so large that nothing is spared; less than 0 if it is not."""
+        hard_threshold, room = self._settings.hard_threshold, await self._staging.room()
+        too_much = -1 if hard_threshold is None else total - hard_threshold
+        return too_much if room is None else max(too_much, -room)
+
+    async def _remove(self, excess: int, spared: float) -> int:
+        """Remove more than `excess` bytes, if that is not less than 0; returns how many.
+
+        Results that were not downloaded stay until they are `spared` seconds old.
+        """
+        left = excess
+        users = await self._store.usage(_USERS) if excess >= 0 else []
+        for _ in range(_ROUNDS):
+            level = fair_level([user.size for user in users], left)
+            others = []
+            for user in users:
+                removed, exhausted = await self._reduce(user, level, left, spared)
+                left -= removed
+                if left < 0:
+                    return excess - left
+                if not exhausted:
+                    others.append(Usage(user.user_id, user.size - removed))
+            # What those should have lost of whom nothing more can go, the others lose.
+            users = sorted(others, key=lambda user: user.size, reverse=True)
+        return excess - left
 
     async def _reduce(self, user: Usage, level: int, excess: int, spared: float) -> tuple[int, bool]:
         """Remove the user's oldest results until they have at most `level` bytes, or `excess` are removed.

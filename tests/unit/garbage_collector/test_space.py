@@ -51,8 +51,10 @@ async def test_what_was_not_downloaded_is_spared_while_it_is_young(tmp_path: Pat
 async def test_nothing_is_spared_when_there_is_much_too_much(tmp_path: Path) -> None:
     async with Site(tmp_path, hard_threshold="1.5K") as site:
         young = [await site.add(Status.PROCESSED, age, size=600) for age in (30, 20, 10)]
+        old = await site.add(Status.PROCESSED, 2 * HOUR, size=100, user=BOB)
         await site.collector.collect()
-        assert await site.requests() == {young[2]}
+        assert await site.requests() == set(young[1:])
+        assert old not in await site.requests()
 
 
 async def test_nothing_is_spared_when_the_reserve_of_the_disk_is_touched(
