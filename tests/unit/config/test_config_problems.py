@@ -14,7 +14,8 @@ def test_a_typo_is_answered_with_the_nearest_key(problems):
 def test_a_key_like_no_other_is_answered_with_all_keys_and_its_value_is_kept_back(problems):
     assert problems("garbage-collector: {xyz: hunter2}") == [
         "1.yaml:1: garbage-collector.xyz: unknown key; "
-        "known: interval, threshold, age, upload_age, metric_age, management"
+        "known: interval, threshold, hard_threshold, undownloaded_age, age, upload_age, metric_age, "
+        "orphan_age, orphan_share, tombstone_age, tombstones, management"
     ]
 
 

@@ -26,6 +26,13 @@ class TestMemoryRequestStore(RequestStoreContract):
         await store.close()
 
 
+#: Indexes that version 3 of the table has added.
+_OF_VERSION_3 = (
+    *("requests_owner", "requests_owner_collection", "requests_waiting", "requests_active"),
+    "requests_results",
+)
+
+
 class TestSQLRequestStore(RequestStoreContract):
     @pytest.fixture
     async def store(self, tmp_path: Path) -> AsyncIterator[RequestStore]:
@@ -76,17 +83,15 @@ class TestSQLRequestStore(RequestStoreContract):
         await store.open()
         await store.close()
         with closing(sqlite3.connect(tmp_path / "polytope.sqlite")) as earlier:
-            earlier.execute("DROP INDEX requests_owner")
-            earlier.execute("DROP INDEX requests_owner_collection")
+            for index in _OF_VERSION_3:
+                earlier.execute(f"DROP INDEX {index}")
             earlier.execute("CREATE INDEX requests_user ON requests (user_id, status)")
             earlier.execute("UPDATE schema_versions SET version = 2")
             earlier.commit()
             await store.open()
             names = {row[0] for row in earlier.execute("SELECT name FROM pragma_index_list('requests')")}
             await store.close()
-        assert names - {"sqlite_autoindex_requests_1"} == {
-            *("requests_owner", "requests_owner_collection", "requests_status")
-        }
+        assert names - {"sqlite_autoindex_requests_1"} == {"requests_status", *_OF_VERSION_3}
 
     def test_of_many_processes_that_add_a_column_none_fails(self, tmp_path: Path) -> None:
         with closing(sqlite3.connect(tmp_path / "polytope.sqlite")) as earlier:
