@@ -127,12 +127,12 @@ class GarbageCollectorSettings(Section):
     hard_threshold: Size | None = Field(
         None,
         description="Size of the staging from which on results go that `undownloaded_age` would spare; by "
-        "default only the reserve of free space of the staging makes them go.",
+        "default only a full disk makes them go.",
     )
     undownloaded_age: Duration = Field(
         3600.0,
         description="Age up to which a result that was not downloaded is spared beyond `threshold`, for as "
-        "long as the staging does not touch its reserve of free space.",
+        "long as the disk of the staging has room beside its reserve.",
     )
     age: Duration = Field(86400.0, description="Age at which processed and failed requests are removed.")
     upload_age: Duration = Field(

@@ -16,31 +16,40 @@ from polytope_server.staging import Staging
 _USERS = 1000
 #: How often a pass shares out anew what those cannot lose who have nothing more to be removed.
 _ROUNDS = 10
+#: Bytes beside the reserve of the disk. Less is as good as none: writers stop before they touch the reserve.
+_LEAST_ROOM = 16 << 20
 
 
 class Room:
-    """Removes results of users until the staging is below its threshold."""
+    """Removes results of users until the staging is below its threshold, and its disk has room."""
 
     def __init__(
         self, store: RequestStore, staging: Staging, remover: Remover, settings: GarbageCollectorSettings
     ) -> None:
         self._store, self._staging, self._remover, self._settings = store, staging, remover, settings
+        self._was_full = False
 
     async def make(self, total: int) -> None:
-        """Remove results of a staging that has `total` bytes, if those are too many.
+        """Remove results of a staging that has `total` bytes, if those are too many, or its disk is full.
 
-        Results that are young and were not downloaded go only if there is still much too much, or the
-        staging touches its reserve. The server sees no downloads by links of S3: there the age decides alone.
+        Results that are young and were not downloaded go only if there is still much too much, or the disk
+        is still full. The server sees no downloads by links of S3: there the age decides alone.
         """
-        total -= await self._remove(total - self._settings.threshold, self._settings.undownloaded_age)
-        if total >= self._settings.threshold:
-            await self._remove(await self._pressing(total), 0.0)
+        settings, lacking = self._settings, await self._lacking()
+        removed = await self._remove(max(total - settings.threshold, lacking), settings.undownloaded_age)
+        much = -1 if settings.hard_threshold is None else total - settings.hard_threshold
+        await self._remove(max(much, lacking) - removed, 0.0)
 
-    async def _pressing(self, total: int) -> int:
-        """By how many bytes the staging is so large that nothing is spared; less than 0 if it is not."""
-        hard_threshold, room = self._settings.hard_threshold, await self._staging.room()
-        too_much = -1 if hard_threshold is None else total - hard_threshold
-        return too_much if room is None else max(too_much, -room)
+    async def _lacking(self) -> int:
+        """How many bytes the disk lacks; less than 0 if it has room.
+
+        One object that fills it just now, and gives way in the next moment, must cost nobody a result: it
+        counts as full if it is in two passes, one after the other.
+        """
+        room = await self._staging.room()
+        lacking = -1 if room is None else _LEAST_ROOM - room
+        was_full, self._was_full = self._was_full, lacking >= 0
+        return lacking if was_full else -1
 
     async def _remove(self, excess: int, spared: float) -> int:
         """Remove more than `excess` bytes, if that is not less than 0; returns how many.

@@ -57,15 +57,33 @@ async def test_nothing_is_spared_when_there_is_much_too_much(tmp_path: Path) -> 
         assert old not in await site.requests()
 
 
-async def test_nothing_is_spared_when_the_reserve_of_the_disk_is_touched(
+async def test_a_full_disk_makes_room_in_the_second_pass_whatever_the_threshold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def none() -> int:
-        return 0
+        return 16 << 20  # writers leave some bytes beside the reserve
+
+    async with Site(tmp_path, threshold="1G") as site:
+        young = [await site.add(Status.PROCESSED, age, size=600) for age in (30, 10)]
+        old = await site.add(Status.PROCESSED, 2 * HOUR, size=100)
+        monkeypatch.setattr(site.staging, "room", none)
+        await site.collector.collect()
+        assert await site.requests() == {*young, old}
+        await site.collector.collect()
+        assert await site.requests() == set(young)
+
+
+async def test_nothing_is_spared_on_a_disk_that_is_still_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def little() -> int:
+        return (16 << 20) - 500
 
     async with Site(tmp_path) as site:
         young = [await site.add(Status.PROCESSED, age, size=600) for age in (30, 10)]
-        monkeypatch.setattr(site.staging, "room", none)
+        monkeypatch.setattr(site.staging, "room", little)
+        await site.collector.collect()
+        assert await site.requests() == set(young)
         await site.collector.collect()
         assert await site.requests() == {young[1]}
 
