@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
 
-from polytope_server.authentication.throttle import network_of
 from polytope_server.config.connection_settings import ConnectionsSettings
+from polytope_server.networks import network_of
 
 logger = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""Networks of addresses, as the configuration names them."""
+"""Networks of addresses: those that the configuration names, and the one that an address stands for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import AfterValidator
+
+#: Bits of the network that an address of version 6 stands for: whoever has one address has all of it.
+_NETWORK = 64
 
 
 def _network(text: str) -> str:
@@ -32,12 +35,8 @@ class Networks:
 
     def __contains__(self, address: object) -> bool:
         """Whether the address, also one of version 4 written as one of version 6, is in one of them."""
-        try:
-            found = ipaddress.ip_address(str(address))
-        except ValueError:
-            return False
-        mapped = getattr(found, "ipv4_mapped", None)
-        return any((mapped or found) in network for network in self._networks)
+        found = parse_address(str(address))
+        return found is not None and any(found in network for network in self._networks)
 
 
 class Everybody:
@@ -45,3 +44,26 @@ class Everybody:
 
     def __contains__(self, address: object) -> bool:
         return True
+
+
+def parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a text is, None if it is none.
+
+    One of version 4 written as one of version 6 is that of version 4: a caller always has the same.
+    """
+    try:
+        found = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return mapped or found
+
+
+def network_of(address: str) -> str:
+    """Whom an address stands for: itself, or its network of 64 bits."""
+    found = parse_address(address)
+    if found is None:
+        return address[:64]
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    return str(ipaddress.ip_network((int(found), _NETWORK), strict=False).network_address)

@@ -25,10 +25,11 @@ from polytope_server.authentication.configuration import cache_seconds
 from polytope_server.authentication.federation import Federation
 from polytope_server.authentication.methods import Methods
 from polytope_server.authentication.remembered import Memory, Remembered
-from polytope_server.authentication.throttle import Attempt, Throttle, name_of, network_of
+from polytope_server.authentication.throttle import Attempt, Throttle, name_of
 from polytope_server.caching import JSON, Cache
 from polytope_server.config import Settings
 from polytope_server.deployment_key import DeploymentKeys
+from polytope_server.networks import network_of
 from polytope_server.redaction import present
 from polytope_server.user import User
 

@@ -16,7 +16,6 @@ with the name that is being guessed: for a slot that all such log-ins share, add
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -37,8 +36,6 @@ _SECONDS = 60.0
 #: Somebody who logs in this often is known; a cache keeps nothing for longer.
 _KNOWN_SECONDS = 28 * 86400.0
 _KNOWN = 10_000
-#: An address of version 6 stands for its network: whoever has one has all of it.
-_NETWORK = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,19 +113,6 @@ def name_of(scheme: str, credentials: str) -> str:
         decoded = basic.decode(credentials)
         return decoded[0] if decoded else ""
     return credentials.partition(":")[0].casefold() if scheme == "emailkey" else ""
-
-
-def network_of(address: str) -> str:
-    """Whom an address stands for: itself, or its network of 64 bits."""
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return address[:64]
-    if isinstance(found, ipaddress.IPv4Address):
-        return str(found)
-    if found.ipv4_mapped is not None:
-        return str(found.ipv4_mapped)
-    return str(ipaddress.ip_network((int(found), _NETWORK), strict=False).network_address)
 
 
 def _known(attempt: Attempt) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Container
 
 from polytope_server.asgi import ASGIApp, Receive, Scope, Send
 from polytope_server.config.frontend_settings import FrontendSettings
-from polytope_server.networks import Everybody, Networks
+from polytope_server.networks import Everybody, Networks, parse_address
 
 
 def proxies(settings: FrontendSettings) -> Container[str]:
@@ -73,9 +72,5 @@ def client_address(text: str) -> str | None:
     text = text.strip()
     found = _WITH_PORT.fullmatch(text)
     host = found["bracketed"] or found["plain"] or "" if found else text
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)
+    address = parse_address(host.partition("%")[0])
+    return None if address is None else str(address)

@@ -16,10 +16,11 @@ from polytope_server.authentication import passwords as passwords_module
 from polytope_server.authentication.manager import Authentication, UnauthenticatedError
 from polytope_server.authentication.passwords import Passwords
 from polytope_server.authentication.pool import BoundedPool
-from polytope_server.authentication.throttle import Attempt, Throttle, network_of
+from polytope_server.authentication.throttle import Attempt, Throttle
 from polytope_server.authentication.turns import Standing
 from polytope_server.caching.memory import MemoryCache, MemoryCacheSettings
 from polytope_server.config.settings import Settings
+from polytope_server.networks import network_of
 
 HASHER = argon2.PasswordHasher(1, 8, 1)
 USERS = ("alice", "bob", "carol")
