@@ -14,6 +14,7 @@ from pydantic import BaseModel, SecretBytes, SecretStr, TypeAdapter, ValidationE
 from polytope_server.config.masking import is_secret, mask_value, typed_secrets
 from polytope_server.config.nodes import Key, Location, Node, Origin
 from polytope_server.redaction import MASK
+from polytope_server.texts import clipped
 
 _LONGEST_VALUE = 80
 #: pydantic's words for what is accepted, in those of YAML.
@@ -107,8 +108,7 @@ def shown(path: Iterable[Key], value: Any) -> str:
     """A value for a message: short, and without secrets. What is in a list or a mapping is not shown."""
     if isinstance(value, dict | list):
         return "{...}" if isinstance(value, dict) else "[...]"
-    text = repr(mask_value(value, any(is_secret(key) for key in path)))
-    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 3]}..."
+    return clipped(repr(mask_value(value, any(is_secret(key) for key in path))), _LONGEST_VALUE)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ from polytope_server.authentication.manager import Identification, Unauthenticat
 from polytope_server.collection import has_access
 from polytope_server.frontend.limits import is_polytope_client
 from polytope_server.frontend.services import Services
+from polytope_server.texts import encodable
 from polytope_server.user import User
 
 PREFIX = "/api/v1"
@@ -33,7 +34,7 @@ _SHOWN = 100
 
 def shown(text: str) -> str:
     """A word of the caller for use in a message: bounded, and fit to be encoded."""
-    return text[:_SHOWN].encode(errors="replace").decode()
+    return encodable(text[:_SHOWN])
 
 
 def answer(resp: falcon.asgi.Response, body: dict[str, Any], status: str = falcon.HTTP_200) -> None:

@@ -16,6 +16,7 @@ from polytope_server.frontend.services import Services, Source
 from polytope_server.inputs import refusal
 from polytope_server.language import Judgement, RequestError, coerce, parse
 from polytope_server.request import Request, Status, Verb
+from polytope_server.texts import encodable
 from polytope_server.user import User
 
 #: Bytes of a body that is read in the event loop, in 3 ms at most; one of 64 KiB may take 0.1 s.
@@ -106,7 +107,7 @@ def _input_url(services: Services, verb: Verb, url: Any) -> str:
             f"The value of 'url' is not an address of at most {_LONGEST_URL} characters, without spaces",
         )
     if reason := refusal(url, services.input_hosts):
-        refuse(falcon.HTTP_400, shown_lines(reason))
+        refuse(falcon.HTTP_400, encodable(reason))
     return url
 
 
@@ -142,12 +143,7 @@ def _match(services: Services, sources: list[Source], user: User, text: str) -> 
                 return source, result.request
             reasons.setdefault(result.reason, []).append(source.config.label)
     except RequestError as error:
-        refuse(falcon.HTTP_400, shown_lines(str(error)))
+        refuse(falcon.HTTP_400, encodable(str(error)))
     # Of data sources with one reason it is told once.
     lines = "\n".join(f"Skipping datasource {', '.join(names)}: {why}" for why, names in reasons.items())
-    refuse(falcon.HTTP_400, shown_lines(f"No matching datasource found for request:\n{lines}"))
-
-
-def shown_lines(text: str) -> str:
-    """A longer message for the caller, fit to be encoded."""
-    return text.encode(errors="replace").decode()
+    refuse(falcon.HTTP_400, encodable(f"No matching datasource found for request:\n{lines}"))

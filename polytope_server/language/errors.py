@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import islice
 
+from polytope_server.texts import clipped
+
 MAX_PROBLEMS = 20
 """More problems than this are counted, not listed: a message must not grow with a hostile request."""
 
@@ -36,7 +38,7 @@ def shown(value: object, limit: int = 60) -> str:
         text = repr(_cut(value, limit + 1))
     except ValueError:  # Python refuses to print an integer of thousands of digits
         text = "a very long number"
-    return text if len(text) <= limit else text[: limit - 3] + "..."
+    return clipped(text, limit)
 
 
 def _cut(value: object, most: int, depth: int = 3) -> object:
