@@ -13,7 +13,6 @@ import socket
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
@@ -22,6 +21,7 @@ from polytope_server.broker.leadership import Leadership
 from polytope_server.broker.metrics import BrokerMetrics
 from polytope_server.broker.publication import Publication
 from polytope_server.broker.reconciliation import SLICE, Reconciliation
+from polytope_server.broker.removed_collections import RemovedCollections
 from polytope_server.broker.schedule import Schedule
 from polytope_server.collection import queues
 from polytope_server.config import Configuration, create_backend
@@ -39,8 +39,6 @@ _PAUSE = 0.5
 _PROMOTION_INTERVAL = 0.02
 #: Seconds of a turn for reading what waits.
 _READING_TIME = 0.02
-#: So many requests whose collection is gone fail in one turn.
-_FAILURES = 20
 
 
 class Broker:
@@ -49,7 +47,6 @@ class Broker:
     def __init__(self, configuration: Configuration, data: Path) -> None:
         settings = configuration.settings
         self._settings = settings.broker
-        self._most_queued = settings.deployment.worker.replicas
         self._collections = configuration.collections
         self._name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
         self._store: RequestStore = create_backend("request_store", settings.request_store, data)
@@ -57,9 +54,9 @@ class Broker:
         self._notices: Notices = create_backend("notices", settings.notices, data)
         self._schedule = Schedule(self._collections)
         self._reconciliation = Reconciliation(self._schedule, self._store, self._admit)
-        self._queues = queues(self._collections.values())
         self._publication = Publication(
-            *(self._queue, self._queues, self._schedule),
+            *(self._queue, queues(self._collections.values()), self._schedule),
+            most_queued=settings.deployment.worker.replicas,
             clock=self._store.local_clock.now,
             due=self._requeued,
         )
@@ -71,13 +68,14 @@ class Broker:
         self._settled = 0.0
         self._promoting = asyncio.Lock()
         self._stop = asyncio.Event()
-        #: Waiting requests whose collection is gone.
-        self._homeless: dict[str, Sketch] = {}
         self._next_sweep = 0.0
         self._next_promotion = 0.0
         self._publishing = False
         self._wake = asyncio.Event()
         self.metrics = BrokerMetrics(self._collections)
+        self._removed_collections = RemovedCollections(
+            *(self._store, self._notices, self.metrics, self._schedule.knows_collection)
+        )
         self._expiry = Expiry(
             *(self._store, self._notices, self.metrics, settings.worker),
             requeued=self._requeued,
@@ -192,21 +190,12 @@ class Broker:
         await self._read_news()
         await self._sweep_if_due()
         await self._reconcile()
-        if self._knows_active and (chosen := self._schedule.choose(self._rooms())):
+        if self._knows_active and (chosen := self._schedule.choose(self._publication.rooms())):
             self._next_promotion = time.monotonic() + _PROMOTION_INTERVAL
             await self._promote(chosen, term)
-        await self._fail_homeless()
+        if await self._removed_collections.fail_some():
+            self._wake.set()
         await self._expiry.run()
-
-    def _rooms(self) -> dict[str, int]:
-        """How many more messages each queue may get.
-
-        A queue is filled up when it is half empty: one transaction promotes many under load, while a lone
-        request is promoted at once.
-        """
-        queued = {queue: self._schedule.count(Status.QUEUED, queue) for queue in self._queues}
-        half = self._most_queued // 2
-        return {queue: self._most_queued - count for queue, count in queued.items() if count <= half}
 
     async def _promote(self, chosen: dict[str, str], term: int) -> None:
         async with self._promoting:
@@ -241,7 +230,7 @@ class Broker:
         for ids in _slices(list(news[Topic.ENDED] | news[Topic.REMOVED])):
             for request_id in ids:
                 self._schedule.remove(request_id)
-                self._homeless.pop(request_id, None)
+                self._removed_collections.forget(request_id)
             await asyncio.sleep(0)  # a user may have revoked a hundred thousand
         # What a notice says may be overtaken by a later change: the store tells how things are.
         submitted = sorted(news[Topic.WAITING] - news[Topic.REMOVED])
@@ -257,23 +246,7 @@ class Broker:
     def _admit(self, sketches: list[Sketch]) -> None:
         """Take note of waiting requests; those whose collection is gone are to fail, and harm nobody else."""
         self._schedule.update(sketches)
-        for sketch in sketches:
-            if not self._schedule.knows_collection(sketch.collection):
-                self._homeless[sketch.id] = sketch
-
-    async def _fail_homeless(self) -> None:
-        """Fail some of the requests whose collection is gone."""
-        for sketch in list(islice(self._homeless.values(), _FAILURES)):
-            message = f"The collection {sketch.collection} is no longer available."
-            failed = await self._store.transition(
-                sketch.id, sketch.status, sketch.attempt, Status.FAILED, user_message=message
-            )
-            del self._homeless[sketch.id]
-            if failed is not None:
-                self.metrics.failed(sketch.collection)
-            self._notices.publish(Topic.ENDED, sketch.id)
-        if self._homeless:
-            self._wake.set()
+        self._removed_collections.note(sketches)
 
     # -- repairing -------------------------------------------------------------------------------------
 

@@ -7,14 +7,16 @@ from collections.abc import Callable
 
 from polytope_server.broker.schedule import Schedule
 from polytope_server.queue import Message, Queue
+from polytope_server.request import Status
 from polytope_server.request_store import Sketch
 
 
 class Publication:
     """What a broker that leads puts into the queues. Raises what the queue raises.
 
-    `clock` tells the time of the request store, by which pauses are set, in seconds since the epoch. `due` is
-    called with the id of a request when its pause before a further attempt has ended.
+    A queue holds `most_queued` messages at most. `clock` tells the time of the request store, by which pauses
+    are set, in seconds since the epoch. `due` is called with the id of a request when its pause before a
+    further attempt has ended.
     """
 
     def __init__(
@@ -22,6 +24,7 @@ class Publication:
         queue: Queue,
         queues: list[str],
         schedule: Schedule,
+        most_queued: int,
         clock: Callable[[], float],
         due: Callable[[str], None],
     ) -> None:
@@ -29,8 +32,19 @@ class Publication:
         self._queue = queue
         self._queues = queues
         self._schedule = schedule
+        self._most_queued = most_queued
         self._due = due
         self._pausing: set[str] = set()
+
+    def rooms(self) -> dict[str, int]:
+        """How many more messages each queue may get.
+
+        A queue is filled up when it is half empty: one transaction promotes many under load, while a lone
+        request is promoted at once.
+        """
+        queued = {queue: self._schedule.count(Status.QUEUED, queue) for queue in self._queues}
+        half = self._most_queued // 2
+        return {queue: self._most_queued - count for queue, count in queued.items() if count <= half}
 
     async def publish(self, messages: list[Message]) -> None:
         """Publish messages, if there are any."""
