@@ -3,152 +3,39 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
-from sys import intern
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
 
-from polytope_server.request import TERMINAL, Request, Status
+from polytope_server.request import Request, Status
 from polytope_server.request_store.clock import LocalClock
+from polytope_server.request_store.errors import (
+    DuplicateRequestError,
+    StoreUnavailableError,
+    UnknownStateError,
+)
 from polytope_server.request_store.retention import Retention
-from polytope_server.unavailable import UnavailableError
+from polytope_server.request_store.selections import PAGE, PAGE_SIZE, Page, Removed, Selection
+from polytope_server.request_store.sketches import Digest, Sketch, new_sketch
+from polytope_server.request_store.states import States, without_secrets
 
-
-class DuplicateRequestError(ValueError):
-    """A request of that id is stored already."""
-
-
-class StoreUnavailableError(UnavailableError):
-    """The store cannot be reached at the moment; the caller may try again."""
-
-    role = "request_store"
-
-
-class UnknownStateError(StoreUnavailableError):
-    """A request is in a state of a later version, and none of this process' business."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sketch:
-    """What the broker needs to know of a request, and no more."""
-
-    id: str
-    collection: str
-    user_id: str
-    realm: str
-    roles: tuple[str, ...]
-    status: Status
-    attempt: int
-    not_before: float
-    datasource: str = ""
-    #: Its place in the order of submission; two requests may have the same.
-    sequence: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Digest:
-    """Numbers by which two sets of requests, each known by its sequence, are compared without naming them.
-
-    Within a million numbers, a set never has the digest of another that lacks one or two of its requests, or
-    has one or two others instead; beyond that, by chance only.
-    """
-
-    count: int = 0
-    total: int = 0
-    squares: int = 0
-
-    #: The sequence is taken modulo this prime: the sum of a million squares stays below 2^63.
-    MODULUS: ClassVar[int] = 1_048_573
-
-    @classmethod
-    def of(cls, sequences: Iterable[int]) -> Digest:
-        """The digest of requests with these sequences."""
-        rests = [sequence % cls.MODULUS for sequence in sequences]
-        return cls(len(rests), sum(rests), sum(rest * rest for rest in rests))
-
-
-def new_sketch(
-    request_id: str,
-    collection: str,
-    user_id: str,
-    realm: str,
-    roles: tuple[str, ...],
-    status: Status,
-    attempt: int,
-    not_before: float,
-    datasource: str,
-    sequence: int,
-) -> Sketch:
-    """A sketch of what a store has read. A broker keeps a million of them: equal texts are kept once."""
-    return Sketch(
-        *(request_id, intern(collection), intern(user_id), intern(realm), _kept_once(roles)),
-        *(status, attempt, not_before or 0.0, intern(datasource), sequence),
-    )
-
-
-@lru_cache(maxsize=1000)
-def _kept_once(roles: tuple[str, ...]) -> tuple[str, ...]:
-    return roles
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Requests of one user: in those states, of that collection if one is given.
-
-    A request's place is a number that grows in the order of submission, as far as the clocks of those that
-    store requests agree. The selection has the places after `after`, up to `until`.
-    """
-
-    user_id: str
-    statuses: Collection[Status] = frozenset(Status)
-    collection: str | None = None
-    after: int = 0
-    until: int | None = None
-
-
-class Page(NamedTuple):
-    """The first requests of a selection, in the order of submission.
-
-    The rest of it comes after the place `after`, which is None if there is no rest.
-    """
-
-    requests: list[Request]
-    after: int | None
-
-
-class Removed(NamedTuple):
-    """What is left of a request that was removed; `status` is its last one."""
-
-    id: str
-    collection: str
-    status: Status
-    url: str
-
-
-#: Requests of a page, and characters of their texts: so much is read and encoded in a few milliseconds.
-PAGE, PAGE_SIZE = 100, 256 << 10
-
-
-class States(dict[str, Status]):
-    """The states of requests by their names, as a store reads them.
-
-    A state that this version does not know makes the request unavailable here: a later version has stored it,
-    and may serve it.
-    """
-
-    def __init__(self) -> None:
-        super().__init__({str(status): status for status in Status})
-
-    def __missing__(self, name: str) -> Status:
-        raise UnknownStateError(
-            f"a request is in the state {name!r}, of a later version of this server: upgrade this process"
-        )
-
-
-def without_secrets(to: Status, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields to set in a step to state `to`: a request that has ended keeps no secret of its user."""
-    return {**changes, "sealed": ""} if to in TERMINAL else dict(changes)
+__all__ = [
+    "PAGE",
+    "PAGE_SIZE",
+    "Digest",
+    "DuplicateRequestError",
+    "Page",
+    "Removed",
+    "RequestStore",
+    "Selection",
+    "Sketch",
+    "States",
+    "StoreUnavailableError",
+    "UnknownStateError",
+    "new_sketch",
+    "without_secrets",
+]
 
 
 class RequestStore(Retention, ABC):

@@ -7,100 +7,39 @@ a stand-alone server has not. How requests lie there: :mod:`polytope_server.requ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from bson import ObjectId
-from pydantic import Field
 from pymongo import ReturnDocument, UpdateOne, timeout
-from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.asynchronous.cursor import AsyncCursor
 from pymongo.errors import DuplicateKeyError
 
-from polytope_server.mongodb import Connection, Document, MongoDBHostSettings, Operations
-from polytope_server.mongodb_schema import prepare
+from polytope_server.mongodb import Document
 from polytope_server.request import Request, Status, check_transition
 from polytope_server.request_store import (
-    Digest,
     DuplicateRequestError,
     Page,
     Removed,
     RequestStore,
     Selection,
-    Sketch,
-    StoreUnavailableError,
     without_secrets,
 )
 from polytope_server.request_store import mongodb_documents as d
-from polytope_server.request_store.mongodb_leases import Leases
+from polytope_server.request_store.mongodb_access import BATCH, MongoDBRequestStoreSettings
 from polytope_server.request_store.mongodb_retention import MongoDBRetention
 from polytope_server.request_store.mongodb_selections import Selections
-
-T = TypeVar("T")
-
-#: The name that earlier servers gave their database.
-_DATABASE = "request_store"
-#: Documents at a time: the event loop has other work between them.
-_BATCH = 1000
+from polytope_server.request_store.mongodb_sketches import MongoDBSketches
 
 
-class MongoDBRequestStoreSettings(MongoDBHostSettings):
-    """Keys of the request store `mongodb`."""
-
-    collection: str = Field(
-        "requests",
-        pattern="^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$",
-        description="Collection of the database `request_store`; others beside it begin with its name.",
-    )
-    log_level: str | None = Field(None, description="Key of the earlier server; no effect.")
-
-
-class MongoDBRequestStore(MongoDBRetention, RequestStore):
+class MongoDBRequestStore(MongoDBRetention, MongoDBSketches, RequestStore):
     """Requests as documents of one collection, leases as those of another beside it."""
 
     Settings = MongoDBRequestStoreSettings
 
     def __init__(self, settings: MongoDBRequestStoreSettings, data: Path) -> None:
-        self._connection = Connection.at(settings)
-        self._name = settings.collection
+        super().__init__(settings)
         self._order = d.SubmissionOrder(self.local_clock.now)
-        self._opened: tuple[AsyncCollection[Document], Leases] | None = None
-
-    async def open(self) -> None:
-        if self._opened is None:
-            with self._failing:
-                await self._connection.open(lambda: prepare(self._collection(), d.SCHEMA))
-            self._opened = self._collection(), Leases(self._collection(".leases"))
-
-    async def close(self) -> None:
-        if self._opened is not None:
-            self._opened = None
-            await self._connection.close()
-
-    def _collection(self, suffix: str = "") -> AsyncCollection[Document]:
-        return self._connection.collection(_DATABASE, self._name + suffix)
-
-    @property
-    def _failing(self) -> Operations:
-        return self._connection.failing_with(StoreUnavailableError)
-
-    @property
-    def _requests(self) -> AsyncCollection[Document]:
-        return self._both()[0]
-
-    @property
-    def _leases(self) -> Leases:
-        return self._both()[1]
-
-    def _both(self) -> tuple[AsyncCollection[Document], Leases]:
-        if self._opened is None:
-            raise StoreUnavailableError("the request store (MongoDB) is not open")
-        return self._opened
-
-    async def clock(self) -> float:
-        with self._failing:
-            return await self._leases.server_time()
 
     async def add(self, request: Request) -> None:
         document = d.to_document(request, self._order.next())
@@ -130,16 +69,8 @@ class MongoDBRequestStore(MongoDBRetention, RequestStore):
     async def _sorted(self, where: Document, order: str, index: d.Index, limit: int | None) -> list[Request]:
         if limit is not None and limit <= 0:  # for MongoDB, 0 is no limit
             return []
-        found = self._requests.find(where, sort=[(order, 1)], hint=index, limit=limit or 0, batch_size=_BATCH)
+        found = self._requests.find(where, sort=[(order, 1)], hint=index, limit=limit or 0, batch_size=BATCH)
         return await self._read(found, d.to_request)
-
-    async def _read(self, cursor: AsyncCursor[Document], convert: Callable[[Document], T]) -> list[T]:
-        found: list[T] = []
-        with self._failing:
-            async with cursor:
-                while batch := await cursor.to_list(_BATCH):
-                    found.extend(map(convert, batch))
-        return found
 
     async def page(self, selection: Selection) -> Page:
         with self._failing:
@@ -168,10 +99,6 @@ class MongoDBRequestStore(MongoDBRetention, RequestStore):
     async def text_size(self, user_id: str, statuses: Collection[Status]) -> int:
         with self._failing:
             return await Selections(self._requests).text_size(Selection(user_id, statuses))
-
-    async def _ids(self, where: Document) -> set[str]:
-        cursor = self._requests.find(where, {"_id": 1}, hint=d.BY_ID, batch_size=_BATCH)
-        return set(await self._read(cursor, lambda document: str(document["_id"])))
 
     async def transition(
         self,
@@ -210,13 +137,10 @@ class MongoDBRequestStore(MongoDBRetention, RequestStore):
             return set()
         promotion = ObjectId()
         update = d.step(Status.QUEUED, {}, promotion=promotion)
-        ids = d.some(request_ids)
-        where = {"_id": ids, "state": str(Status.WAITING), **lead.condition()}
+        where = {"_id": d.some(request_ids), "state": str(Status.WAITING), **lead.condition()}
         with self._failing, timeout(lead.margin):
             changed = await self._requests.update_many(where, update, hint=d.BY_ID)
-        if changed.modified_count in (0, len(request_ids)):
-            return set(request_ids) if changed.modified_count else set()
-        return await self._ids({"_id": ids, "promotion": promotion})
+        return await self._changed_ids(request_ids, changed, {"promotion": promotion})
 
     async def claim(self, request_ids: Sequence[str], worker: str, lease: float) -> list[Request]:
         claimed = []
@@ -251,41 +175,6 @@ class MongoDBRequestStore(MongoDBRetention, RequestStore):
     async def expired(self, limit: int) -> list[Request]:
         where = {"state": str(Status.PROCESSING), **d.EXPIRED}
         return await self._sorted(where, "lease_until", d.BY_LEASE, limit)
-
-    async def sketches(self, statuses: Collection[Status], request_ids: Sequence[str]) -> list[Sketch]:
-        where = d.condition(statuses=statuses) | {"_id": {"$in": list(request_ids)}}
-        cursor = self._requests.find(where, d.SKETCH, hint=d.BY_ID, batch_size=_BATCH)
-        return sorted(await self._read(cursor, d.to_sketch), key=d.SEQUENCE)
-
-    async def active(self, after: int, limit: int) -> list[Sketch]:
-        return await self._slice((Status.QUEUED, Status.PROCESSING), {"$gt": after}, limit)
-
-    async def waiting(self, after: int, until: int | None, limit: int) -> list[Sketch]:
-        end = {} if until is None else {"$lte": until}
-        return await self._slice((Status.WAITING,), {"$gt": after, **end}, limit)
-
-    async def _slice(self, statuses: Collection[Status], bounds: Document, limit: int) -> list[Sketch]:
-        where = d.condition(statuses=statuses)
-        found = await self._first(where | {"sequence": bounds}, limit)
-        if len(found) < limit:
-            return found
-        # Requests that two processes have added within one microsecond may go on behind the last one.
-        last = found[-1].sequence
-        before = [sketch for sketch in found if sketch.sequence < last]
-        return before or await self._first(where | {"sequence": last}, 0)
-
-    async def _first(self, where: Document, limit: int) -> list[Sketch]:
-        cursor = self._requests.find(
-            where, d.SKETCH, sort=[("sequence", 1)], hint=d.BY_STATE, limit=limit, batch_size=_BATCH
-        )
-        return await self._read(cursor, d.to_sketch)
-
-    async def digest(self, after: int, until: int, limit: int) -> Digest:
-        where = d.condition(statuses=[Status.WAITING]) | {"sequence": {"$gt": after, "$lte": until}}
-        with self._failing:
-            cursor = await self._requests.aggregate(d.digest_of(where, limit), hint=dict(d.BY_STATE))
-            found = await cursor.to_list(1)
-        return Digest(*(found[0][name] for name in ("count", "total", "squares"))) if found else Digest()
 
     async def remove(
         self, request_id: str, *, user_id: str | None = None, statuses: Collection[Status] | None = None

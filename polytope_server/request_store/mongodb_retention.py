@@ -7,22 +7,18 @@ A tombstone is what remains of the document of the request, which one operation 
 from __future__ import annotations
 
 import heapq
-from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterable
-from typing import TypeVar
+from collections.abc import Collection, Iterable
 
 from bson import ObjectId
 from pymongo import ASCENDING, DESCENDING, timeout
-from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.cursor import AsyncCursor
 from pymongo.read_concern import ReadConcern
 
-from polytope_server.mongodb import Connection, Document, Operations
+from polytope_server.mongodb import Document
 from polytope_server.request import TERMINAL, Status
 from polytope_server.request_store import mongodb_documents as d
+from polytope_server.request_store.mongodb_access import MongoDBAccess, to_id
 from polytope_server.request_store.retention import Retention, Summary, Tombstone, Usage
-
-T = TypeVar("T")
 
 #: Tombstones that are forgotten in one operation.
 _TOMBSTONES = 1000
@@ -31,26 +27,11 @@ _SUM_TIME = 60.0
 _SUMMARY = {"_id": 1, "user_id": 1, "content_length": 1, "last_modified": 1}
 
 
-class MongoDBRetention(Retention):
-    """Needs the collection of requests of the store that it is a part of."""
+class MongoDBRetention(MongoDBAccess, Retention):
+    """Tombstones are in the collection of requests."""
 
-    _connection: Connection
     #: Whether the server has others that could take its place, once that is known.
     _replicated: bool | None = None
-
-    @property
-    @abstractmethod
-    def _requests(self) -> AsyncCollection[Document]: ...
-
-    @property
-    @abstractmethod
-    def _failing(self) -> Operations: ...
-
-    @abstractmethod
-    async def clock(self) -> float: ...
-
-    @abstractmethod
-    async def _read(self, cursor: AsyncCursor[Document], convert: Callable[[Document], T]) -> list[T]: ...
 
     async def existing(self, request_ids: Iterable[str]) -> set[str]:
         where = {"_id": {"$in": list(request_ids)}, "state": {"$exists": True}}
@@ -128,10 +109,7 @@ class MongoDBRetention(Retention):
             changed = await self._requests.update_many(
                 {"_id": {"$in": ids}, "state": str(status)}, update, hint=d.BY_ID
             )
-        if changed.modified_count in (0, len(ids)):
-            return set(ids) if changed.modified_count else set()
-        where = {"_id": {"$in": ids}, "tombstone.burial": burial}
-        return set(await self._read(self._requests.find(where, {"_id": 1}, hint=d.BY_ID), _to_id))
+        return await self._changed_ids(ids, changed, {"tombstone.burial": burial})
 
     async def tombstone(self, request_id: str, user_id: str) -> Tombstone | None:
         where = {"_id": request_id, "user_id": user_id, "tombstone": {"$exists": True}}
@@ -161,7 +139,7 @@ class MongoDBRetention(Retention):
         )
 
     async def _forget(self, cursor: AsyncCursor[Document]) -> int:
-        ids = await self._read(cursor, _to_id)
+        ids = await self._read(cursor, to_id)
         if not ids:
             return 0
         with self._failing:
@@ -169,10 +147,6 @@ class MongoDBRetention(Retention):
                 {"_id": {"$in": ids}, "tombstone": {"$exists": True}}, hint=d.BY_ID
             )
         return done.deleted_count
-
-
-def _to_id(document: Document) -> str:
-    return str(document["_id"])
 
 
 def _to_summary(document: Document) -> Summary:

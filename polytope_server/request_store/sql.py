@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,53 +10,27 @@ from polytope_server.request import Request, Status, check_transition
 from polytope_server.request_store import (
     PAGE,
     PAGE_SIZE,
-    Digest,
     DuplicateRequestError,
     Page,
     Removed,
     RequestStore,
     Selection,
-    Sketch,
-    StoreUnavailableError,
     without_secrets,
 )
-from polytope_server.request_store.rows import (
-    ACTIVE,
-    ALL,
-    INSERT,
-    LAST,
-    SCHEMA,
-    SKETCH,
-    WAITING,
-    conditions,
-    encode,
-    selected,
-    to_request,
-    to_row,
-    to_sketch,
-)
+from polytope_server.request_store.rows import ALL, INSERT, conditions, encode, selected, to_request, to_row
 from polytope_server.request_store.sql_retention import SQLRetention
-from polytope_server.sql import (
-    Database,
-    DatabaseUnavailableError,
-    Outcome,
-    Parameters,
-    Row,
-    SQLSettings,
-    Statement,
-    UniqueViolationError,
-    text_size,
-)
+from polytope_server.request_store.sql_sketches import SQLSketches
+from polytope_server.sql import SQLSettings, UniqueViolationError, text_size
 
 
-class SQLRequestStore(SQLRetention, RequestStore):
+class SQLRequestStore(SQLRetention, SQLSketches, RequestStore):
     """Requests as rows of one table. Each method is one transaction."""
 
     Settings = SQLSettings
 
     def __init__(self, settings: SQLSettings, data: Path) -> None:
-        self._database = Database.at(settings.url, data)
-        self._dialect = dialect = self._database.dialect
+        super().__init__(settings, data)
+        dialect = self._dialect
         # Sets the time of the first entry into a state, and leaves the time of an earlier one.
         self._now = now = dialect.began
         history = dialect.with_default("status_history", "to", now)
@@ -67,40 +40,6 @@ class SQLRequestStore(SQLRetention, RequestStore):
             "EXISTS (SELECT 1 FROM leases WHERE name = 'broker' AND holder = :leader AND term = :term "
             f"{dialect.held})"
         )
-
-    async def open(self) -> None:
-        with _translated():
-            await self._database.open(SCHEMA)
-
-    async def close(self) -> None:
-        await self._database.close()
-
-    async def _read(self, sql: str, parameters: Parameters) -> list[Row]:
-        with _translated():
-            return await self._database.read(sql, parameters)
-
-    async def _read_aside(self, sql: str, parameters: Parameters) -> list[Row]:
-        with _translated():
-            return await self._database.read_aside(sql, parameters)
-
-    async def _read_first(self, sql: str, parameters: Parameters) -> list[Row]:
-        with _translated():
-            return await self._database.read_first(sql, parameters, PAGE_SIZE)
-
-    async def _write(self, sql: str, parameters: Parameters) -> Outcome:
-        with _translated():
-            return await self._database.write(sql, parameters)
-
-    async def _write_all(self, statements: Sequence[Statement]) -> list[Outcome]:
-        with _translated():
-            return await self._database.write_all(statements)
-
-    def _in_order(self, where: str) -> str:
-        return self._dialect.in_order("requests", "sequence", where)
-
-    async def clock(self) -> float:
-        ((now,),) = await self._read(f"SELECT {self._dialect.clock}", {})
-        return float(now)
 
     async def add(self, request: Request) -> None:
         try:
@@ -239,38 +178,6 @@ class SQLRequestStore(SQLRetention, RequestStore):
         rows = await self._read(f"{sql} ORDER BY lease_until LIMIT :limit", {"limit": limit})
         return [to_request(row) for row in rows]
 
-    async def sketches(self, statuses: Collection[Status], request_ids: Sequence[str]) -> list[Sketch]:
-        where, parameters = conditions(self._dialect, statuses=statuses, ids=request_ids)
-        sql = f"SELECT {SKETCH} FROM requests WHERE {where} ORDER BY sequence"
-        return [to_sketch(row) for row in await self._read(sql, parameters)]
-
-    async def active(self, after: int, limit: int) -> list[Sketch]:
-        return await self._slice("requests_active", ACTIVE, after, None, limit)
-
-    async def waiting(self, after: int, until: int | None, limit: int) -> list[Sketch]:
-        return await self._slice("requests_waiting", WAITING, after, until, limit)
-
-    async def _slice(
-        self, index: str, condition: str, after: int, until: int | None, limit: int
-    ) -> list[Sketch]:
-        table = self._dialect.by_index("requests", index)
-        sql = (
-            f"SELECT {SKETCH} FROM {table} WHERE {condition} AND sequence > :after AND sequence <= :until "
-            "ORDER BY sequence LIMIT :limit"
-        )
-        bounds = {"after": after, "until": LAST if until is None else until, "limit": limit}
-        return [to_sketch(row) for row in await self._read(sql, bounds)]
-
-    async def digest(self, after: int, until: int, limit: int) -> Digest:
-        table = self._dialect.by_index("requests", "requests_waiting")
-        found = (
-            f"SELECT sequence % {Digest.MODULUS} AS rest FROM {table} WHERE {WAITING} "
-            "AND sequence > :after AND sequence <= :until ORDER BY sequence LIMIT :limit"
-        )
-        sql = f"SELECT count(*), sum(rest), sum(rest * rest) FROM ({found}) AS found"
-        ((count, total, squares),) = await self._read(sql, {"after": after, "until": until, "limit": limit})
-        return Digest(count, int(total or 0), int(squares or 0))
-
     async def remove(
         self, request_id: str, *, user_id: str | None = None, statuses: Collection[Status] | None = None
     ) -> Request | None:
@@ -314,14 +221,6 @@ class SQLRequestStore(SQLRetention, RequestStore):
     async def wipe(self) -> None:
         tables = ("requests", "leases", "tombstones")
         await self._write_all([(f"DELETE FROM {table}", {}) for table in tables])
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except DatabaseUnavailableError as error:
-        raise StoreUnavailableError(str(error)) from error
 
 
 def _known(statuses: Collection[Status] | None) -> Collection[Status]:

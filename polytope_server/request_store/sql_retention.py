@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import heapq
-from abc import abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 from polytope_server.request import TERMINAL, Status
 from polytope_server.request_store.retention import Retention, Summary, Tombstone, Usage
 from polytope_server.request_store.rows import conditions
-from polytope_server.sql import Dialect, Outcome, Parameters, Row, Statement
+from polytope_server.request_store.sql_access import SQLAccess
+from polytope_server.sql import Parameters
 
 _SUMMARY = "id, user_id, COALESCE(content_length, 0), last_modified"
 #: Users in one slice of the sums by user.
@@ -20,19 +20,8 @@ _USERS = 500
 _TOMBSTONES = 1000
 
 
-class SQLRetention(Retention):
+class SQLRetention(SQLAccess, Retention):
     """Each method is one transaction, but for :meth:`usage`, which reads slices."""
-
-    _dialect: Dialect
-
-    @abstractmethod
-    async def _read(self, sql: str, parameters: Parameters) -> list[Row]: ...
-
-    @abstractmethod
-    async def _write(self, sql: str, parameters: Parameters) -> Outcome: ...
-
-    @abstractmethod
-    async def _write_all(self, statements: Sequence[Statement]) -> list[Outcome]: ...
 
     @property
     def _by_results(self) -> str:
@@ -72,7 +61,7 @@ class SQLRetention(Retention):
 
     async def mark_downloaded(self, request_ids: Collection[str]) -> None:
         where, parameters = conditions(self._dialect, ids=list(request_ids), statuses=[Status.PROCESSED])
-        where = self._dialect.in_order("requests", "sequence", f"{where} AND downloaded = 0")
+        where = self._in_order(f"{where} AND downloaded = 0")
         await self._write(f"UPDATE requests SET downloaded = {self._dialect.clock} WHERE {where}", parameters)
 
     async def usage(self, limit: int) -> list[Usage]:
@@ -99,7 +88,7 @@ class SQLRetention(Retention):
 
     async def bury(self, request_ids: Collection[str], status: Status, reason: str) -> set[str]:
         where, parameters = conditions(self._dialect, ids=list(request_ids), statuses=[status])
-        where = self._dialect.in_order("requests", "sequence", where)
+        where = self._in_order(where)
         # The rows are locked by the first statement, so that the second finds the same ones.
         note = (
             f"INSERT INTO tombstones (id, user_id, removed_at, reason) "
