@@ -7,11 +7,12 @@ import os
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
+from typing import Any, Self
 from uuid import uuid4
 
 from polytope_server.config import create_backend, load
@@ -26,37 +27,52 @@ SEED = int(os.environ.get("POLYTOPE_FAULTS_SEED", "0")) or random.randrange(10**
 WORK_SECONDS = 0.05
 
 
-class SlowSource(BaseHTTPRequestHandler):
-    """A data source over HTTP that takes a while, and answers what it was asked for."""
+class CountingSource:
+    """A data source over HTTP that takes `seconds` for an answer, and counts what it was asked for."""
 
-    protocol_version = "HTTP/1.1"
-    served: ClassVar[list[bytes]] = []
+    def __init__(self, seconds: float) -> None:
+        self.asked: Counter[str] = Counter()
+        lock = threading.Lock()
+        asked = self.asked
 
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        threading.Event().wait(WORK_SECONDS)
-        self.served.append(body)
-        self.send_response(200)
-        self.send_header("Content-Type", "application/octet-stream")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
 
-    def log_message(self, *_: Any) -> None:
-        pass
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                with lock:
+                    asked[body.decode()] += 1
+                threading.Event().wait(seconds)
+                self.send_response(200)
+                self.send_header("Content-Type", "application/octet-stream")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # killed clients
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
+
+    @contextmanager
+    def serving(self) -> Iterator[Self]:
+        thread = threading.Thread(target=self._server.serve_forever)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._server.shutdown()
+            thread.join()
+            self._server.server_close()
 
 
 @contextmanager
 def slow_source() -> Iterator[str]:
-    """The address of such a data source, while it runs."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), SlowSource)
-    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # killed clients are the point
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    """The address of a data source that takes a while, as long as it runs."""
+    with CountingSource(WORK_SECONDS).serving() as source:
+        yield source.url
 
 
 def config(source: str) -> dict[str, Any]:

@@ -1,18 +1,11 @@
-"""The processes of one deployment, each started on its own: of another version, or with another clock.
-
-And a data source that counts how often it was asked for what.
-"""
+"""The processes of one deployment, each started on its own: of another version, or with another clock."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 import yaml
-from faults import until
+from faults import CountingSource, until
 
 from polytope_server.testing.server import StandaloneServer
 from polytope_server.testing.services import NotInstalledError
@@ -56,47 +49,6 @@ time_t time(time_t *now) {
     return found.tv_sec;
 }
 """
-
-
-class CountingSource:
-    """A data source over HTTP that takes `seconds` for an answer, and counts what it was asked for."""
-
-    def __init__(self, seconds: float) -> None:
-        self.asked: Counter[str] = Counter()
-        lock = threading.Lock()
-        asked = self.asked
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                with lock:
-                    asked[body.decode()] += 1
-                threading.Event().wait(seconds)
-                self.send_response(200)
-                self.send_header("Content-Type", "application/octet-stream")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.handle_error = lambda *_: None  # type: ignore[method-assign]  # killed clients
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/"
-
-    @contextmanager
-    def serving(self) -> Iterator[Self]:
-        thread = threading.Thread(target=self._server.serve_forever)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self._server.shutdown()
-            thread.join()
-            self._server.server_close()
 
 
 def config(source: CountingSource, lease: float, **worker: Any) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from faults import FULL, until
-from fleet import Batch, CountingSource, Fleet, config
+from faults import FULL, CountingSource, until
+from fleet import Batch, Fleet, config
 
 from polytope_server.testing.services import MongoDB, Service
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from faults import FULL
-from fleet import Batch, CountingSource, Fleet, config, wrong_clock
+from faults import FULL, CountingSource
+from fleet import Batch, Fleet, config, wrong_clock
 
 if TYPE_CHECKING:
     from conftest import Stacks

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from faults import FULL
-from fleet import Batch, CountingSource, Fleet, config
+from faults import FULL, CountingSource
+from fleet import Batch, Fleet, config
 
 from polytope_server.testing.server import StandaloneServer
 
