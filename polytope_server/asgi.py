@@ -171,6 +171,12 @@ def fail(resp: falcon.asgi.Response, status: str | int, message: str) -> None:
     resp.data = error_body(message)
 
 
+async def no_body() -> AsyncIterator[bytes]:
+    """The stream of an answer to HEAD. Without any stream Falcon would send a length of 0."""
+    return
+    yield b""
+
+
 async def pass_on(
     req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, params: dict[str, Any]
 ) -> None:

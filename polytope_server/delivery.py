@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import falcon
 import falcon.asgi
 
+from polytope_server.asgi import no_body
 from polytope_server.staging import StagedObject, Staging, request_of
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -51,7 +52,7 @@ async def deliver(
         resp.set_header("Content-MD5", found.md5)
     # Not without any stream: Falcon would then send a length of 0.
     if head:
-        resp.stream = _nothing()
+        resp.stream = no_body()
     else:
         to_the_end = start + length == found.size
         chunks = staging.read(name, start, length)
@@ -81,11 +82,6 @@ def _part(req: falcon.asgi.Request, resp: falcon.asgi.Response, size: int, etag:
     resp.status = falcon.HTTP_206
     resp.set_header("Content-Range", f"bytes {start}-{end}/{size}")
     return start, end - start + 1
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    return
-    yield b""
 
 
 async def _counted(

@@ -12,12 +12,13 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol
 
 from polytope_server.request_store import RequestStore
 from polytope_server.request_store.clock import kept
 from polytope_server.unavailable import UnavailableError
+from polytope_server.waiting import wait_at_most
 
 logger = logging.getLogger(__name__)
 
@@ -100,9 +101,7 @@ async def _open(part: Part, stop: asyncio.Event) -> bool:
             return True
         except UnavailableError as error:
             logger.warning("%s; trying again", error)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(pause):
-                await stop.wait()
+        await wait_at_most(pause, stop)
         pause = min(pause * 2, _LONGEST_PAUSE)
     return False
 

@@ -16,6 +16,7 @@ from typing import IO
 from polytope_server import process
 from polytope_server.config import Settings
 from polytope_server.management import VARIABLE
+from polytope_server.waiting import wait_at_most
 
 logger = logging.getLogger(__name__)
 
@@ -77,9 +78,7 @@ class Supervisor:
                 logger.error("the %s ended with status %d; starting it again", name, status)
             if time.monotonic() - started > _RUNS_WELL:
                 pause = _FIRST_PAUSE
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause):
-                    await stop.wait()
+            await wait_at_most(pause, stop)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _start(self, name: str) -> asyncio.subprocess.Process:

@@ -31,6 +31,7 @@ from polytope_server.process import opened, serve_until
 from polytope_server.queue import Message, Queue, QueueUnavailableError
 from polytope_server.request import Status
 from polytope_server.request_store import RequestStore, Sketch, StoreUnavailableError
+from polytope_server.waiting import wait_at_most
 
 logger = logging.getLogger(__name__)
 
@@ -157,10 +158,7 @@ class Broker:
     async def _rest(self) -> None:
         """Wait for something to do."""
         if self._term is None or not self._reconciliation.running:
-            # Not wait_for(): before Python 3.12 that may swallow a cancellation.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.lease / 3):
-                    await self._wake.wait()
+            await wait_at_most(self._settings.lease / 3, self._wake)
             await asyncio.sleep(self._next_promotion - time.monotonic())
         self._wake.clear()
 

@@ -18,6 +18,7 @@ from contextlib import suppress
 
 from polytope_server.process import opened
 from polytope_server.request_store import RequestStore, StoreUnavailableError
+from polytope_server.waiting import wait_at_most
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ class Leadership:
         async with opened((store,), stop) as ready:
             while ready and not stop.is_set():
                 await self._renew(store)
-                await _pause(stop, self._lease / (_LOOKS if self._led is None else _RENEWALS))
+                await wait_at_most(self._lease / (_LOOKS if self._led is None else _RENEWALS), stop)
             if self._led is not None and not self._keeps_lease:
                 await self._resign(store)
 
@@ -139,11 +140,3 @@ class Leadership:
             await store.resign("broker", self._holder)
         except (StoreUnavailableError, OSError) as error:
             logger.warning("cannot give the lead back, its lease ends by itself: %s", error)
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    """Wait so long, or until `stop` is set."""
-    # Not wait_for(): before Python 3.12 that may swallow a cancellation.
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await stop.wait()

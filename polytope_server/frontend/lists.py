@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 import falcon
 import falcon.asgi
 
-from polytope_server.asgi import refuse
+from polytope_server.asgi import no_body, refuse
 from polytope_server.frontend.limits import refuse_for_now
 from polytope_server.request import LIVE, TERMINAL, Request
 from polytope_server.request_store import RequestStore, Selection
@@ -65,7 +65,7 @@ class Lists:
             parts = await self._parts(resp, user, collection, before)
             stream = await self._begin(resp, parts)
             if stream is not None:
-                resp.stream = _nothing() if req.scope.get("polytope.head") else stream
+                resp.stream = no_body() if req.scope.get("polytope.head") else stream
                 _when_gone(resp.stream, turn.pop_all().close)
 
     async def _turn(self, req: falcon.asgi.Request, user: User) -> asyncio.Semaphore:
@@ -138,12 +138,6 @@ async def _encoded(pages: AsyncIterator[list[Request]]) -> AsyncIterator[bytes]:
                 piece = ""
                 await asyncio.sleep(0)
     yield f"{piece}]}}".encode()
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    """For HEAD. Without any stream Falcon would send a length of 0."""
-    return
-    yield b""
 
 
 def _when_gone(stream: object, do: Callable[[], object]) -> None:
