@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from bson import ObjectId
 from pymongo.asynchronous.collection import AsyncCollection
@@ -80,26 +79,20 @@ class Selections:
             found += await self._beside(where, index, found, _PLACE)
         if not found:
             return [], None
-        mark = _new_mark()
+        some = {"_id": d.some([document["_id"] for document in found])}
+        removal = ObjectId()
+        # By the server's clock, which ends in time what a process leaves behind that dies here.
+        mark = {"removed_at": "$$NOW", "removal": removal, "removed_from": "$state"}
         marked = await self._requests.update_many(
-            {**where, "_id": d.some([document["_id"] for document in found])},
-            {"$set": mark, "$rename": {"state": "removed_from"}, "$unset": {"sealed": ""}},
-            hint=d.BY_ID,
+            {**where, **some}, [{"$set": mark}, {"$unset": ["state", "sealed"]}], hint=d.BY_ID
         )
-        return await self._marked(mark) if marked.modified_count else [], found[-1][
-            "sequence"
-        ] if full else None
+        removed = await self._marked({**some, "removal": removal}) if marked.modified_count else []
+        return removed, found[-1]["sequence"] if full else None
 
-    async def _marked(self, mark: Document) -> list[Removed]:
+    async def _marked(self, marked: Document) -> list[Removed]:
         """Delete what has the mark; returns what it was."""
         removed = [
-            d.to_removed(found) async for found in self._requests.find(mark, d.REMOVED, hint=d.BY_REMOVAL)
+            d.to_removed(found) async for found in self._requests.find(marked, d.REMOVED, hint=d.BY_ID)
         ]
-        await self._requests.delete_many(mark, hint=d.BY_REMOVAL)
+        await self._requests.delete_many(marked, hint=d.BY_ID)
         return removed
-
-
-def _new_mark() -> Document:
-    now = datetime.now(UTC).replace(tzinfo=None)
-    # To the millisecond, as MongoDB keeps it.
-    return {"removed_at": now.replace(microsecond=now.microsecond // 1000 * 1000), "removal": ObjectId()}

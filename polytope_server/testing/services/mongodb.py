@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import signal
 import subprocess
@@ -113,6 +114,7 @@ class MongoDB(Service):
         for process in (self._process, *self._members):
             if process is not None:
                 process.send_signal(signal.SIGSTOP)
+                os.waitid(os.P_PID, process.pid, os.WSTOPPED)  # until then some thread may still answer
 
     def resume(self) -> None:
         """Let them go on."""

@@ -575,13 +575,12 @@ class TestFaults:
             store = build(service)
             await store.open()
             await store.add(make())
-            assert service._process is not None
-            os.killpg(service._process.pid, signal.SIGSTOP)
+            service.suspend()
             began = time.monotonic()
             errors = await asyncio.gather(store.get("x"), store.add(make()), return_exceptions=True)
             assert time.monotonic() - began < 10
             assert [type(error) for error in errors] == [StoreUnavailableError] * 2
-            os.killpg(service._process.pid, signal.SIGCONT)
+            service.resume()
             await works(store)
             await store.close()
 

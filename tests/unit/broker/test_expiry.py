@@ -142,6 +142,14 @@ async def test_an_answer_that_took_long_is_an_outage(site: Site) -> None:
     assert len(site.requeued) == 1
 
 
+async def test_a_store_that_is_always_slow_does_not_keep_leases_for_ever(site: Site) -> None:
+    await site.claim()
+    site.store.seconds = LEASE / 2
+    for _ in range(20):
+        await site.run()
+    assert len(site.requeued) == 1
+
+
 async def test_a_clock_of_the_store_that_jumps_ends_no_lease(site: Site) -> None:
     """It was set, the machine was suspended, or another server of the database leads."""
     await site.store.local_clock.measure()
