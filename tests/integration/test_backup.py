@@ -13,7 +13,7 @@ from polytope_server.testing.waiting import until
 
 async def test_a_backup_of_a_running_server_is_restored(tmp_path: Path) -> None:
     data, backup = tmp_path / "data", tmp_path / "backup"
-    config = {"garbage-collector": {"interval": 0.2}}
+    config = {"garbage-collector": {"interval": 0.2, "orphan_age": 0}}
     backup.mkdir()
     with StandaloneServer(data, config) as server, server.session() as session:
         kept = server.submit(session, "echo", "kept")

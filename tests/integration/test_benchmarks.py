@@ -15,6 +15,7 @@ UNITS = {"/s": 15, "ms": 7, "s": 2, "MB/s": 11, **MAY_BE_NOUGHT}
 
 @pytest.mark.timeout(400)
 @pytest.mark.usefixtures("mongodb", "rabbitmq", "s3", "redis_server")
+@pytest.mark.timeout(900)  # it starts six servers, and measures a minute
 def test_the_short_form_produces_all_figures(tmp_path: Path) -> None:
     output = tmp_path / "figures.json"
     command = [

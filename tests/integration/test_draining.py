@@ -174,7 +174,8 @@ def leads(ports: Ports) -> bool:
 def test_a_garbage_collector_stops_in_the_middle_of_a_pass(tmp_path: Path) -> None:
     ports = Ports("garbage-collector")
     store = tmp_path / "data" / "staging" / "objects"
-    with start(tmp_path / "data", ports, {"garbage-collector": {"interval": 0.01}}) as server:
+    collector = {"interval": 0.01, "orphan_age": 0, "orphan_share": 1}
+    with start(tmp_path / "data", ports, {"garbage-collector": collector}) as server:
         until(all_ready(ports))
         for number in range(2000):
             (store / f"nobody-{number}").mkdir()

@@ -57,7 +57,7 @@ def start(data: Path, ports: Ports, config: Mapping[str, Any]) -> StandaloneServ
 def test_each_process_tells_what_it_did(tmp_path: Path) -> None:
     ports = Ports(*PROCESSES)
     config = {
-        "garbage-collector": {"interval": 0.2},
+        "garbage-collector": {"interval": 0.2, "orphan_age": 0},
         "metrics": {"request_duration_buckets": [1, 60]},
         "collections": {
             name: {"roles": {"test": ["default"]}, "datasources": [name]} for name in ("dummy", "raise")
