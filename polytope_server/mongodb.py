@@ -221,13 +221,16 @@ class Connection:
         return f"MongoDB at {self.server}: {_reason(error)}"
 
 
-async def create_indexes(collection: AsyncCollection[Document], indexes: Iterable[IndexModel]) -> None:
+async def create_indexes(
+    collection: AsyncCollection[Document], indexes: Iterable[IndexModel], may_be_building: bool = False
+) -> None:
     """Create those indexes of whose name there is none; others of the collection stay.
 
-    Where all are there, as with nearly every start of a process, that costs the server one short read.
-    Raises what the driver raises.
+    Where all are there, as with nearly every start of a process, that costs the server one short read. With
+    `may_be_building` all are asked for: one that another process has begun has a name, and cannot be used
+    yet, and this call waits for it. Raises what the driver raises.
     """
-    existing = await collection.index_information()
+    existing = {} if may_be_building else await collection.index_information()
     missing = [index for index in indexes if index.document["name"] not in existing]
     if missing:
         with timeout(_INDEX_TIME):

@@ -35,7 +35,7 @@ async def prepare(collection: AsyncCollection[Document], schema: MongoDBSchema) 
     name = f"the collection {collection.full_name} of MongoDB"
     upgrade = must_upgrade(name, stored, schema)
     if stored is None or stored.version <= schema.version:
-        await create_indexes(collection, schema.indexes)
+        await create_indexes(collection, schema.indexes, may_be_building=upgrade)
     if upgrade:
         own = {"version": schema.version, "needs": schema.needs}
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import socket
 import time
@@ -40,6 +41,8 @@ _PAUSE = 0.5
 _PROMOTION_INTERVAL = 0.02
 #: Seconds of a turn for reading what waits.
 _READING_TIME = 0.02
+#: Seconds after which no store works on a statement any more.
+_LONGEST_WRITE = 6.0
 
 
 class Broker:
@@ -152,7 +155,7 @@ class Broker:
                 if isinstance(error, QueueUnavailableError):
                     self._publishing = False
                 else:
-                    self._expiry.hold()
+                    self._expiry.answered(math.inf)
                 await asyncio.sleep(_PAUSE)
 
     async def _rest(self) -> None:
@@ -203,7 +206,7 @@ class Broker:
             try:
                 promoted = await self._store.promote(list(chosen), self._name, term)
             except BaseException:
-                self._settled = time.monotonic() + self._settings.lease
+                self._settled = math.inf
                 raise
             self._knows_active = True
         for request_id in chosen:
@@ -249,6 +252,10 @@ class Broker:
     # -- repairing -------------------------------------------------------------------------------------
 
     async def _sweep_if_due(self) -> None:
+        if self._settled == math.inf:
+            # The store may have stood still with the promotion in its hands, and do it when it goes on.
+            await self._store.check()
+            self._settled = time.monotonic() + max(self._settings.lease, _LONGEST_WRITE)
         now = time.monotonic()
         settled = now >= self._settled
         if now >= self._next_sweep or (settled and not self._knows_active):
@@ -263,7 +270,9 @@ class Broker:
         self._schedule.update(active)
         if not self._reconciliation.running:
             self._reconciliation.start()
-        await self._publication.publish_lost([sketch for sketch in active if sketch.status is Status.QUEUED])
+        queued = [sketch for sketch in active if sketch.status is Status.QUEUED]
+        self._removed_collections.note(queued)
+        await self._publication.publish_lost(queued)
 
     async def _read_active(self) -> list[Sketch]:
         active: list[Sketch] = []

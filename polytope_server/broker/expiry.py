@@ -18,8 +18,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks: one query, and not in the way of each promotion.
 _INTERVAL = 0.5
-#: So many leases are ended in one look; the next one goes on.
-_BATCH = 100
+#: So many leases are ended in one look, and for so many seconds: the next one goes on.
+_BATCH, _LOOK_TIME = 100, 1.0
 
 
 class Expiry:
@@ -83,8 +83,9 @@ class Expiry:
         self.answered(time.monotonic() - asked)
         if found:  # did time pass for the workers, too?
             await self._store.local_clock.measure()
+        until = time.monotonic() + _LOOK_TIME
         for request in found:
-            if self._held:
+            if self._held or time.monotonic() > until:
                 return
             await self._expire(request)
 

@@ -31,7 +31,7 @@ class RemovedCollections:
         self._waiting: dict[str, Sketch] = {}
 
     def note(self, sketches: Iterable[Sketch]) -> None:
-        """Take note of those of the waiting requests whose collection was removed."""
+        """Take note of those of the waiting and queued requests whose collection was removed."""
         for sketch in sketches:
             if not self._is_configured(sketch.collection):
                 self._waiting[sketch.id] = sketch

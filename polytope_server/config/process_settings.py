@@ -70,13 +70,13 @@ class GarbageCollectorSettings(Section):
     interval: Duration = Field(60.0, gt=0, description="Time between two passes.")
     threshold: Size = Field(
         10 << 30,
-        description="Size of the staging from which on results are removed: the oldest ones of the user who "
-        "has most.",
+        description="Size of all results from which on some are removed: the oldest ones of the user who has "
+        "most.",
     )
     hard_threshold: Size | None = Field(
         None,
-        description="Size of the staging from which on results go that `undownloaded_age` would spare; by "
-        "default only a full disk makes them go.",
+        description="Size of all results from which on those go, too, that `undownloaded_age` would spare; "
+        "by default only a full disk makes them go.",
     )
     undownloaded_age: Duration = Field(
         3600.0,

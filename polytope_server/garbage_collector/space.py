@@ -12,8 +12,8 @@ from polytope_server.request_store import RequestStore
 from polytope_server.request_store.retention import Reason, Summary, Usage
 from polytope_server.staging import Staging
 
-#: Users among whom room is made in one pass: those who have most.
-_USERS = 1000
+#: Users among whom room is made in one pass: those who have most. The results of others do not count.
+_USERS = 10_000
 #: How often a pass shares out anew what those cannot lose who have nothing more to be removed.
 _ROUNDS = 10
 #: Bytes beside the reserve of the disk. Less is as good as none: writers stop before they touch the reserve.
@@ -30,15 +30,20 @@ class Room:
         self._was_full = False
 
     async def make(self, total: int) -> None:
-        """Remove results of a staging that has `total` bytes, if those are too many, or its disk is full.
+        """Remove results of a staging that has `total` bytes, if there are too many, or its disk is full.
 
         Results that are young and were not downloaded go only if there is still much too much, or the disk
-        is still full. The server sees no downloads by links of S3: there the age decides alone.
+        is still full of results. The server sees no downloads by links of S3: there the age decides alone.
+        Uploads that wait for a worker are no results, and nobody loses any for them while they are young.
         """
         settings, lacking = self._settings, await self._lacking()
-        removed = await self._remove(max(total - settings.threshold, lacking), settings.undownloaded_age)
-        much = -1 if settings.hard_threshold is None else total - settings.hard_threshold
-        await self._remove(max(much, lacking) - removed, 0.0)
+        if max(total - settings.threshold, lacking) < 0:
+            return
+        results = sum(user.size for user in await self._store.usage(_USERS))
+        removed = await self._remove(max(results - settings.threshold, lacking), settings.undownloaded_age)
+        much = -1 if settings.hard_threshold is None else results - settings.hard_threshold
+        still_lacking = lacking if results > total // 2 else -1
+        await self._remove(max(much, still_lacking) - removed, 0.0)
 
     async def _lacking(self) -> int:
         """How many bytes the disk lacks; less than 0 if it has room.

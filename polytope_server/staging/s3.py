@@ -7,6 +7,7 @@ beside it for that, with the further ending `.md5`.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -31,6 +32,8 @@ from polytope_server.staging.s3_bucket import prepare
 from polytope_server.staging.s3_client import S3Client, S3RefusedError
 from polytope_server.staging.s3_objects import Download, Upload, abort, checksum_name, last_part
 from polytope_server.staging.s3_settings import LONGEST_EXPIRY, S3Settings
+
+logger = logging.getLogger(__name__)
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 #: Bytes of parts that are on their way, of all objects together. One more part for each object is gathered.
@@ -191,11 +194,19 @@ class S3Staging(Staging):
             if upload["Initiated"].timestamp() >= before or not is_object_name(key):
                 continue
             # Begun long ago, but it may still go on.
-            sent = await last_part(self._client, key, upload_id)
-            if sent is None or sent < before:
+            if await self._goes_on(key, upload_id, before) is False:
                 count += await abort(self._client, key, upload_id)
                 await self._remove(checksum_name(key))
         return count
+
+    async def _goes_on(self, name: str, upload_id: str, since: float) -> bool | None:
+        """Whether a part of an unfinished object came since that time; None if this account may not see."""
+        try:
+            sent = await last_part(self._client, name, upload_id)
+        except S3RefusedError as error:
+            logger.warning("cannot see the parts of an old upload (%s): it stays", error)
+            return None
+        return sent is not None and sent >= since
 
     async def _unfinished(self) -> AsyncIterator[dict[str, Any]]:
         more: dict[str, str] = {}

@@ -34,13 +34,18 @@ class Leases:
         *,
         running: Callable[[], set[Claim]],
         lost: Callable[[Claim], None],
+        given_back: Callable[[str], None],
     ) -> None:
-        """`running` tells what this worker works on; `lost` is told what it must stop."""
+        """`running` tells what this worker works on; `lost` is told what it must stop.
+
+        `given_back` is told the id of a request that was claimed without an answer and is queued again.
+        """
         self._store = store
         self._worker = worker
         self._seconds = seconds
         self._running = running
         self._lost = lost
+        self._given_back = given_back
         #: Requests that may have been claimed for this worker, and that it tries to claim no more.
         self._uncertain: set[str] = set()
 
@@ -118,7 +123,9 @@ class Leases:
             # Not if a further message has come meanwhile: then that claim goes on with it.
             if found is not None and request_id in self._uncertain:
                 logger.info("request %s was claimed without an answer; giving it back", request_id)
-                await self._store.transition(
+                queued = await self._store.transition(
                     *(request_id, Status.PROCESSING, found.attempt, Status.QUEUED), worker="", lease_until=0.0
                 )
+                if queued is not None:
+                    self._given_back(request_id)
             self._uncertain.discard(request_id)

@@ -23,7 +23,7 @@ from polytope_server.metric_store import MetricStore
 from polytope_server.notices import Notice, Notices, Topic
 from polytope_server.process import opened, serve_until
 from polytope_server.queue import Delivery, Queue
-from polytope_server.request import Request, Status
+from polytope_server.request import TERMINAL, Request, Status
 from polytope_server.request_store import RequestStore, StoreUnavailableError
 from polytope_server.retry import after_failure, after_outage
 from polytope_server.sealing import REQUESTS, Seals
@@ -64,7 +64,10 @@ class Worker:
         #: Of those running, the ones whose outcome is on its way into the store, or there already.
         self._ending: set[Claim] = set()
         self._leases = Leases(
-            self._store, self._name, settings.worker.lease, running=self._claims, lost=self._on_lost
+            *(self._store, self._name, settings.worker.lease),
+            running=self._claims,
+            lost=self._on_lost,
+            given_back=lambda request_id: self._notices.publish(Topic.REQUEUED, request_id),
         )
         self._tasks: set[asyncio.Task[Any]] = set()
         #: Whether it takes messages; it lets go of the queue when it is told to stop.
@@ -228,8 +231,6 @@ class Worker:
         recorded = await self._record(request, Status.PROCESSED, **changes)
         if result is not None and not recorded:
             await self._discard(result.name)
-        if result is None and recorded and request.url.startswith(STAGED):
-            await self._discard(request.url.removeprefix(STAGED))
 
     async def _discard(self, name: str) -> None:
         """Remove an object that is not needed any more; if that fails, the garbage collector finds it."""
@@ -248,4 +249,8 @@ class Worker:
     async def _record(self, request: Request, to: Status, **changes: Any) -> bool:
         """Set the outcome of this attempt, unless the request was lost."""
         self._ending.add((request.id, request.attempt))
-        return await self._outcomes.record(request, to, changes)
+        recorded = await self._outcomes.record(request, to, changes)
+        if recorded and to in TERMINAL and request.url.startswith(STAGED):
+            # The input of an archive, of no use to anybody now, takes the room of results.
+            await self._discard(request.url.removeprefix(STAGED))
+        return recorded

@@ -1,6 +1,6 @@
 """MongoDB is away for longer than a lease while attempts run: no request fails, and none is fetched twice.
 
-`make test` has short leases and one short absence; `make test-faults` sets POLYTOPE_FAULTS=full: leases of 15 s,
+`make test` has a short lease and absence; `make test-faults` sets POLYTOPE_FAULTS=full: leases of 15 s,
 MongoDB is stopped three times for 14 s, and an election takes 12 s.
 """
 

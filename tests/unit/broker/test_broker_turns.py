@@ -153,17 +153,28 @@ async def test_after_a_promotion_without_an_answer_nothing_is_chosen_before_it_h
     site.store.loses = True
     with pytest.raises(StoreUnavailableError):
         await site.broker._turn(site.lead.term)
-    assert time.monotonic() < site.broker._settled < math.inf
-    site.broker._settled = math.inf  # it is not yet a lease later
+    assert site.broker._settled == math.inf  # the store may stand still
     site.store.loses = False
     site.broker._next_sweep = 0.0
     await site.broker._turn(site.lead.term)
     assert site.store.promotions == 1
+    assert time.monotonic() < site.broker._settled < math.inf  # a time after its first answer
     ((late,),) = site.store.lost
     assert await site.store.promote([late], site.broker._name, site.lead.term) == {late}  # it was only slow
     site.broker._settled = 0.0  # a lease later
     await site.broker._turn(site.lead.term)
     assert await site.queued() == {late}
+
+
+async def test_a_queued_request_of_a_removed_collection_fails(site: Site) -> None:
+    request = Request(USER, "removed", status=Status.QUEUED, datasource="echo")
+    await site.store.add(request)
+    assert site.lead.term is not None
+    await site.broker._change_term(site.lead.term)
+    await site.broker._turn(site.lead.term)
+    found = await site.store.get(request.id)
+    assert found is not None
+    assert found.status is Status.FAILED
 
 
 async def test_notices_that_came_before_an_outage_are_read_after_it(site: Site) -> None:

@@ -8,7 +8,7 @@ import pytest
 from collector_site import BOB, DAY, HOUR, USER, Site
 
 from polytope_server.garbage_collector.space import fair_level
-from polytope_server.request import Status
+from polytope_server.request import Status, Verb
 from polytope_server.user import User
 
 
@@ -36,6 +36,18 @@ async def test_who_has_little_loses_nothing_for_who_has_much(tmp_path: Path) -> 
         large = [await site.add(Status.PROCESSED, age * HOUR, size=600) for age in (4, 3)]
         await site.collector.collect()
         assert await site.requests() == {small, large[1]}
+
+
+async def test_uploads_that_wait_cost_nobody_a_result(tmp_path: Path) -> None:
+    async with Site(tmp_path) as site:
+        upload = await site.add(Status.WAITING, verb=Verb.ARCHIVE)
+        await site.put(upload, 5000)
+        old = await site.add(Status.PROCESSED, 9 * HOUR, size=600, user=BOB)
+        await site.collector.collect()
+        assert await site.requests() == {upload, old}
+        more = await site.add(Status.PROCESSED, 8 * HOUR, size=600, user=BOB)
+        await site.collector.collect()
+        assert await site.requests() == {upload, more}
 
 
 async def test_what_was_not_downloaded_is_spared_while_it_is_young(tmp_path: Path) -> None:

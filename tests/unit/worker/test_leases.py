@@ -55,7 +55,13 @@ class Site:
         self.lost: list[Claim] = []
         self.pauses: list[float] = []
         self.monotonic = 0.0
-        self.leases = Leases(self.store, "w", LEASE, running=lambda: set(self.running), lost=self.lost.append)
+        self.given_back: list[str] = []
+        self.leases = Leases(
+            *(self.store, "w", LEASE),
+            running=lambda: set(self.running),
+            lost=self.lost.append,
+            given_back=self.given_back.append,
+        )
         fake = SimpleNamespace(sleep=self._sleep)
         monkeypatch.setattr("polytope_server.worker.leases.asyncio", fake)
         clock = SimpleNamespace(monotonic=lambda: self.monotonic)
@@ -139,6 +145,7 @@ async def test_a_claim_without_an_answer_for_a_whole_lease_is_given_back_at_no_c
     found = await site.store.get(request_id)
     assert found is not None
     assert (found.status, found.failures, found.lost_leases) == (Status.QUEUED, 0, 0)
+    assert site.given_back == [request_id]
 
 
 async def test_what_a_further_message_claims_is_not_given_back(

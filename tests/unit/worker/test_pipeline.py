@@ -21,8 +21,9 @@ from polytope_server.notices import Topic
 from polytope_server.request import TERMINAL, Request, Status, Verb
 from polytope_server.request_store import StoreUnavailableError
 from polytope_server.retry import after_outage
-from polytope_server.staging import LargestObjectError, StagingUnavailableError
+from polytope_server.staging import LargestObjectError, StagingUnavailableError, new_object_name
 from polytope_server.testing.server import CONFIG
+from polytope_server.testing.staging import chunked
 from polytope_server.testing.waiting import until
 from polytope_server.user import User
 from polytope_server.worker.worker import Worker
@@ -194,10 +195,14 @@ async def test_a_queued_request_without_a_message_is_published_again(site: Site)
     assert (await site.ended(request.id)).status is Status.PROCESSED
 
 
-async def test_an_archive_takes_the_upload_and_removes_it(site: Site) -> None:
-    from polytope_server.staging import new_object_name
-    from polytope_server.testing.staging import chunked
+async def test_the_upload_of_an_archive_that_failed_is_removed(site: Site) -> None:
+    made = await site.staging.create(new_object_name("u", ""), chunked([b"x" * 100]), "a/b")
+    fields = {"verb": Verb.ARCHIVE, "url": f"{STAGED}{made.name}"}
+    assert (await site.ended(await site.submit("raise", **fields))).status is Status.FAILED
+    await until(lambda: not list((site.data / "staging" / "objects").iterdir()))
 
+
+async def test_an_archive_takes_the_upload_and_removes_it(site: Site) -> None:
     made = await site.staging.create(new_object_name("u", ""), chunked([b"x" * 100]), "a/b")
     fields = {"verb": Verb.ARCHIVE, "url": f"{STAGED}{made.name}"}
     assert (await site.ended(await site.submit("echo", **fields))).status is Status.PROCESSED
