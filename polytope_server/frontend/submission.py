@@ -39,7 +39,7 @@ async def read_request(
     if len(body) <= _SMALL:
         return read()
     try:
-        return await services.offload.run(user.id, read)
+        return await services.offload.run(user.id, read, len(body))
     except BusyError:
         refuse_for_now(req, "Too many large requests are being read", 1)
 
