@@ -15,6 +15,7 @@ import pytest
 from polytope_server.config import load
 from polytope_server.frontend import submission
 from polytope_server.frontend.offload import BusyError, Offload
+from polytope_server.language import Judgement
 from polytope_server.request import Status
 from polytope_server.testing.frontend import Frontend, frontend
 from polytope_server.testing.server import CONFIG
@@ -25,12 +26,14 @@ SECTIONS: dict[str, Any] = {
     "frontend": {"max_request": "64K", "max_body": "1M"},
     "datasources": {
         "echo": {"type": "echo"},
+        "even": {"type": "echo", "match": {"step": "0/to/10000/by/2"}},
         **{f"five{n}": {"type": "echo", "match": RULES} for n in range(5)},
     },
     "collections": {
         "echo": {"roles": ["default"], "datasources": ["echo"]},
         "small": {"roles": ["default"], "datasources": ["echo"], "max_request": "1K"},
         "large": {"roles": ["default"], "datasources": ["echo"], "max_request": "512K"},
+        "steps": {"roles": ["default"], "datasources": ["even"], "max_request": "64K"},
         "five": {"roles": ["default"], "datasources": [f"five{n}" for n in range(5)]},
     },
 }
@@ -83,6 +86,24 @@ async def test_a_large_body_is_read_outside_of_the_event_loop(
         monkeypatch.setattr(submission, name, record(getattr(submission, name)))
     assert (await door.call("POST", "/requests/echo", body("x" * size))).status == 202
     assert threads == [in_loop] * 4
+
+
+@pytest.mark.parametrize(("steps", "threads"), [("0/to/900", [True]), ("0/to/99998", [True, False])])
+async def test_what_takes_many_comparisons_leaves_the_event_loop(
+    door: Frontend, monkeypatch: pytest.MonkeyPatch, steps: str, threads: list[bool]
+) -> None:
+    found: list[bool] = []
+
+    class Recorded(Judgement):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            found.append(threading.current_thread() is threading.main_thread())
+            super().__init__(*arguments, **named)
+
+    monkeypatch.setattr(submission, "Judgement", Recorded)
+    answer = await door.call("POST", "/requests/steps", body({"step": steps}))
+    assert answer.status == 400
+    assert "key 'step' : '1', '3', '5', '7', '9' and" in answer.message
+    assert found == threads
 
 
 async def test_what_is_wrong_with_a_large_body_is_told_as_with_a_small_one(door: Frontend) -> None:
