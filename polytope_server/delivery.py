@@ -26,8 +26,8 @@ async def deliver(
 ) -> StagedObject:
     """Answer with the object of that name, without its bytes if `head`; returns what is known of it.
 
-    `served` is told how many bytes were sent, as they are. `admit` is asked before any are, with the
-    size of the object, and may end the call. `completed` is called when the last byte of the object was sent,
+    `served` is told how many bytes were sent, as they are. `admit` is told before how many it
+    will be, and may end the call. `completed` is called when the last byte of the object was sent,
     alone or with others.
     Raises ObjectNotFoundError, and ends the call with 416 for a range that lies outside of the object.
     """
@@ -39,10 +39,14 @@ async def deliver(
     if etag in known or known.strip() == "*":
         resp.status = falcon.HTTP_304
         return found
-    if admit is not None and not head:
-        await admit(found.size)
     # HEAD knows no ranges (RFC 9110, 14.2).
-    start, length = (0, found.size) if head else _part(req, resp, found.size, etag)
+    part = None if head else _part(req, found.size, etag)
+    start, length = part or (0, found.size)
+    if admit is not None and not head:
+        await admit(length)
+    if part is not None:
+        resp.status = falcon.HTTP_206
+        resp.set_header("Content-Range", f"bytes {start}-{start + length - 1}/{found.size}")
     resp.content_type = found.content_type
     resp.content_length = length
     resp.set_header(
@@ -60,27 +64,25 @@ async def deliver(
     return found
 
 
-def _part(req: falcon.asgi.Request, resp: falcon.asgi.Response, size: int, etag: str) -> tuple[int, int]:
-    """The first byte to send and how many: a single Range gives 206, or 416 if outside."""
+def _part(req: falcon.asgi.Request, size: int, etag: str) -> tuple[int, int] | None:
+    """The first byte of a single Range and how many it has, None for the whole; 416 if it lies outside."""
     wanted = _RANGE.fullmatch(req.get_header("range") or "")
     condition = req.get_header("if-range")
     if not wanted or wanted[0] == "bytes=-" or (condition and condition != etag):
-        return 0, size
+        return None
     if wanted[1]:
         start = int(wanted[1])
         end = min(int(wanted[2]), size - 1) if wanted[2] else size - 1
     else:
         start, end = max(0, size - int(wanted[2])), size - 1
     if wanted[1] and wanted[2] and int(wanted[2]) < start:
-        return 0, size  # no valid range: to be ignored
+        return None  # no valid range: to be ignored
     if start > end:
         raise falcon.HTTPError(
             falcon.HTTP_416,
             description="The range lies outside of the result",
             headers={"Content-Range": f"bytes */{size}"},
         )
-    resp.status = falcon.HTTP_206
-    resp.set_header("Content-Range", f"bytes {start}-{end}/{size}")
     return start, end - start + 1
 
 

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from typing import Annotated, NamedTuple
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 #: Underscores, too, which names of services in containers may have.
 _NAME = re.compile(r"\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)*\.?")
@@ -94,6 +94,8 @@ def _base(address: str) -> str:
 
 #: A host by name or address, and nothing else.
 Host = Annotated[str, AfterValidator(_host)]
+#: A host to listen on; an empty one is every address, as sockets take it.
+BindAddress = Annotated[Host, BeforeValidator(lambda value: "0.0.0.0" if value == "" else value)]  # noqa: S104
 #: What a GET can be sent to.
 HTTPAddress = Annotated[str, AfterValidator(_http)]
 #: To which paths are added.

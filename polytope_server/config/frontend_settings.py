@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from polytope_server.config.addresses import Host, HTTPBase
+from polytope_server.config.addresses import BindAddress, HTTPBase
 from polytope_server.config.connection_settings import ConnectionsSettings, TransfersSettings
 from polytope_server.config.management_settings import ManagementSettings
 from polytope_server.config.section import Section, part
@@ -68,7 +68,9 @@ class FrontendSettings(Section):
 
     server: str = Field("gunicorn", description="Key of the earlier server; no effect.")
     handler: str = Field("falcon", description="Key of the earlier server; no effect.")
-    bind_to: Host = Field("localhost", description="Host name or address to listen on.")
+    bind_to: BindAddress = Field(
+        "localhost", description="Host name or address to listen on; empty for every IPv4 address."
+    )
     port: Port = Field(5000, description="Port to listen on; 0 takes a free one.")
     workers: int = Field(1, ge=1, le=64, description="Number of server processes.")
     proxy_support: bool = Field(

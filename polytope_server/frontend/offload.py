@@ -13,12 +13,14 @@ from weakref import WeakValueDictionary
 
 T = TypeVar("T")
 
-#: Jobs of a user, and of all users, that run or wait; each holds the body of a call.
-_PER_USER, _TOTAL = 8, 128
+#: Bytes that the jobs of a user, and of all users, hold while they run or wait.
+_PER_USER, _TOTAL = 8 << 20, 128 << 20
+#: Seconds that a job may take, most of them to wait for its turn; then it is refused.
+_WAIT = 10.0
 
 
 class BusyError(Exception):
-    """Too many jobs run or wait: those of this user, or all together."""
+    """Too many jobs run or wait, or one had no turn in time."""
 
 
 class Offload:
@@ -41,25 +43,31 @@ class Offload:
         self._rest = 0.0
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="requests")
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._jobs: Counter[str] = Counter()
+        self._held: Counter[str] = Counter()
+        #: Seconds that a job may take.
+        self.wait = _WAIT
 
-    async def run(self, user_id: str, work: Callable[[], T]) -> T:
+    async def run(self, user_id: str, work: Callable[[], T], size: int) -> T:
         """The result of `work`, done in the thread; its exceptions pass through.
 
-        BusyError if too many jobs wait.
+        `size` is how many bytes it holds. BusyError if jobs hold too many, which refuses nobody's only job,
+        or if it is not done in time.
         """
-        if self._jobs[user_id] >= _PER_USER or self._jobs.total() >= _TOTAL:
+        mine = self._held[user_id]
+        if mine and (mine + size > _PER_USER or self._held.total() + size > _TOTAL):
             raise BusyError
-        self._jobs[user_id] += 1
+        self._held[user_id] += size
         try:
-            async with self._turns.setdefault(user_id, asyncio.Lock()):
+            async with asyncio.timeout(self.wait), self._turns.setdefault(user_id, asyncio.Lock()):
                 context = copy_context()
                 loop = asyncio.get_running_loop()
                 return await loop.run_in_executor(self._thread, context.run, self._do, work)
+        except TimeoutError:
+            raise BusyError from None
         finally:
-            self._jobs[user_id] -= 1
-            if not self._jobs[user_id]:
-                del self._jobs[user_id]
+            self._held[user_id] -= size
+            if not self._held[user_id]:
+                del self._held[user_id]
 
     def _do(self, work: Callable[[], T]) -> T:
         # The rest of the job before: its caller has its answer.

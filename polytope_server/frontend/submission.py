@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import falcon
@@ -14,13 +15,14 @@ from polytope_server.frontend.limits import refuse_for_now
 from polytope_server.frontend.offload import BusyError
 from polytope_server.frontend.services import Services, Source
 from polytope_server.inputs import refusal
-from polytope_server.language import Judgement, RequestError, coerce, parse
+from polytope_server.language import MAX_VALUES, Judgement, RequestError, TooManyValuesError, coerce, parse
 from polytope_server.request import Request, Status, Verb
 from polytope_server.texts import encodable
 from polytope_server.user import User
 
-#: Bytes of a body that is read in the event loop, in 3 ms at most; one of 64 KiB may take 0.1 s.
-_SMALL = 2 << 10
+#: Bytes of a body that is read in the event loop, and values of its request that are compared there with the
+#: rules of data sources: some milliseconds each. A body of 64 KiB, or all values, may take 0.1 s and more.
+_SMALL, _FEW = 2 << 10, 1000
 _LONGEST_URL = 4096
 _NO_SEALS = (
     "This collection needs a key of yours, and this server is not set up to keep such keys safe. "
@@ -31,21 +33,27 @@ _NO_SEALS = (
 async def read_request(
     services: Services, req: falcon.asgi.Request, collection: Collection, user: User, body: bytes
 ) -> Request:
-    """As :func:`make_request`, of the body as it was sent. Ends the call if too many large ones wait."""
+    """As :func:`make_request`, of the body as it was sent. Ends the call if too many costly ones wait."""
 
-    def read() -> Request:
-        return make_request(services, collection, user, decoded(body))
+    def read(comparisons: int = MAX_VALUES) -> Request:
+        return make_request(services, collection, user, decoded(body), comparisons)
 
     if len(body) <= _SMALL:
-        return read()
+        with suppress(TooManyValuesError):
+            return read(_FEW)
     try:
-        return await services.offload.run(user.id, read)
+        return await services.offload.run(user.id, read, max(len(body), _SMALL))
     except BusyError:
         refuse_for_now(req, "Too many large requests are being read", 1)
 
 
-def make_request(services: Services, collection: Collection, user: User, body: Any) -> Request:
-    """The request that the body of a submission describes. Ends the call with the reason if it is bad."""
+def make_request(
+    services: Services, collection: Collection, user: User, body: Any, comparisons: int = MAX_VALUES
+) -> Request:
+    """The request that the body of a submission describes. Ends the call with the reason if it is bad.
+
+    TooManyValuesError if it takes more than `comparisons`, and these are not all that any request may take.
+    """
     if not isinstance(body, dict) or "verb" not in body:
         refuse(falcon.HTTP_400, "HTTP request content is missing 'verb' (e.g. retrieve)")
     if "request" not in body:
@@ -54,7 +62,7 @@ def make_request(services: Services, collection: Collection, user: User, body: A
     sources = _able(services.sources[collection.name], verb)
     url = _input_url(services, verb, body.get("url"))
     text = _text(body["request"], collection)
-    source, coerced = _match(services, sources, user, text)
+    source, coerced = _match(services, sources, user, text, comparisons)
     status = Status.UPLOADING if verb is Verb.ARCHIVE and not url else Status.WAITING
     request = Request(
         user=user,
@@ -127,7 +135,9 @@ def _text(value: Any, collection: Collection) -> str:
     return text
 
 
-def _match(services: Services, sources: list[Source], user: User, text: str) -> tuple[Source, dict[str, Any]]:
+def _match(
+    services: Services, sources: list[Source], user: User, text: str, comparisons: int
+) -> tuple[Source, dict[str, Any]]:
     """The first data source that takes the request, and the request as that source gets it."""
     reasons: dict[str, list[str]] = {}
     try:
@@ -136,6 +146,7 @@ def _match(services: Services, sources: list[Source], user: User, text: str) -> 
             realm=user.realm,
             user_roles=user.roles,
             coercion=services.coercion,
+            comparisons=comparisons,
         )
         for source in sources:
             result = judgement.match(source.rules)
@@ -143,6 +154,8 @@ def _match(services: Services, sources: list[Source], user: User, text: str) -> 
                 return source, result.request
             reasons.setdefault(result.reason, []).append(source.config.label)
     except RequestError as error:
+        if isinstance(error, TooManyValuesError) and comparisons < MAX_VALUES:
+            raise
         refuse(falcon.HTTP_400, encodable(str(error)))
     # Of data sources with one reason it is told once.
     lines = "\n".join(f"Skipping datasource {', '.join(names)}: {why}" for why, names in reasons.items())

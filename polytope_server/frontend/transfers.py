@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 #: A download of so many bytes is none to speak of: it leaves with its head, into the buffers of the system.
 SMALL = 64 << 10
+#: The last quarter of all transfers, less what `per-user` takes of it, is for owners with fewer than so many.
+_FEW = 4
 #: Owners that are remembered, and seconds that the store has to name one.
 _OWNERS, _OWNER_TIME = 4096, 2.0
 #: Seconds after which a client may come again; nobody knows when a transfer ends.
@@ -71,7 +73,10 @@ class Transfers:
             _refuse(
                 f"This server sends and takes {most} results and uploads for {whom}, and that is the limit"
             )
-        if self._running[_ALL] >= self._settings.total:
+        total, running = self._settings.total, self._running[_ALL]
+        # So that a few owners cannot hold them all, for as long as they like.
+        for_all = max(total - total // 4, most)
+        if running >= total or (running >= for_all and self._running[owner] >= _FEW):
             _refuse("This server sends and takes as many results and uploads as it can")
         self._count(req, owner)
         self._count(req, _ALL)

@@ -74,7 +74,7 @@ class Judgement:
     """One coerced request before the data sources of a collection, one after the other.
 
     What they have in common is done once: each value is read once, and judged once by each different rule.
-    A range is judged by its ends and its pitch. What can only be judged value by value is, up to MAX_VALUES
+    A range is judged by its ends and its pitch. What can only be judged value by value is, up to a number of
     values for all data sources together.
     """
 
@@ -87,8 +87,12 @@ class Judgement:
         coercion: CoercionRules = DEFAULT_RULES,
         today: date | None = None,
         now: datetime | None = None,
+        comparisons: int = MAX_VALUES,
     ) -> None:
-        """`request` is left as it is. `now` is the clock by default, in UTC, and `today` the day of `now`."""
+        """`request` is left as it is. `now` is the clock by default, in UTC, and `today` the day of `now`.
+
+        `comparisons` is how many values may be judged one by one.
+        """
         self._request = request
         self._realm, self._user_roles = realm, user_roles
         self._coercion = coercion
@@ -96,7 +100,7 @@ class Judgement:
         self._today = today or self._now.date()
         self._values: dict[str, Range | list[str]] = {}
         self._verdicts: dict[tuple[str, tuple[str, ...]], str | None] = {}
-        self._budget = MAX_VALUES
+        self._comparisons = self._budget = comparisons
 
     def match(self, source: SourceRules) -> MatchResult:
         """Whether this data source serves the request.
@@ -104,7 +108,8 @@ class Judgement:
         On success the result holds the request with the defaults of absent keys, the patch on top, and lists
         joined with `/` (except in `data` and `feature`). Otherwise the reason names the key, its value and
         what is allowed. Rules that are wrong (`validate_rules` finds them) reject, and the reason says so.
-        RequestError if too many values would have to be judged one by one: then no data source serves it.
+        TooManyValuesError if too many values would have to be judged one by one: then no data source serves
+        it.
         """
         if not authorized(source.roles, self._realm, self._user_roles):
             return MatchResult(None, "user not authorized.")
@@ -187,7 +192,7 @@ class Judgement:
         if self._budget < 0:
             raise TooManyValuesError(
                 f"key '{key}': {shown(value)} is not accepted: the values of this request take more than "
-                f"{MAX_VALUES} comparisons with the rules of the data sources; ask for fewer values"
+                f"{self._comparisons} comparisons with the rules of the data sources; ask for fewer values"
             )
 
 

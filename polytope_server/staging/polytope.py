@@ -12,7 +12,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from yarl import URL
 
-from polytope_server.config.addresses import Host, HTTPBase
+from polytope_server.config.addresses import BindAddress, Host, HTTPBase
 from polytope_server.config.management_settings import ManagementSettings
 from polytope_server.config.section import part
 from polytope_server.config.values import Port, Size
@@ -42,7 +42,7 @@ class PolytopeStagingSettings(BaseModel):
         "`0.0.0.0` and `::` stand for this machine, as which other machines reach it too.",
     )
     port: Port = Field(8000, description="Port of the object store.")
-    bind_to: Host | None = Field(
+    bind_to: BindAddress | None = Field(
         None,
         description="Host name or address on which the object store listens; by default this machine only "
         "if `host` is `localhost`, else every address.",

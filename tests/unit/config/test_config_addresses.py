@@ -120,3 +120,8 @@ def test_values_that_are_none_are_refused(refused) -> None:
         written = [text % slip.format(scheme) for slip in NO_ADDRESSES]
         accepted += [text for text in written if not refused(text)]
     assert accepted == []
+
+
+def test_an_empty_address_to_listen_on_is_every_address(config):
+    settings = config("frontend: {bind_to: ''}\n" + STORE % "bind_to: ''").settings
+    assert settings.frontend.bind_to == "0.0.0.0"

@@ -15,6 +15,7 @@ import pytest
 from polytope_server.config import load
 from polytope_server.frontend import submission
 from polytope_server.frontend.offload import BusyError, Offload
+from polytope_server.language import Judgement
 from polytope_server.request import Status
 from polytope_server.testing.frontend import Frontend, frontend
 from polytope_server.testing.server import CONFIG
@@ -25,12 +26,14 @@ SECTIONS: dict[str, Any] = {
     "frontend": {"max_request": "64K", "max_body": "1M"},
     "datasources": {
         "echo": {"type": "echo"},
+        "even": {"type": "echo", "match": {"step": "0/to/10000/by/2"}},
         **{f"five{n}": {"type": "echo", "match": RULES} for n in range(5)},
     },
     "collections": {
         "echo": {"roles": ["default"], "datasources": ["echo"]},
         "small": {"roles": ["default"], "datasources": ["echo"], "max_request": "1K"},
         "large": {"roles": ["default"], "datasources": ["echo"], "max_request": "512K"},
+        "steps": {"roles": ["default"], "datasources": ["even"], "max_request": "64K"},
         "five": {"roles": ["default"], "datasources": [f"five{n}" for n in range(5)]},
     },
 }
@@ -83,6 +86,24 @@ async def test_a_large_body_is_read_outside_of_the_event_loop(
         monkeypatch.setattr(submission, name, record(getattr(submission, name)))
     assert (await door.call("POST", "/requests/echo", body("x" * size))).status == 202
     assert threads == [in_loop] * 4
+
+
+@pytest.mark.parametrize(("steps", "threads"), [("0/to/900", [True]), ("0/to/99998", [True, False])])
+async def test_what_takes_many_comparisons_leaves_the_event_loop(
+    door: Frontend, monkeypatch: pytest.MonkeyPatch, steps: str, threads: list[bool]
+) -> None:
+    found: list[bool] = []
+
+    class Recorded(Judgement):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            found.append(threading.current_thread() is threading.main_thread())
+            super().__init__(*arguments, **named)
+
+    monkeypatch.setattr(submission, "Judgement", Recorded)
+    answer = await door.call("POST", "/requests/steps", body({"step": steps}))
+    assert answer.status == 400
+    assert "key 'step' : '1', '3', '5', '7', '9' and" in answer.message
+    assert found == threads
 
 
 async def test_what_is_wrong_with_a_large_body_is_told_as_with_a_small_one(door: Frontend) -> None:
@@ -200,9 +221,9 @@ class Jobs:
         self.gate = threading.Event()
         self.tasks: list[asyncio.Task[None]] = []
 
-    async def add(self, *users: str) -> None:
+    async def add(self, *users: str, size: int = KIB) -> None:
         for user in users:
-            self.tasks.append(asyncio.create_task(self._offload.run(user, partial(self._do, user))))
+            self.tasks.append(asyncio.create_task(self._offload.run(user, partial(self._do, user), size)))
             await asyncio.sleep(0)
 
     def _do(self, user: str) -> None:
@@ -225,8 +246,13 @@ async def test_users_take_turns(jobs: Jobs) -> None:
     assert jobs.done == ["ann", "bob", "cid", "ann", "ann", "ann"]
 
 
+async def test_many_jobs_of_many_users_wait_for_their_turns(jobs: Jobs) -> None:
+    await jobs.add(*[f"user{n % 16}" for n in range(256)])
+    assert await jobs.end() == [None] * 256
+
+
 async def test_who_has_too_many_jobs_is_refused_and_nobody_else(jobs: Jobs) -> None:
-    await jobs.add(*["ann"] * 10, "bob")
+    await jobs.add(*["ann"] * 10, "bob", size=1 << 20)
     results = await jobs.end()
     assert [type(result) for result in results[8:10]] == [BusyError, BusyError]
     assert jobs.done.count("ann") == 8
@@ -236,20 +262,32 @@ async def test_who_has_too_many_jobs_is_refused_and_nobody_else(jobs: Jobs) -> N
     assert await jobs.end() == [*results, None]
 
 
-async def test_all_jobs_together_are_bounded(jobs: Jobs) -> None:
-    await jobs.add(*[f"user{n}" for n in range(130)])
+async def test_all_jobs_together_are_bounded_for_users_who_have_one(jobs: Jobs) -> None:
+    await jobs.add(*[f"user{n % 64}" for n in range(130)], "uninvolved", size=1 << 20)
     results = await jobs.end()
-    assert [isinstance(result, BusyError) for result in results] == [False] * 128 + [True] * 2
+    assert [isinstance(result, BusyError) for result in results] == [False] * 128 + [True] * 2 + [False]
+
+
+async def test_a_job_that_has_no_turn_in_time_is_refused() -> None:
+    offload = Offload()
+    jobs = Jobs(offload)
+    await jobs.add("ann")
+    offload.wait = 0.0
+    await jobs.add("ann", "bob")
+    await asyncio.wait(jobs.tasks[1:])
+    assert [type(task.exception()) for task in jobs.tasks[1:]] == [BusyError, BusyError]
+    assert (await jobs.end())[0] is None
+    assert jobs.done == ["ann"]
 
 
 async def test_after_a_job_the_thread_rests_for_as_long_as_it_took() -> None:
     times, rests = iter([10.0, 10.5, 20.0, 21.0, 30.0, 30.0]), list[float]()
     offload = Offload(clock=lambda: next(times), sleep=rests.append)
     for user in ("ann", "bob", "ann"):
-        await offload.run(user, lambda: None)
+        await offload.run(user, lambda: None, 1)
     assert rests == [0.0, 0.5, 1.0]
 
 
 async def test_the_error_of_a_job_passes_through() -> None:
     with pytest.raises(ZeroDivisionError):
-        await Offload().run("ann", lambda: 1 // 0)
+        await Offload().run("ann", lambda: 1 // 0, 1)

@@ -90,6 +90,19 @@ async def test_all_users_together_have_so_many() -> None:
     assert [await calls.download(f"user{number}-1") for number in range(4)] == [200, 200, 200, 429]
 
 
+async def test_the_last_quarter_is_for_owners_who_have_few() -> None:
+    calls = Calls(per_user=8, total=32)
+    for owner in ("ann", "bob", "cid", "dan"):
+        statuses = [await calls.download(f"{owner}-{number}") for number in range(8)]
+        assert statuses == ([200] * 8 if owner != "dan" else [200] * 4 + [429] * 4)
+    assert [await calls.download(f"eve-{number}") for number in range(5)] == [200] * 4 + [429]
+
+
+async def test_where_one_user_may_have_them_all_nothing_is_set_aside() -> None:
+    calls = Calls(per_user=32, total=32)
+    assert [await calls.download("all-1") for _ in range(33)] == [200] * 32 + [429]
+
+
 async def test_what_has_ended_does_not_count() -> None:
     calls = Calls(per_user=1)
     assert [await calls.download("alice-1"), await calls.download("alice-1")] == [200, 429]

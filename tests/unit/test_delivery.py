@@ -1,0 +1,76 @@
+"""An object as the answer to a GET: what is counted of it before it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import falcon.asgi
+import falcon.testing
+import pytest
+
+from polytope_server.asgi import refuse
+from polytope_server.delivery import deliver
+from polytope_server.staging import StagedObject
+
+SIZE = 1 << 20
+
+
+class OneObject:
+    """A staging with one object."""
+
+    async def stat(self, name: str) -> StagedObject:
+        return StagedObject(name, SIZE, "application/x-grib", "", 0.0)
+
+    async def read(self, name: str, start: int, length: int) -> AsyncIterator[bytes]:
+        yield b"x" * length
+
+
+class Resource:
+    """Delivers the object, and writes down what it asked for first."""
+
+    def __init__(self) -> None:
+        self.admitted: list[int] = []
+        self.refuses = False
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        staging: Any = OneObject()
+        await deliver(staging, "id/x.grib", req, resp, head=False, served=lambda _: None, admit=self._admit)
+
+    async def _admit(self, size: int) -> None:
+        self.admitted.append(size)
+        if self.refuses:
+            refuse(falcon.HTTP_429, "Too many")
+
+
+async def get(resource: Resource, **headers: str) -> Any:
+    app = falcon.asgi.App()
+    app.add_route("/", resource)
+    async with falcon.testing.ASGIConductor(app) as conductor:
+        return await conductor.simulate_get("/", headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "admitted"),
+    [("bytes=4096-8191", 206, 4096), ("bytes=-10", 206, 10), ("bytes=0-", 206, SIZE), ("", 200, SIZE)],
+)
+async def test_a_range_counts_with_its_own_length(wanted: str, status: int, admitted: int) -> None:
+    resource = Resource()
+    answer = await get(resource, Range=wanted)
+    assert (answer.status_code, len(answer.content)) == (status, admitted)
+    assert resource.admitted == [admitted]
+
+
+async def test_a_range_that_is_not_admitted_has_no_place_in_the_answer() -> None:
+    resource = Resource()
+    resource.refuses = True
+    answer = await get(resource, Range="bytes=0-1")
+    assert answer.status_code == 429
+    assert "content-range" not in answer.headers
+
+
+async def test_a_range_outside_of_the_object_is_not_counted() -> None:
+    resource = Resource()
+    answer = await get(resource, Range=f"bytes={SIZE}-")
+    assert (answer.status_code, answer.headers["content-range"]) == (416, f"bytes */{SIZE}")
+    assert resource.admitted == []
