@@ -22,7 +22,7 @@ async def come(share: Share, *sizes: int) -> None:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Disk:
-    return Disk(tmp_path, 0)
+    return Disk(tmp_path, tmp_path, 0)
 
 
 @pytest.fixture
@@ -100,6 +100,16 @@ async def test_what_is_larger_than_the_quota_is_too_large_for_good(disk: Disk) -
     assert (error.value.size, error.value.room) == (110 * MIB, 100 * MIB)
     with pytest.raises(ObjectTooLargeError):
         space.share(101 * MIB)
+
+
+async def test_what_others_have_stored_makes_no_object_too_large(disk: Disk) -> None:
+    space = Space(100 * MIB, disk)
+    space.count(60 * MIB)
+    with pytest.raises(StagingFullError) as error:
+        space.share(41 * MIB)
+    assert type(error.value) is StagingFullError
+    with space.share(0) as share, pytest.raises(LargestObjectError):
+        await come(share, *[10 * MIB] * 5)
 
 
 async def test_the_largest_object_gives_way_to_others(disk: Disk) -> None:
