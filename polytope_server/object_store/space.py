@@ -37,6 +37,12 @@ class Space:
         free -= sum(share.taken - share.size for share in self._shares)
         return free if self._quota is None else min(free, self._quota - self._used)
 
+    def admit(self, size: int) -> None:
+        """Return if an object of so many bytes would fit now; changes nothing. Raises as :meth:`share`."""
+        self._check_disk(size)
+        if self._quota is not None and size > (left := self._quota - self._used):
+            refuse_announced(size, self._quota, _why(self._quota, left))
+
     def share(self, announced: int) -> Share:
         """The part of one object that is written, of which so many bytes are announced.
 
@@ -70,7 +76,7 @@ class Space:
 
     def _refuse(self, share: Share, more: int, quota: int) -> NoReturn:
         size, left = share.taken + more, max(0, quota - self._used)
-        reason = f"the quota of {quota} bytes leaves {left}"
+        reason = _why(quota, left)
         if share not in self._shares:
             refuse_announced(size, quota, reason)
         refuse(size, share.taken + left, quota, reason, is_full=lambda: is_most(size, quota))
@@ -120,3 +126,7 @@ class Share:
         if self.size + more > self.taken:
             self._space.take(self, self.size + more - self.taken)
         self.size += more
+
+
+def _why(quota: int, left: int) -> str:
+    return f"the quota of {quota} bytes leaves {max(0, left)}"

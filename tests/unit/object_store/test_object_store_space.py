@@ -147,3 +147,18 @@ async def test_an_object_that_is_complete_gives_way_to_nobody(space: Space) -> N
             space.share(10)
         share.keep()
     assert not fits(space, 6)
+
+
+async def test_a_question_ends_no_object_that_is_being_written(space: Space) -> None:
+    async def growing() -> AsyncIterator[bytes]:
+        yield b"x" * 95
+        for size in (6, 101):
+            with pytest.raises((StagingFullError, ObjectTooLargeError)):
+                space.admit(size)
+        space.admit(5)
+        yield b"x" * 5
+
+    with space.share(0) as share:
+        async for _ in share.counted(growing()):
+            pass
+    assert share.size == 100
