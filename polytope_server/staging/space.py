@@ -110,9 +110,10 @@ class Disk:
         """The sizes of the objects that are complete, by and by: there may be very many. Raises OSError."""
         with os.scandir(self._objects) as folders:
             for folder in folders:
-                with suppress(FileNotFoundError), os.scandir(folder.path) as entries:
+                with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder.path) as entries:
                     for entry in entries:
-                        yield entry.stat().st_size
+                        with suppress(FileNotFoundError):  # it was removed meanwhile
+                            yield entry.stat().st_size
 
 
 class Claim:
@@ -147,10 +148,10 @@ class Claim:
     def refuse(self, size: int, more: int) -> NoReturn:
         """The disk does not take what :meth:`check` was asked for. Raises as :func:`refuse`."""
         left, total = self._disk.measure()
-        room = left if self._room is None else self._room
 
         def is_full() -> bool:
-            # Results of others may be gone the next time.
+            # Results of others may have gone since it began, and may be gone the next time.
+            room = max(self._room or 0, left + sum(self._disk.unfinished().values()))
             rooms = accumulate(self._disk.finished(), initial=room)
             return all(is_most(size, each) for each in rooms)
 

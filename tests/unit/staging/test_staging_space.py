@@ -195,6 +195,16 @@ async def test_an_object_is_not_too_large_for_what_others_have_stored(
         await put(staging, 21 * MIB)
 
 
+async def test_results_that_were_removed_meanwhile_count_as_room(staging: Staging, disk: FakeDisk) -> None:
+    stored = [await put(staging, 30 * MIB) for _ in range(2)]
+    large = Stream(staging, disk)
+    await large.give(10)
+    await staging.delete(stored[0].name)
+    await large.give(42)
+    with pytest.raises(LargestObjectError):
+        await large.writing
+
+
 async def test_a_folder_without_room_is_named_at_the_start(
     disk: FakeDisk, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
