@@ -69,13 +69,25 @@ async def open_input(url: str, staging: Staging, hosts: Collection[str], limit: 
 
 async def _next(response: requests.Response, chunks: Iterator[bytes]) -> bytes:
     """The next of the chunks of a response, none at the end. Raises TemporaryError if it comes too slowly."""
+    loop = asyncio.get_running_loop()
+    started = asyncio.Event()
+
+    def read() -> bytes:
+        loop.call_soon_threadsafe(started.set)
+        return next(chunks, b"")
+
+    reading = loop.run_in_executor(_threads, read)
     try:
+        # Waiting for a thread is no fault of the host.
+        await started.wait()
         async with asyncio.timeout(_CHUNK_TIME):
-            return await asyncio.get_running_loop().run_in_executor(_threads, next, chunks, b"")
+            return await reading
     except TimeoutError:
         # The thread reads on until there is nothing to read. Before version 2.3 urllib3 cannot say so.
         getattr(response.raw, "shutdown", response.close)()
         raise TemporaryError("The input URL sends too slowly.") from None
+    finally:
+        reading.cancel()
 
 
 def _get(session: requests.Session, url: str) -> requests.Response:

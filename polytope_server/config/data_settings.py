@@ -12,6 +12,7 @@ from polytope_server.config.values import (
     Count,
     Duration,
     Mapped,
+    MemorySize,
     QueueName,
     RequestSize,
     Roles,
@@ -94,11 +95,10 @@ class DataSourceSection(Section):
     max_attempts: int | None = Field(
         None, ge=1, le=100, description="How often a request is tried; by default `worker.max_attempts`."
     )
-    max_memory: Size | None = Field(
+    max_memory: MemorySize | None = Field(
         None,
-        ge=256 << 20,
         description="Private memory that a request may use in a child of the worker, 2G by default; one that "
-        "needs more fails. On Linux only.",
+        "needs more fails. `unlimited`: what the system gives. On Linux only.",
     )
     max_result: Size | None = Field(
         None, gt=0, description="Largest result; by default `worker.max_result`. A larger one fails."

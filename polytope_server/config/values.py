@@ -79,6 +79,12 @@ _NUMBER, _TEXT = {"type": "number", "minimum": 0}, {"type": "string"}
 Duration = Annotated[float, BeforeValidator(parse_duration), _kind("duration", _NUMBER, _TEXT)]
 Size = Annotated[int, BeforeValidator(parse_size), _kind("size", _NUMBER, _TEXT)]
 RequestSize = Annotated[Size, Field(ge=1)]
+#: Of a child of the worker, which itself needs some.
+MemorySize = Annotated[
+    Literal["unlimited"] | Annotated[Size, Field(ge=256 << 20)],
+    expected("unlimited, or a size of 256M or more"),
+    _kind("size or `unlimited`", _NUMBER, _TEXT),
+]
 Port = Annotated[
     int,
     Field(ge=0, le=65535),

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import NoReturn, Self
 
 from polytope_server.staging import LargestObjectError
-from polytope_server.staging.space import Disk, refuse, refuse_announced
+from polytope_server.staging.space import Disk, is_most, refuse, refuse_announced
 
 
 class Space:
@@ -37,20 +37,28 @@ class Space:
         free -= sum(share.taken - share.size for share in self._shares)
         return free if self._quota is None else min(free, self._quota - self._used)
 
+    def admit(self, size: int) -> None:
+        """Return if an object of so many bytes would fit now; changes nothing. Raises as :meth:`share`."""
+        self._check_disk(size)
+        if self._quota is not None and size > (left := self._quota - self._used):
+            refuse_announced(size, self._quota, _why(self._quota, left))
+
     def share(self, announced: int) -> Share:
         """The part of one object that is written, of which so many bytes are announced.
 
         Raises StagingFullError and ObjectTooLargeError if they do not fit.
         """
-        free, total = self._disk.measure()
-        fits = max(0, free - sum(share.taken - share.size for share in self._shares))
-        if announced > fits:
-            room = free + sum(share.size for share in self._shares)
-            refuse_announced(announced, fits, room, total, f"the disk has no room for {announced} bytes")
+        self._check_disk(announced)
         share = Share(self)
         self.take(share, announced)
         self._shares.add(share)
         return share
+
+    def _check_disk(self, announced: int) -> None:
+        free, total = self._disk.measure()
+        if announced > free - sum(share.taken - share.size for share in self._shares):
+            reason = f"the disk has no room for {announced} bytes"
+            refuse_announced(announced, self._disk.capacity(total), reason)
 
     def take(self, share: Share, more: int) -> None:
         """Count so many bytes more for an object. Raises as :meth:`share`, and counts none.
@@ -67,11 +75,11 @@ class Space:
         share.taken += more
 
     def _refuse(self, share: Share, more: int, quota: int) -> NoReturn:
-        left = max(0, quota - self._used)
-        room = left + share.taken + sum(other.taken for other in self._shares - {share})
-        reason = f"the quota of {quota} bytes leaves {left}"
-        refused = refuse if share in self._shares else refuse_announced
-        refused(share.taken + more, share.taken + left, room, quota, reason)
+        size, left = share.taken + more, max(0, quota - self._used)
+        reason = _why(quota, left)
+        if share not in self._shares:
+            refuse_announced(size, quota, reason)
+        refuse(size, share.taken + left, quota, reason, is_full=lambda: is_most(size, quota))
 
     def end(self, share: Share, kept: int) -> None:
         """An object is not written any more; `kept` bytes of it stay."""
@@ -118,3 +126,7 @@ class Share:
         if self.size + more > self.taken:
             self._space.take(self, self.size + more - self.taken)
         self.size += more
+
+
+def _why(quota: int, left: int) -> str:
+    return f"the quota of {quota} bytes leaves {max(0, left)}"

@@ -84,8 +84,7 @@ class Store:
 
     def admit(self, size: int) -> None:
         """Return if an object of so many bytes may come. Raises StagingFullError, ObjectTooLargeError."""
-        with self._space.share(size):
-            pass
+        self._space.admit(size)
 
     async def _exists(self, name: str) -> bool:
         try:

@@ -72,7 +72,7 @@ class LocalStaging(Staging):
         self._md5_up_to = md5_up_to
         self.root = settings.root_dir or data / "staging"
         self._objects, self._unfinished = self.root / "objects", self.root / "unfinished"
-        self.disk = Disk(self._unfinished, settings.reserve)
+        self.disk = Disk(self._unfinished, self._objects, settings.reserve)
         self._threads: ThreadPoolExecutor | None = None
         self._readers = 0
 

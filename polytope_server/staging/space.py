@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,35 +30,42 @@ def usual_reserve(total: int) -> int:
     return min(total // 20, _LARGEST_RESERVE)
 
 
-def refuse(size: int, fits: int, room: int, total: int, reason: str) -> NoReturn:
-    """Refuse an object that is to have `size` bytes, of which `fits` fit now, and of which none is larger.
+def refuse(size: int, fits: int, total: int, reason: str, *, is_full: Callable[[], bool]) -> NoReturn:
+    """Refuse an object that grows to `size` bytes, of which `fits` fit now, and of which none is larger.
 
-    `room` is what was free when its writing began, as if no other were written; `total` the disk or quota.
-    Raises ObjectTooLargeError for one that has filled the room by itself, as good as; LargestObjectError for
-    one that takes a notable share; and StagingFullError for one that is not to blame.
+    `total` is the disk or quota; `is_full` tells whether the object filled it as good as alone. Raises
+    ObjectTooLargeError if so; LargestObjectError for one that takes a notable share; and StagingFullError
+    for one that is not to blame.
     """
     if size < max(usual_reserve(total), _SMALL):
         raise StagingFullError(reason)
-    # Small objects of others come in beside the largest one, too.
-    if size > room - room // 10:
+    if is_full():
         raise ObjectTooLargeError(size, fits)
     raise LargestObjectError(reason)
 
 
-def refuse_announced(size: int, fits: int, room: int, total: int, reason: str) -> NoReturn:
-    """The same for an object of which nothing was written: unless it is too large, it may come again."""
-    try:
-        refuse(size, fits, room, total, reason)
-    except LargestObjectError:
-        raise StagingFullError(reason) from None
+def refuse_announced(size: int, capacity: int, reason: str) -> NoReturn:
+    """Refuse an object of `size` bytes, of which nothing was written.
+
+    Raises ObjectTooLargeError if they are more than `capacity`, what an empty staging can hold; else
+    StagingFullError, whatever fills it now: the object may come again.
+    """
+    if size > capacity:
+        raise ObjectTooLargeError(size, capacity)
+    raise StagingFullError(reason)
+
+
+def is_most(size: int, of: int) -> bool:
+    """Whether so many bytes are as good as all: small objects of others come in beside the largest one."""
+    return size > of - of // 10
 
 
 class Disk:
-    """The disk that the folder `unfinished` is on."""
+    """The disk that the folder `unfinished` is on, and `objects`, which has a folder for each request."""
 
-    def __init__(self, unfinished: Path, reserve: int | None) -> None:
+    def __init__(self, unfinished: Path, objects: Path, reserve: int | None) -> None:
         """`reserve` is the number of bytes that stay free; None for the usual one."""
-        self._unfinished = unfinished
+        self._unfinished, self._objects = unfinished, objects
         self._reserve = reserve
 
     def measure(self) -> tuple[int, int]:
@@ -74,8 +83,11 @@ class Disk:
         """Return if there is room for an object of `size` bytes. Raises as :func:`refuse_announced`."""
         room, total = self.measure()
         if size > room:
-            alone = room + sum(self.unfinished().values())
-            refuse_announced(size, max(0, room), alone, total, _why(size, room))
+            refuse_announced(size, self.capacity(total), _why(size, room))
+
+    def capacity(self, total: int) -> int:
+        """Bytes that the staging could hold if nothing else were on a disk of so many."""
+        return max(0, total - self.reserve(total))
 
     def reserve(self, total: int) -> int:
         """Bytes that stay free of a disk of so many."""
@@ -93,6 +105,15 @@ class Disk:
                     else:
                         found[entry.name] = size
         return found
+
+    def finished(self) -> Iterator[int]:
+        """The sizes of the objects that are complete, by and by: there may be very many. Raises OSError."""
+        with os.scandir(self._objects) as folders:
+            for folder in folders:
+                with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder.path) as entries:
+                    for entry in entries:
+                        with suppress(FileNotFoundError):  # it was removed meanwhile
+                            yield entry.stat().st_size
 
 
 class Claim:
@@ -127,8 +148,14 @@ class Claim:
     def refuse(self, size: int, more: int) -> NoReturn:
         """The disk does not take what :meth:`check` was asked for. Raises as :func:`refuse`."""
         left, total = self._disk.measure()
-        room = left if self._room is None else self._room
-        refuse(size, size - more + max(0, left), room, total, _why(more, left))
+
+        def is_full() -> bool:
+            # Results of others may have gone since it began, and may be gone the next time.
+            room = max(self._room or 0, left + sum(self._disk.unfinished().values()))
+            rooms = accumulate(self._disk.finished(), initial=room)
+            return all(is_most(size, each) for each in rooms)
+
+        refuse(size, size - more + max(0, left), total, _why(more, left), is_full=is_full)
 
 
 def lock(file: int) -> None:

@@ -67,7 +67,7 @@ class Attempts:
             "username": request.user.username,
             "realm": request.user.realm,
             "attributes": self._open(request, source),
-            "max_memory": source.keys.get("max_memory", memory.DEFAULT),
+            "max_memory": memory.allowed(source.keys.get("max_memory", memory.DEFAULT)),
         }
         if request.verb is Verb.ARCHIVE:
             settings = self._settings

@@ -107,13 +107,14 @@ class Server:
         finally:
             memory.limit(None)
 
-    def _exhausted(self, allowed: int, used: int) -> None:
+    def _exhausted(self, allowed: int | None, used: int) -> None:
         """End this process, which holds much that nobody needs; `used` is what it had before the job.
 
-        The request has failed for good, unless it was those before it that left too little.
+        The request has failed for good, unless it was those before it that left too little, or the system.
         """
-        logger.exception("the data source needs more than %d bytes; %d were in use before", allowed, used)
-        if used < allowed // 2:
+        most = "the system gives" if allowed is None else f"{allowed} bytes"
+        logger.exception("the data source needs more than %s; %d bytes were in use before", most, used)
+        if allowed is not None and used < allowed // 2:
             most = f"{allowed >> 20} MiB"
             reason = f"The request needs more memory than the {most} that its data source may use."
             self._connection.send(Frame.EXHAUSTED, reason.encode())

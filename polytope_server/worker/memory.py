@@ -10,6 +10,7 @@ import resource
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 DEFAULT = 2 << 30
 """Bytes that a job may use unless its data source says otherwise."""
@@ -24,6 +25,11 @@ def be_first_to_go() -> None:
     with suppress(OSError, ValueError):
         score = int(_SCORE_FILE.read_text()) + _SCORE
         _SCORE_FILE.write_text(str(min(score, _LARGEST_SCORE)))
+
+
+def allowed(size: int | Literal["unlimited"]) -> int | None:
+    """The key `max_memory` as :func:`limit` takes it."""
+    return None if size == "unlimited" else size
 
 
 def limit(size: int | None) -> None:

@@ -75,6 +75,15 @@ def test_general_keys_are_typed(config):
     assert source.keys == {"type": "stub", "name": "d", "max_attempts": 5}
 
 
+@pytest.mark.parametrize(("given", "kept"), [("unlimited", "unlimited"), ("1G", 1 << 30)])
+def test_the_memory_of_a_request_is_a_size_or_unlimited(config, given, kept):
+    text = (
+        f"datasources: {{d: {{type: stub, max_memory: {given}}}}}\ncollections: {{c: {{datasources: [d]}}}}"
+    )
+    (source,) = sources(config(text))
+    assert source.keys["max_memory"] == kept
+
+
 def test_a_data_source_listed_twice_gets_two_names(config):
     text = """
 datasources: {d: {type: stub}}
@@ -150,6 +159,10 @@ def test_a_name_that_no_collection_can_have(problems, name):
         ("type: stub, match: {Class: a, class: a}", "match.Class: key 'class' is given twice"),
         ("type: stub, defaults: {step: x}", "defaults.step: key 'step': "),
         ("type: stub, patch: {step: x}", "patch.step: key 'step': "),
+        (
+            "type: stub, max_memory: 1M",
+            "max_memory: value '1M': expected unlimited, or a size of 256M or more",
+        ),
         ("type: stub, max_attempts: 0", "max_attempts: value 0: expected greater than or equal to 1"),
         ("type: strict", "path: is missing: Where the data are."),
         ("type: stob", "type: datasource 'stob' is not known and not installed; available: "),

@@ -22,7 +22,7 @@ async def come(share: Share, *sizes: int) -> None:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Disk:
-    return Disk(tmp_path, 0)
+    return Disk(tmp_path, tmp_path, 0)
 
 
 @pytest.fixture
@@ -102,6 +102,16 @@ async def test_what_is_larger_than_the_quota_is_too_large_for_good(disk: Disk) -
         space.share(101 * MIB)
 
 
+async def test_what_others_have_stored_makes_no_object_too_large(disk: Disk) -> None:
+    space = Space(100 * MIB, disk)
+    space.count(60 * MIB)
+    with pytest.raises(StagingFullError) as error:
+        space.share(41 * MIB)
+    assert type(error.value) is StagingFullError
+    with space.share(0) as share, pytest.raises(LargestObjectError):
+        await come(share, *[10 * MIB] * 5)
+
+
 async def test_the_largest_object_gives_way_to_others(disk: Disk) -> None:
     space = Space(100 * MIB, disk)
     go_on = asyncio.Event()
@@ -137,3 +147,18 @@ async def test_an_object_that_is_complete_gives_way_to_nobody(space: Space) -> N
             space.share(10)
         share.keep()
     assert not fits(space, 6)
+
+
+async def test_a_question_ends_no_object_that_is_being_written(space: Space) -> None:
+    async def growing() -> AsyncIterator[bytes]:
+        yield b"x" * 95
+        for size in (6, 101):
+            with pytest.raises((StagingFullError, ObjectTooLargeError)):
+                space.admit(size)
+        space.admit(5)
+        yield b"x" * 5
+
+    with space.share(0) as share:
+        async for _ in share.counted(growing()):
+            pass
+    assert share.size == 100

@@ -17,7 +17,7 @@ SOURCE = {"collection": "c", "name": "greedy", "type": "greedy", "settings": {}}
 pytestmark = pytest.mark.usefixtures("greedy")
 
 
-def job(request: str, max_memory: int) -> dict[str, Any]:
+def job(request: str, max_memory: int | None) -> dict[str, Any]:
     return {
         "collection": "c",
         "datasource": "greedy",
@@ -39,7 +39,7 @@ async def child(greedy: None) -> AsyncIterator[Child]:
     await child.kill()
 
 
-async def outcome(child: Child, request: str, max_memory: int) -> int:
+async def outcome(child: Child, request: str, max_memory: int | None) -> int:
     _, chunks = await child.run(job(request, max_memory))
     return int(b"".join([chunk async for chunk in chunks]))
 
@@ -59,6 +59,15 @@ async def test_each_job_has_the_limit_of_its_data_source(child: Child) -> None:
     assert await outcome(child, f"take {300 * MIB}", 512 * MIB) == 300 * MIB
     with pytest.raises(DataSourceError, match="more memory"):
         await outcome(child, f"take {300 * MIB}", 256 * MIB)
+
+
+async def test_without_a_limit_a_job_has_what_the_system_gives(child: Child) -> None:
+    assert memory.allowed("unlimited") is None
+    assert await outcome(child, f"take {300 * MIB}", None) == 300 * MIB
+    # More than a process can address: nobody knows whether it would fit another time.
+    with pytest.raises(TemporaryError, match="ended unexpectedly"):
+        await outcome(child, f"take {1 << 60}", None)
+    assert not child.usable
 
 
 async def test_files_that_are_mapped_do_not_count(child: Child) -> None:

@@ -1,11 +1,13 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from polytope_server import inputs
 from polytope_server.datasource import DataSourceError, TemporaryError
@@ -13,6 +15,7 @@ from polytope_server.inputs import STAGED, open_input, refusal
 from polytope_server.staging import Staging, new_object_name
 from polytope_server.staging.local import LocalStaging, LocalStagingSettings
 from polytope_server.testing.staging import chunked
+from polytope_server.testing.waiting import until
 
 HOSTS = ["127.0.0.1"]
 
@@ -103,6 +106,32 @@ async def test_an_input_that_dribbles_is_given_up(
         await read(f"{url}/200?slow", staging)
     # No thread reads on: the host learns that nobody does.
     assert await asyncio.to_thread(Handler.ended.wait, 20)
+
+
+async def test_the_time_of_a_host_begins_when_there_is_a_thread_for_it(
+    url: str, staging: Staging, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on, busy, timed = threading.Event(), [], []
+
+    class Response(requests.Response):
+        def iter_content(self, *_: Any, **__: Any) -> Iterator[bytes]:
+            busy.append(threads.submit(go_on.wait, 20))  # others take the only thread
+            return iter([b"x"])
+
+    def timeout(delay: float) -> asyncio.Timeout:
+        if delay == inputs._CHUNK_TIME:  # not that of the test
+            timed.append(go_on.is_set())
+        return asyncio.timeouts.timeout(delay)
+
+    monkeypatch.setattr(inputs, "_get", lambda *_: Response())
+    monkeypatch.setattr(asyncio, "timeout", timeout)
+    with ThreadPoolExecutor(1) as threads:
+        monkeypatch.setattr(inputs, "_threads", threads)
+        reading = asyncio.create_task(read(f"{url}/200", staging))
+        await until(lambda: bool(busy))
+        go_on.set()
+        assert await reading == b"x"
+    assert timed == [True, True]
 
 
 async def test_an_input_that_is_too_large_is_refused(url: str, staging: Staging) -> None:
