@@ -79,7 +79,7 @@ def config(source: str) -> dict[str, Any]:
     """Sections for a server whose collection `slow` is served by that data source."""
     return {
         "worker": {"lease": 2, "retry_delay": 0.05, "max_attempts": 10, "concurrency": 4},
-        "garbage-collector": {"interval": 1},
+        "garbage-collector": {"interval": 1, "orphan_age": 0},
         "broker": {"interval": 2},
         "datasources": {"slow": {"type": "http", "url": source, "timeout": 30}},
         "collections": {"slow": {"roles": {"test": ["default"]}, "datasources": ["slow"]}},
