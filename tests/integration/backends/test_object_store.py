@@ -393,14 +393,17 @@ def test_the_quota_holds_for_announced_and_other_bodies(started: Callable[..., C
     call = started(quota="3M")
     first = call.put(b"x" * (2 << 20))
     for body in (b"x" * (2 << 20), iter([b"x" * (1 << 20)] * 2)):
-        answer = call("PUT", new_object_name("r1", GRIB), data=body)
-        assert answer.status_code == 413
-        assert int(answer.headers["X-Size"]) > int(answer.headers["X-Room"]) == 1 << 20
+        # It would fit if the other one were not there.
+        assert call("PUT", new_object_name("r1", GRIB), data=body).status_code == 507
+    answer = call("PUT", new_object_name("r1", GRIB), data=b"x" * (4 << 20))
+    assert answer.status_code == 413
+    assert int(answer.headers["X-Size"]) > int(answer.headers["X-Room"]) == 3 << 20
     assert call.names() == {first}
     assert nothing_unfinished(call.store)
     assert call("GET", "room").json() == {"room": 1 << 20}
     assert call("GET", f"room?size={1 << 20}").status_code == 200
-    assert call("GET", f"room?size={(1 << 20) + 1}").status_code == 413
+    assert call("GET", f"room?size={(1 << 20) + 1}").status_code == 507
+    assert call("GET", f"room?size={(3 << 20) + 1}").status_code == 413
     call.put(b"x" * (1 << 20))
     answer = call("PUT", new_object_name("r1", GRIB), data=b"x")
     assert (answer.status_code, "quota" in answer.text) == (507, True)
@@ -420,7 +423,7 @@ def test_the_quota_knows_what_is_there_at_the_start(started: Callable[..., Calle
     call.put(b"x" * (2 << 20))
     call.store.kill()
     call.store.start()
-    assert call("PUT", new_object_name("r1", GRIB), data=b"x" * (2 << 20)).status_code == 413
+    assert call("PUT", new_object_name("r1", GRIB), data=b"x" * (2 << 20)).status_code == 507
     call.put(b"x" * (1 << 20))
 
 
