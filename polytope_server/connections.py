@@ -20,7 +20,7 @@ from polytope_server.networks import network_of
 
 logger = logging.getLogger(__name__)
 
-#: So many connections are enough for a process, which has other bounds too: memory, and one processor.
+#: The most connections of a process by default: memory and one processor allow no more in practice.
 _MOST = 16_384
 #: File descriptors that are kept for stores, files and sockets of others; at most half of all.
 _KEPT_DESCRIPTORS = 1024

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two looks: one query, and not in the way of each promotion.
 _INTERVAL = 0.5
-#: So many leases are ended in one look, and for so many seconds: the next one goes on.
+#: The most leases, and seconds, of one look; the next look goes on from there.
 _BATCH, _LOOK_TIME = 100, 1.0
 
 

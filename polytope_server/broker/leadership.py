@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 #: The lease is renewed so many times within its time, and looked for by those who wait.
 _RENEWALS, _LOOKS = 3, 6
-#: So many leases, and seconds at least, a broker leads without a sign of work. Its longest call is shorter.
+#: How long a broker leads without progress: in leases, and in seconds at least. Its longest call is shorter.
 _PATIENCE, _LEAST_PATIENCE = 5, 15.0
 #: Seconds for the thread to give the lead back and to end.
 _CLOSING_TIME = 10.0

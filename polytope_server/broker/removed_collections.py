@@ -10,7 +10,7 @@ from polytope_server.notices import Notices, Topic
 from polytope_server.request import Status
 from polytope_server.request_store import RequestStore, Sketch
 
-#: So many fail in one turn.
+#: The most requests that fail in one turn.
 _FAILURES = 20
 
 

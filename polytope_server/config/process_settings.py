@@ -100,7 +100,7 @@ class GarbageCollectorSettings(Section):
         "go on.",
     )
     tombstone_age: Duration = Field(
-        7 * 86400.0, description="So long users are told when and why a request of theirs was removed."
+        7 * 86400.0, description="How long users are told when and why their request was removed."
     )
     tombstones: int = Field(
         1000, ge=0, description="Removed requests of each user of which that is known; the newest ones."

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-#: A budget that is used up is measured again after so many seconds, or so many times what that took.
+#: Seconds until a budget that is used up is measured again, and at least how many times the measurement took.
 _LEAST_REST, _REST = 1.0, 20.0
 
 

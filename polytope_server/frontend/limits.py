@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 _RETRY_SECONDS = 5
 #: Up to so many live requests of all users are counted for each new one; beyond, a count costs more.
 _COUNTED_EACH_TIME = 1000
-#: So many users' texts are watched.
+#: The most users whose texts are counted at a time.
 _USERS = 10_000
 #: How `polytope-client` names itself; so do other programs with the same library.
 _CLIENT = "python-requests/"

@@ -27,7 +27,7 @@ from polytope_server.user import User
 
 #: Lists of one user that one process sends at a time.
 AT_ONCE = 4
-#: A further one waits so many seconds for its turn; then it is refused, for so many.
+#: Seconds that a further list waits for its turn, and the Retry-After when it is refused.
 _WAIT, _RETRY_SECONDS = 10.0, 5
 #: Characters of a piece of a list. The event loop is held for the time that it takes to make one.
 _PIECE = 64 << 10

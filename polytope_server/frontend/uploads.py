@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 _CHUNK_TIME = 60.0
 #: Bytes of an upload from which on it is worth a call to ask whether there is room.
 _LARGE = 1 << 20
-#: So often, in seconds, the store is told that an upload goes on.
+#: Seconds between two notes in the store that an upload makes progress.
 _NOTED_EVERY = 10.0
 #: What the data are is for the data source to find out.
 _TYPE = "application/octet-stream"

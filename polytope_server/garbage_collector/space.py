@@ -14,7 +14,7 @@ from polytope_server.staging import Staging
 
 #: Users among whom room is made in one pass: those who have most. The results of others do not count.
 _USERS = 10_000
-#: How often a pass shares out anew what those cannot lose who have nothing more to be removed.
+#: Rounds of one pass: in each, what exhausted users could not free is divided among the others.
 _ROUNDS = 10
 #: Bytes beside the reserve of the disk. Less is as good as none: writers stop before they touch the reserve.
 _LEAST_ROOM = 16 << 20

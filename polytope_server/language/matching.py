@@ -18,7 +18,7 @@ CASELESS_KEYS = frozenset({"class", "stream", "type", "levtype", "domain", "mode
 """Keys whose values MARS reads in either case, so that a rule must, too."""
 
 _NAMED = 5
-"""So many of the values that a rule does not admit are named in the reason."""
+"""The most values outside a rule that the reason names."""
 _SHOWN_RULE = 300
 """Characters of a rule that are shown in the reason."""
 

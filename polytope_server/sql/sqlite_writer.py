@@ -19,9 +19,9 @@ from queue import SimpleQueue
 
 from polytope_server.sql import DatabaseUnavailableError, Outcome, Statement, UniqueViolationError
 
-#: So many writes at most share one transaction; bounds the time that the first of them waits.
+#: The most writes in one transaction; bounds the time that the first of them waits.
 _GROUP = 512
-#: So many may wait: a thread that hangs must not gather them without bound.
+#: The most writes that wait: a thread that hangs must not collect them without bound.
 _MOST_WAITING = 4096
 #: Seconds that the end of the thread is waited for.
 _CLOSING_TIME = 10.0

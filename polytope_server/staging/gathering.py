@@ -101,7 +101,7 @@ class Gathering:
             self._size += size
 
     def give_back(self, size: int) -> None:
-        """So many bytes are gathered no more."""
+        """Release memory of that many bytes."""
         self._size -= size
         self._left.set()
 
