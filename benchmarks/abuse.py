@@ -143,7 +143,11 @@ class _Found:
 
 def _round(plan: Plan, targets: Targets) -> ordinary.Seen:
     with _abusers(targets):
-        seen = uvloop.run(ordinary.use(targets.port, _USERS, plan.abuse))
+        return _use(plan, targets)
+
+
+def _use(plan: Plan, targets: Targets) -> ordinary.Seen:
+    seen = uvloop.run(ordinary.use(targets.port, _USERS, plan.abuse))
     if len(seen.times) < 2:
         raise load.LoadError(f"ordinary users got no answers, and {seen.failed} errors: {seen.reasons}")
     return seen
@@ -161,13 +165,15 @@ def _server_round(run: Bench, found: _Found) -> None:
 
 def beside_abusers(run: Bench) -> list[Figure]:
     """What ordinary users wait for an answer, what they lose, and what the frontend needs for that."""
-    bare, server = _Found([], []), _Found([], [])
+    bare, server, alone = _Found([], []), _Found([], []), _Found([], [])
     for _ in range(min(run.plan.rounds, 3)):
+        alone.add(_use(run.plan, run.targets))
         bare.add(_round(run.plan, run.bare_targets))
         _server_round(run, server)
     floor = "the same people, bare Falcon"
     none = Target(0, at_least=False)
     return [
+        Figure("50 ordinary users alone: median time of a call", "ms", alone.medians, [], "none"),
         Figure(
             f"{_WHERE}: median time of a call",
             "ms",

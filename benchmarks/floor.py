@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -51,8 +52,13 @@ class _JSON:
 class _Canned:
     """A life of a request in three calls, with nothing behind: submit, poll, download."""
 
+    def __init__(self) -> None:
+        #: How many each user submitted.
+        self.submitted: Counter[str] = Counter()
+
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
         await req.get_media()
+        self.submitted[req.auth] += 1
         resp.status = falcon.HTTP_202
         resp.set_header("Location", "./canned")
         resp.data = json.dumps({"message": "Request queued", "status": "queued"}).encode()
@@ -62,6 +68,17 @@ class _Canned:
         resp.set_header("Location", "../downloads/canned/result.bin")
         answer = {"contentLength": len(TINY), "contentType": "application/octet-stream", "location": "canned"}
         resp.data = json.dumps(answer).encode()
+
+
+class _List:
+    """As many requests as the caller submitted."""
+
+    def __init__(self, submitted: Counter[str]) -> None:
+        self._submitted = submitted
+        self._document = Request(User("floor", "test"), "echo", user_request="benchmark").to_document()
+
+    async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
+        resp.data = json.dumps({"message": [self._document] * self._submitted[req.auth]}).encode()
 
 
 class _Result:
@@ -159,8 +176,9 @@ def application(folder: Path) -> falcon.asgi.App[Any, Any]:
     """The bare application."""
     app: falcon.asgi.App[Any, Any] = falcon.asgi.App()
     app.add_route("/api/v1/test", _JSON())
-    app.add_route("/api/v1/requests", _JSON())
-    app.add_route("/api/v1/requests/{name}", _Canned())
+    canned = _Canned()
+    app.add_route("/api/v1/requests", _List(canned.submitted))
+    app.add_route("/api/v1/requests/{name}", canned)
     app.add_route("/api/v1/downloads/canned/result.bin", _Result())
     app.add_route("/files/{name}", _File(folder))
     app.add_route("/uploads/{name}", _Put(folder))

@@ -1,7 +1,7 @@
 """The lists of a user's requests: read, encoded and sent page by page (REST v1, 3.4).
 
-However many requests a user has, a list holds a page of them in memory, and the event loop for no longer than
-a page takes.
+However many requests a user has, a list holds two pages of them in memory, and the event loop for no longer
+than a page takes. What is longer than a page takes turns with other long work.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import re
 import weakref
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, suppress
+from contextlib import AbstractAsyncContextManager, ExitStack, nullcontext, suppress
 from dataclasses import replace
 from weakref import WeakValueDictionary
 
@@ -20,8 +20,9 @@ import falcon
 import falcon.asgi
 
 from polytope_server.asgi import no_body, refuse
+from polytope_server.frontend.background import BackgroundWork
 from polytope_server.frontend.limits import refuse_for_now
-from polytope_server.request import LIVE, TERMINAL, Request
+from polytope_server.request import LIVE, TERMINAL
 from polytope_server.request_store import RequestStore, Selection
 from polytope_server.user import User
 
@@ -29,8 +30,7 @@ from polytope_server.user import User
 AT_ONCE = 4
 #: Seconds that a further list waits for its turn, and the Retry-After when it is refused.
 _WAIT, _RETRY_SECONDS = 10.0, 5
-#: Characters of a piece of a list. The event loop is held for the time that it takes to make one.
-_PIECE = 64 << 10
+_OPENING, _END = '{"message": [', "]}"
 #: Requests are counted up to this number.
 _COUNTED = 1_000_000
 _CURSOR = re.compile(r"v1:([0-9]{1,18})")
@@ -42,9 +42,10 @@ _WRONG_CURSOR = (
 class Lists:
     """Answers calls for lists."""
 
-    def __init__(self, store: RequestStore, ended: int) -> None:
+    def __init__(self, store: RequestStore, background: BackgroundWork, ended: int) -> None:
         """`ended` is how many requests that have ended a list shows."""
         self._store = store
+        self._background = background
         self._ended = ended
         #: Seconds that a list waits for its turn.
         self.wait = _WAIT
@@ -100,44 +101,36 @@ class Lists:
         The first pages are read before the head of the answer is sent: 503 if the store cannot be reached.
         """
         pages = self._pages(parts)
-        begun = [page for page in (await anext(pages, None), await anext(pages, None)) if page]
-        if len(begun) > 1:
-            return _encoded(_chained(begun, pages))
-        documents = [request.to_document() for page in begun for request in page]
-        resp.data = json.dumps({"message": documents}).encode()
+        first, second = await anext(pages, ""), await anext(pages, "")
+        if second:
+            return _joined([first, second], pages)
+        resp.data = f"{_OPENING}{first}{_END}".encode()
         return None
 
-    async def _pages(self, parts: list[Selection]) -> AsyncIterator[list[Request]]:
+    async def _pages(self, parts: list[Selection]) -> AsyncIterator[str]:
+        """The items of the list as JSON, page by page. All but the first take turns with other long work."""
+        turn: AbstractAsyncContextManager[None] = nullcontext()
         for part in parts:
-            async for page in self._store.pages(part):
-                yield page
+            after: int | None = part.after
+            while after is not None:
+                async with turn:
+                    requests, after = await self._store.page(replace(part, after=after))
+                    page = ", ".join(json.dumps(request.to_document()) for request in requests)
+                if page:
+                    yield page
+                turn = self._background.step(part.user_id)
 
 
-async def _chained(
-    begun: list[list[Request]], rest: AsyncIterator[list[Request]]
-) -> AsyncIterator[list[Request]]:
-    while begun:
-        yield begun.pop(0)
-    async for page in rest:
-        yield page
-
-
-async def _encoded(pages: AsyncIterator[list[Request]]) -> AsyncIterator[bytes]:
-    """The body of a list in pieces; other work is done between them.
+async def _joined(begun: list[str], rest: AsyncIterator[str]) -> AsyncIterator[bytes]:
+    """The body of a list.
 
     Should reading fail, the body ends without its end, and the connection with it: no client can take it for
     complete.
     """
-    piece, separator = '{"message": [', ""
-    async for page in pages:
-        for request in page:
-            piece += separator + json.dumps(request.to_document())
-            separator = ", "
-            if len(piece) >= _PIECE:
-                yield piece.encode()
-                piece = ""
-                await asyncio.sleep(0)
-    yield f"{piece}]}}".encode()
+    yield (_OPENING + ", ".join(begun)).encode()
+    async for page in rest:
+        yield f", {page}".encode()
+    yield _END.encode()
 
 
 def _when_gone(stream: object, do: Callable[[], object]) -> None:

@@ -21,11 +21,11 @@ from polytope_server.config import Configuration, coercion_rules, create_backend
 from polytope_server.config.secrets import are_shared
 from polytope_server.datasource import factory
 from polytope_server.deployment_key import DeploymentKeys
+from polytope_server.frontend.background import BackgroundWork
 from polytope_server.frontend.download_marks import DownloadMarks
 from polytope_server.frontend.limits import DoorLimits
 from polytope_server.frontend.lists import Lists
 from polytope_server.frontend.metrics import FrontendMetrics
-from polytope_server.frontend.offload import Offload
 from polytope_server.frontend.support import Support
 from polytope_server.frontend.transfers import Transfers
 from polytope_server.frontend.waiters import Waiters
@@ -92,12 +92,12 @@ class Services:
         self.download_marks = DownloadMarks(self.store)
         self.limits = DoorLimits(settings.frontend.limits, self.cache, self.store)
         self.transfers = Transfers(settings.frontend.transfers, self.store)
-        self.lists = Lists(self.store, settings.frontend.listed)
+        self.background = BackgroundWork()
+        self.lists = Lists(self.store, self.background, settings.frontend.listed)
         self.support = Support(settings.support)
         self.identity: Identity | None = accounts.identity(settings, data)
         self.api_keys: APIKeys | None = accounts.api_keys(settings, data)
         self.waiters = Waiters()
-        self.offload = Offload()
         self.metrics = FrontendMetrics(configuration.collections)
         self.health = Health(
             {
@@ -149,7 +149,7 @@ class Services:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.download_marks.write(), _LAST_MARKS)
         await self._stack.aclose()
-        self.offload.close()
+        self.background.close()
 
 
 def _end_if_refused(opening: asyncio.Task[None]) -> None:

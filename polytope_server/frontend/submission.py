@@ -10,9 +10,9 @@ import falcon
 
 from polytope_server.asgi import refuse
 from polytope_server.collection import Collection
+from polytope_server.frontend.background import BusyError
 from polytope_server.frontend.calls import decoded, shown
 from polytope_server.frontend.limits import refuse_for_now
-from polytope_server.frontend.offload import BusyError
 from polytope_server.frontend.services import Services, Source
 from polytope_server.inputs import refusal
 from polytope_server.language import MAX_VALUES, Judgement, RequestError, TooManyValuesError, coerce, parse
@@ -42,7 +42,7 @@ async def read_request(
         with suppress(TooManyValuesError):
             return read(_FEW)
     try:
-        return await services.offload.run(user.id, read, max(len(body), _SMALL))
+        return await services.background.run(user.id, read, max(len(body), _SMALL))
     except BusyError:
         refuse_for_now(req, "Too many large requests are being read", 1)
 

@@ -14,7 +14,7 @@ import pytest
 
 from polytope_server.config import load
 from polytope_server.frontend import submission
-from polytope_server.frontend.offload import BusyError, Offload
+from polytope_server.frontend.background import BackgroundWork, BusyError
 from polytope_server.language import Judgement
 from polytope_server.request import Status
 from polytope_server.testing.frontend import Frontend, frontend
@@ -119,7 +119,7 @@ async def test_whoever_sends_too_many_large_bodies_is_told_when_to_come_again(
     async def busy(*_: Any) -> None:
         raise BusyError
 
-    monkeypatch.setattr(door.services.offload, "run", busy)
+    monkeypatch.setattr(door.services.background, "run", busy)
     answer = await door.call("POST", "/requests/echo", body("x" * 20_000))
     assert (answer.status, answer.headers["retry-after"]) == (429, "1")
     answer = await door.call("POST", "/requests/echo", body("x" * 20_000), agent="python-requests/2")
@@ -215,15 +215,15 @@ def test_a_limit_beyond_that_of_a_body_is_warned_about(tmp_path: Path) -> None:
 class Jobs:
     """Jobs that write down who had a turn; the first waits until it is let go."""
 
-    def __init__(self, offload: Offload) -> None:
-        self._offload = offload
+    def __init__(self, background: BackgroundWork) -> None:
+        self.background = background
         self.done: list[str] = []
         self.gate = threading.Event()
         self.tasks: list[asyncio.Task[None]] = []
 
     async def add(self, *users: str, size: int = KIB) -> None:
         for user in users:
-            self.tasks.append(asyncio.create_task(self._offload.run(user, partial(self._do, user), size)))
+            self.tasks.append(asyncio.create_task(self.background.run(user, partial(self._do, user), size)))
             await asyncio.sleep(0)
 
     def _do(self, user: str) -> None:
@@ -237,7 +237,7 @@ class Jobs:
 
 @pytest.fixture
 def jobs() -> Jobs:
-    return Jobs(Offload())
+    return Jobs(BackgroundWork())
 
 
 async def test_users_take_turns(jobs: Jobs) -> None:
@@ -269,10 +269,10 @@ async def test_all_jobs_together_are_bounded_for_users_who_have_one(jobs: Jobs) 
 
 
 async def test_a_job_that_has_no_turn_in_time_is_refused() -> None:
-    offload = Offload()
-    jobs = Jobs(offload)
+    background = BackgroundWork()
+    jobs = Jobs(background)
     await jobs.add("ann")
-    offload.wait = 0.0
+    background.wait = 0.0
     await jobs.add("ann", "bob")
     await asyncio.wait(jobs.tasks[1:])
     assert [type(task.exception()) for task in jobs.tasks[1:]] == [BusyError, BusyError]
@@ -280,14 +280,49 @@ async def test_a_job_that_has_no_turn_in_time_is_refused() -> None:
     assert jobs.done == ["ann"]
 
 
-async def test_after_a_job_the_thread_rests_for_as_long_as_it_took() -> None:
-    times, rests = iter([10.0, 10.5, 20.0, 21.0, 30.0, 30.0]), list[float]()
-    offload = Offload(clock=lambda: next(times), sleep=rests.append)
-    for user in ("ann", "bob", "ann"):
-        await offload.run(user, lambda: None, 1)
-    assert rests == [0.0, 0.5, 1.0]
+async def test_after_a_job_or_a_step_comes_a_pause_of_twice_the_time_that_it_took() -> None:
+    times, pauses = iter([10.0, 10.5, 20.0, 21.0, 30.0, 30.0]), list[float]()
+
+    def pause(seconds: float, end: Callable[[], None]) -> None:
+        pauses.append(seconds)
+        end()
+
+    background = BackgroundWork(clock=lambda: next(times), call_later=pause)
+    await background.run("ann", lambda: None, 1)
+    async with background.step("bob"):
+        pass
+    await background.run("ann", lambda: None, 1)
+    await asyncio.sleep(0)
+    assert pauses == [1.0, 2.0, 0.0]
+
+
+async def test_a_step_waits_for_the_job_that_runs_and_for_one_of_its_own_user(jobs: Jobs) -> None:
+    await jobs.add("ann")
+
+    async def step(user: str) -> None:
+        async with jobs.background.step(user):
+            jobs.done.append(f"step of {user}")
+
+    steps = [asyncio.create_task(step(user)) for user in ("ann", "bob", "bob", "cid")]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert jobs.done == []
+    await jobs.end()
+    await asyncio.gather(*steps)
+    assert jobs.done[0] == "ann"
+    assert sorted(jobs.done[1:]) == ["step of ann", "step of bob", "step of bob", "step of cid"]
+
+
+async def test_a_job_that_nobody_waits_for_any_more_keeps_its_turn_to_its_end(jobs: Jobs) -> None:
+    await jobs.add("ann", "bob")
+    jobs.tasks[0].cancel()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert jobs.done == []
+    assert isinstance((await jobs.end())[0], asyncio.CancelledError)
+    assert jobs.done == ["ann", "bob"]
 
 
 async def test_the_error_of_a_job_passes_through() -> None:
     with pytest.raises(ZeroDivisionError):
-        await Offload().run("ann", lambda: 1 // 0, 1)
+        await BackgroundWork().run("ann", lambda: 1 // 0, 1)
