@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 
 #: Seconds until a budget that is used up is measured again, and at least how many times the measurement took.
 _LEAST_REST, _REST = 1.0, 20.0
 
 
 class UsedUpError(Exception):
-    """There is no room: so much is used."""
+    """There is no room in `budget`: so much is used."""
 
-    def __init__(self, used: int) -> None:
+    def __init__(self, budget: Budget, used: int) -> None:
         super().__init__(used)
+        self.budget = budget
         self.used = used
 
 
@@ -47,26 +47,28 @@ class Budget:
         self._rested_at = 0.0
         self._turn = asyncio.Lock()
 
-    @asynccontextmanager
-    async def take(self, amount: int) -> AsyncIterator[None]:
+    def take(self, amount: int) -> Taking:
         """The context in which `amount` (1 or more) is stored; given back if that fails.
 
-        Raises UsedUpError, and what the measurement raises.
+        Raises UsedUpError, and what the measurement raises, when it is entered.
         """
+        return Taking(self, amount)
+
+    async def begin(self, amount: int) -> None:
+        """Count `amount` as what is being stored."""
         async with self._turn:
             await self._ensure_room(amount)
             self._since += amount
             self._open += amount
             self._idle.clear()
-        try:
-            yield
-        except BaseException:
+
+    def end(self, amount: int, *, stored: bool) -> None:
+        """What was begun has ended."""
+        if not stored:
             self._since -= amount
-            raise
-        finally:
-            self._open -= amount
-            if not self._open:
-                self._idle.set()
+        self._open -= amount
+        if not self._open:
+            self._idle.set()
 
     async def _ensure_room(self, amount: int) -> None:
         self._asked += amount
@@ -78,7 +80,7 @@ class Budget:
             await self._idle.wait()
             await self._update()
         if self._is_short_of(amount):
-            raise UsedUpError(self._measured + self._since)
+            raise UsedUpError(self, self._measured + self._since)
 
     def _is_short_of(self, amount: int) -> bool:
         return self._measured + self._since + amount > self._most
@@ -95,3 +97,19 @@ class Budget:
         self._asked, self._uncertain = 0, uncertain
         now = time.monotonic()
         self._rested_at = now + max(_LEAST_REST, _REST * (now - began))
+
+
+class Taking:
+    """What :meth:`Budget.take` returns."""
+
+    __slots__ = ("_amount", "_budget")
+
+    def __init__(self, budget: Budget, amount: int) -> None:
+        self._budget = budget
+        self._amount = amount
+
+    async def __aenter__(self) -> None:
+        await self._budget.begin(self._amount)
+
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
+        self._budget.end(self._amount, stored=kind is None)

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import math
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, NoReturn
 from weakref import WeakValueDictionary
@@ -95,21 +95,23 @@ class DoorLimits:
         One process exceeds no limit. Several may: that of a user by as many as they take at the same moment,
         the others by what they take between two measurements (see :meth:`_total` and :meth:`_texts_of`).
         """
-        async with AsyncExitStack() as stack:
-            if self._settings.per_user is not None:
-                turn = self._submitting.setdefault(request.user.id, asyncio.Lock())
-                await stack.enter_async_context(turn)
-                await self._check_user(req, request.user, self._settings.per_user)
-            texts = self._texts_of(request.user)
-            try:
-                await stack.enter_async_context(texts.take(request.text_size))
-            except UsedUpError as error:
-                self._refuse_texts(req, request, error.used)
-            if self._all is not None:
-                try:
-                    await stack.enter_async_context(self._all.take(1))
-                except UsedUpError as error:
-                    self._refuse_any(req, error.used)
+        most = self._settings.per_user
+        turn = nullcontext() if most is None else self._turn(req, request.user, most)
+        texts = self._texts_of(request.user).take(request.text_size)
+        place = nullcontext() if self._all is None else self._all.take(1)
+        try:
+            async with turn, texts, place:
+                yield
+        except UsedUpError as error:
+            if error.budget is self._all:
+                self._refuse_any(req, error.used)
+            self._refuse_texts(req, request, error.used)
+
+    @asynccontextmanager
+    async def _turn(self, req: falcon.asgi.Request, user: User, most: int) -> AsyncIterator[None]:
+        """The context in which a user stores a request of at most so many."""
+        async with self._submitting.setdefault(user.id, asyncio.Lock()):
+            await self._check_user(req, user, most)
             yield
 
     async def _check_user(self, req: falcon.asgi.Request, user: User, most: int) -> None:

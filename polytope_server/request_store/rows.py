@@ -58,7 +58,6 @@ CREATE TABLE IF NOT EXISTS requests (
 );
 CREATE INDEX IF NOT EXISTS requests_owner ON requests (user_id, status, sequence);
 CREATE INDEX IF NOT EXISTS requests_owner_collection ON requests (user_id, collection, status, sequence);
-DROP INDEX IF EXISTS requests_user;
 CREATE INDEX IF NOT EXISTS requests_status ON requests (status, last_modified);
 CREATE TABLE IF NOT EXISTS leases (
     name {text} PRIMARY KEY, holder {text} NOT NULL, until {real} NOT NULL, term {integer} NOT NULL
@@ -78,7 +77,8 @@ CREATE INDEX IF NOT EXISTS tombstones_age ON tombstones (removed_at)
     # Holds all that the sums by user and the choice of what goes need: the rows themselves may be large.
     indexes="""
 CREATE INDEX IF NOT EXISTS requests_results
-ON requests (user_id, last_modified, downloaded, content_length, id, status) WHERE status = 'processed'
+ON requests (user_id, last_modified, downloaded, content_length, id, status) WHERE status = 'processed';
+DROP INDEX IF EXISTS requests_user
 """,
 )
 

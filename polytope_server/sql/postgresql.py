@@ -11,19 +11,16 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from functools import lru_cache
 from typing import Any, ClassVar
 
-from sqlalchemy import TextClause, event, text
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from polytope_server.instances import Instances
-from polytope_server.schema_version import Stored, must_upgrade
+from polytope_server.schema_version import must_upgrade
 from polytope_server.sql import (
-    CREATE_VERSIONS,
-    RECORD_VERSION,
     Database,
     DatabaseUnavailableError,
     Dialect,
@@ -33,7 +30,7 @@ from polytope_server.sql import (
     Schema,
     Statement,
     UniqueViolationError,
-    recorded,
+    postgresql_schema,
     text_size,
 )
 from polytope_server.sql.postgresql_connection import (
@@ -43,27 +40,17 @@ from polytope_server.sql.postgresql_connection import (
     is_alive,
     server_name,
 )
-from polytope_server.sql.postgresql_text import decoded, encoded
+from polytope_server.sql.postgresql_text import run
 
 #: Connections of one process, and seconds that a call waits for one.
 _CONNECTIONS, _POOL_TIME = 8, 5.0
 #: Seconds for an operation with all its statements.
 _OPERATION_TIME = 6.0
-#: Seconds for an index on a table that has many rows already.
-_SCHEMA_TIME = 600.0
 #: Rows at a time of a query that is read up to a size.
 _TOGETHER = 16
 #: So often a transaction is tried that the server rolled back in favour of another one.
 _TRIES = 5
 _SERIALIZATION_FAILURE, _DEADLOCK, _UNIQUE = "40001", "40P01", "23505"
-#: Names the lock under which tables are created; any number does that nothing else in the database uses.
-_SCHEMA_LOCK = 0x706F6C79746F7065
-#: Of a table that has no column `needs` yet, too.
-_SELECT_VERSION = (
-    "SELECT version, COALESCE(CAST(to_jsonb(found) ->> 'needs' AS INTEGER), 1) "
-    "FROM schema_versions AS found WHERE name = :name"
-)
-_ADD_NEEDS = "ALTER TABLE schema_versions ADD COLUMN IF NOT EXISTS needs INTEGER NOT NULL DEFAULT 1"
 
 
 class PostgreSQLDialect(Dialect):
@@ -144,7 +131,7 @@ class PostgreSQL(Database):
 
     async def read(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
         async with self._connection("AUTOCOMMIT", _OPERATION_TIME) as connection:
-            return (await _run(connection, sql, parameters or {})).rows
+            return (await run(connection, sql, parameters or {})).rows
 
     async def read_aside(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
         return await self.read(sql, parameters)
@@ -153,8 +140,8 @@ class PostgreSQL(Database):
         rows: list[Row] = []
         # Within a transaction, which a cursor needs.
         async with self._connection("READ COMMITTED", _OPERATION_TIME) as connection:
-            await _run(connection, f"DECLARE page NO SCROLL CURSOR FOR {sql}", parameters)
-            while size > 0 and (found := (await _run(connection, f"FETCH {_TOGETHER} FROM page", {})).rows):
+            await run(connection, f"DECLARE page NO SCROLL CURSOR FOR {sql}", parameters)
+            while size > 0 and (found := (await run(connection, f"FETCH {_TOGETHER} FROM page", {})).rows):
                 rows += found
                 size -= sum(map(text_size, found))
         return rows
@@ -165,7 +152,7 @@ class PostgreSQL(Database):
         for tries_left in reversed(range(_TRIES)):
             try:
                 async with self._connection(isolation, _OPERATION_TIME) as connection:
-                    outcomes = [await _run(connection, *statement) for statement in statements]
+                    outcomes = [await run(connection, *statement) for statement in statements]
                     await connection.commit()
                     return outcomes
             except _RolledBackError:
@@ -175,36 +162,13 @@ class PostgreSQL(Database):
         raise AssertionError
 
     async def _create(self, schema: Schema) -> None:
-        stored = await self._stored(schema)
-        if not must_upgrade(f"the table {schema.name} in {self._name}", stored, schema):
-            return
-        async with self._connection("READ COMMITTED", _SCHEMA_TIME) as connection:
-            await _run(connection, f"SET LOCAL statement_timeout = '{_SCHEMA_TIME:.0f}s'", {})
-            # Two that create the same table at the same time fail, IF NOT EXISTS or not.
-            await _run(connection, f"SELECT pg_advisory_xact_lock({_SCHEMA_LOCK})", {})
-            await _run(connection, CREATE_VERSIONS, {})
-            await _run(connection, _ADD_NEEDS, {})
-            found = (await _run(connection, _SELECT_VERSION, {"name": schema.name})).rows
-            if not found or found[0][0] < schema.version:
-                for statement in schema.statements(self.dialect):
-                    await _run(connection, statement, {})
-                for column in schema.added:
-                    statement = column.statement(self.dialect)
-                    await _run(connection, statement.replace("ADD COLUMN", "ADD COLUMN IF NOT EXISTS"), {})
-                for statement in schema.further_statements():
-                    await _run(connection, statement, {})
-                await _run(connection, RECORD_VERSION, recorded(schema))
-            await connection.commit()
-
-    async def _stored(self, schema: Schema) -> Stored | None:
-        """The version of the tables that are there."""
-        ((table, encoding),) = await self.read(
-            "SELECT to_regclass('schema_versions') IS NOT NULL, current_setting('server_encoding')"
-        )
-        if encoding != "UTF8":
-            raise DatabaseUnavailableError(f"{self._name} has the encoding {encoding}: UTF8 is needed")
-        found = await self.read(_SELECT_VERSION, {"name": schema.name}) if table else []
-        return Stored(*found[0]) if found else None
+        async with self._connection("AUTOCOMMIT", _OPERATION_TIME) as connection:
+            ((encoding,),) = (await run(connection, "SELECT current_setting('server_encoding')", {})).rows
+            if encoding != "UTF8":
+                raise DatabaseUnavailableError(f"{self._name} has the encoding {encoding}: UTF8 is needed")
+            stored = await postgresql_schema.stored(connection, schema.name)
+        if must_upgrade(f"the table {schema.name} in {self._name}", stored, schema):
+            await postgresql_schema.create(self._connection, schema, self.dialect)
 
     @asynccontextmanager
     async def _connection(self, isolation: str, seconds: float) -> AsyncIterator[AsyncConnection]:
@@ -261,19 +225,6 @@ def _check_alive(connection: Any, *_: object) -> None:
     """Have the pool replace a connection that the server has ended."""
     if not is_alive(connection.driver_connection):
         raise DisconnectionError
-
-
-async def _run(connection: AsyncConnection, sql: str, parameters: Parameters) -> Outcome:
-    result = await connection.execute(_text(sql), encoded(parameters))
-    if not result.returns_rows:
-        return Outcome([], result.rowcount)
-    rows = decoded(result.fetchall())
-    return Outcome(rows, len(rows))
-
-
-@lru_cache(maxsize=500)  # the same few statements again and again
-def _text(sql: str) -> TextClause:
-    return text(sql)
 
 
 def _sqlstate(error: Exception) -> str | None:

@@ -1,16 +1,35 @@
-"""Texts for PostgreSQL, which cannot keep the character NUL: written as SUB 0, and SUB as SUB 1.
+"""Statements for PostgreSQL, and the texts in them.
 
-Both are so rare that nearly every text stays as it is.
+It cannot keep the character NUL: that is written as SUB 0, and SUB as SUB 1. Both are so rare that nearly
+every text stays as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
-from polytope_server.sql import Parameters, Row
+from sqlalchemy import TextClause, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from polytope_server.sql import Outcome, Parameters, Row
 
 _NUL, _SUB = "\x00", "\x1a"
+
+
+async def run(connection: AsyncConnection, sql: str, parameters: Parameters) -> Outcome:
+    """Run one statement."""
+    result = await connection.execute(_text(sql), encoded(parameters))
+    if not result.returns_rows:
+        return Outcome([], result.rowcount)
+    rows = decoded(result.fetchall())
+    return Outcome(rows, len(rows))
+
+
+@lru_cache(maxsize=500)  # the same few statements again and again
+def _text(sql: str) -> TextClause:
+    return text(sql)
 
 
 def encoded(parameters: Parameters) -> dict[str, Any]:
@@ -38,5 +57,5 @@ def _encode(value: Any) -> Any:
     return plain
 
 
-def _decode(text: str) -> str:
-    return text.replace(_SUB + "0", _NUL).replace(_SUB + "1", _SUB)
+def _decode(found: str) -> str:
+    return found.replace(_SUB + "0", _NUL).replace(_SUB + "1", _SUB)

@@ -15,6 +15,7 @@ import pytest
 from polytope_server.sql import Database, DatabaseUnavailableError, Schema, UniqueViolationError
 from polytope_server.sql import postgresql as module
 from polytope_server.testing.services import PostgreSQL
+from polytope_server.testing.waiting import until
 
 NOWHERE = Path("/nowhere")
 SCHEMA = Schema(
@@ -296,3 +297,69 @@ async def test_an_account_that_may_not_create_tables_uses_those_that_are_there(
     await insert(modest, 7)
     await modest.close()
     assert await numbers(database) == [7]
+
+
+#: Indexes that a later version gives to the table.
+INDEXED = Schema("numbers", 2, f"{SCHEMA.text}; CREATE INDEX IF NOT EXISTS numbers_t ON numbers (t)")
+_IS_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('numbers_t')"
+
+
+@pytest.fixture
+async def first_version(database: Database, outside: psycopg.Connection) -> None:
+    """The table as its first version made it."""
+    outside.execute("DROP INDEX IF EXISTS numbers_t")
+    outside.execute("UPDATE schema_versions SET version = 1 WHERE name = 'numbers'")
+
+
+_WAITS = "query LIKE 'CREATE INDEX%numbers_t%' AND wait_event_type = 'Lock'"
+
+
+async def builds_the_index(outside: psycopg.Connection) -> None:
+    """Wait until somebody builds it, and waits for others in that."""
+    sql = f"SELECT 1 FROM pg_stat_activity WHERE {_WAITS}"
+    await until(lambda: outside.execute(sql).fetchall())
+
+
+@pytest.mark.usefixtures("first_version")
+async def test_an_index_is_built_while_others_write(own: PostgreSQL, outside: psycopg.Connection) -> None:
+    newer = Database.at(f"{own.url}?application_name=newer", NOWHERE)
+    with psycopg.connect(own.url) as writer:
+        writer.execute("INSERT INTO numbers (n) VALUES (1)")  # not yet committed
+        opening = asyncio.create_task(newer.open(INDEXED))
+        await builds_the_index(outside)
+        outside.execute("SET lock_timeout = '2s'")
+        outside.execute("INSERT INTO numbers (n) VALUES (2)")
+        assert not opening.done()
+    await opening
+    assert outside.execute(_IS_VALID).fetchall() == [(True,)]
+    assert await numbers(newer) == [1, 2]
+    await newer.close()
+
+
+@pytest.mark.usefixtures("first_version")
+async def test_an_index_whose_making_was_broken_off_is_made_again(
+    own: PostgreSQL, outside: psycopg.Connection
+) -> None:
+    newer = Database.at(f"{own.url}?application_name=newer", NOWHERE)
+    with psycopg.connect(own.url) as writer:
+        writer.execute("INSERT INTO numbers (n) VALUES (1)")
+        opening = asyncio.create_task(newer.open(INDEXED))
+        await builds_the_index(outside)
+        outside.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {_WAITS}")
+        with pytest.raises(DatabaseUnavailableError):
+            await opening
+    assert outside.execute(_IS_VALID).fetchall() == [(False,)]
+    await newer.open(INDEXED)
+    assert outside.execute(_IS_VALID).fetchall() == [(True,)]
+    await newer.close()
+
+
+@pytest.mark.usefixtures("first_version")
+async def test_processes_that_start_together_build_an_index_once(
+    own: PostgreSQL, outside: psycopg.Connection
+) -> None:
+    starting = [Database.at(f"{own.url}?application_name=newer{n}", NOWHERE) for n in range(4)]
+    await asyncio.gather(*(database.open(INDEXED) for database in starting))
+    assert outside.execute(_IS_VALID).fetchall() == [(True,)]
+    assert outside.execute("SELECT version FROM schema_versions WHERE name = 'numbers'").fetchall() == [(2,)]
+    await asyncio.gather(*(database.close() for database in starting))
