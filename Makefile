@@ -10,7 +10,7 @@ JOBS ?= 3
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed.stamp
-DEMONSTRATION := $(BIN)/python -m polytope_server.demonstration
+DEMONSTRATION := $(BIN)/python -m polytope_demonstration
 DEMONSTRATION_ARGS := --data "$(DATA)" $(if $(PORT),--port $(PORT))
 
 # Images take minutes to build, so `make test` leaves these tests out.
@@ -40,7 +40,7 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 services: $(STAMP) ## fetch or install the real servers that the tests need, and say which cannot be had
-	@$(BIN)/python -m polytope_server.testing.services
+	@$(BIN)/python -m testbed.services
 
 demo: $(STAMP) ## start a server, retrieve fields from it, draw a map, stop it
 	@exec $(DEMONSTRATION) demo $(DEMONSTRATION_ARGS)

@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks import abuse, figures, polling, production, production_scale, standalone, transfers
 from benchmarks.figure import FULL, QUICK, Figure, Plan
-from polytope_server.testing.services import NotInstalledError
+from testbed.services import NotInstalledError
 
 Bench = Callable[..., AbstractContextManager[Any]]
 #: What is measured in turn: what it runs on, and the measurements.

@@ -23,9 +23,9 @@ from benchmarks import floor_abuse, load, ordinary
 from benchmarks.abusers import Targets
 from benchmarks.figure import MIB, Figure, Peaks, Plan, Target
 from benchmarks.floor import BareServer
-from polytope_server.config.settings import FrontendSettings
+from polytope_server.settings.root import FrontendSettings
 from polytope_server.staging.local import LocalStagingSettings
-from polytope_server.testing.server import CONFIG, StandaloneServer
+from testbed.server import CONFIG, StandaloneServer
 
 _ABUSER = "mallory"
 _USERS = [f"user{number}" for number in range(ordinary.USERS)]

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 import uvloop
 
 from benchmarks import load
-from polytope_server.testing.server import basic
+from testbed.server import basic
 
 _API = "/api/v1"
 #: Addresses of this machine that ordinary users do not have.

@@ -14,7 +14,7 @@ from benchmarks import large, load, polling
 from benchmarks.figure import Figure, Plan, Target, on, timed
 from benchmarks.floor import TINY, BareServer
 from benchmarks.standalone import API, AUTH, SERVER_CONFIG, Bench, complete, complete_one
-from polytope_server.testing.server import PASSWORD, USER, StandaloneServer
+from testbed.server import PASSWORD, USER, StandaloneServer
 
 #: As many connections as the figures "under load" have.
 _MANY = 16

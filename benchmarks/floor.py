@@ -27,12 +27,12 @@ import psutil
 from gunicorn.app.base import BaseApplication
 
 from benchmarks import floor_abuse, load
+from polytope_server.drivers.sql.address import SQLSettings
+from polytope_server.http.server import WebWorker
 from polytope_server.request import Request
 from polytope_server.request_store.sql import SQLRequestStore
-from polytope_server.sql import SQLSettings
-from polytope_server.testing.server import free_port
 from polytope_server.user import User
-from polytope_server.web import WebWorker
+from testbed.server import free_port
 
 #: The result of each canned request.
 TINY = b"benchmark"

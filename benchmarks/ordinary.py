@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from benchmarks import load
-from polytope_server.testing.server import basic
+from testbed.server import basic
 
 API = "/api/v1"
 USERS = 50

@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks import load
 from benchmarks.figure import Figure, Plan, Target, alternate, on
-from polytope_server.testing.server import CONFIG, PASSWORD, USER, StandaloneServer, basic
+from testbed.server import CONFIG, PASSWORD, USER, StandaloneServer, basic
 
 _REQUESTS = "/api/v1/requests"
 _MANY = 16

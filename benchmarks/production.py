@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 from benchmarks import load, polling
 from benchmarks.figure import Figure, Plan, Target, alternate, on
 from benchmarks.floor import TINY, BareServer
-from polytope_server.testing.server import CONFIG, PASSWORD, USER, StandaloneServer, basic
-from polytope_server.testing.services import S3, MongoDB, RabbitMQ, Redis
+from testbed.server import CONFIG, PASSWORD, USER, StandaloneServer, basic
+from testbed.services import S3, MongoDB, RabbitMQ, Redis
 
 FILES = Path(__file__).parent.parent / "polytope-deployment" / "config"
 STACK = FILES / "mongodb-rabbitmq-s3-redis.yaml"

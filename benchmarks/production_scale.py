@@ -26,11 +26,11 @@ from benchmarks.production import (
     rate,
     revoke_all,
 )
-from polytope_server.config import create_backend
 from polytope_server.config import load as load_configuration
 from polytope_server.request import Request, Status
-from polytope_server.testing.server import StandaloneServer, free_port
+from polytope_server.settings import create_backend
 from polytope_server.user import User
+from testbed.server import StandaloneServer, free_port
 
 
 def production_full_store(run: Bench) -> list[Figure]:

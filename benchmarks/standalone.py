@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks import load, polling
 from benchmarks.figure import Plan, alternate
 from benchmarks.floor import TINY, BareServer, Inserts
-from polytope_server.testing.server import CONFIG, PASSWORD, USER, StandaloneServer, basic
+from testbed.server import CONFIG, PASSWORD, USER, StandaloneServer, basic
 
 API = "/api/v1"
 AUTH = basic(USER, PASSWORD)

@@ -20,8 +20,8 @@ from benchmarks.floor import BareServer
 from polytope_server.staging import Staging, new_object_name
 from polytope_server.staging.polytope import PolytopeStaging
 from polytope_server.staging.s3 import S3Settings, S3Staging
-from polytope_server.testing.object_store import ObjectStore
-from polytope_server.testing.services import S3
+from testbed.object_store import ObjectStore
+from testbed.services import S3
 
 _TYPE = "application/x-grib"
 _BUCKET = "benchmark"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection as Container
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from polytope_server.roles import Roles, has_role
 from polytope_server.user import User
 
 #: The queue of everything that names no other.
@@ -14,22 +14,6 @@ DEFAULT_QUEUE = "default"
 
 #: A limit of one user: so many (0: this role, or this configuration, says nothing), none at all, or no limit.
 UserLimit = int | Literal["none", "unlimited"]
-
-#: `roles` as written in the configuration: by realm, or for every realm.
-Roles = Mapping[str, str | list[str]] | list[str] | str | None
-
-
-def has_access(roles: Roles, realm: str, user_roles: Container[str]) -> bool:
-    """Whether somebody of `realm` with `user_roles` holds one of `roles`.
-
-    By realm (`{realm: role | [roles]}`) or, as a plain list or string, for every realm. `any` stands for
-    every role of a realm. Empty or missing roles let nobody in.
-    """
-    wanted = roles.get(realm) if isinstance(roles, Mapping) else roles
-    if not wanted:
-        return False
-    names = [wanted] if isinstance(wanted, str) else list(wanted)
-    return "any" in names or any(role in names for role in user_roles)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +71,7 @@ class Collection:
 
     def admits(self, user: User) -> bool:
         """Whether `user` may use this collection: a request that could never run is not taken."""
-        return has_access(self.roles, user.realm, user.roles) and self.limits.of_user(user) != 0
+        return has_role(self.roles, user.realm, user.roles) and self.limits.of_user(user) != 0
 
     def datasource(self, name: str) -> DataSourceConfig | None:
         """The data source of that name, None where this collection has none."""

@@ -75,7 +75,7 @@ class Request:
     `lost_leases` those whose lease ended: their worker died, or could not reach the store. `not_before` is
     when a retried request may run again; `worker` and `lease_until` are the lease. `url` is the address of
     the input of an archive, then of the result. Sizes are in bytes. `sealed` are the secrets of the user that
-    its data source needs (:mod:`polytope_server.sealing`), until it ends.
+    its data source needs (:mod:`polytope_server.secrets.sealing`), until it ends.
     """
 
     user: User

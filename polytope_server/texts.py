@@ -1,6 +1,8 @@
-"""Texts that others write, made fit to be shown."""
+"""Texts made fit to be shown: those that others write, and times."""
 
 from __future__ import annotations
+
+import time
 
 
 def shortened(text: str, longest: int) -> str:
@@ -19,3 +21,8 @@ def clipped(text: str, longest: int) -> str:
 def encodable(text: str) -> str:
     """The text, with `?` for each surrogate: it can be encoded in UTF-8."""
     return text.encode(errors="replace").decode()
+
+
+def stamp(seconds: float) -> str:
+    """A time (UTC) as text, such as `2026-05-01T12:00:00Z`, from seconds since the epoch."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

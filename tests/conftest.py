@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from polytope_server import backends
-from polytope_server.testing.services import (
+from polytope_server.settings import backends
+from testbed.services import (
     LDAP,
     S3,
     Memcached,

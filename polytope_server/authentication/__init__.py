@@ -8,17 +8,14 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from polytope_server.unavailable import UnavailableError
+from polytope_server.accounts.errors import AuthenticationUnavailableError
 from polytope_server.user import User
 
-
-class AuthenticationUnavailableError(UnavailableError):
-    """The service that knows the credentials cannot be reached: neither right nor wrong (503).
-
-    The message is shown to the caller: it names no address, path or secret.
-    """
-
-    role = "authentication"
+__all__ = [
+    "AuthenticationUnavailableError",
+    "Authenticator",
+    "AuthenticatorSettings",
+]
 
 
 class AuthenticatorSettings(BaseModel):

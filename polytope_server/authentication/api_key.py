@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from polytope_server.api_keys import APIKeys
+from polytope_server.accounts.api_keys import APIKeys
 from polytope_server.authentication import Authenticator, AuthenticatorSettings
 from polytope_server.user import User
 

@@ -14,7 +14,7 @@ from polytope_server.authentication import Authenticator
 from polytope_server.authentication.names import Name
 from polytope_server.authentication.outgoing import OutgoingService, ServiceAuthenticator
 from polytope_server.authentication.tokens import UNREADABLE
-from polytope_server.config.data_settings import AuthOTronSettings
+from polytope_server.settings.data import AuthOTronSettings
 from polytope_server.user import User
 
 _log = logging.getLogger(__name__)

@@ -6,16 +6,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from polytope_server import backends
-from polytope_server.api_keys import APIKeys
+from polytope_server.accounts.api_keys import APIKeys
 from polytope_server.authentication import Authenticator, auth_o_tron
 from polytope_server.authentication.api_key import APIKeyAuthenticator
 from polytope_server.authentication.federation import Federation
 from polytope_server.authorization import Authorizer
-from polytope_server.config import ConfigurationError, Settings, backend_settings, section_settings
-from polytope_server.config.check import AUTH_O_TRON, NO_REALMS
-from polytope_server.config.data_settings import AuthOTronSettings
-from polytope_server.config.values import parse_duration
+from polytope_server.settings import (
+    ConfigurationError,
+    Settings,
+    backend_settings,
+    backends,
+    section_settings,
+)
+from polytope_server.settings.data import AUTH_O_TRON, NO_REALMS, AuthOTronSettings
+from polytope_server.settings.values import parse_duration
 
 _DEFAULT_SECONDS = 60.0
 

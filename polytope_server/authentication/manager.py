@@ -27,10 +27,10 @@ from polytope_server.authentication.methods import Methods
 from polytope_server.authentication.remembered import Memory, Remembered
 from polytope_server.authentication.throttle import Attempt, Throttle, name_of
 from polytope_server.caching import JSON, Cache
-from polytope_server.config import Settings
-from polytope_server.deployment_key import DeploymentKeys
-from polytope_server.networks import network_of
 from polytope_server.redaction import present
+from polytope_server.secrets.deployment_key import DeploymentKeys
+from polytope_server.settings import Settings
+from polytope_server.settings.networks import network_of
 from polytope_server.user import User
 
 _UNREADABLE = "Could not read authorization header, expected 'Authorization: <type> <credentials>'"

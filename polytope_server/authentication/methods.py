@@ -6,11 +6,11 @@ import logging
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from polytope_server.accounts.fair_queue import Asker, asking
 from polytope_server.authentication import AuthenticationUnavailableError, Authenticator, header
 from polytope_server.authentication.configuration import authenticators, authorizers
-from polytope_server.authentication.turns import Asker, asking
 from polytope_server.authorization import Authorizer, NoSuchUserError
-from polytope_server.config import Settings
+from polytope_server.settings import Settings
 from polytope_server.user import User
 
 _log = logging.getLogger(__name__)

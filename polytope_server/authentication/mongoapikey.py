@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-from polytope_server.api_keys.mongodb import MongoDBAPIKeys, MongoDBAPIKeysSettings
+from polytope_server.accounts.api_keys.mongodb import MongoDBAPIKeys, MongoDBAPIKeysSettings
 from polytope_server.authentication import AuthenticatorSettings
 from polytope_server.authentication.api_key import APIKeyAuthenticator
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+from polytope_server.accounts.users.mongodb import MongoDBIdentity, MongoDBUsersSettings
 from polytope_server.authentication import AuthenticatorSettings
 from polytope_server.authentication.users import UsersAuthenticator
-from polytope_server.identity.mongodb import MongoDBIdentity, MongoDBUsersSettings
 
 
 class MongoDBAuthenticatorSettings(AuthenticatorSettings, MongoDBUsersSettings):

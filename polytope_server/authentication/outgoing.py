@@ -16,7 +16,7 @@ import aiohttp
 from pydantic import AfterValidator, Field
 
 from polytope_server.authentication import AuthenticationUnavailableError, Authenticator
-from polytope_server.config.addresses import HTTPAddress, HTTPBase
+from polytope_server.settings.addresses import HTTPAddress, HTTPBase
 
 _log = logging.getLogger(__name__)
 

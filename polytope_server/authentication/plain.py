@@ -7,8 +7,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from polytope_server.accounts.passwords import Passwords, is_hash
 from polytope_server.authentication import Authenticator, AuthenticatorSettings, basic
-from polytope_server.authentication.passwords import Passwords, is_hash
 from polytope_server.user import User
 
 

@@ -15,8 +15,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from polytope_server.caching import JSON
-from polytope_server.deployment_key import DeploymentKeys
-from polytope_server.sealing import CREDENTIALS, Seals, UnsealableError
+from polytope_server.secrets.deployment_key import DeploymentKeys
+from polytope_server.secrets.sealing import CREDENTIALS, Seals, UnsealableError
 from polytope_server.user import User
 
 #: What is sealed in an entry, by name.

@@ -7,7 +7,7 @@ Beyond a limit
   happened to its name or address.
 * credentials of that name or address are checked slowly, one after the other, unless the very same were right
   before. What is remembered of those is a keyed hash, and it only says that they need not wait: they are
-  checked all the same. See :mod:`polytope_server.authentication.turns`.
+  checked all the same. See :mod:`polytope_server.accounts.fair_queue`.
 
 So an attacker can make wait only those who log in for the first time in weeks, from the attacker's address or
 with the name that is being guessed: for a slot that all such log-ins share, address by address.
@@ -23,8 +23,8 @@ from typing import TypeVar
 
 from cachetools import LRUCache
 
+from polytope_server.accounts.fair_queue import Asker, Standing, asking
 from polytope_server.authentication import basic
-from polytope_server.authentication.turns import Asker, Standing, asking
 from polytope_server.caching import Cache
 from polytope_server.caching.window import SlidingWindow
 

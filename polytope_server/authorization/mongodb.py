@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+from polytope_server.accounts.users.mongodb import MongoDBIdentity, MongoDBUsersSettings
 from polytope_server.authorization import AuthorizerSettings
 from polytope_server.authorization.users import UsersAuthorizer
-from polytope_server.identity.mongodb import MongoDBIdentity, MongoDBUsersSettings
 
 
 class MongoDBAuthorizerSettings(AuthorizerSettings, MongoDBUsersSettings):

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from polytope_server.accounts.users.sql import SQLIdentity, SQLIdentitySettings
 from polytope_server.authorization import AuthorizerSettings
 from polytope_server.authorization.users import UsersAuthorizer
-from polytope_server.identity.sql import SQLIdentity, SQLIdentitySettings
-from polytope_server.sql import DatabaseURL
+from polytope_server.drivers.sql.address import DatabaseURL
 
 
 class SQLAuthorizerSettings(AuthorizerSettings):

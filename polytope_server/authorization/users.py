@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from polytope_server.accounts.users import Identity
 from polytope_server.authorization import Authorizer, AuthorizerSettings, NoSuchUserError
-from polytope_server.identity import Identity
 from polytope_server.user import User
 
 

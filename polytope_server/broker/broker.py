@@ -25,14 +25,15 @@ from polytope_server.broker.reconciliation import SLICE, Reconciliation
 from polytope_server.broker.removed_collections import RemovedCollections
 from polytope_server.broker.schedule import Schedule
 from polytope_server.collection import queues
-from polytope_server.config import Configuration, create_backend
-from polytope_server.management.health import Check, Health
+from polytope_server.config import Configuration
 from polytope_server.notices import Notice, Notices, Topic
-from polytope_server.process import opened, serve_until
 from polytope_server.queue import Message, Queue, QueueUnavailableError
 from polytope_server.request import Status
 from polytope_server.request_store import RequestStore, Sketch, StoreUnavailableError
-from polytope_server.waiting import wait_at_most
+from polytope_server.runtime.management.health import Check, Health
+from polytope_server.runtime.process import opened, serve_until
+from polytope_server.runtime.waiting import wait_at_most
+from polytope_server.settings import create_backend
 
 logger = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable
 
 from polytope_server.broker.metrics import BrokerMetrics
-from polytope_server.config.settings import WorkerSettings
 from polytope_server.notices import Notices, Topic
 from polytope_server.request import Request, Status
 from polytope_server.request_store import RequestStore
 from polytope_server.retry import after_lost_lease
+from polytope_server.settings.root import WorkerSettings
 
 logger = logging.getLogger(__name__)
 

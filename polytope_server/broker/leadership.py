@@ -16,9 +16,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 
-from polytope_server.process import opened
 from polytope_server.request_store import RequestStore, StoreUnavailableError
-from polytope_server.waiting import wait_at_most
+from polytope_server.runtime.process import opened
+from polytope_server.runtime.waiting import wait_at_most
 
 logger = logging.getLogger(__name__)
 

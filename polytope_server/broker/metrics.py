@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator
 from prometheus_client.core import GaugeMetricFamily, Metric
 
 from polytope_server.broker.schedule import Schedule
-from polytope_server.management.metrics import Metrics
 from polytope_server.request import Status
+from polytope_server.runtime.management.metrics import Metrics
 
 _STATES = {
     Status.WAITING: ("requests_waiting", "Requests that wait for their turn"),

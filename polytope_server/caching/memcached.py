@@ -16,10 +16,10 @@ from pydantic import Field
 from pymemcache.client.base import Client
 from pymemcache.exceptions import MemcacheClientError, MemcacheUnexpectedCloseError
 
-from polytope_server.caching.patience import TIMEOUT
+from polytope_server.caching.circuit_breaker import TIMEOUT
 from polytope_server.caching.remote import RemoteCache, RemoteCacheSettings
-from polytope_server.config.addresses import Host
-from polytope_server.config.values import Port
+from polytope_server.settings.addresses import Host
+from polytope_server.settings.values import Port
 
 T = TypeVar("T")
 

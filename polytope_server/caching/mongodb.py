@@ -12,9 +12,9 @@ from pymongo import IndexModel, ReturnDocument, timeout
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.write_concern import WriteConcern
 
-from polytope_server.caching.patience import TIMEOUT
+from polytope_server.caching.circuit_breaker import TIMEOUT
 from polytope_server.caching.remote import RemoteCache, RemoteCacheSettings
-from polytope_server.mongodb import (
+from polytope_server.drivers.mongodb import (
     Connection,
     Document,
     MongoDBHostSettings,

@@ -12,10 +12,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
-from polytope_server.caching.patience import TIMEOUT
+from polytope_server.caching.circuit_breaker import TIMEOUT
 from polytope_server.caching.remote import LARGEST, RemoteCache, RemoteCacheSettings
-from polytope_server.config.addresses import Host, is_server, server_in
-from polytope_server.config.values import Port
+from polytope_server.settings.addresses import Host, is_server, server_in
+from polytope_server.settings.values import Port
 
 #: Beyond so many questions at a time, the others wait.
 _CONNECTIONS = 16

@@ -10,7 +10,7 @@ from abc import abstractmethod
 from pydantic import BaseModel, ConfigDict, Field
 
 from polytope_server.caching import JSON, Cache
-from polytope_server.caching.patience import Patience
+from polytope_server.caching.circuit_breaker import Patience
 
 #: Bytes of a value as JSON; Memcached keeps no more than 1 MiB by default, with the name.
 LARGEST = 1_000_000

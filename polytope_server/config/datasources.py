@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from functools import reduce
 from typing import Any
 
-from polytope_server import backends
 from polytope_server.collection import DataSourceConfig
-from polytope_server.config.check import check_backend
-from polytope_server.config.data_settings import DataSourceSection
-from polytope_server.config.nodes import Node, merge
-from polytope_server.config.problems import Report, suggestion
 from polytope_server.datasource.factory import GENERIC_KEYS
 from polytope_server.language import CoercionRules, SourceRules, validate_source
+from polytope_server.settings import backends
+from polytope_server.settings.creation import check_backend
+from polytope_server.settings.data import DataSourceSection
+from polytope_server.settings.nodes import Node, merge
+from polytope_server.settings.problems import Report, suggestion
 
 
 class DataSources:

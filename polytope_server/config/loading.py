@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from polytope_server.collection import Collection, DataSourceConfig, Limits
-from polytope_server.config.check import AUTH_O_TRON, NO_REALMS, check_backends, normal_authentication
+from polytope_server.config.check import check_backends, normal_authentication
 from polytope_server.config.datasources import DataSources
-from polytope_server.config.masking import secrets_of
-from polytope_server.config.nodes import FileError, Node, merge, read
-from polytope_server.config.problems import ConfigurationError, Report, keys_of, suggestion
-from polytope_server.config.secrets import are_shared
-from polytope_server.config.settings import Settings
 from polytope_server.config.unset import unset_secrets
 from polytope_server.datasource import factory
 from polytope_server.language import CoercionRules, SourceRules
+from polytope_server.settings.data import AUTH_O_TRON, NO_REALMS
+from polytope_server.settings.masking import secrets_of
+from polytope_server.settings.nodes import FileError, Node, merge, read
+from polytope_server.settings.problems import ConfigurationError, Report, keys_of, suggestion
+from polytope_server.settings.root import Settings
+from polytope_server.settings.secrets import are_shared
 from polytope_server.user import may_share_ids
 
 SYSTEM_FILE = Path("/etc/polytope/config.yaml")

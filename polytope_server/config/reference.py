@@ -9,16 +9,18 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from polytope_server.config.check import AUTH_O_TRON, REALM, SECTIONS
-from polytope_server.config.data_settings import (
+from polytope_server.config.schema import WithFactories, installed
+from polytope_server.settings.data import (
+    AUTH_O_TRON,
+    REALM,
+    SECTIONS,
     APIKeysSettings,
     AuthOTronSettings,
     CollectionSettings,
     DataSourceSection,
     RealmSettings,
 )
-from polytope_server.config.schema import WithFactories, installed
-from polytope_server.config.settings import FederationSettings, Settings
+from polytope_server.settings.root import FederationSettings, Settings
 
 _INTRODUCTION = """# Configuration
 

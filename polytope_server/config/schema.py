@@ -8,16 +8,18 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from polytope_server import backends
-from polytope_server.config.check import AUTH_O_TRON, REALM, SECTIONS
-from polytope_server.config.data_settings import (
+from polytope_server.settings import backends
+from polytope_server.settings.data import (
+    AUTH_O_TRON,
+    REALM,
+    SECTIONS,
     APIKeysSettings,
     AuthOTronSettings,
     CacheTime,
     DataSourceSection,
     RealmSettings,
 )
-from polytope_server.config.settings import Settings
+from polytope_server.settings.root import Settings
 
 Schema = dict[str, Any]
 

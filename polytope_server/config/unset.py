@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from polytope_server.config.masking import is_secret, secrets_of
-from polytope_server.config.nodes import Node
-from polytope_server.config.problems import told
+from polytope_server.settings.masking import is_secret, secrets_of
+from polytope_server.settings.nodes import Node
+from polytope_server.settings.problems import told
 
 #: Whose secrets let somebody in, or log the server in. Those of data sources are for their workers only.
 _SECTIONS = frozenset(

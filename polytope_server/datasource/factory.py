@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-from polytope_server import backends
 from polytope_server.collection import DataSourceConfig
 from polytope_server.datasource import DataSource, DataSourceSettings
+from polytope_server.settings import backends
 
 #: Keys that every data source may have; the server handles them, the data source does not see them.
 GENERIC_KEYS = frozenset(
@@ -19,7 +19,7 @@ GENERIC_KEYS = frozenset(
 
 
 def kind_of(config: DataSourceConfig) -> type[DataSource]:
-    """The class of a data source. Raises :class:`~polytope_server.backends.UnknownBackendError`."""
+    """The class of a data source. Raises :class:`~polytope_server.settings.backends.UnknownBackendError`."""
     found: type[DataSource] = backends.load("datasource", config.type)
     return found
 

@@ -15,8 +15,6 @@ import requests
 import urllib3
 from pydantic import Field, field_validator
 
-from polytope_server.config.addresses import is_server, server_in
-from polytope_server.config.settings import Duration
 from polytope_server.datasource import (
     OCTET_STREAM,
     DataSource,
@@ -26,6 +24,8 @@ from polytope_server.datasource import (
     Result,
     TemporaryError,
 )
+from polytope_server.settings.addresses import is_server, server_in
+from polytope_server.settings.root import Duration
 
 logger = logging.getLogger(__name__)
 

@@ -10,15 +10,8 @@ from typing import Any
 import falcon
 import falcon.asgi
 
-from polytope_server import log
-from polytope_server.asgi import ASGIApp, Event, Receive, Scope, Send, Shell, refuse
 from polytope_server.config import Configuration
-from polytope_server.connections import Connections
-from polytope_server.frontend.account import (
-    CollectionsResource,
-    TestResource,
-    UserResource,
-)
+from polytope_server.frontend.account import CollectionsResource, TestResource, UserResource
 from polytope_server.frontend.calls import PREFIX
 from polytope_server.frontend.downloads import DownloadLinkResource, DownloadResource
 from polytope_server.frontend.errors import Errors
@@ -30,8 +23,11 @@ from polytope_server.frontend.services import Services
 from polytope_server.frontend.shares import Shared
 from polytope_server.frontend.uploads import UploadResource
 from polytope_server.frontend.users import PasswordResource, UsersResource
-from polytope_server.management.server import Management
-from polytope_server.process import before_stop
+from polytope_server.http.connections import Connections
+from polytope_server.http.shell import ASGIApp, Event, Receive, Scope, Send, Shell, refuse
+from polytope_server.runtime import log
+from polytope_server.runtime.management.server import Management
+from polytope_server.runtime.process import before_stop
 
 logger = logging.getLogger(__name__)
 

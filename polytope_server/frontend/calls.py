@@ -10,12 +10,12 @@ from typing import Any
 import falcon
 import falcon.asgi
 
-from polytope_server.asgi import refuse
 from polytope_server.authentication import AuthenticationUnavailableError
 from polytope_server.authentication.manager import Identification, UnauthenticatedError
-from polytope_server.collection import has_access
 from polytope_server.frontend.limits import is_polytope_client
 from polytope_server.frontend.services import Services
+from polytope_server.http.shell import refuse
+from polytope_server.roles import has_role
 from polytope_server.texts import encodable
 from polytope_server.user import User
 
@@ -139,7 +139,7 @@ def text_of(body: Any, key: str) -> str:
 async def require_admin(services: Services, req: falcon.asgi.Request) -> Identification:
     """Who calls; ends the call with 403 unless that is somebody who may manage users."""
     caller = await identify(services, req)
-    if not has_access(services.admin_roles, caller.user.realm, caller.user.roles):
+    if not has_role(services.admin_roles, caller.user.realm, caller.user.roles):
         refuse(falcon.HTTP_403, "Not authorized to access this resource.")
     return caller
 

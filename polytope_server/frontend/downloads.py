@@ -7,12 +7,12 @@ from functools import partial
 import falcon
 import falcon.asgi
 
-from polytope_server.asgi import refuse
-from polytope_server.delivery import deliver
 from polytope_server.frontend.calls import absolute, identify, shown
 from polytope_server.frontend.removed import refuse_removed
 from polytope_server.frontend.requests import result_location
 from polytope_server.frontend.services import Services
+from polytope_server.http.delivery import deliver
+from polytope_server.http.shell import refuse
 from polytope_server.request import Status, Verb
 from polytope_server.staging import ObjectNotFoundError
 from polytope_server.staging.names import is_object_name, is_request_id

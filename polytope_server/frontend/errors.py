@@ -8,11 +8,11 @@ from typing import Any
 import falcon
 import falcon.asgi
 
-from polytope_server import log
-from polytope_server.asgi import ClientGoneError, fail, pass_on
 from polytope_server.frontend.support import FailedRequestError, Support
+from polytope_server.http.shell import ClientGoneError, fail, pass_on
+from polytope_server.runtime import log
+from polytope_server.runtime.unavailable import UnavailableError
 from polytope_server.texts import shortened
-from polytope_server.unavailable import UnavailableError
 
 logger = logging.getLogger(__name__)
 

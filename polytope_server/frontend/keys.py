@@ -9,13 +9,13 @@ from typing import Any
 import falcon
 import falcon.asgi
 
-from polytope_server.api_keys import APIKeys, InvalidExpiryError, RealmNotAllowedError
-from polytope_server.asgi import refuse
+from polytope_server.accounts.api_keys import APIKeys, InvalidExpiryError, RealmNotAllowedError
 from polytope_server.authentication.header import split
 from polytope_server.authentication.manager import Identification
 from polytope_server.frontend.calls import answer, identify, read_json, text_of
 from polytope_server.frontend.services import Services
-from polytope_server.stamps import stamp
+from polytope_server.http.shell import refuse
+from polytope_server.texts import stamp
 from polytope_server.user import User
 
 

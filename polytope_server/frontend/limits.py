@@ -19,13 +19,13 @@ import falcon
 import falcon.asgi
 from cachetools import LRUCache
 
-from polytope_server.asgi import refuse
 from polytope_server.caching import Cache
 from polytope_server.caching.window import SlidingWindow
-from polytope_server.config.settings import DoorLimitsSettings
 from polytope_server.frontend.budget import Budget, UsedUpError
+from polytope_server.http.shell import refuse
 from polytope_server.request import LIVE, Request
 from polytope_server.request_store import RequestStore
+from polytope_server.settings.root import DoorLimitsSettings
 from polytope_server.user import User
 
 logger = logging.getLogger(__name__)

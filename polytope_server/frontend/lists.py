@@ -19,9 +19,9 @@ from weakref import WeakValueDictionary
 import falcon
 import falcon.asgi
 
-from polytope_server.asgi import no_body, refuse
 from polytope_server.frontend.background import BackgroundWork
 from polytope_server.frontend.limits import refuse_for_now
+from polytope_server.http.shell import no_body, refuse
 from polytope_server.request import LIVE, TERMINAL
 from polytope_server.request_store import RequestStore, Selection
 from polytope_server.user import User

@@ -11,12 +11,12 @@ import falcon
 import falcon.asgi
 from prometheus_client import Counter, Histogram
 
-from polytope_server.connections import REASONS
 from polytope_server.frontend.support import FailedRequestError
-from polytope_server.management.metrics import Metrics
+from polytope_server.http.connections import REASONS
 from polytope_server.request import LIVE
 from polytope_server.request_store import Removed
-from polytope_server.unavailable import UnavailableError
+from polytope_server.runtime.management.metrics import Metrics
+from polytope_server.runtime.unavailable import UnavailableError
 
 #: A poll that is held takes up to `frontend.poll_wait`.
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Container
 
-from polytope_server.asgi import ASGIApp, Receive, Scope, Send
-from polytope_server.config.frontend_settings import FrontendSettings
-from polytope_server.networks import Everybody, Networks, parse_address
+from polytope_server.http.shell import ASGIApp, Receive, Scope, Send
+from polytope_server.settings.frontend import FrontendSettings
+from polytope_server.settings.networks import Everybody, Networks, parse_address
 
 
 def proxies(settings: FrontendSettings) -> Container[str]:

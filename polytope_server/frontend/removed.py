@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import falcon
 
-from polytope_server.asgi import refuse
 from polytope_server.authentication.manager import Identification
 from polytope_server.frontend.calls import shown
 from polytope_server.frontend.services import Services
+from polytope_server.http.shell import refuse
 from polytope_server.request_store.retention import Reason
 from polytope_server.staging.names import is_request_id
 

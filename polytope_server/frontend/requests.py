@@ -15,8 +15,6 @@ from typing import Any
 import falcon
 import falcon.asgi
 
-from polytope_server import log
-from polytope_server.asgi import refuse
 from polytope_server.authentication.manager import Identification
 from polytope_server.collection import Collection
 from polytope_server.frontend.calls import absolute, answer, identify, read_body, shown
@@ -25,9 +23,11 @@ from polytope_server.frontend.services import Services
 from polytope_server.frontend.submission import read_request
 from polytope_server.frontend.support import FailedRequestError
 from polytope_server.frontend.waiters import wait
+from polytope_server.http.shell import refuse
 from polytope_server.notices import Topic
 from polytope_server.request import LIVE, TERMINAL, Request, Status, Verb
 from polytope_server.request_store import Removed, StoreUnavailableError
+from polytope_server.runtime import log
 from polytope_server.staging import StagingUnavailableError
 from polytope_server.staging.names import is_request_id
 from polytope_server.user import User

@@ -8,7 +8,7 @@ from typing import Any
 from polytope_server.config import Configuration
 from polytope_server.frontend.app import Application
 from polytope_server.frontend.proxy import Proxied, proxies
-from polytope_server.web import WebServer
+from polytope_server.http.server import WebServer
 
 
 class Server(WebServer):

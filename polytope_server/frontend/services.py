@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from polytope_server import accounts
-from polytope_server.api_keys import APIKeys
+from polytope_server.accounts.api_keys import APIKeys
+from polytope_server.accounts.users import Identity
 from polytope_server.authentication.manager import Authentication
 from polytope_server.caching import Cache
 from polytope_server.collection import Collection, DataSourceConfig
-from polytope_server.config import Configuration, coercion_rules, create_backend, source_rules
-from polytope_server.config.secrets import are_shared
+from polytope_server.config import Configuration, coercion_rules, source_rules
 from polytope_server.datasource import factory
-from polytope_server.deployment_key import DeploymentKeys
+from polytope_server.drivers.schema_version import IncompatibleSchemaError
 from polytope_server.frontend.background import BackgroundWork
 from polytope_server.frontend.download_marks import DownloadMarks
 from polytope_server.frontend.limits import DoorLimits
@@ -29,14 +29,15 @@ from polytope_server.frontend.metrics import FrontendMetrics
 from polytope_server.frontend.support import Support
 from polytope_server.frontend.transfers import Transfers
 from polytope_server.frontend.waiters import Waiters
-from polytope_server.identity import Identity
 from polytope_server.language import CoercionRules, SourceRules
-from polytope_server.management.health import Check, Health
 from polytope_server.notices import Notices, Topic
-from polytope_server.process import Part, opened
 from polytope_server.request_store import RequestStore
-from polytope_server.schema_version import IncompatibleSchemaError
-from polytope_server.sealing import REQUESTS, Seals
+from polytope_server.runtime.management.health import Check, Health
+from polytope_server.runtime.process import Part, opened
+from polytope_server.secrets.deployment_key import DeploymentKeys
+from polytope_server.secrets.sealing import REQUESTS, Seals
+from polytope_server.settings import create_backend
+from polytope_server.settings.secrets import are_shared
 from polytope_server.staging import Staging
 
 logger = logging.getLogger(__name__)
@@ -95,8 +96,8 @@ class Services:
         self.background = BackgroundWork()
         self.lists = Lists(self.store, self.background, settings.frontend.listed)
         self.support = Support(settings.support)
-        self.identity: Identity | None = accounts.identity(settings, data)
-        self.api_keys: APIKeys | None = accounts.api_keys(settings, data)
+        self.identity: Identity | None = accounts.create_users(settings, data)
+        self.api_keys: APIKeys | None = accounts.create_api_keys(settings, data)
         self.waiters = Waiters()
         self.metrics = FrontendMetrics(configuration.collections)
         self.health = Health(

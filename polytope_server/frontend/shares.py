@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
-from polytope_server.asgi import ASGIApp, Receive, Scope, Send, answer_error
-from polytope_server.connections import network
+from polytope_server.http.connections import network
+from polytope_server.http.shell import ASGIApp, Receive, Scope, Send, answer_error
 
 #: Seconds after which a client may come again; nobody knows when one of its calls ends.
 _RETRY_AFTER = "5"

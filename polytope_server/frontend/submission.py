@@ -8,14 +8,21 @@ from typing import Any
 
 import falcon
 
-from polytope_server.asgi import refuse
 from polytope_server.collection import Collection
+from polytope_server.datasource.inputs import refusal
 from polytope_server.frontend.background import BusyError
 from polytope_server.frontend.calls import decoded, shown
 from polytope_server.frontend.limits import refuse_for_now
 from polytope_server.frontend.services import Services, Source
-from polytope_server.inputs import refusal
-from polytope_server.language import MAX_VALUES, Judgement, RequestError, TooManyValuesError, coerce, parse
+from polytope_server.http.shell import refuse
+from polytope_server.language import (
+    MAX_VALUES,
+    Judgement,
+    RequestError,
+    TooManyValuesError,
+    coerce,
+    parse,
+)
 from polytope_server.request import Request, Status, Verb
 from polytope_server.texts import encodable
 from polytope_server.user import User

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import falcon
 
-from polytope_server.config.settings import SupportSettings
 from polytope_server.request import Request
+from polytope_server.settings.root import SupportSettings
 
 
 class FailedRequestError(falcon.HTTPError):

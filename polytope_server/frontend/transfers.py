@@ -15,11 +15,11 @@ import falcon
 import falcon.asgi
 from cachetools import LRUCache
 
-from polytope_server.asgi import at_end, refuse
-from polytope_server.config.connection_settings import TransfersSettings
-from polytope_server.connections import network
+from polytope_server.http.connections import network
+from polytope_server.http.shell import at_end, refuse
 from polytope_server.request import Request
 from polytope_server.request_store import RequestStore, StoreUnavailableError
+from polytope_server.settings.connections import TransfersSettings
 
 logger = logging.getLogger(__name__)
 

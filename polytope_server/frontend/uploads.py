@@ -10,18 +10,17 @@ from contextlib import suppress
 import falcon
 import falcon.asgi
 
-from polytope_server import log
-from polytope_server.asgi import StalledError, body, refuse
-from polytope_server.checksums import announced_md5
+from polytope_server.datasource.inputs import STAGED
 from polytope_server.frontend.calls import answer, identify, shown
 from polytope_server.frontend.removed import refuse_removed
 from polytope_server.frontend.requests import answer_pending, answer_state, poll
 from polytope_server.frontend.services import Services
 from polytope_server.frontend.support import FailedRequestError
-from polytope_server.inputs import STAGED
+from polytope_server.http.shell import StalledError, body, refuse
 from polytope_server.notices import Topic
 from polytope_server.request import Request, Status, Verb
 from polytope_server.request_store import StoreUnavailableError
+from polytope_server.runtime import log
 from polytope_server.staging import (
     ChecksumError,
     ObjectTooLargeError,
@@ -30,6 +29,7 @@ from polytope_server.staging import (
     TooSlowError,
     new_object_name,
 )
+from polytope_server.staging.checksums import announced_md5
 from polytope_server.staging.names import is_request_id
 
 logger = logging.getLogger(__name__)

@@ -11,17 +11,25 @@ import falcon
 import falcon.asgi
 
 from polytope_server import accounts
-from polytope_server.asgi import refuse
-from polytope_server.frontend.calls import answer, identify, prove, read_json, require_admin, shown, text_of
-from polytope_server.frontend.services import Services
-from polytope_server.identity import (
+from polytope_server.accounts.users import (
     Identity,
     InvalidUserError,
     UnknownUserError,
     UserExistsError,
     check_password,
 )
-from polytope_server.stamps import stamp
+from polytope_server.frontend.calls import (
+    answer,
+    identify,
+    prove,
+    read_json,
+    require_admin,
+    shown,
+    text_of,
+)
+from polytope_server.frontend.services import Services
+from polytope_server.http.shell import refuse
+from polytope_server.texts import stamp
 
 
 class UsersResource:

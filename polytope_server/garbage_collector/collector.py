@@ -8,17 +8,18 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from polytope_server.config import Configuration, create_backend
+from polytope_server.config import Configuration
 from polytope_server.garbage_collector.metrics import CollectorMetrics
 from polytope_server.garbage_collector.removal import BATCH, Remover
 from polytope_server.garbage_collector.space import Room
 from polytope_server.garbage_collector.survey import survey
-from polytope_server.management.health import Check, Health
 from polytope_server.metric_store import MetricStore
-from polytope_server.process import opened, serve_until
 from polytope_server.request import TERMINAL, Status
 from polytope_server.request_store import RequestStore
 from polytope_server.request_store.retention import Reason
+from polytope_server.runtime.management.health import Check, Health
+from polytope_server.runtime.process import opened, serve_until
+from polytope_server.settings import create_backend
 from polytope_server.staging import Staging
 
 logger = logging.getLogger(__name__)

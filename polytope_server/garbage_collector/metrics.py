@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from polytope_server.management.metrics import Metrics
+from polytope_server.runtime.management.metrics import Metrics
 
 
 class CollectorMetrics(Metrics):

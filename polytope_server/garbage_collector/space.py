@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from polytope_server.config.settings import GarbageCollectorSettings
 from polytope_server.garbage_collector.removal import BATCH, Remover
 from polytope_server.request import Status
 from polytope_server.request_store import RequestStore
 from polytope_server.request_store.retention import Reason, Summary, Usage
+from polytope_server.settings.root import GarbageCollectorSettings
 from polytope_server.staging import Staging
 
 #: Users among whom room is made in one pass: those who have most. The results of others do not count.

@@ -7,7 +7,13 @@ against one data source. Pure functions: no I/O, and nothing of the package outs
 from polytope_server.language.coercion import CoercionRules, coerce
 from polytope_server.language.date_rules import check_dates
 from polytope_server.language.errors import RequestError, RuleError
-from polytope_server.language.matching import Judgement, MatchResult, SourceRules, TooManyValuesError, match
+from polytope_server.language.matching import (
+    Judgement,
+    MatchResult,
+    SourceRules,
+    TooManyValuesError,
+    match,
+)
 from polytope_server.language.parsing import parse
 from polytope_server.language.ranges import MAX_VALUES, as_values, expand_count
 from polytope_server.language.validation import validate_rules, validate_source

@@ -14,7 +14,14 @@ from datetime import date
 from typing import Any
 
 from polytope_server.language.errors import RequestError, shown
-from polytope_server.language.ranges import MAX_VALUES, is_range, parse_range, read_range, split, too_many
+from polytope_server.language.ranges import (
+    MAX_VALUES,
+    is_range,
+    parse_range,
+    read_range,
+    split,
+    too_many,
+)
 from polytope_server.language.values import KINDS, MEMBER, NAME, Kind, scalar_text, utc_today
 
 RANGE_KEYS = frozenset({"number", "step", "date", "time"})

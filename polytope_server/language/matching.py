@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import lru_cache
@@ -13,6 +13,7 @@ from polytope_server.language.coercion import DEFAULT_RULES, OPAQUE_KEYS, Coerci
 from polytope_server.language.date_rules import Days, date_test, days_of, utc_moment
 from polytope_server.language.errors import RequestError, RuleError, shown
 from polytope_server.language.ranges import MAX_VALUES, Range, joined, read_values
+from polytope_server.roles import Roles, has_role
 
 CASELESS_KEYS = frozenset({"class", "stream", "type", "levtype", "domain", "model", "experiment", "activity"})
 """Keys whose values MARS reads in either case, so that a rule must, too."""
@@ -35,7 +36,7 @@ class SourceRules:
     polytope, whose requests must have a `feature`; those of all other types must not.
     """
 
-    roles: Mapping[str, Sequence[str]] | Sequence[str] = ()
+    roles: Roles = ()
     match: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     patch: Mapping[str, Any] = field(default_factory=dict)
@@ -111,7 +112,7 @@ class Judgement:
         TooManyValuesError if too many values would have to be judged one by one: then no data source serves
         it.
         """
-        if not authorized(source.roles, self._realm, self._user_roles):
+        if source.roles and not has_role(source.roles, self._realm, self._user_roles):
             return MatchResult(None, "user not authorized.")
         try:
             defaults = coerce(source.defaults, self._coercion, today=self._today)
@@ -194,17 +195,6 @@ class Judgement:
                 f"key '{key}': {shown(value)} is not accepted: the values of this request take more than "
                 f"{self._comparisons} comparisons with the rules of the data sources; ask for fewer values"
             )
-
-
-def authorized(
-    roles: Mapping[str, Sequence[str]] | Sequence[str], realm: str, user_roles: Collection[str]
-) -> bool:
-    """Whether a user of the realm has one of the roles; no roles at all admit everybody."""
-    if not roles:
-        return True
-    wanted = roles.get(realm, ()) if isinstance(roles, Mapping) else roles
-    # A single role written without a list must not match each of its letters.
-    return bool(set([wanted] if isinstance(wanted, str) else wanted) & set(user_roles))
 
 
 def _delivered(key: str, value: Any) -> Any:

@@ -15,14 +15,14 @@ from pymongo import IndexModel
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError
 
-from polytope_server.metric_store import MetricStore, RequestStatusChange
-from polytope_server.mongodb import (
+from polytope_server.drivers.mongodb import (
     Connection,
     Document,
     MongoDBSettings,
     MongoDBUnavailableError,
 )
-from polytope_server.mongodb_schema import MongoDBSchema, prepare
+from polytope_server.drivers.mongodb.schema import MongoDBSchema, prepare
+from polytope_server.metric_store import MetricStore, RequestStatusChange
 
 _SCHEMA = MongoDBSchema(1, (IndexModel("timestamp"),))
 _OURS: Document = {"_id": {"$type": "string"}}
@@ -39,7 +39,9 @@ class MongoDBMetricStoreSettings(MongoDBSettings):
 
 
 class MongoDBMetricStore(MetricStore):
-    """A document a metric. Every method may raise :class:`~polytope_server.unavailable.UnavailableError`."""
+    """A document a metric. Every method may raise
+    :class:`~polytope_server.runtime.unavailable.UnavailableError`.
+    """
 
     Settings = MongoDBMetricStoreSettings
 

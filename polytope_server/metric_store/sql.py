@@ -10,8 +10,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from polytope_server.drivers.sql import Schema, Statement
+from polytope_server.drivers.sql.address import SQLSettings, database_at
 from polytope_server.metric_store import MetricStore, RequestStatusChange
-from polytope_server.sql import Database, Schema, SQLSettings, Statement
 
 _SCHEMA = Schema(
     "metrics",
@@ -33,13 +34,13 @@ _BATCH = 100
 class SQLMetricStore(MetricStore):
     """Metrics as rows of one table.
 
-    Every method may raise :class:`~polytope_server.unavailable.UnavailableError`.
+    Every method may raise :class:`~polytope_server.runtime.unavailable.UnavailableError`.
     """
 
     Settings = SQLSettings
 
     def __init__(self, settings: SQLSettings, data: Path) -> None:
-        self._database = Database.at(settings.url, data)
+        self._database = database_at(settings.url, data)
 
     async def open(self) -> None:
         await self._database.open(_SCHEMA)

@@ -18,8 +18,8 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict
 
-from polytope_server import local_sockets
 from polytope_server.notices import Notice, Notices, Topic
+from polytope_server.runtime import local_sockets
 
 #: Ids in one datagram; 512 ids of 36 characters fit the socket buffers of every system.
 _BATCH = 512

@@ -20,7 +20,7 @@ from pymongo.asynchronous.change_stream import AsyncChangeStream
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import OperationFailure
 
-from polytope_server.mongodb import (
+from polytope_server.drivers.mongodb import (
     Connection,
     Document,
     MongoDBSettings,

@@ -17,8 +17,7 @@ from typing import Any
 import psycopg
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from polytope_server.notices import Notice, Notices, Topic
-from polytope_server.sql.postgresql_connection import (
+from polytope_server.drivers.sql.postgresql_connection import (
     Driver,
     answering,
     connect_arguments,
@@ -26,7 +25,8 @@ from polytope_server.sql.postgresql_connection import (
     is_alive,
     server_name,
 )
-from polytope_server.unavailable import UnavailableError
+from polytope_server.notices import Notice, Notices, Topic
+from polytope_server.runtime.unavailable import UnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class PostgreSQLNotices(Notices):
         self._listeners: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
-        """Connect. Raises :class:`~polytope_server.unavailable.UnavailableError`."""
+        """Connect. Raises :class:`~polytope_server.runtime.unavailable.UnavailableError`."""
         if self._sender is None:
             try:
                 connection = await self._connect()

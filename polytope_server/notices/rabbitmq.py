@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from polytope_server.drivers.rabbitmq import RabbitMQSettings
+from polytope_server.drivers.rabbitmq.connection import Channel, Connection
+from polytope_server.drivers.rabbitmq.errors import FAILURES, RabbitMQUnavailableError
+from polytope_server.drivers.rabbitmq.link import Link
 from polytope_server.notices import Notice, Notices, Topic
-from polytope_server.rabbitmq import RabbitMQSettings
-from polytope_server.rabbitmq.connection import Channel, Connection
-from polytope_server.rabbitmq.errors import FAILURES, RabbitMQUnavailableError
-from polytope_server.rabbitmq.link import Link
 
 Receive = Callable[[Notice], None]
 

@@ -11,12 +11,8 @@ from typing import Any
 import falcon
 import falcon.asgi
 
-from polytope_server import log
-from polytope_server.asgi import ClientGoneError, Event, Scope, Shell, fail, pass_on
-from polytope_server.connections import Connections
-from polytope_server.management.health import Check, Health
-from polytope_server.management.metrics import Metrics
-from polytope_server.management.server import Management
+from polytope_server.http.connections import Connections
+from polytope_server.http.shell import ClientGoneError, Event, Scope, Shell, fail, pass_on
 from polytope_server.object_store.calls import Gate
 from polytope_server.object_store.metrics import StoreMetrics
 from polytope_server.object_store.resources import (
@@ -28,11 +24,15 @@ from polytope_server.object_store.resources import (
     UnfinishedResource,
 )
 from polytope_server.object_store.store import Store
-from polytope_server.process import before_stop
+from polytope_server.runtime import log
+from polytope_server.runtime.management.health import Check, Health
+from polytope_server.runtime.management.metrics import Metrics
+from polytope_server.runtime.management.server import Management
+from polytope_server.runtime.process import before_stop
+from polytope_server.runtime.unavailable import UnavailableError
 from polytope_server.staging import LargestObjectError, ObjectTooLargeError, StagingFullError
 from polytope_server.staging.polytope import PolytopeStagingSettings
-from polytope_server.staging.polytope_http import LARGEST, MARK, ROOM, SIZE
-from polytope_server.unavailable import UnavailableError
+from polytope_server.staging.polytope.http import LARGEST, MARK, ROOM, SIZE
 
 logger = logging.getLogger(__name__)
 

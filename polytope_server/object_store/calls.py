@@ -8,8 +8,8 @@ import re
 import falcon
 import falcon.asgi
 
-from polytope_server.asgi import refuse, trust
-from polytope_server.checksums import announced_md5
+from polytope_server.http.shell import refuse, trust
+from polytope_server.staging.checksums import announced_md5
 
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,64}/[\w!#$&^.+-]{1,128}(?:;[ -~]{1,128})?", re.ASCII)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from polytope_server.connections import REASONS
-from polytope_server.management.metrics import Metrics
+from polytope_server.http.connections import REASONS
+from polytope_server.runtime.management.metrics import Metrics
 
 
 class StoreMetrics(Metrics):

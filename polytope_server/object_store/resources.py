@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 import falcon
 import falcon.asgi
 
-from polytope_server.asgi import StalledError, body, refuse
-from polytope_server.delivery import deliver
+from polytope_server.http.delivery import deliver
+from polytope_server.http.shell import StalledError, body, refuse
 from polytope_server.object_store.calls import Gate, age, checksum, media_type
 from polytope_server.object_store.metrics import StoreMetrics
 from polytope_server.object_store.store import Store, WriteEndedError
 from polytope_server.staging import ChecksumError, ObjectNotFoundError, StagedObject
-from polytope_server.staging.local_files import ObjectExistsError
+from polytope_server.staging.local.files import ObjectExistsError
 from polytope_server.staging.names import is_object_name
 
 #: Bytes of the list that are sent together.

@@ -6,10 +6,11 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from polytope_server.config import Configuration, ConfigurationError, backend_settings
+from polytope_server.config import Configuration
+from polytope_server.http.server import WebServer
 from polytope_server.object_store.app import make_application
+from polytope_server.settings import ConfigurationError, backend_settings
 from polytope_server.staging.polytope import PolytopeStagingSettings
-from polytope_server.web import WebServer
 
 #: Seconds after which the system ends a connection whose client takes nothing, or whose machine is gone.
 _GONE = 120

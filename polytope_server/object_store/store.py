@@ -10,7 +10,7 @@ from polytope_server.object_store.late_sums import LateSums
 from polytope_server.object_store.space import Space
 from polytope_server.staging import ObjectNotFoundError, StagedObject
 from polytope_server.staging.local import LocalStaging, LocalStagingSettings
-from polytope_server.staging.local_files import ObjectExistsError
+from polytope_server.staging.local.files import ObjectExistsError
 from polytope_server.staging.polytope import PolytopeStagingSettings
 
 #: The MD5 sum of a larger object is computed when it is there, since it takes longer than all the rest.

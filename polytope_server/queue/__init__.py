@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from polytope_server.collection import DEFAULT_QUEUE
-from polytope_server.unavailable import UnavailableError
+from polytope_server.runtime.unavailable import UnavailableError
 
 __all__ = ["DEFAULT_QUEUE", "Delivery", "Message", "Queue", "QueueUnavailableError"]
 

@@ -19,8 +19,8 @@ from typing import cast
 
 from pydantic import BaseModel, ConfigDict
 
-from polytope_server import local_sockets
 from polytope_server.queue import DEFAULT_QUEUE, Delivery, Message, Queue, QueueUnavailableError
+from polytope_server.runtime import local_sockets
 
 logger = logging.getLogger(__name__)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from polytope_server.request import Request, Status
-from polytope_server.request_store.clock import LocalClock
+from polytope_server.request_store.clock import LocalClock, kept
 from polytope_server.request_store.errors import (
     DuplicateRequestError,
     StoreUnavailableError,
@@ -17,8 +18,8 @@ from polytope_server.request_store.errors import (
 )
 from polytope_server.request_store.retention import Retention
 from polytope_server.request_store.selections import PAGE, PAGE_SIZE, Page, Removed, Selection
-from polytope_server.request_store.sketches import Digest, Sketch, new_sketch
 from polytope_server.request_store.states import States, without_secrets
+from polytope_server.request_store.summaries import Digest, Sketch, new_sketch
 
 __all__ = [
     "PAGE",
@@ -52,6 +53,10 @@ class RequestStore(Retention, ABC):
     def local_clock(self) -> LocalClock:
         """The store's time, as this process estimates it."""
         return LocalClock(self.clock)
+
+    def while_open(self) -> AbstractAsyncContextManager[None]:
+        """The context in which that estimate is compared with this machine's clock, and kept up to date."""
+        return kept(self.local_clock)
 
     @abstractmethod
     async def open(self) -> None:

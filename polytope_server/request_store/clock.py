@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
-from polytope_server.unavailable import UnavailableError
+from polytope_server.runtime.unavailable import UnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class LocalClock:
         return time.time() if self._offset is None else time.monotonic() + self._offset
 
     async def measure(self) -> None:
-        """Ask the store. Raises :class:`~polytope_server.unavailable.UnavailableError`.
+        """Ask the store. Raises :class:`~polytope_server.runtime.unavailable.UnavailableError`.
 
         The answer is uncertain by half of the round trip: within that the earlier estimate stays.
         """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from polytope_server.unavailable import UnavailableError
+from polytope_server.runtime.unavailable import UnavailableError
 
 
 class DuplicateRequestError(ValueError):

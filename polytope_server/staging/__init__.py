@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from polytope_server.unavailable import UnavailableError
+from polytope_server.runtime.unavailable import UnavailableError
 
 EXTENSIONS = {"application/x-grib": "grib", "application/prs.coverage+json": "covjson"}
 #: A name that an object could have, and none has.

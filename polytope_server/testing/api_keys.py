@@ -8,7 +8,7 @@ from datetime import UTC
 
 import pytest
 
-from polytope_server.api_keys import APIKeys, InvalidExpiryError, RealmNotAllowedError
+from polytope_server.accounts.api_keys import APIKeys, InvalidExpiryError, RealmNotAllowedError
 from polytope_server.testing.caching import PassTime
 from polytope_server.user import User
 

@@ -17,7 +17,7 @@ import pytest
 
 from polytope_server.caching import JSON, Cache
 from polytope_server.testing.cache_making import MakingContract
-from polytope_server.testing.services import Service
+from testbed.services import Service
 
 #: Lets so many seconds pass, for the cache: by a clock of the test's own, or by waiting.
 PassTime = Callable[[float], Awaitable[None]]

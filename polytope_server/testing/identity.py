@@ -7,16 +7,16 @@ import asyncio
 import argon2
 import pytest
 
-from polytope_server.authentication import AuthenticationUnavailableError
-from polytope_server.authentication.passwords import Passwords
-from polytope_server.identity import (
+from polytope_server.accounts.passwords import Passwords
+from polytope_server.accounts.users import (
     Identity,
     InvalidUserError,
     UnknownUserError,
     UserExistsError,
     stored,
 )
-from polytope_server.identity.stored import StoredIdentity
+from polytope_server.accounts.users.stored import StoredIdentity
+from polytope_server.authentication import AuthenticationUnavailableError
 from polytope_server.testing.waiting import until
 
 _BAD_NAMES = ["", " a", "a:b", "a\nb", "a\x00b", "x" * 129, "anonymous", "\ud800"]

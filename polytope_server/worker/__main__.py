@@ -2,7 +2,7 @@
 
 import sys
 
-from polytope_server.cli import main
+from polytope_server.commands.main import main
 
 if __name__ == "__main__":
     sys.exit(main(["worker", *sys.argv[1:]]))

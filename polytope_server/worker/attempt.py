@@ -6,11 +6,11 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 
 from polytope_server.collection import Collection, DataSourceConfig
-from polytope_server.config.settings import WorkerSettings
 from polytope_server.datasource import DataSourceError, TemporaryError, factory
-from polytope_server.inputs import open_input
+from polytope_server.datasource.inputs import open_input
 from polytope_server.request import Request, Verb
-from polytope_server.sealing import Seals, UnsealableError
+from polytope_server.secrets.sealing import Seals, UnsealableError
+from polytope_server.settings.root import WorkerSettings
 from polytope_server.staging import (
     LargestObjectError,
     ObjectNotFoundError,

@@ -13,11 +13,12 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from polytope_server import backends, log
-from polytope_server.config.settings import LoggingSettings
 from polytope_server.datasource import DataSource, DataSourceError, Job, TemporaryError
-from polytope_server.process import die_with_parent
 from polytope_server.redaction import redactor
+from polytope_server.runtime import log
+from polytope_server.runtime.process import die_with_parent
+from polytope_server.settings import backends
+from polytope_server.settings.root import LoggingSettings
 from polytope_server.worker import memory
 from polytope_server.worker.frames import HEADER, MAX_DATA, Frame, header
 

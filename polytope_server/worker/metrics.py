@@ -7,9 +7,9 @@ from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from polytope_server.config.management_settings import MetricsSettings
-from polytope_server.management.metrics import Metrics
 from polytope_server.request import Request, Status
+from polytope_server.runtime.management.metrics import Metrics
+from polytope_server.settings.management import MetricsSettings
 
 _ATTEMPTS = ("processed", "failed", "retried", "returned", "overtaken")
 

@@ -12,21 +12,22 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from polytope_server import log
 from polytope_server.collection import queues
-from polytope_server.config import Configuration, create_backend
+from polytope_server.config import Configuration
 from polytope_server.datasource import DataSourceError, TemporaryError, factory
-from polytope_server.deployment_key import DeploymentKeys
-from polytope_server.inputs import STAGED
-from polytope_server.management.health import Check, Health
+from polytope_server.datasource.inputs import STAGED
 from polytope_server.metric_store import MetricStore
 from polytope_server.notices import Notice, Notices, Topic
-from polytope_server.process import opened, serve_until
 from polytope_server.queue import Delivery, Queue
 from polytope_server.request import TERMINAL, Request, Status
 from polytope_server.request_store import RequestStore, StoreUnavailableError
 from polytope_server.retry import after_failure, after_outage
-from polytope_server.sealing import REQUESTS, Seals
+from polytope_server.runtime import log
+from polytope_server.runtime.management.health import Check, Health
+from polytope_server.runtime.process import opened, serve_until
+from polytope_server.secrets.deployment_key import DeploymentKeys
+from polytope_server.secrets.sealing import REQUESTS, Seals
+from polytope_server.settings import create_backend
 from polytope_server.staging import StagedObject, Staging, StagingUnavailableError
 from polytope_server.worker.attempt import Attempts
 from polytope_server.worker.children import Child, Children, child_config

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from polytope_server.testing.services import programs
-from polytope_server.testing.services.caches import Memcached, Redis
-from polytope_server.testing.services.mongodb import MongoDB
-from polytope_server.testing.services.postgresql import PostgreSQL
-from polytope_server.testing.services.rabbitmq import RabbitMQ
-from polytope_server.testing.services.s3 import S3
+from testbed.services import programs
+from testbed.services.caches import Memcached, Redis
+from testbed.services.mongodb import MongoDB
+from testbed.services.postgresql import PostgreSQL
+from testbed.services.rabbitmq import RabbitMQ
+from testbed.services.s3 import S3
 
 
 @dataclass

@@ -16,7 +16,7 @@ from kubectl import CHART, Namespace, run, until
 from load import Load
 
 from polytope_server.config import load
-from polytope_server.testing.server import Deployment
+from testbed.server import Deployment
 
 HERE = Path(__file__).parent
 USERS = ("alice", "bob")

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from polytope_server.config import Configuration, load
-from polytope_server.testing.services import programs
+from testbed.services import programs
 
 CHART = Path(__file__).parents[2] / "polytope-deployment" / "charts" / "polytope"
 #: Sets of values, each for a way to deploy.

@@ -22,17 +22,18 @@ import pymongo
 import requests
 import yaml
 
-from polytope_server.config import create_backend, load
+from polytope_server.config import load
 from polytope_server.notices import Notices, Topic
 from polytope_server.request import Request, Status
 from polytope_server.request_store import RequestStore, Sketch, StoreUnavailableError
 from polytope_server.request_store.mongodb import MongoDBRequestStore
-from polytope_server.request_store.mongodb_documents import INDEXES, to_document, to_sketch
-from polytope_server.request_store.rows import INSERT, to_row
+from polytope_server.request_store.mongodb.documents import INDEXES, to_document, to_sketch
 from polytope_server.request_store.sql import SQLRequestStore
-from polytope_server.testing.server import CONFIG, free_port
-from polytope_server.testing.services import MongoDB, PostgreSQL
+from polytope_server.request_store.sql.rows import INSERT, to_row
+from polytope_server.settings import create_backend
 from polytope_server.user import User
+from testbed.server import CONFIG, free_port
+from testbed.services import MongoDB, PostgreSQL
 
 #: Requests that a bulk insert sends at a time.
 _BULK = 5000

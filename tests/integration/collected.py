@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-from polytope_server.config import create_backend, load
-from polytope_server.process import opened
+from polytope_server.config import load
 from polytope_server.request import Status
 from polytope_server.request_store import RequestStore
 from polytope_server.request_store.retention import Reason
+from polytope_server.runtime.process import opened
+from polytope_server.settings import create_backend
 from polytope_server.staging import Staging
-from polytope_server.testing.server import StandaloneServer
+from testbed.server import StandaloneServer
 
 
 def collect(server: StandaloneServer, request_id: str, reason: Reason = Reason.AGE) -> None:

@@ -18,8 +18,8 @@ import pytest
 import requests
 
 from polytope_server.config import load
-from polytope_server.testing.server import Deployment, StandaloneServer, basic, free_port
-from polytope_server.testing.services import Service
+from testbed.server import Deployment, StandaloneServer, basic, free_port
+from testbed.services import Service
 
 CONFIGURATIONS = Path(__file__).parents[2] / "polytope-deployment" / "config"
 

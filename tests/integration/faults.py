@@ -15,9 +15,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from uuid import uuid4
 
-from polytope_server.config import create_backend, load
+from polytope_server.config import load
+from polytope_server.settings import create_backend
 from polytope_server.staging import Staging, request_of
-from polytope_server.testing.server import StandaloneServer
+from testbed.server import StandaloneServer
 
 FULL = os.environ.get("POLYTOPE_FAULTS") == "full"
 REQUESTS = 200 if FULL else 60

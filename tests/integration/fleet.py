@@ -15,9 +15,9 @@ import pytest
 import yaml
 from faults import CountingSource, until
 
-from polytope_server.testing.server import StandaloneServer
-from polytope_server.testing.services import NotInstalledError
-from polytope_server.testing.services.programs import program
+from testbed.server import StandaloneServer
+from testbed.services import NotInstalledError
+from testbed.services.programs import program
 
 _CLOCK = """
 #define _GNU_SOURCE

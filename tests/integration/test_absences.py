@@ -15,7 +15,7 @@ import pytest
 from faults import FULL, CountingSource, until
 from fleet import Batch, Fleet, config
 
-from polytope_server.testing.services import MongoDB, Service
+from testbed.services import MongoDB, Service
 
 if TYPE_CHECKING:
     from conftest import Stacks

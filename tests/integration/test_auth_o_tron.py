@@ -22,8 +22,9 @@ from polytope_server.authentication import AuthenticationUnavailableError, Authe
 from polytope_server.authentication.auth_o_tron import authenticators
 from polytope_server.authentication.manager import Authentication, UnauthenticatedError
 from polytope_server.caching.memory import MemoryCache, MemoryCacheSettings
-from polytope_server.config import ConfigurationError, Settings, load
-from polytope_server.config.data_settings import AuthOTronSettings
+from polytope_server.config import load
+from polytope_server.settings import ConfigurationError, Settings
+from polytope_server.settings.data import AuthOTronSettings
 from polytope_server.testing.authentication import AuthenticatorContract
 from polytope_server.user import User
 

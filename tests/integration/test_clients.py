@@ -14,7 +14,7 @@ import pytest
 from collected import collect
 
 from polytope_server.request_store.retention import Reason
-from polytope_server.testing.server import StandaloneServer, environment
+from testbed.server import StandaloneServer, environment
 
 if TYPE_CHECKING:
     from conftest import Caller, Gate

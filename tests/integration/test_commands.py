@@ -15,9 +15,9 @@ import pytest
 import requests
 import yaml
 
-from polytope_server import cli
-from polytope_server.testing.server import StandaloneServer, basic, free_port
-from polytope_server.testing.services import MongoDB, PostgreSQL
+from polytope_server.commands import main as cli
+from testbed.server import StandaloneServer, basic, free_port
+from testbed.services import MongoDB, PostgreSQL
 
 STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 

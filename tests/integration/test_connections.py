@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from polytope_server.testing.server import StandaloneServer, basic, free_port, users_of
-from polytope_server.testing.services import S3
+from testbed.server import StandaloneServer, basic, free_port, users_of
+from testbed.services import S3
 
 #: As many as a process had file descriptors by default, and more.
 MANY = 1100

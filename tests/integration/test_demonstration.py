@@ -12,9 +12,9 @@ import psutil
 import pytest
 import requests
 
-from polytope_server.demonstration import fields, server, setup
+from polytope_demonstration import fields, server, setup
 
-COMMAND = [sys.executable, "-m", "polytope_server.demonstration"]
+COMMAND = [sys.executable, "-m", "polytope_demonstration"]
 
 
 def processes_of(data):

@@ -11,7 +11,7 @@ import pytest
 import requests
 from polytope.api import Client
 
-from polytope_server.testing.server import Deployment
+from testbed.server import Deployment
 
 pytestmark = pytest.mark.deployment
 

@@ -18,7 +18,7 @@ import requests
 from faults import until
 from test_management import Ports, all_ready
 
-from polytope_server.testing.server import StandaloneServer, basic
+from testbed.server import StandaloneServer, basic
 
 if TYPE_CHECKING:
     from conftest import Gate

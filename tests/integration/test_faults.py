@@ -14,7 +14,7 @@ import psutil
 import pytest
 from faults import REQUESTS, ROUNDS, SEED, Batch, config, slow_source, staged, until
 
-from polytope_server.testing.server import StandaloneServer
+from testbed.server import StandaloneServer
 
 
 @pytest.fixture(scope="module")

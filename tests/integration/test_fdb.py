@@ -15,10 +15,10 @@ import pydantic
 import pytest
 import yaml
 
+from polytope_demonstration import fdb as demo
+from polytope_demonstration import fields
 from polytope_server.datasource import GRIB, DataSourceError, TemporaryError
 from polytope_server.datasource.fdb import FDBDataSource, FDBSettings
-from polytope_server.demonstration import fdb as demo
-from polytope_server.demonstration import fields
 from polytope_server.testing.datasource import DataSourceContract, job
 
 DAY = date(2026, 1, 1)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from polytope_server.testing.server import CONFIG, StandaloneServer
+from testbed.server import CONFIG, StandaloneServer
 
 MIB = 1 << 20
 

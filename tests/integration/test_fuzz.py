@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from polytope_server.testing.server import CONFIG, StandaloneServer, basic
+from testbed.server import CONFIG, StandaloneServer, basic
 
 if TYPE_CHECKING:
     from conftest import Caller

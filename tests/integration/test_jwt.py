@@ -22,11 +22,12 @@ from polytope_server.authentication import AuthenticationUnavailableError, Authe
 from polytope_server.authentication.jwt import JWTAuthenticator, JWTSettings
 from polytope_server.authentication.manager import Authentication, UnauthenticatedError
 from polytope_server.caching.memory import MemoryCache
-from polytope_server.config import Settings, load
+from polytope_server.config import load
+from polytope_server.settings import Settings
 from polytope_server.testing.authentication import AuthenticatorContract
-from polytope_server.testing.server import CONFIG, StandaloneServer
 from polytope_server.testing.waiting import until
 from polytope_server.user import User
+from testbed.server import CONFIG, StandaloneServer
 
 PASSWORD = "alice's password"
 ROLES = ("reader", "writer", "staff")

@@ -12,13 +12,13 @@ import uvicorn
 import yaml
 
 from polytope_server.config import load
+from polytope_server.drivers.sql.address import SQLSettings
 from polytope_server.frontend.app import Application
 from polytope_server.request import Request
 from polytope_server.request_store import PAGE, Page, Selection, StoreUnavailableError
 from polytope_server.request_store.sql import SQLRequestStore
-from polytope_server.sql import SQLSettings
-from polytope_server.testing.server import CONFIG, basic
 from polytope_server.user import User
+from testbed.server import CONFIG, basic
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import aiohttp
 import argon2
 import pytest
 
-from polytope_server.testing.server import StandaloneServer, basic
+from testbed.server import StandaloneServer, basic
 
 USERS = ("alice", "bob", "carol", "dave", "erin")
 ATTACKER, OTHER = "192.0.2.1", "198.51.100.7"

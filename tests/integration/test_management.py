@@ -17,10 +17,10 @@ import requests
 import yaml
 from faults import until
 
-from polytope_server.management import VARIABLE
-from polytope_server.testing.server import CONFIG, StandaloneServer
-from polytope_server.testing.services import MongoDB, RabbitMQ
-from polytope_server.testing.services.service import free_port
+from polytope_server.runtime.management import VARIABLE
+from testbed.server import CONFIG, StandaloneServer
+from testbed.services import MongoDB, RabbitMQ
+from testbed.services.service import free_port
 
 if TYPE_CHECKING:
     from conftest import Gate

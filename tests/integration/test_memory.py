@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
+from polytope_server.drivers.sql.address import SQLSettings
 from polytope_server.request import Request, Status
-from polytope_server.request_store.rows import INSERT, to_row
 from polytope_server.request_store.sql import SQLRequestStore
-from polytope_server.sql import SQLSettings
+from polytope_server.request_store.sql.rows import INSERT, to_row
 from polytope_server.testing.requests import make
-from polytope_server.testing.server import USER, StandaloneServer
 from polytope_server.user import User
+from testbed.server import USER, StandaloneServer
 
 if TYPE_CHECKING:
     from conftest import Stacks

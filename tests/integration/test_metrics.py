@@ -15,7 +15,7 @@ from faults import until
 from prometheus_client.parser import text_string_to_metric_families
 from test_management import PROCESSES, Ports, all_ready
 
-from polytope_server.testing.server import PASSWORD, USER, StandaloneServer, free_port
+from testbed.server import PASSWORD, USER, StandaloneServer, free_port
 
 if TYPE_CHECKING:
     from conftest import Gate

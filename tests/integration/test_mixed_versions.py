@@ -16,7 +16,7 @@ import yaml
 from faults import FULL, CountingSource
 from fleet import Batch, Fleet, config
 
-from polytope_server.testing.server import StandaloneServer
+from testbed.server import StandaloneServer
 
 if TYPE_CHECKING:
     from conftest import Stacks

@@ -16,8 +16,8 @@ from openid_provider import Account, OAuthClient, OpenIDProvider, new_key
 from polytope_server.authentication import AuthenticationUnavailableError, Authenticator
 from polytope_server.authentication.openid import OfflineAccessAuthenticator, OfflineAccessSettings
 from polytope_server.testing.authentication import AuthenticatorContract
-from polytope_server.testing.server import CONFIG, StandaloneServer
 from polytope_server.user import User
+from testbed.server import CONFIG, StandaloneServer
 
 PASSWORD = "alice's password"
 SECRET = "the-secret/+=& of the client"

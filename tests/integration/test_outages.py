@@ -16,8 +16,8 @@ import psutil
 import pytest
 from faults import REQUESTS, ROUNDS, SEED, Batch, config, slow_source, until
 
-from polytope_server.testing.server import StandaloneServer
-from polytope_server.testing.services import MongoDB, RabbitMQ, Service
+from testbed.server import StandaloneServer
+from testbed.services import MongoDB, RabbitMQ, Service
 
 if TYPE_CHECKING:
     from conftest import Stacks

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from polytope_server.datasource import grib
-from polytope_server.demonstration import fields, setup
-from polytope_server.testing.server import StandaloneServer
+from polytope_demonstration import fields, setup
+from polytope_server.datasource.fdb import grib
+from testbed.server import StandaloneServer
 
 if TYPE_CHECKING:
     from conftest import Caller

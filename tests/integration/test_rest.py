@@ -18,7 +18,7 @@ import requests
 from collected import collect
 
 from polytope_server.request_store.retention import Reason
-from polytope_server.testing.server import StandaloneServer, basic
+from testbed.server import StandaloneServer, basic
 
 if TYPE_CHECKING:
     from conftest import Caller, Gate

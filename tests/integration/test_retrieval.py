@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from polytope_server.testing import retrieval
+from polytope_server.commands import retrieval
 
 
 @pytest.fixture

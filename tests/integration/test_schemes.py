@@ -19,7 +19,7 @@ import pytest
 import requests
 from credential_services import AuthOTron, Client, CredentialService, Keycloak, Person, WhoAmI, basic
 
-from polytope_server.testing.server import StandaloneServer
+from testbed.server import StandaloneServer
 
 if TYPE_CHECKING:
     from conftest import Caller

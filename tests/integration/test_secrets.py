@@ -32,12 +32,13 @@ import requests
 from credential_services import AuthOTron, Client, Keycloak, Person, WhoAmI
 from requests.structures import CaseInsensitiveDict
 
-from polytope_server import backends, log
-from polytope_server.cli import main
-from polytope_server.config.settings import LoggingSettings
+from polytope_server.commands.main import main
 from polytope_server.redaction import redactor, spellings
-from polytope_server.testing.server import StandaloneServer, basic, free_port
-from polytope_server.testing.services import MongoDB, RabbitMQ, Redis
+from polytope_server.runtime import log
+from polytope_server.settings import backends
+from polytope_server.settings.root import LoggingSettings
+from testbed.server import StandaloneServer, basic, free_port
+from testbed.services import MongoDB, RabbitMQ, Redis
 
 if TYPE_CHECKING:
     from conftest import Stacks

@@ -20,7 +20,7 @@ from collected import collect
 from polytope_server.config import Configuration
 from polytope_server.frontend.app import make_falcon
 from polytope_server.frontend.services import Services
-from polytope_server.management.server import Management
+from polytope_server.runtime.management.server import Management
 
 if TYPE_CHECKING:
     from conftest import Caller, Gate

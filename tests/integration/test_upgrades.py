@@ -15,12 +15,12 @@ import psycopg
 import pytest
 from pymongo import MongoClient
 
-from polytope_server.process import INCOMPATIBLE
 from polytope_server.request import Request
-from polytope_server.request_store.mongodb_documents import INDEXES, to_document
-from polytope_server.request_store.rows import to_row
-from polytope_server.testing.server import USER, StandaloneServer
+from polytope_server.request_store.mongodb.documents import INDEXES, to_document
+from polytope_server.request_store.sql.rows import to_row
+from polytope_server.runtime.process import INCOMPATIBLE
 from polytope_server.user import User
+from testbed.server import USER, StandaloneServer
 
 if TYPE_CHECKING:
     from conftest import Stacks

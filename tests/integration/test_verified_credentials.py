@@ -12,16 +12,16 @@ import pytest
 from credential_services import AuthOTron, Client, CredentialService, Keycloak, Person, WhoAmI, basic
 from openid_provider import Account, OAuthClient, OpenIDProvider
 
-from polytope_server import backends
-from polytope_server.api_keys.sql import SQLAPIKeys, SQLAPIKeysSettings
-from polytope_server.authentication.database import CredentialDatabase
+from polytope_server.accounts.api_keys.sql import SQLAPIKeys, SQLAPIKeysSettings
+from polytope_server.accounts.passwords import Passwords
+from polytope_server.accounts.sql_database import CredentialDatabase
 from polytope_server.authentication.manager import Authentication
-from polytope_server.authentication.passwords import Passwords
 from polytope_server.caching.memory import MemoryCache, MemoryCacheSettings
-from polytope_server.config.settings import Settings
-from polytope_server.sql import Row
-from polytope_server.testing.services import LDAP
+from polytope_server.drivers.sql import Row
+from polytope_server.settings import backends
+from polytope_server.settings.root import Settings
 from polytope_server.user import User
+from testbed.services import LDAP
 
 KEY, TOKEN, SECRET = (secrets.token_hex(32) for _ in range(3))
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from polytope_server import asgi
-from polytope_server.asgi import StalledError, body
+from polytope_server.http import shell as asgi
+from polytope_server.http.shell import StalledError, body
 from polytope_server.testing.staging import chunked
 
 CHUNKS = [bytes([number]) * 100_000 for number in range(10)]

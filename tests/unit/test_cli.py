@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from polytope_server import builtin, cli, data_folder
+from polytope_server.commands import builtin
+from polytope_server.commands import main as cli
 from polytope_server.config import load
+from polytope_server.runtime import data_folder
 
 
 def test_the_data_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import resource
 
 import pytest
 
-from polytope_server.config.connection_settings import ConnectionsSettings
-from polytope_server.connections import ConnectionLimits, Connections, Pace, connection_limits
-from polytope_server.networks import Networks
+from polytope_server.http.connections import ConnectionLimits, Connections, Pace, connection_limits
+from polytope_server.settings.connections import ConnectionsSettings
+from polytope_server.settings.networks import Networks
 
 LIMITS = ConnectionLimits(total=5, per_address=2)
 

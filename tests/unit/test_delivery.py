@@ -9,8 +9,8 @@ import falcon.asgi
 import falcon.testing
 import pytest
 
-from polytope_server.asgi import refuse
-from polytope_server.delivery import deliver
+from polytope_server.http.delivery import deliver
+from polytope_server.http.shell import refuse
 from polytope_server.staging import StagedObject
 
 SIZE = 1 << 20

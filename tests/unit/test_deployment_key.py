@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from polytope_server.config import ConfigurationError
-from polytope_server.config.secrets import SecretsSettings
-from polytope_server.deployment_key import DeploymentKeys, own_key
+from polytope_server.secrets.deployment_key import DeploymentKeys, own_key
+from polytope_server.settings import ConfigurationError
+from polytope_server.settings.secrets import SecretsSettings
 
 
 def test_a_key_is_made_once_and_for_this_user_only(tmp_path: Path) -> None:

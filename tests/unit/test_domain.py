@@ -1,7 +1,6 @@
 import pytest
 
-from polytope_server.collection import Collection, Limits, UserLimit, has_access
-from polytope_server.config.settings import WorkerSettings
+from polytope_server.collection import Collection, Limits, UserLimit
 from polytope_server.request import (
     TERMINAL,
     TRANSITIONS,
@@ -11,6 +10,8 @@ from polytope_server.request import (
     check_transition,
 )
 from polytope_server.retry import after_failure, after_lost_lease
+from polytope_server.roles import has_role
+from polytope_server.settings.root import WorkerSettings
 from polytope_server.user import User, may_share_ids
 
 
@@ -111,7 +112,7 @@ def test_the_document_of_a_request_has_the_fields_of_the_list_routes() -> None:
     ],
 )
 def test_access_by_role_and_realm(roles: object, expected: bool) -> None:
-    assert has_access(roles, "r", ("default", "member")) is expected  # type: ignore[arg-type]
+    assert has_role(roles, "r", ("default", "member")) is expected  # type: ignore[arg-type]
 
 
 def test_the_limit_of_a_user_without_limits_is_none() -> None:

@@ -12,8 +12,8 @@ import pytest
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from polytope_server.connections import ConnectionLimits, Connections
-from polytope_server.http_protocol import HTTPProtocol
+from polytope_server.http.connections import ConnectionLimits, Connections
+from polytope_server.http.protocol import HTTPProtocol
 from polytope_server.testing.waiting import until
 
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -301,7 +301,8 @@ async def test_a_reader_that_stalls_holds_one_piece() -> None:
     held = made.held
     await until(lambda: held.flow is not None and held.flow.write_paused)
     await until(lambda: _is_still(held))
-    assert held.transport.get_write_buffer_size() <= 1 << 20
+    # A piece, and the little of the one before that the transport does not count as waiting.
+    assert held.transport.get_write_buffer_size() < 3 << 19
     await made.close()
 
 

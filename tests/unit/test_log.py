@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from polytope_server import log
-from polytope_server.config.settings import LoggingSettings
 from polytope_server.redaction import redactor
+from polytope_server.runtime import log
+from polytope_server.settings.root import LoggingSettings
 
 
 @pytest.fixture(autouse=True)
@@ -180,8 +180,8 @@ ENDINGS = {
 def test_what_python_itself_writes_is_a_line_of_the_log(name: str) -> None:
     script = f"""
 import asyncio, gc, threading, warnings
-from polytope_server import log
-from polytope_server.config.settings import LoggingSettings
+from polytope_server.runtime import log
+from polytope_server.settings.root import LoggingSettings
 from polytope_server.redaction import redactor
 redactor.learn(["{SEED}"])
 log.configure(LoggingSettings(), "worker")

@@ -13,14 +13,14 @@ from pymongo.errors import (
     WriteConcernError,
 )
 
-from polytope_server.config.masking import mask
-from polytope_server.mongodb import (
+from polytope_server.drivers.mongodb import (
     Connection,
     MongoDBHostSettings,
     MongoDBSettings,
     MongoDBUnavailableError,
 )
 from polytope_server.request_store import StoreUnavailableError
+from polytope_server.settings.masking import mask
 
 
 class TestSettings:

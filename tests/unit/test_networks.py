@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from polytope_server.config.frontend_settings import FrontendSettings
-from polytope_server.networks import Networks
+from polytope_server.settings.frontend import FrontendSettings
+from polytope_server.settings.networks import Networks
 
 
 @pytest.mark.parametrize(

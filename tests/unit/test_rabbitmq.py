@@ -18,9 +18,9 @@ from pika.exceptions import (
 )
 from pydantic import ValidationError
 
-from polytope_server.config.masking import MASK, mask
-from polytope_server.rabbitmq import RabbitMQSettings
-from polytope_server.rabbitmq.errors import reason
+from polytope_server.drivers.rabbitmq import RabbitMQSettings
+from polytope_server.drivers.rabbitmq.errors import reason
+from polytope_server.settings.masking import MASK, mask
 
 _REFUSED = ConnectionRefusedError(111, "Connection refused")
 

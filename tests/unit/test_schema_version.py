@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 
+from polytope_server.drivers.schema_version import IncompatibleSchemaError, LookedError, Maintenance
+from polytope_server.drivers.sql import Column, Schema
+from polytope_server.drivers.sql.address import SQLSettings, database_at
+from polytope_server.drivers.sql.sqlite import SQLiteDialect
 from polytope_server.request import Status
 from polytope_server.request_store import StoreUnavailableError
-from polytope_server.request_store.rows import SCHEMA, to_row
 from polytope_server.request_store.sql import SQLRequestStore
-from polytope_server.schema_version import IncompatibleSchemaError, LookedError, Maintenance
-from polytope_server.sql import Column, Database, Schema, SQLSettings
-from polytope_server.sql.sqlite import SQLiteDialect
+from polytope_server.request_store.sql.rows import SCHEMA, to_row
 from polytope_server.testing.request_store import RequestStoreContract, claimed, make
 
 FIRST = Schema("t", 1, "CREATE TABLE IF NOT EXISTS t (n {integer} PRIMARY KEY)")
@@ -44,7 +45,7 @@ def recorded(folder: Path, name: str = "t") -> list[tuple[int, int]]:
 async def opened(folder: Path, *schemas: Schema) -> None:
     """Open the database with these schemas, one after the other, as processes do that start then."""
     for schema in schemas:
-        database = Database.at(None, folder)
+        database = database_at(None, folder)
         await database.open(schema)
         await database.close()
 
@@ -70,7 +71,7 @@ async def test_an_older_process_starts_beside_newer_ones_and_leaves_the_version(
 
 
 async def test_an_older_process_goes_on_while_a_newer_one_adds_something(tmp_path: Path) -> None:
-    older = Database.at(None, tmp_path)
+    older = database_at(None, tmp_path)
     await older.open(FIRST)
     await opened(tmp_path, SECOND)
     await older.write("INSERT INTO t (n) VALUES (1)")
@@ -126,9 +127,9 @@ async def test_processes_that_start_together_upgrade_once(tmp_path: Path) -> Non
     script = f"""
 import asyncio
 from pathlib import Path
-from polytope_server.sql import Column, Database, Schema
+from polytope_server.drivers.sql import Column, Database, Schema
 async def main():
-    database = Database.at(None, Path({str(tmp_path)!r}))
+    database = database_at(None, Path({str(tmp_path)!r}))
     print(flush=True); input()
     await database.open({replace(FIRST, version=3, added=columns)!r})
     await database.close()

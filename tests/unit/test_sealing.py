@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from polytope_server.config.secrets import SecretsSettings
-from polytope_server.deployment_key import DeploymentKeys
-from polytope_server.sealing import Seals, UnsealableError
+from polytope_server.secrets.deployment_key import DeploymentKeys
+from polytope_server.secrets.sealing import Seals, UnsealableError
+from polytope_server.settings.secrets import SecretsSettings
 
 OLD, NEW = "o" * 32, "n" * 32
 SECRETS = {"ecmwf-apikey": "a key ü", "ecmwf-email": "me@example.org"}

@@ -11,18 +11,18 @@ from typing import IO, Any
 import pytest
 from pydantic import ValidationError
 
-from polytope_server.sql import (
+from polytope_server.drivers.sql import (
     Database,
     DatabaseUnavailableError,
     Outcome,
     Schema,
-    SQLSettings,
     UniqueViolationError,
     sqlite,
     sqlite_writer,
 )
-from polytope_server.sql.sqlite import SQLite
-from polytope_server.sql.sqlite_writer import Writer
+from polytope_server.drivers.sql.address import SQLSettings, database_at
+from polytope_server.drivers.sql.sqlite import SQLite
+from polytope_server.drivers.sql.sqlite_writer import Writer
 from polytope_server.testing.waiting import until
 
 SCHEMA = Schema("t", 1, "CREATE TABLE IF NOT EXISTS t (n {integer} PRIMARY KEY, x {real} NOT NULL)")
@@ -31,7 +31,7 @@ INSERT = "INSERT INTO t VALUES (:n, 0.5)"
 
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = Database.at(None, tmp_path)
+    database = database_at(None, tmp_path)
     await database.open(SCHEMA)
     yield database
     await database.close()
@@ -128,7 +128,7 @@ async def test_a_damaged_database_is_unavailability(database: Database, tmp_path
 
 
 async def test_a_schema_that_fails_leaves_nothing_open(tmp_path: Path) -> None:
-    database = Database.at(None, tmp_path)
+    database = database_at(None, tmp_path)
     with pytest.raises(DatabaseUnavailableError, match="syntax error"):
         await database.open(Schema("t", 1, "CREATE SOMETHING"))
     with pytest.raises(DatabaseUnavailableError, match="not open"):
@@ -142,9 +142,10 @@ async def test_several_processes_write_at_the_same_time(database: Database, tmp_
     script = f"""
 import asyncio, sys
 from pathlib import Path
-from polytope_server.sql import Database, Schema
+from polytope_server.drivers.sql import Schema
+from polytope_server.drivers.sql.address import database_at
 async def main(first):
-    database = Database.at(None, Path({str(tmp_path)!r}))
+    database = database_at(None, Path({str(tmp_path)!r}))
     await database.open({SCHEMA!r})
     for n in range(first, first + 200):
         await database.write({INSERT!r}, {{"n": n}})
@@ -160,8 +161,8 @@ asyncio.run(main(int(sys.argv[1])))
 
 async def test_the_database_stays_open_until_its_last_user_closes(tmp_path: Path) -> None:
     first, second = (
-        Database.at(None, tmp_path),
-        Database.at(f"sqlite:///{tmp_path}/polytope.sqlite", tmp_path),
+        database_at(None, tmp_path),
+        database_at(f"sqlite:///{tmp_path}/polytope.sqlite", tmp_path),
     )
     assert first is second
     await first.open(SCHEMA)
@@ -176,7 +177,7 @@ async def test_the_database_stays_open_until_its_last_user_closes(tmp_path: Path
 async def test_a_writer_that_cannot_lock_says_so(tmp_path: Path) -> None:
     lock = tmp_path / "polytope.sqlite.lock"
     lock.mkdir()
-    database = Database.at(None, tmp_path)
+    database = database_at(None, tmp_path)
     for _ in range(2):
         with pytest.raises(DatabaseUnavailableError, match="cannot write"):
             await database.open(SCHEMA)
@@ -269,7 +270,7 @@ async def test_a_writer_whose_files_are_gone_for_a_while_goes_on(
 
 async def test_a_database_that_is_not_open_refuses_writes(tmp_path: Path) -> None:
     with pytest.raises(DatabaseUnavailableError, match="not open"):
-        await Database.at(None, tmp_path).write("DELETE FROM t")
+        await database_at(None, tmp_path).write("DELETE FROM t")
 
 
 async def test_a_writer_that_hangs_does_not_keep_the_process(
@@ -277,7 +278,7 @@ async def test_a_writer_that_hangs_does_not_keep_the_process(
 ) -> None:
     monkeypatch.setattr(sqlite, "_WRITE_TIME", 0.05)
     monkeypatch.setattr(sqlite_writer, "_CLOSING_TIME", 0.05)
-    database = Database.at(None, tmp_path)
+    database = database_at(None, tmp_path)
     await database.open(SCHEMA)
     fcntl.flock(hanging, fcntl.LOCK_EX)
     with pytest.raises(DatabaseUnavailableError):
@@ -295,8 +296,8 @@ def test_sqlite_needs_no_other_driver() -> None:
 import sys
 sys.modules.update({"sqlalchemy": None, "psycopg": None})
 from pathlib import Path
-from polytope_server.sql import Database
-Database.at(None, Path("/nowhere"))
+from polytope_server.drivers.sql.address import database_at
+database_at(None, Path("/nowhere"))
 """
     subprocess.run([sys.executable, "-c", script], check=True)
 
@@ -305,7 +306,7 @@ def test_a_missing_driver_is_explained_when_the_configuration_is_checked() -> No
     script = """
 import sys
 sys.modules["psycopg"] = None
-from polytope_server.sql import SQLSettings
+from polytope_server.drivers.sql.address import SQLSettings
 SQLSettings(url="postgresql://u:sesame@h/d")
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -336,7 +337,7 @@ def test_a_wrong_address_of_postgresql_is_told_without_its_password(url: str) ->
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
 def test_addresses_of_postgresql_and_their_options(scheme: str) -> None:
-    from polytope_server.sql.postgresql_connection import connect_arguments
+    from polytope_server.drivers.sql.postgresql_connection import connect_arguments
 
     url = f"{scheme}://u:p%40%2F@h:5433/d?sslmode=verify-full&connect_timeout=9"
     settings = SQLSettings(url=url)
@@ -350,15 +351,15 @@ def test_addresses_of_postgresql_and_their_options(scheme: str) -> None:
 
 def test_one_database_of_an_address_in_a_process(tmp_path: Path) -> None:
     url = "postgresql://u@h/d"
-    assert Database.at(url, tmp_path) is Database.at(url, tmp_path / "other")
-    assert isinstance(Database.at(None, tmp_path), SQLite)
+    assert database_at(url, tmp_path) is database_at(url, tmp_path / "other")
+    assert isinstance(database_at(None, tmp_path), SQLite)
 
 
 @pytest.mark.parametrize(
     "text", ["", "a", "\x00", "\x1a", "\x1a0", "\x1a1", "a\x00\x1a\x1a\x001", "\x000", "é"]
 )
 def test_every_text_comes_back_from_postgresql(text: str) -> None:
-    from polytope_server.sql.postgresql_text import decoded, encoded
+    from polytope_server.drivers.sql.postgresql_text import decoded, encoded
 
     parameters = encoded({"one": text, "list": [text], "other": 1})
     assert "\x00" not in parameters["one"]

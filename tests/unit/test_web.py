@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 from uvicorn_worker import UvicornWorker
 
-from polytope_server.web import WebWorker
+from polytope_server.http.server import WebWorker
 
 
 async def test_sockets_are_given_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:

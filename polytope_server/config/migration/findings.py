@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from polytope_server.config.migration.rules import Rule, Step, Verdict, find, goes_below, table
-from polytope_server.config.nodes import Node, Origin
-from polytope_server.config.problems import dotted, keys_of, suggestion
-from polytope_server.config.settings import Settings
+from polytope_server.settings.nodes import Node, Origin
+from polytope_server.settings.problems import dotted, keys_of, suggestion
+from polytope_server.settings.root import Settings
 
 Path = tuple[str | int, ...]
 Steps = tuple[Step, ...]

@@ -11,7 +11,7 @@ import yaml
 
 from polytope_server.config.migration.findings import Finding, Path
 from polytope_server.config.migration.rules import Verdict
-from polytope_server.config.nodes import Node
+from polytope_server.settings.nodes import Node
 
 _HEAD = """\
 # Written by `polytope-server config migrate`. Where it says DECIDE, a person has to: do what the comment

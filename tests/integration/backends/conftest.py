@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from polytope_server.testing.services import MongoDB
+from testbed.services import MongoDB
 
 
 def pytest_asyncio_loop_factories(config: Any, item: Any) -> Mapping[str, Callable[[], Any]]:

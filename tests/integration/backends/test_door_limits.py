@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from polytope_server.testing.frontend import Frontend, frontend
-from polytope_server.testing.services import Memcached, Redis, Service
+from testbed.frontend import Frontend, frontend
+from testbed.services import Memcached, Redis, Service
 
 # A connection that the driver gives up while it is made is closed by the garbage collection only.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")

@@ -17,14 +17,15 @@ import pytest
 import requests
 
 from polytope_server.authentication import AuthenticationUnavailableError
-from polytope_server.authorization import Authorizer, NoSuchUserError, ldap_directory
+from polytope_server.authorization import Authorizer, NoSuchUserError
 from polytope_server.authorization import ldap as module
 from polytope_server.authorization.ldap import LDAPAuthorizer, LDAPSettings
+from polytope_server.authorization.ldap import directory as ldap_directory
 from polytope_server.testing.authorization import AuthorizerContract
-from polytope_server.testing.server import StandaloneServer, basic
-from polytope_server.testing.services import LDAP
 from polytope_server.testing.waiting import until
 from polytope_server.user import User
+from testbed.server import StandaloneServer, basic
+from testbed.services import LDAP
 
 Make = Callable[..., Awaitable[LDAPAuthorizer]]
 ALICE = User("alice", "r")

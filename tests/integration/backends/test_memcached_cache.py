@@ -9,7 +9,7 @@ from pymemcache.client.base import Client
 from polytope_server.caching import Cache
 from polytope_server.caching.memcached import MemcachedCache, MemcachedCacheSettings
 from polytope_server.testing.caching import RemoteCacheContract
-from polytope_server.testing.services import Memcached
+from testbed.services import Memcached
 
 
 def cache_on(service: Memcached, **keys: Any) -> MemcachedCache:

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from polytope_server.api_keys.mongodb import MongoDBAPIKeys, MongoDBAPIKeysSettings
+from polytope_server.accounts.api_keys.mongodb import MongoDBAPIKeys, MongoDBAPIKeysSettings
 from polytope_server.authentication import AuthenticationUnavailableError, Authenticator
 from polytope_server.authentication.configuration import authenticators
-from polytope_server.config import Settings
+from polytope_server.settings import Settings
 from polytope_server.testing.api_keys import APIKeysContract
 from polytope_server.testing.authentication import AuthenticatorContract
 from polytope_server.testing.caching import PassTime
-from polytope_server.testing.services import MongoDB
 from polytope_server.user import User
+from testbed.services import MongoDB
 
 # A connection that the driver gives up while it is made is closed by the garbage collection only.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")

@@ -8,7 +8,7 @@ import pytest
 from polytope_server.caching import Cache
 from polytope_server.caching.mongodb import MongoDBCache, MongoDBCacheSettings
 from polytope_server.testing.caching import RemoteCacheContract
-from polytope_server.testing.services import MongoDB
+from testbed.services import MongoDB
 
 # A connection that the driver gives up while it is made is closed by the garbage collection only.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")

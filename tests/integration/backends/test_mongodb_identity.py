@@ -9,18 +9,18 @@ import argon2
 import pytest
 from pydantic import ValidationError
 
+from polytope_server.accounts.passwords import Passwords
+from polytope_server.accounts.users import UserExistsError
+from polytope_server.accounts.users.mongodb import MongoDBIdentity, MongoDBIdentitySettings
 from polytope_server.authentication import AuthenticationUnavailableError, Authenticator
 from polytope_server.authentication.mongodb import MongoDBAuthenticator, MongoDBAuthenticatorSettings
-from polytope_server.authentication.passwords import Passwords
 from polytope_server.authorization import Authorizer
 from polytope_server.authorization.mongodb import MongoDBAuthorizer, MongoDBAuthorizerSettings
-from polytope_server.identity import UserExistsError
-from polytope_server.identity.mongodb import MongoDBIdentity, MongoDBIdentitySettings
 from polytope_server.testing.authentication import AuthenticatorContract
 from polytope_server.testing.authorization import AuthorizerContract
 from polytope_server.testing.identity import StoredIdentityContract
-from polytope_server.testing.services import MongoDB
 from polytope_server.user import User
+from testbed.services import MongoDB
 
 # A connection that the driver gives up while it is made is closed by the garbage collection only.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")

@@ -7,9 +7,9 @@ import pytest
 
 from polytope_server.metric_store import RequestStatusChange
 from polytope_server.metric_store.mongodb import MongoDBMetricStore, MongoDBMetricStoreSettings
+from polytope_server.runtime.unavailable import UnavailableError
 from polytope_server.testing.metric_store import MetricStoreContract
-from polytope_server.testing.services import MongoDB
-from polytope_server.unavailable import UnavailableError
+from testbed.services import MongoDB
 
 # A connection that the driver gives up while it is made is closed by the garbage collection only.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")

@@ -7,12 +7,12 @@ from uuid import uuid4
 
 import pytest
 
-from polytope_server.mongodb import MongoDBUnavailableError
+from polytope_server.drivers.mongodb import MongoDBUnavailableError
 from polytope_server.notices import Notice, Topic
 from polytope_server.notices.mongodb import MongoDBNotices, MongoDBNoticesSettings
 from polytope_server.testing.notices import Connect, NoticesContract
-from polytope_server.testing.services import MongoDB
 from polytope_server.testing.waiting import until
+from testbed.services import MongoDB
 
 logger = logging.getLogger(__name__)
 

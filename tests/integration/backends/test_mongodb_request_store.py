@@ -15,9 +15,9 @@ from pymongo import timeout
 
 from polytope_server.request import LIVE, TERMINAL, Request, Status
 from polytope_server.request_store import PAGE, RequestStore, Selection, StoreUnavailableError
-from polytope_server.request_store import mongodb_documents as d
 from polytope_server.request_store.mongodb import MongoDBRequestStore, MongoDBRequestStoreSettings
-from polytope_server.request_store.mongodb_documents import to_document
+from polytope_server.request_store.mongodb import documents as d
+from polytope_server.request_store.mongodb.documents import to_document
 from polytope_server.testing.request_store import (
     ALICE,
     BOB,
@@ -27,8 +27,8 @@ from polytope_server.testing.request_store import (
     queue,
     removed_all,
 )
-from polytope_server.testing.services import MongoDB
 from polytope_server.user import User
+from testbed.services import MongoDB
 
 logger = logging.getLogger(__name__)
 Connect = Callable[[], Awaitable[MongoDBRequestStore]]

@@ -21,8 +21,8 @@ import xxhash
 
 from polytope_server.object_store.server import end_dead_connections
 from polytope_server.staging import new_object_name
-from polytope_server.testing.object_store import TOKEN, ObjectStore
 from polytope_server.testing.waiting import until
+from testbed.object_store import TOKEN, ObjectStore
 
 GRIB = "application/x-grib"
 DATA = bytes(range(256)) * 1000

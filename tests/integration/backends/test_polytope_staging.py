@@ -22,14 +22,14 @@ from polytope_server.staging import (
     StagingUnavailableError,
     new_object_name,
     polytope,
-    polytope_http,
 )
 from polytope_server.staging.polytope import PolytopeStaging
-from polytope_server.testing.object_store import TOKEN, ObjectStore
-from polytope_server.testing.server import StandaloneServer
-from polytope_server.testing.services.service import free_port
+from polytope_server.staging.polytope import http as polytope_http
 from polytope_server.testing.staging import GRIB, StagingContract, chunked, names, read
 from polytope_server.testing.waiting import until
+from testbed.object_store import TOKEN, ObjectStore
+from testbed.server import StandaloneServer
+from testbed.services.service import free_port
 
 MIB = 1 << 20
 #: For a store that is back to be noticed, and one that is gone to be told.

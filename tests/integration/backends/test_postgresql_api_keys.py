@@ -5,12 +5,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from polytope_server.api_keys.sql import SQLAPIKeys, SQLAPIKeysSettings
+from polytope_server.accounts.api_keys.sql import SQLAPIKeys, SQLAPIKeysSettings
 from polytope_server.authentication import AuthenticationUnavailableError
 from polytope_server.testing.api_keys import APIKeysContract
 from polytope_server.testing.caching import PassTime
-from polytope_server.testing.services import PostgreSQL
 from polytope_server.user import User
+from testbed.services import PostgreSQL
 
 UNUSED = Path("unused")
 ALICE = User("alice", "allowed")

@@ -12,10 +12,11 @@ import psutil
 import psycopg
 import pytest
 
-from polytope_server.sql import Database, DatabaseUnavailableError, Schema, UniqueViolationError
-from polytope_server.sql import postgresql as module
-from polytope_server.testing.services import PostgreSQL
+from polytope_server.drivers.sql import Database, DatabaseUnavailableError, Schema, UniqueViolationError
+from polytope_server.drivers.sql import postgresql as module
+from polytope_server.drivers.sql.address import database_at
 from polytope_server.testing.waiting import until
+from testbed.services import PostgreSQL
 
 NOWHERE = Path("/nowhere")
 SCHEMA = Schema(
@@ -34,7 +35,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
 
 @pytest.fixture
 async def database(own: PostgreSQL) -> AsyncIterator[Database]:
-    database = Database.at(own.url, NOWHERE)
+    database = database_at(own.url, NOWHERE)
     await database.open(SCHEMA)
     await database.write("DELETE FROM numbers")
     yield database
@@ -92,7 +93,7 @@ async def test_no_error_holds_a_value_or_the_password(database: Database, own: P
         await database.write("UPDATE missing SET a = :a", {"a": "sesame"})
     assert "sesame" not in repr(caught.value.__cause__)
     assert str(caught.value).startswith(f"PostgreSQL at 127.0.0.1:{own.port}/polytope: relation")
-    wrong = Database.at(own.url.replace("tests@", "Sesame@"), NOWHERE)
+    wrong = database_at(own.url.replace("tests@", "Sesame@"), NOWHERE)
     with pytest.raises(DatabaseUnavailableError, match="password authentication failed") as caught:
         await wrong.open(SCHEMA)
     assert "Sesame" not in str(caught.value)
@@ -153,7 +154,7 @@ async def active(outside: psycopg.Connection) -> None:
 
 
 async def test_it_opens_again_after_it_could_not(own: PostgreSQL) -> None:
-    database = Database.at(own.url, NOWHERE)
+    database = database_at(own.url, NOWHERE)
     own.kill()
     for _ in range(2):
         with pytest.raises(DatabaseUnavailableError, match="refused"):
@@ -191,7 +192,7 @@ async def test_a_server_that_does_not_answer_is_left_in_time(
 
 async def test_the_server_ends_a_statement_that_takes_too_long(own: PostgreSQL) -> None:
     options = "-c%20statement_timeout=100ms"
-    database = Database.at(f"{own.url}?options={options}", NOWHERE)
+    database = database_at(f"{own.url}?options={options}", NOWHERE)
     await database.open(SCHEMA)
     with pytest.raises(DatabaseUnavailableError, match="statement timeout"):
         await database.read("SELECT pg_sleep(3)")
@@ -242,9 +243,10 @@ async def test_many_processes_create_the_tables_at_the_same_time(
     script = f"""
 import asyncio
 from pathlib import Path
-from polytope_server.sql import Database, Schema
+from polytope_server.drivers.sql import Schema
+from polytope_server.drivers.sql.address import database_at
 async def main():
-    database = Database.at({own.url!r}, Path("/nowhere"))
+    database = database_at({own.url!r}, Path("/nowhere"))
     await database.open({SCHEMA!r})
     await database.close()
 asyncio.run(main())
@@ -280,7 +282,7 @@ async def test_a_database_of_another_encoding_is_refused(
     own: PostgreSQL, outside: psycopg.Connection
 ) -> None:
     outside.execute("CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
-    database = Database.at(own.url.replace("/polytope", "/latin"), NOWHERE)
+    database = database_at(own.url.replace("/polytope", "/latin"), NOWHERE)
     with pytest.raises(DatabaseUnavailableError, match="encoding LATIN1: UTF8 is needed"):
         await database.open(SCHEMA)
 
@@ -289,7 +291,7 @@ async def test_an_account_that_may_not_create_tables_uses_those_that_are_there(
     own: PostgreSQL, database: Database, outside: psycopg.Connection
 ) -> None:
     outside.execute("CREATE ROLE modest LOGIN PASSWORD 'modest'")
-    modest = Database.at(f"postgresql://modest:modest@127.0.0.1:{own.port}/polytope", NOWHERE)
+    modest = database_at(f"postgresql://modest:modest@127.0.0.1:{own.port}/polytope", NOWHERE)
     with pytest.raises(DatabaseUnavailableError, match="permission denied"):
         await modest.open(SCHEMA)
     outside.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO modest")
@@ -322,7 +324,7 @@ async def builds_the_index(outside: psycopg.Connection) -> None:
 
 @pytest.mark.usefixtures("first_version")
 async def test_an_index_is_built_while_others_write(own: PostgreSQL, outside: psycopg.Connection) -> None:
-    newer = Database.at(f"{own.url}?application_name=newer", NOWHERE)
+    newer = database_at(f"{own.url}?application_name=newer", NOWHERE)
     with psycopg.connect(own.url) as writer:
         writer.execute("INSERT INTO numbers (n) VALUES (1)")  # not yet committed
         opening = asyncio.create_task(newer.open(INDEXED))
@@ -340,7 +342,7 @@ async def test_an_index_is_built_while_others_write(own: PostgreSQL, outside: ps
 async def test_an_index_whose_making_was_broken_off_is_made_again(
     own: PostgreSQL, outside: psycopg.Connection
 ) -> None:
-    newer = Database.at(f"{own.url}?application_name=newer", NOWHERE)
+    newer = database_at(f"{own.url}?application_name=newer", NOWHERE)
     with psycopg.connect(own.url) as writer:
         writer.execute("INSERT INTO numbers (n) VALUES (1)")
         opening = asyncio.create_task(newer.open(INDEXED))
@@ -358,7 +360,7 @@ async def test_an_index_whose_making_was_broken_off_is_made_again(
 async def test_processes_that_start_together_build_an_index_once(
     own: PostgreSQL, outside: psycopg.Connection
 ) -> None:
-    starting = [Database.at(f"{own.url}?application_name=newer{n}", NOWHERE) for n in range(4)]
+    starting = [database_at(f"{own.url}?application_name=newer{n}", NOWHERE) for n in range(4)]
     await asyncio.gather(*(database.open(INDEXED) for database in starting))
     assert outside.execute(_IS_VALID).fetchall() == [(True,)]
     assert outside.execute("SELECT version FROM schema_versions WHERE name = 'numbers'").fetchall() == [(2,)]

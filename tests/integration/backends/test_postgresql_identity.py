@@ -9,18 +9,18 @@ import argon2
 import psycopg
 import pytest
 
+from polytope_server.accounts.passwords import Passwords
+from polytope_server.accounts.users import UserExistsError
+from polytope_server.accounts.users.sql import SQLIdentity, SQLIdentitySettings
 from polytope_server.authentication import AuthenticationUnavailableError, Authenticator
-from polytope_server.authentication.passwords import Passwords
 from polytope_server.authentication.sql import SQLAuthenticator, SQLAuthenticatorSettings
 from polytope_server.authorization import Authorizer
 from polytope_server.authorization.sql import SQLAuthorizer, SQLAuthorizerSettings
-from polytope_server.identity import UserExistsError
-from polytope_server.identity.sql import SQLIdentity, SQLIdentitySettings
 from polytope_server.testing.authentication import AuthenticatorContract
 from polytope_server.testing.authorization import AuthorizerContract
 from polytope_server.testing.identity import StoredIdentityContract
-from polytope_server.testing.services import PostgreSQL
 from polytope_server.user import User
+from testbed.services import PostgreSQL
 
 CHEAP = argon2.PasswordHasher(1, 8, 1)
 UNUSED = Path("unused")

@@ -5,12 +5,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from polytope_server.drivers.sql.address import SQLSettings
 from polytope_server.metric_store import RequestStatusChange
 from polytope_server.metric_store.sql import SQLMetricStore
-from polytope_server.sql import SQLSettings
+from polytope_server.runtime.unavailable import UnavailableError
 from polytope_server.testing.metric_store import MetricStoreContract
-from polytope_server.testing.services import PostgreSQL
-from polytope_server.unavailable import UnavailableError
+from testbed.services import PostgreSQL
 
 
 def store_on(service: PostgreSQL) -> SQLMetricStore:

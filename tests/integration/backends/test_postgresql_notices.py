@@ -13,10 +13,10 @@ from pydantic import ValidationError
 from polytope_server.notices import Notice, Notices, Topic
 from polytope_server.notices import postgresql as module
 from polytope_server.notices.postgresql import PostgreSQLNotices, PostgreSQLNoticesSettings
+from polytope_server.runtime.unavailable import UnavailableError
 from polytope_server.testing.notices import Connect, NoticesContract
-from polytope_server.testing.services import PostgreSQL
 from polytope_server.testing.waiting import until
-from polytope_server.unavailable import UnavailableError
+from testbed.services import PostgreSQL
 
 
 def build(service: PostgreSQL) -> PostgreSQLNotices:

@@ -8,15 +8,23 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from polytope_server.drivers.sql import Outcome, Parameters, Row
+from polytope_server.drivers.sql.address import SQLSettings
+from polytope_server.drivers.sql.postgresql import PostgreSQL as Database
 from polytope_server.request import LIVE, TERMINAL, Request, Status
 from polytope_server.request_store import DuplicateRequestError, Selection, StoreUnavailableError
-from polytope_server.request_store.rows import INSERT, to_row
 from polytope_server.request_store.sql import SQLRequestStore
-from polytope_server.sql import Outcome, Parameters, Row, SQLSettings
-from polytope_server.sql.postgresql import PostgreSQL as Database
-from polytope_server.testing.request_store import ALICE, BOB, RequestStoreContract, make, queue, removed_all
-from polytope_server.testing.services import PostgreSQL
+from polytope_server.request_store.sql.rows import INSERT, to_row
+from polytope_server.testing.request_store import (
+    ALICE,
+    BOB,
+    RequestStoreContract,
+    make,
+    queue,
+    removed_all,
+)
 from polytope_server.user import User
+from testbed.services import PostgreSQL
 
 UNUSED = Path("unused")
 

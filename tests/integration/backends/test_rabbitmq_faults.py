@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
+from polytope_server.drivers.rabbitmq import RabbitMQSettings
 from polytope_server.notices import Topic
 from polytope_server.notices.rabbitmq import RabbitMQNotices
 from polytope_server.queue import Delivery, Message, QueueUnavailableError
 from polytope_server.queue.rabbitmq import RabbitMQQueue
-from polytope_server.rabbitmq import RabbitMQSettings
-from polytope_server.testing.services import RabbitMQ
 from polytope_server.testing.waiting import until
+from testbed.services import RabbitMQ
 
 #: Seconds in which everything works again; promised are 10.
 _SOON = 5.0

@@ -6,12 +6,12 @@ import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
+from polytope_server.drivers.rabbitmq import RabbitMQSettings
 from polytope_server.notices import Notice, Topic
 from polytope_server.notices.rabbitmq import RabbitMQNotices
-from polytope_server.rabbitmq import RabbitMQSettings
 from polytope_server.testing.notices import Connect, NoticesContract, Open
-from polytope_server.testing.services import RabbitMQ
 from polytope_server.testing.waiting import until
+from testbed.services import RabbitMQ
 
 
 @pytest.fixture

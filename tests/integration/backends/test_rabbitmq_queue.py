@@ -9,12 +9,12 @@ import pika
 import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
+from polytope_server.drivers.rabbitmq import RabbitMQSettings
 from polytope_server.queue import Delivery, Message, QueueUnavailableError
 from polytope_server.queue.rabbitmq import RabbitMQQueue
-from polytope_server.rabbitmq import RabbitMQSettings
 from polytope_server.testing.queue import Connect, Consumer, QueueContract
-from polytope_server.testing.services import RabbitMQ
 from polytope_server.testing.waiting import until
+from testbed.services import RabbitMQ
 
 
 def queue_on(service: RabbitMQ, name: str, **keys: Any) -> RabbitMQQueue:

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from polytope_server.caching import Cache
 from polytope_server.caching.redis import RedisCache, RedisCacheSettings
 from polytope_server.testing.caching import RemoteCacheContract
-from polytope_server.testing.services import Redis
-from polytope_server.testing.services.service import free_port
+from testbed.services import Redis
+from testbed.services.service import free_port
 
 
 def cache_on(service: Redis, **keys: Any) -> RedisCache:

@@ -22,10 +22,10 @@ from polytope_server.staging import (
     new_object_name,
 )
 from polytope_server.staging.s3 import S3Staging
-from polytope_server.staging.s3_settings import S3Settings
-from polytope_server.testing.services import S3
+from polytope_server.staging.s3.settings import S3Settings
 from polytope_server.testing.staging import GRIB, StagingContract, breaking, chunked, names, read
 from polytope_server.testing.waiting import until
+from testbed.services import S3
 
 BUCKET = "staging-tests"
 MIB = 1 << 20

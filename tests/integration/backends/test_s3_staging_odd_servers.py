@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from polytope_server.staging import StagingUnavailableError, new_object_name
-from polytope_server.staging import s3_client as calls
 from polytope_server.staging.s3 import S3Staging
-from polytope_server.staging.s3_settings import S3Settings
+from polytope_server.staging.s3 import client as calls
+from polytope_server.staging.s3.settings import S3Settings
 from polytope_server.testing.staging import GRIB, chunked, read
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

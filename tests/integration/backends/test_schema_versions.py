@@ -17,23 +17,24 @@ import pytest
 from pymongo import IndexModel, MongoClient
 from pymongo.collection import Collection
 
-from polytope_server.api_keys.mongodb import MongoDBAPIKeys, MongoDBAPIKeysSettings
-from polytope_server.identity.mongodb import MongoDBIdentity, MongoDBIdentitySettings
+from polytope_server.accounts.api_keys.mongodb import MongoDBAPIKeys, MongoDBAPIKeysSettings
+from polytope_server.accounts.users.mongodb import MongoDBIdentity, MongoDBIdentitySettings
+from polytope_server.drivers.mongodb import Connection, MongoDBSettings
+from polytope_server.drivers.mongodb.schema import MongoDBSchema, prepare
+from polytope_server.drivers.schema_version import IncompatibleSchemaError, Maintenance
+from polytope_server.drivers.sql import Column, Schema
+from polytope_server.drivers.sql.address import SQLSettings, database_at
 from polytope_server.metric_store import RequestStatusChange
 from polytope_server.metric_store.mongodb import MongoDBMetricStore, MongoDBMetricStoreSettings
-from polytope_server.mongodb import Connection, MongoDBSettings
-from polytope_server.mongodb_schema import MongoDBSchema, prepare
 from polytope_server.request import Status
 from polytope_server.request_store import RequestStore, StoreUnavailableError
 from polytope_server.request_store.mongodb import MongoDBRequestStore, MongoDBRequestStoreSettings
-from polytope_server.request_store.mongodb_documents import SCHEMA, to_document
-from polytope_server.request_store.rows import SCHEMA as TABLE
+from polytope_server.request_store.mongodb.documents import SCHEMA, to_document
 from polytope_server.request_store.sql import SQLRequestStore
-from polytope_server.schema_version import IncompatibleSchemaError, Maintenance
-from polytope_server.sql import Column, Database, Schema, SQLSettings
+from polytope_server.request_store.sql.rows import SCHEMA as TABLE
 from polytope_server.testing.request_store import RequestStoreContract, claimed, make
-from polytope_server.testing.services import MongoDB, PostgreSQL
 from polytope_server.user import User
+from testbed.services import MongoDB, PostgreSQL
 
 NOWHERE = Path("/nowhere")
 
@@ -62,7 +63,7 @@ def versions(service: PostgreSQL, name: str) -> list[tuple[Any, ...]]:
 
 async def opened(service: PostgreSQL, *schemas: Schema) -> None:
     for schema in schemas:
-        database = Database.at(service.url, NOWHERE)
+        database = database_at(service.url, NOWHERE)
         await database.open(schema)
         await database.close()
 
@@ -195,8 +196,8 @@ async def test_processes_that_start_together_record_one_version(mongodb: MongoDB
     script = f"""
 import asyncio
 from pymongo import IndexModel
-from polytope_server.mongodb import Connection, MongoDBSettings
-from polytope_server.mongodb_schema import MongoDBSchema, prepare
+from polytope_server.drivers.mongodb import Connection, MongoDBSettings
+from polytope_server.drivers.mongodb.schema import MongoDBSchema, prepare
 async def main():
     connection = Connection.at(MongoDBSettings(uri={mongodb.uri!r}))
     print(flush=True); input()

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from polytope_server.api_keys import InvalidExpiryError
-from polytope_server.api_keys.sql import SQLAPIKeys, SQLAPIKeysSettings
+from polytope_server.accounts.api_keys import InvalidExpiryError
+from polytope_server.accounts.api_keys.sql import SQLAPIKeys, SQLAPIKeysSettings
 from polytope_server.authentication import AuthenticationUnavailableError
 from polytope_server.testing.api_keys import APIKeysContract
 from polytope_server.testing.caching import PassTime
@@ -51,7 +51,7 @@ class TestSQLAPIKeys(APIKeysContract):
     async def test_the_keys_of_a_realm_are_read_in_pages(
         self, api_keys: SQLAPIKeys, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("polytope_server.api_keys.sql._PAGE", 2)
+        monkeypatch.setattr("polytope_server.accounts.api_keys.sql._PAGE", 2)
         names = ["alice"] * 3 + ["bob"] * 2 + ["carol"]
         for name in reversed(names):
             await api_keys.create(User(name, "allowed"))

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from polytope_server.authentication.configuration import authenticators, authorizers, cache_seconds
-from polytope_server.config import ConfigurationError, Settings
+from polytope_server.settings import ConfigurationError, Settings
 
 
 def settings(authentication: dict[str, Any], **others: Any) -> Settings:

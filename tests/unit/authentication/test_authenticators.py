@@ -8,16 +8,16 @@ import argon2
 import pytest
 from pydantic import ValidationError
 
-from polytope_server.api_keys.sql import SQLAPIKeys, SQLAPIKeysSettings
+from polytope_server.accounts.api_keys.sql import SQLAPIKeys, SQLAPIKeysSettings
+from polytope_server.accounts.passwords import Passwords
+from polytope_server.accounts.users.sql import SQLIdentity, SQLIdentitySettings
 from polytope_server.authentication import Authenticator, AuthenticatorSettings
 from polytope_server.authentication.anonymous import AnonymousAuthenticator
 from polytope_server.authentication.api_key import APIKeyAuthenticator
 from polytope_server.authentication.federation import Federation, warnings
-from polytope_server.authentication.passwords import Passwords
 from polytope_server.authentication.plain import PlainAuthenticator, PlainSettings
 from polytope_server.authentication.sql import SQLAuthenticator, SQLAuthenticatorSettings
-from polytope_server.config.settings import FederationSettings
-from polytope_server.identity.sql import SQLIdentity, SQLIdentitySettings
+from polytope_server.settings.root import FederationSettings
 from polytope_server.testing.authentication import AuthenticatorContract
 from polytope_server.user import User
 

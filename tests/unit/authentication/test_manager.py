@@ -11,8 +11,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from polytope_server import backends
-from polytope_server.api_keys.sql import SQLAPIKeys, SQLAPIKeysSettings
+from polytope_server.accounts.api_keys.sql import SQLAPIKeys, SQLAPIKeysSettings
 from polytope_server.authentication import (
     AuthenticationUnavailableError,
     Authenticator,
@@ -22,7 +21,8 @@ from polytope_server.authentication.manager import Authentication, Identificatio
 from polytope_server.authorization import Authorizer, AuthorizerSettings
 from polytope_server.caching import JSON
 from polytope_server.caching.memory import MemoryCache, MemoryCacheSettings
-from polytope_server.config.settings import Settings
+from polytope_server.settings import backends
+from polytope_server.settings.root import Settings
 from polytope_server.user import User
 
 SECRET = "a-secret-of-some-length"

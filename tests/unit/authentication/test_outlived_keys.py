@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from polytope_server import backends
-from polytope_server.api_keys.sql import SQLAPIKeys, SQLAPIKeysSettings
+from polytope_server.accounts.api_keys.sql import SQLAPIKeys, SQLAPIKeysSettings
 from polytope_server.authentication import AuthenticationUnavailableError, Authenticator
 from polytope_server.authentication.manager import Authentication, UnauthenticatedError
 from polytope_server.authorization import Authorizer, NoSuchUserError
 from polytope_server.caching.memory import MemoryCache, MemoryCacheSettings
-from polytope_server.config.settings import Settings
+from polytope_server.settings import backends
+from polytope_server.settings.root import Settings
 from polytope_server.user import User
 
 Open = Callable[..., Awaitable[Authentication]]

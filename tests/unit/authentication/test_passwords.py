@@ -4,9 +4,9 @@ import threading
 import argon2
 import pytest
 
+from polytope_server.accounts.passwords import Passwords
+from polytope_server.accounts.pool import BoundedPool
 from polytope_server.authentication import AuthenticationUnavailableError
-from polytope_server.authentication.passwords import Passwords
-from polytope_server.authentication.pool import BoundedPool
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from polytope_server.authentication.remembered import Memory, Remembered
-from polytope_server.config.secrets import SecretsSettings
-from polytope_server.deployment_key import DeploymentKeys
-from polytope_server.sealing import CREDENTIALS, Seals
+from polytope_server.secrets.deployment_key import DeploymentKeys
+from polytope_server.secrets.sealing import CREDENTIALS, Seals
+from polytope_server.settings.secrets import SecretsSettings
 from polytope_server.user import User
 
 ALICE = User("alice", "people", ("default", "admin"), {"team": "ops"}, until=5.0)

@@ -12,15 +12,15 @@ from pathlib import Path
 import argon2
 import pytest
 
-from polytope_server.authentication import passwords as passwords_module
+from polytope_server.accounts import passwords as passwords_module
+from polytope_server.accounts.fair_queue import Standing
+from polytope_server.accounts.passwords import Passwords
+from polytope_server.accounts.pool import BoundedPool
 from polytope_server.authentication.manager import Authentication, UnauthenticatedError
-from polytope_server.authentication.passwords import Passwords
-from polytope_server.authentication.pool import BoundedPool
 from polytope_server.authentication.throttle import Attempt, Throttle
-from polytope_server.authentication.turns import Standing
 from polytope_server.caching.memory import MemoryCache, MemoryCacheSettings
-from polytope_server.config.settings import Settings
-from polytope_server.networks import network_of
+from polytope_server.settings.networks import network_of
+from polytope_server.settings.root import Settings
 
 HASHER = argon2.PasswordHasher(1, 8, 1)
 USERS = ("alice", "bob", "carol")

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
+from polytope_server.accounts.fair_queue import Asker, Standing, Turns, asking
 from polytope_server.authentication import AuthenticationUnavailableError
-from polytope_server.authentication.turns import Asker, Standing, Turns, asking
 
 TRUSTED, UNKNOWN, SUSPECT = Standing.TRUSTED, Standing.UNKNOWN, Standing.SUSPECT
 

@@ -4,10 +4,10 @@ from pathlib import Path
 import argon2
 import pytest
 
-from polytope_server.authentication.passwords import Passwords
+from polytope_server.accounts.passwords import Passwords
+from polytope_server.accounts.users.sql import SQLIdentity, SQLIdentitySettings
 from polytope_server.authorization.plain import PlainAuthorizer, PlainAuthorizerSettings
 from polytope_server.authorization.sql import SQLAuthorizer, SQLAuthorizerSettings
-from polytope_server.identity.sql import SQLIdentity, SQLIdentitySettings
 from polytope_server.testing.authorization import AuthorizerContract
 from polytope_server.user import User
 

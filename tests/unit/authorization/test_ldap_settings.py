@@ -5,7 +5,8 @@ import pytest
 from pydantic import ValidationError
 
 from polytope_server.authorization.ldap import LDAPSettings, role_of
-from polytope_server.config import ConfigurationError, backend_settings, load
+from polytope_server.config import load
+from polytope_server.settings import ConfigurationError, backend_settings
 
 LEAST = {"url": "ldap://ldap.example.org", "search_base": "ou=people,dc=example,dc=org"}
 BIND = {"ldap_user": "cn=reader,dc=example,dc=org", "ldap_password": "hunter2"}

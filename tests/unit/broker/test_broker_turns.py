@@ -15,14 +15,14 @@ import yaml
 from polytope_server.broker.broker import Broker
 from polytope_server.broker.leadership import Leadership
 from polytope_server.config import load
+from polytope_server.drivers.sql.address import SQLSettings
 from polytope_server.notices import Topic
 from polytope_server.request import Request, Status
 from polytope_server.request_store import Sketch, StoreUnavailableError
 from polytope_server.request_store.sql import SQLRequestStore
-from polytope_server.sql import SQLSettings
-from polytope_server.testing.server import CONFIG
 from polytope_server.testing.waiting import until
 from polytope_server.user import User
+from testbed.server import CONFIG
 
 USER = User("alice", "test")
 

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from polytope_server.caching.patience import Patience
+from polytope_server.caching.circuit_breaker import Patience
 
 
 class Clock:

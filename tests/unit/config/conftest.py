@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from polytope_server import backends
-from polytope_server.config import Configuration, ConfigurationError, load
+from polytope_server.config import Configuration, load
+from polytope_server.settings import ConfigurationError, backends
 
 
 class StubSettings(BaseModel):

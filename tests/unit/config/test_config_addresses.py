@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from polytope_server.config.addresses import Parts, is_host, is_server, parts_of
-from polytope_server.config.problems import ConfigurationError
+from polytope_server.settings.addresses import Parts, is_host, is_server, parts_of
+from polytope_server.settings.problems import ConfigurationError
 
 
 @pytest.mark.parametrize(

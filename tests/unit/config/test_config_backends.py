@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from polytope_server.config import ConfigurationError, backend_settings, create_backend
-from polytope_server.config.values import parse_duration, parse_size
+from polytope_server.settings import ConfigurationError, backend_settings, create_backend
+from polytope_server.settings.values import parse_duration, parse_size
 
 
 def test_a_back_end_is_created_with_its_settings_and_the_data_folder():

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from polytope_server.config import ConfigurationError, load
+from polytope_server.config import load
+from polytope_server.settings import ConfigurationError
 
 
 def test_without_any_file_the_embedded_back_ends_are_chosen(tmp_path):

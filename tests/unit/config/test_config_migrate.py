@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from polytope_server import backends, cli
+from polytope_server.commands import main as cli
 from polytope_server.config import Configuration, load
 from polytope_server.config.migration import page
 from polytope_server.config.migration.rules import Verdict, table
+from polytope_server.settings import backends
 
 HERE = Path(__file__).parent
 EARLIER = HERE / "earlier"

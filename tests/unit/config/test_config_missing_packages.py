@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from polytope_server import backends
 from polytope_server.config import load
 from polytope_server.datasource.fdb import FDBDataSource
+from polytope_server.settings import backends
 
 
 def test_a_missing_package_is_a_warning_that_says_what_to_install(

@@ -12,9 +12,10 @@ import jsonschema
 import pytest
 import yaml
 
-from polytope_server import backends
-from polytope_server.config import commands, load, mask, reference
+from polytope_server.commands import config as commands
+from polytope_server.config import load, reference
 from polytope_server.config.schema import installed, json_schema
+from polytope_server.settings import backends, mask
 
 HERE = Path(__file__).parent
 EARLIER, EMBEDDED = HERE / "earlier_server.yaml", HERE / "embedded.yaml"

@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from polytope_server import backends
+from polytope_server.settings import backends
 
 #: As it is, before the stubs replace it.
 plug_ins = backends._plug_ins

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from polytope_server.config import commands, load
+from polytope_server.commands import config as commands
+from polytope_server.config import load
 
 QUEUE = "queue: {stub: {}}\n"
 KEYS = f"secrets: {{keys: [{'k' * 32}, {'o' * 32}]}}\n"

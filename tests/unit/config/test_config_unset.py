@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from polytope_server.config import ConfigurationError
+from polytope_server.settings import ConfigurationError
 
 PLAIN = "authentication: {site: {authenticators: {a: {type: plain, users: [{uid: carol, password: %s}]}}}}"
 

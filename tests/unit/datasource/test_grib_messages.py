@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polytope_server.datasource import DataSourceError, grib
+from polytope_server.datasource import DataSourceError
+from polytope_server.datasource.fdb import grib
 
 MOST = 20_000_000
 

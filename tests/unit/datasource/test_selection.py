@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polytope_server.datasource import DataSourceError
-from polytope_server.datasource import selection as s
+from polytope_server.datasource.fdb import selection as s
 
 
 @pytest.mark.parametrize(

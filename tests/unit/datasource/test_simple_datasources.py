@@ -2,11 +2,11 @@
 
 import pytest
 
-from polytope_server import backends
 from polytope_server.datasource import GRIB, OCTET_STREAM, DataSourceError
 from polytope_server.datasource.dummy import MAX_SIZE, DummyDataSource
 from polytope_server.datasource.echo import EchoDataSource
 from polytope_server.datasource.raising import RaiseDataSource, RaiseSettings
+from polytope_server.settings import backends
 from polytope_server.testing.datasource import DataSourceContract, job
 
 

@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 import yaml
 
-from polytope_server.datasource import grib
-from polytope_server.datasource.fdb import FDBDataSource, FDBSettings
-from polytope_server.demonstration import client, fdb, fields, picture, run, server, setup
+from polytope_demonstration import client, fdb, fields, picture, run, server, setup
+from polytope_server.datasource.fdb import FDBDataSource, FDBSettings, grib
 from polytope_server.testing.datasource import job
 
 NOW = datetime(2026, 1, 2, 23, 59, tzinfo=UTC)
@@ -194,7 +193,7 @@ class TestServer:
 
     def test_a_termination_signal_ends_it_like_an_interrupt(self):
         code = (
-            "import os, signal; from polytope_server.demonstration import server\n"
+            "import os, signal; from polytope_demonstration import server\n"
             "server.end_on_signals()\n"
             "try: os.kill(os.getpid(), signal.SIGTERM)\n"
             "finally: print('tidied')"

@@ -5,9 +5,9 @@ from datetime import date
 import numpy as np
 import pytest
 
-from polytope_server.datasource import grib
-from polytope_server.demonstration import fields
-from polytope_server.demonstration.weather import EARTH_RADIUS, GRAVITY, Atmosphere, Pressure
+from polytope_demonstration import fields
+from polytope_demonstration.weather import EARTH_RADIUS, GRAVITY, Atmosphere, Pressure
+from polytope_server.datasource.fdb import grib
 
 DAY = date(2026, 1, 2)
 

@@ -22,8 +22,8 @@ from polytope_server.request import Status
 from polytope_server.request_store import StoreUnavailableError
 from polytope_server.staging import new_object_name
 from polytope_server.testing.requests import ALICE, make
-from polytope_server.testing.server import CONFIG
 from polytope_server.testing.staging import chunked
+from testbed.server import CONFIG
 
 HOUR = 3600.0
 

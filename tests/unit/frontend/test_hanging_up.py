@@ -11,10 +11,10 @@ import falcon.asgi
 import pytest
 import yaml
 
-from polytope_server.asgi import Shell
 from polytope_server.config import load
 from polytope_server.frontend.app import Application
-from polytope_server.testing.server import CONFIG
+from polytope_server.http.shell import Shell
+from testbed.server import CONFIG
 
 GONE = {"type": "http.disconnect"}
 

@@ -17,8 +17,8 @@ from polytope_server.frontend import submission
 from polytope_server.frontend.background import BackgroundWork, BusyError
 from polytope_server.language import Judgement
 from polytope_server.request import Status
-from polytope_server.testing.frontend import Frontend, frontend
-from polytope_server.testing.server import CONFIG
+from testbed.frontend import Frontend, frontend
+from testbed.server import CONFIG
 
 KIB = 1 << 10
 RULES = {"param": ["2t", "10u"], "levtype": "sfc"}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from polytope_server.testing.frontend import Frontend, frontend
+from testbed.frontend import Frontend, frontend
 
 CLIENT = "python-requests/2.32.5"
 

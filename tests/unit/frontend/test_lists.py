@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from polytope_server.asgi import ClientGoneError
 from polytope_server.frontend.lists import AT_ONCE
+from polytope_server.http.shell import ClientGoneError
 from polytope_server.request import TERMINAL, Request, Status
 from polytope_server.request_store import PAGE, Page, Selection, StoreUnavailableError
-from polytope_server.testing.frontend import Answer, Frontend, frontend
 from polytope_server.user import User
+from testbed.frontend import Answer, Frontend, frontend
 
 ALICE = User("alice", "test")
 CLIENT = "python-requests/2.32.5"

@@ -12,10 +12,10 @@ import pytest
 from polytope_server.config import Configuration
 from polytope_server.frontend.app import make_falcon
 from polytope_server.frontend.services import Services
-from polytope_server.management.server import Management
-from polytope_server.testing.frontend import Frontend, frontend
-from polytope_server.testing.server import CONFIG
+from polytope_server.runtime.management.server import Management
 from polytope_server.user import User
+from testbed.frontend import Frontend, frontend
+from testbed.server import CONFIG
 
 PREFIX = "/api/v1"
 SECRET = "shared-between-two-servers"

@@ -8,8 +8,8 @@ import signal
 
 import pytest
 
+from polytope_server.drivers.schema_version import IncompatibleSchemaError
 from polytope_server.frontend.services import _end_if_refused
-from polytope_server.schema_version import IncompatibleSchemaError
 
 
 async def test_it_ends_though_it_has_begun_to_serve(

@@ -14,8 +14,8 @@ from polytope_server.config import load
 from polytope_server.datasource.echo import EchoDataSource
 from polytope_server.frontend.services import Services
 from polytope_server.frontend.submission import make_request
-from polytope_server.testing.server import CONFIG
 from polytope_server.user import User
+from testbed.server import CONFIG
 
 PIA = User("pia", "test", attributes={"ecmwf-apikey": "the key", "ecmwf-email": "a@b", "other": "x"})
 BODY = {"verb": "retrieve", "request": "x"}

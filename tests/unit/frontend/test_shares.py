@@ -7,7 +7,7 @@ from typing import Any
 
 from polytope_server.frontend.proxy import Proxied
 from polytope_server.frontend.shares import Shared
-from polytope_server.networks import Networks
+from polytope_server.settings.networks import Networks
 
 
 class Clients:

@@ -11,7 +11,7 @@ import pytest
 from polytope_server.authentication import AuthenticationUnavailableError
 from polytope_server.request import Status
 from polytope_server.request_store import StoreUnavailableError
-from polytope_server.testing.frontend import Frontend, frontend
+from testbed.frontend import Frontend, frontend
 
 ALL, TEST = "https://support.example.org", "mailto:test@example.org"
 

@@ -9,12 +9,12 @@ from typing import Any
 import falcon
 import pytest
 
-from polytope_server.asgi import Shell, at_end
-from polytope_server.config.connection_settings import TransfersSettings
 from polytope_server.frontend import transfers
 from polytope_server.frontend.transfers import SMALL, Transfers
+from polytope_server.http.shell import Shell, at_end
 from polytope_server.request import Request, Status, Verb
 from polytope_server.request_store import StoreUnavailableError
+from polytope_server.settings.connections import TransfersSettings
 from polytope_server.user import User
 
 LARGE = SMALL + 1

@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
-from polytope_server.config import Configuration, Settings
+from polytope_server.config import Configuration
 from polytope_server.garbage_collector.collector import GarbageCollector
 from polytope_server.request import Request, Status
+from polytope_server.settings import Settings
 from polytope_server.staging import new_object_name
 from polytope_server.testing.staging import chunked
 from polytope_server.user import User

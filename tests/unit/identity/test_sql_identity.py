@@ -6,10 +6,10 @@ import argon2
 import pytest
 from pydantic import ValidationError
 
+from polytope_server.accounts.passwords import Passwords
+from polytope_server.accounts.users import UserExistsError
+from polytope_server.accounts.users.sql import SQLIdentity, SQLIdentitySettings
 from polytope_server.authentication import AuthenticationUnavailableError
-from polytope_server.authentication.passwords import Passwords
-from polytope_server.identity import UserExistsError
-from polytope_server.identity.sql import SQLIdentity, SQLIdentitySettings
 from polytope_server.testing.identity import StoredIdentityContract
 
 CHEAP = argon2.PasswordHasher(1, 8, 1)

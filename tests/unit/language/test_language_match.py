@@ -41,6 +41,10 @@ def judge(request: Any, **source: Any) -> MatchResult:
         ({"there": ["staff"]}, False),
         (["x"], False),
         ({"here": "staffer"}, False),
+        ("any", True),
+        ({"here": "any"}, True),
+        ({"here": ["x", "any"]}, True),
+        ({"there": "any"}, False),
     ],
 )
 def test_a_source_is_for_its_roles(roles: Any, admitted: bool) -> None:

@@ -7,9 +7,9 @@ import logging
 
 import pytest
 
-from polytope_server.management import health
-from polytope_server.management.health import Check, Health
 from polytope_server.request_store import StoreUnavailableError
+from polytope_server.runtime.management import health
+from polytope_server.runtime.management.health import Check, Health
 
 
 class Backend:

@@ -6,10 +6,10 @@ import socket
 
 import pytest
 
-from polytope_server.config import ConfigurationError
-from polytope_server.config.management_settings import ManagementSettings
-from polytope_server.management import VARIABLE
-from polytope_server.management.address import address, listen
+from polytope_server.runtime.management import VARIABLE
+from polytope_server.runtime.management.address import address, listen
+from polytope_server.settings import ConfigurationError
+from polytope_server.settings.management import ManagementSettings
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from polytope_server import __version__
-from polytope_server.config.management_settings import ManagementSettings
-from polytope_server.management import VARIABLE, healthcheck
-from polytope_server.management.address import listen
-from polytope_server.management.health import Check, Health
-from polytope_server.management.metrics import Metrics
-from polytope_server.management.server import Management
 from polytope_server.request_store import StoreUnavailableError
-from polytope_server.testing.services.service import free_port
+from polytope_server.runtime.management import VARIABLE, healthcheck
+from polytope_server.runtime.management.address import listen
+from polytope_server.runtime.management.health import Check, Health
+from polytope_server.runtime.management.metrics import Metrics
+from polytope_server.runtime.management.server import Management
+from polytope_server.settings.management import ManagementSettings
+from testbed.services.service import free_port
 
 
 @dataclass

@@ -10,12 +10,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from polytope_server.broker.metrics import BrokerMetrics
 from polytope_server.broker.schedule import Schedule
-from polytope_server.config.management_settings import MetricsSettings
 from polytope_server.frontend.metrics import FrontendMetrics
 from polytope_server.garbage_collector.metrics import CollectorMetrics
-from polytope_server.management.metrics import UNKNOWN, Metrics
 from polytope_server.object_store.metrics import StoreMetrics
 from polytope_server.request import Request, Status
+from polytope_server.runtime.management.metrics import UNKNOWN, Metrics
+from polytope_server.settings.management import MetricsSettings
 from polytope_server.user import User
 from polytope_server.worker.metrics import WorkerMetrics
 

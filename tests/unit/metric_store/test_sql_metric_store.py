@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from polytope_server.drivers.sql.address import SQLSettings
 from polytope_server.metric_store import MetricStore
 from polytope_server.metric_store.sql import SQLMetricStore
-from polytope_server.sql import SQLSettings
 from polytope_server.testing.metric_store import MetricStoreContract
 
 

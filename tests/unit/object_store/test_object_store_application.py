@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from polytope_server.asgi import Shell
+from polytope_server.http.shell import Shell
 from polytope_server.object_store import resources
 from polytope_server.object_store.app import make_application
 from polytope_server.object_store.store import Store

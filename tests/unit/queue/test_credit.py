@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from polytope_server.queue.credit import Credit
+from polytope_server.queue.flow_control import Credit
 from polytope_server.testing.waiting import until
 
 

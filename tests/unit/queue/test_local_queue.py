@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from polytope_server import local_sockets
 from polytope_server.queue import Message
 from polytope_server.queue.local import LocalQueue, LocalQueueSettings
+from polytope_server.runtime import local_sockets
 from polytope_server.testing.queue import Connect, Consumer, QueueContract
 from polytope_server.testing.waiting import until
 

@@ -1,7 +1,7 @@
 import pytest
 
 from polytope_server.queue import Message
-from polytope_server.queue.rabbitmq_queues import Queues, decode, encode
+from polytope_server.queue.rabbitmq.queues import Queues, decode, encode
 
 
 def test_a_message_survives_the_wire() -> None:

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from polytope_server.process import opened
 from polytope_server.request_store import StoreUnavailableError
 from polytope_server.request_store.clock import LocalClock
 from polytope_server.request_store.memory import MemoryRequestStore, MemoryRequestStoreSettings
+from polytope_server.runtime.process import opened
 
 
 class Clocks:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from polytope_server.drivers.sql import Parameters, Row
+from polytope_server.drivers.sql.address import SQLSettings
+from polytope_server.drivers.sql.sqlite import SQLiteDialect
 from polytope_server.request import Status
 from polytope_server.request_store import RequestStore, Selection, StoreUnavailableError
 from polytope_server.request_store.memory import MemoryRequestStore, MemoryRequestStoreSettings
-from polytope_server.request_store.rows import SCHEMA, conditions, selected, to_row
 from polytope_server.request_store.sql import SQLRequestStore
-from polytope_server.sql import Parameters, Row, SQLSettings
-from polytope_server.sql.sqlite import SQLiteDialect
+from polytope_server.request_store.sql.rows import SCHEMA, conditions, selected, to_row
 from polytope_server.testing.request_store import RequestStoreContract, make
 
 
@@ -101,8 +102,9 @@ class TestSQLRequestStore(RequestStoreContract):
 import asyncio, sys
 from pathlib import Path
 from polytope_server.request_store.sql import SQLRequestStore
-from polytope_server.sql import Parameters, Row, SQLSettings
-from polytope_server.sql.sqlite import SQLiteDialect
+from polytope_server.drivers.sql.address import SQLSettings
+from polytope_server.drivers.sql import Parameters, Row
+from polytope_server.drivers.sql.sqlite import SQLiteDialect
 async def main():
     store = SQLRequestStore(SQLSettings(), Path({str(tmp_path)!r}))
     sys.stdin.read()

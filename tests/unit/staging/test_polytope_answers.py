@@ -10,7 +10,7 @@ import pytest
 from yarl import URL
 
 from polytope_server.staging import LargestObjectError, ObjectTooLargeError, StagingFullError
-from polytope_server.staging.polytope_http import Connection
+from polytope_server.staging.polytope.http import Connection
 
 
 async def failure(status: int, **headers: str) -> Exception:

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from polytope_server.cli import main
-from polytope_server.config import ConfigurationError, backend_settings, mask
+from polytope_server.commands.main import main
+from polytope_server.settings import ConfigurationError, backend_settings, mask
 from polytope_server.staging.polytope import PolytopeStagingSettings
 
 TOKEN = "0123456789abcdef"

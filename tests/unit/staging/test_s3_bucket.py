@@ -8,9 +8,9 @@ import pytest
 
 from polytope_server.staging import StagingUnavailableError
 from polytope_server.staging.s3 import S3Staging
-from polytope_server.staging.s3_bucket import prepare
-from polytope_server.staging.s3_client import S3RefusedError
-from polytope_server.staging.s3_settings import S3Settings
+from polytope_server.staging.s3.bucket import prepare
+from polytope_server.staging.s3.client import S3RefusedError
+from polytope_server.staging.s3.settings import S3Settings
 
 
 class Answers:

@@ -8,7 +8,14 @@ import pytest
 
 from polytope_server.staging import TooSlowError, gathering
 from polytope_server.staging.gathering import Gathering, Place
-from polytope_server.staging.multipart import LARGEST_PART, MOST_PARTS, SMALLEST_PART, Window, cut, part_sizes
+from polytope_server.staging.multipart import (
+    LARGEST_PART,
+    MOST_PARTS,
+    SMALLEST_PART,
+    Window,
+    cut,
+    part_sizes,
+)
 from polytope_server.testing.staging import chunked
 from polytope_server.testing.waiting import until
 

@@ -9,11 +9,11 @@ import pytest
 from botocore import auth
 from pydantic import ValidationError
 
-from polytope_server import backends
-from polytope_server.config.masking import mask
+from polytope_server.settings import backends
+from polytope_server.settings.masking import mask
 from polytope_server.staging.s3 import S3Staging
-from polytope_server.staging.s3_client import S3Client
-from polytope_server.staging.s3_settings import S3Settings
+from polytope_server.staging.s3.client import S3Client
+from polytope_server.staging.s3.settings import S3Settings
 
 NAME = "r1/0123456789abcdef0123456789abcdef.grib"
 ACCOUNT = {"access_key": "name", "secret_key": "hidden"}

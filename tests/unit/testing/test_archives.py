@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from polytope_server.testing.services import archives
+from testbed.services import archives
 
 
 @pytest.fixture

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 import requests
 
-from polytope_server import inputs
-from polytope_server.datasource import DataSourceError, TemporaryError
-from polytope_server.inputs import STAGED, open_input, refusal
+from polytope_server.datasource import DataSourceError, TemporaryError, inputs
+from polytope_server.datasource.inputs import STAGED, open_input, refusal
 from polytope_server.staging import Staging, new_object_name
 from polytope_server.staging.local import LocalStaging, LocalStagingSettings
 from polytope_server.testing.staging import chunked

@@ -15,18 +15,18 @@ import yaml
 
 from polytope_server.broker.broker import Broker
 from polytope_server.config import load
-from polytope_server.config.settings import WorkerSettings
-from polytope_server.inputs import STAGED
+from polytope_server.datasource.inputs import STAGED
 from polytope_server.notices import Topic
 from polytope_server.request import TERMINAL, Request, Status, Verb
 from polytope_server.request_store import StoreUnavailableError
 from polytope_server.retry import after_outage
+from polytope_server.settings.root import WorkerSettings
 from polytope_server.staging import LargestObjectError, StagingUnavailableError, new_object_name
-from polytope_server.testing.server import CONFIG
 from polytope_server.testing.staging import chunked
 from polytope_server.testing.waiting import until
 from polytope_server.user import User
 from polytope_server.worker.worker import Worker
+from testbed.server import CONFIG
 
 USER = User("alice", "test")
 SETTINGS: dict[str, Any] = {

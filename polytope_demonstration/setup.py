@@ -1,0 +1,95 @@
+"""The demonstration's data folder: password, configuration, FDB."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from polytope_demonstration import fdb
+from polytope_server.runtime.data_folder import kept_password, write_private
+
+HOST = "127.0.0.1"
+USER = "demo"
+OWN_EXPVER = "demo"
+"""The experiment version under which a user of the demonstration may archive."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What it takes to start the server, and to speak to it."""
+
+    data: Path
+    port: int
+    password: str
+    config: Path
+
+    @property
+    def url(self) -> str:
+        """Base of the server's URLs."""
+        return f"http://{HOST}:{self.port}"
+
+
+def prepare(data: Path, port: int, now: datetime | None = None) -> Setup:
+    """Fill the FDB where days are missing, and write the configuration. All of it is below `data`."""
+    data = data.resolve()
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    root = data / "fdb"
+    fdb.fill(root, fdb.days(now))
+    password = kept_password(data / "demo-password")
+    config = data / "demo.yaml"
+    write_private(config, yaml.safe_dump(configuration(root, port, password), sort_keys=False))
+    return Setup(data, port, password, config)
+
+
+def configuration(root: Path, port: int, password: str) -> dict[str, Any]:
+    """The server's configuration, for the FDB below `root`."""
+    return {
+        "logging": {"mode": "prettyprint", "level": "INFO"},
+        "frontend": {"bind_to": HOST, "port": port},
+        "authentication": {
+            "demo": {
+                "authenticators": {
+                    "users": {"type": "plain", "users": [{"uid": USER, "password": password}]}
+                },
+                "authorizers": {"roles": {"type": "plain", "roles": {"forecaster": [USER]}}},
+            }
+        },
+        "datasources": _datasources(root),
+        "collections": {
+            "demo": {
+                "roles": {"demo": ["forecaster"]},
+                "limits": {"per-user": 10},
+                "datasources": ["forecasts", "experiments"],
+            },
+            "echo": {"roles": {"demo": ["default"]}, "datasources": ["echo"]},
+            "dummy": {"roles": {"demo": ["default"]}, "datasources": ["dummy"]},
+        },
+    }
+
+
+def _datasources(root: Path) -> dict[str, dict[str, Any]]:
+    # What a request need not say: the demonstration has nothing else.
+    label = {"class": "od", "stream": "oper", "type": "fc", "domain": "g", "time": "0000"}
+    store = {"type": "fdb", "fdb_config": fdb.configuration(root)}
+    return {
+        "forecasts": {
+            **store,
+            "repr": "the forecasts of yesterday and today",
+            "archive": False,
+            "match": {"class": ["od"], "expver": ["0001"]},
+            "defaults": {**label, "expver": "0001"},
+        },
+        "experiments": {
+            **store,
+            "repr": "your own experiments",
+            "archive": True,
+            "match": {"class": ["od"], "expver": [OWN_EXPVER]},
+            "defaults": label,
+        },
+        "echo": {"type": "echo"},
+        "dummy": {"type": "dummy"},
+    }

@@ -1,0 +1,65 @@
+"""A collection of MongoDB, for what is known about credentials."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+from pydantic import ConfigDict, Field
+from pymongo.asynchronous.collection import AsyncCollection
+
+from polytope_server.accounts.errors import AuthenticationUnavailableError
+from polytope_server.drivers.mongodb import (
+    Connection,
+    Document,
+    MongoDBHostSettings,
+    MongoDBUnavailableError,
+)
+
+_UNAVAILABLE = "Users and keys cannot be looked up at the moment, please try again later"
+_log = logging.getLogger(__name__)
+
+
+class CredentialSettings(MongoDBHostSettings):
+    """Keys of everything that keeps credentials in MongoDB, beside `collection`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True)
+    database: str = Field("polytope", min_length=1, description="Name of the database.")
+
+
+class CredentialCollection:
+    """A collection whose failures are :class:`AuthenticationUnavailableError`."""
+
+    def __init__(self, settings: CredentialSettings, name: str) -> None:
+        self._connection = Connection.at(settings)
+        self._names = (settings.database, name)
+
+    async def open(self, prepare: Callable[[], Awaitable[object]]) -> None:
+        """Connect, log in, and await `prepare()`."""
+
+        async def check() -> None:
+            await self._connection.collection(*self._names).database.command("ping")
+            await prepare()
+
+        with self._translated():
+            await self._connection.open(check)
+
+    async def close(self) -> None:
+        """Disconnect, when the last user of the connection closes."""
+        await self._connection.close()
+
+    @contextmanager
+    def use(self) -> Iterator[AsyncCollection[Document]]:
+        """The collection, for operations within the context."""
+        with self._translated(), self._connection.failing_with(MongoDBUnavailableError):
+            yield self._connection.collection(*self._names)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except MongoDBUnavailableError as error:
+            # The caller is told less than the log: the text holds an address.
+            _log.error("%s", error)
+            raise AuthenticationUnavailableError(_UNAVAILABLE) from error

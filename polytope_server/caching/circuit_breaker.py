@@ -1,0 +1,81 @@
+"""Patience with a server that is down: not to ask it again and again, and not to tell it again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from polytope_server.runtime import unavailable
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+#: Seconds that one question may take.
+TIMEOUT = 0.25
+#: Seconds for which a server that failed is not asked.
+_PAUSE = 1.0
+
+
+class Patience:
+    """Asks a server that may be lost. After a failure nobody asks for a second, then one caller tries."""
+
+    def __init__(self, server: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """`server` names the server in the log, without credentials."""
+        self._server = server
+        self._clock = clock
+        self._asking_again: float | None = None
+
+    async def ask(self, question: Callable[[], Awaitable[T]]) -> T | None:
+        """What `question` returns; None if it failed, took longer than 0.25 s, or was not asked."""
+        if not self._may_ask():
+            return None
+        # A task that is left behind: a driver may swallow its cancellation, and must not hold up the caller.
+        asking = asyncio.ensure_future(question())
+        try:
+            await asyncio.wait([asking], timeout=TIMEOUT)
+            if not asking.done():
+                raise TimeoutError
+            answer = asking.result()
+        except Exception as error:  # whatever a driver makes of a server that is broken
+            self._failed(error)
+            return None
+        finally:
+            asking.cancel()
+            asking.add_done_callback(_forget)
+        self._succeeded()
+        return answer
+
+    def _may_ask(self) -> bool:
+        if self._asking_again is None:
+            return True
+        now = self._clock()
+        if now < self._asking_again:
+            return False
+        # This caller tries, and the others do not wait for what comes of it.
+        self._asking_again = now + _PAUSE
+        return True
+
+    def _failed(self, error: Exception) -> None:
+        unavailable.failed("caching")
+        if self._asking_again is None:
+            reason = f"no answer in {TIMEOUT} s" if isinstance(error, TimeoutError) else str(error)
+            _log.warning(
+                "%s cannot be used, so nothing is cached or limited: %s",
+                self._server,
+                reason or type(error).__name__,
+            )
+        self._asking_again = self._clock() + _PAUSE
+
+    def _succeeded(self) -> None:
+        if self._asking_again is not None:
+            self._asking_again = None
+            _log.info("%s can be used again", self._server)
+
+
+def _forget(asked: asyncio.Future[T]) -> None:
+    """Take note of what came of a question, so that nobody is told of an error that does not matter."""
+    if not asked.cancelled():
+        asked.exception()

@@ -1,0 +1,1 @@
+"""The command line: `polytope-server` and its subcommands."""

@@ -1,0 +1,179 @@
+"""The `polytope-server` command."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from polytope_server import __version__
+from polytope_server.commands import builtin
+from polytope_server.commands.config import add_parser as add_config_parser
+from polytope_server.commands.keys import add_parser as add_keys_parser
+from polytope_server.commands.options import add_data, add_files
+from polytope_server.commands.stores import add_parser as add_store_parser
+from polytope_server.commands.users import add_parser as add_users_parser
+from polytope_server.config import Configuration, load
+from polytope_server.config.loading import SYSTEM_FILE, files_of
+from polytope_server.drivers.schema_version import IncompatibleSchemaError
+from polytope_server.redaction import redactor
+from polytope_server.runtime import data_folder, log, process
+from polytope_server.runtime.management import healthcheck
+from polytope_server.runtime.management.address import address, listen
+from polytope_server.settings import ConfigurationError
+
+logger = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    from polytope_server.runtime.management.work import Work
+
+_HELP = {
+    "frontend": "serve the REST API",
+    "broker": "decide which waiting request runs next",
+    "worker": "fetch data and put them into staging",
+    "garbage-collector": "remove what is old, too much, or orphaned",
+    "object-store": "keep results and uploads for all machines, and serve them over HTTP",
+    "standalone": "run all of these on this machine",
+}
+#: Processes that let callers in by secrets of the configuration, and of which sections; () is all.
+_LET_IN: dict[str, tuple[str, ...]] = {"frontend": (), "standalone": (), "object-store": ("staging",)}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    process.leave_no_core()
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("polytope-server", description="REST access to hypercubes of data.")
+    parser.add_argument("--version", action="version", version=f"polytope-server {__version__}")
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, text in _HELP.items():
+        command = subparsers.add_parser(name, help=text, description=text)
+        add_files(command)
+        add_data(command)
+        command.add_argument("--parent", type=int, default=None, help=argparse.SUPPRESS)
+        command.set_defaults(run=_run, process=name)
+    text = "ask the management port of this machine whether the process lives"
+    check = subparsers.add_parser("healthcheck", help=text, description=f"{text}, for images of containers")
+    check.set_defaults(run=lambda _: healthcheck.check())
+    for add in (add_config_parser, add_users_parser, add_keys_parser, add_store_parser):
+        add(subparsers)
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.parent is not None:
+        process.die_with_parent(options.parent)
+    process.raise_descriptor_limit()
+    # What the server writes is for its own account only.
+    os.umask(0o077)
+    try:
+        data = data_folder.prepare(options.data)
+    except OSError as error:
+        print(f"cannot use the data folder {options.data}: {error.strerror}", file=sys.stderr)
+        return 1
+    if options.process == "standalone" and not (options.files or files_of() or SYSTEM_FILE.exists()):
+        options.files = [builtin.prepare(data)]
+        print(f"built-in configuration: user {builtin.USER}, password in {data / 'password'}")
+    configuration = load(options.files)
+    if options.process in _LET_IN:
+        configuration.check_secrets(*_LET_IN[options.process])
+    redactor.learn(configuration.secrets)
+    log.configure(configuration.settings.logging, options.process)
+    for warnings in configuration.unset.values():
+        for warning in warnings:
+            logger.warning("%s", warning)
+    if options.process == "standalone":
+        return _standalone(options.files, configuration, data)
+    try:
+        _serve(options.process, configuration, data)
+    except IncompatibleSchemaError as error:
+        logger.critical("%s", error)
+        return process.INCOMPATIBLE
+    return 0
+
+
+def _serve(name: str, configuration: Configuration, data: Path) -> None:
+    # Each process imports its own part only: a worker needs no web server.
+    if name == "frontend":
+        from polytope_server.runtime.management.shared import counting_together
+
+        settings = configuration.settings.frontend
+        with counting_together(settings.workers if address(settings.management) else 1):
+            from polytope_server.frontend.server import Server
+
+            Server(configuration, data).run()
+    elif name == "object-store":
+        from polytope_server.object_store.server import Server as ObjectStore
+
+        ObjectStore(configuration, data).run()
+    elif name == "broker":
+        from polytope_server.broker.broker import Broker
+
+        _work(Broker, name, configuration, data)
+    elif name == "worker":
+        from polytope_server.worker.worker import Worker
+
+        _work(Worker, name, configuration, data)
+    else:
+        from polytope_server.garbage_collector.collector import GarbageCollector
+
+        _work(GarbageCollector, name, configuration, data)
+
+
+def _work(
+    kind: Callable[[Configuration, Path], Work], name: str, configuration: Configuration, data: Path
+) -> None:
+    """Run a process without a REST API."""
+    from polytope_server.runtime.management.work import serve
+
+    settings = getattr(configuration.settings, name.replace("-", "_")).management
+    listener = listen(settings, f"{name}.management")
+    process.run(lambda stop: serve(kind(configuration, data), listener, stop))
+
+
+def _standalone(files: list[Path], configuration: Configuration, data: Path) -> int:
+    from polytope_server.commands.standalone import FolderInUseError, Supervisor
+
+    settings = configuration.settings
+    for warning in configuration.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(f"polytope-server {__version__}: http://{settings.frontend.bind_to}:{settings.frontend.port}")
+    print(f"data folder: {data}", flush=True)
+    supervisor = Supervisor(files, data, settings)
+    try:
+        _check_free(settings.frontend.bind_to, settings.frontend.port)
+        process.run(supervisor.serve)
+        return 1 if supervisor.refused else 0
+    except (FolderInUseError, _PortInUseError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+class _PortInUseError(RuntimeError):
+    """Somebody else listens there, or this user may not."""
+
+
+def _check_free(host: str, port: int) -> None:
+    """Say at once what the frontend would find out again and again."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        reason = f"cannot listen on {host}, port {port} (frontend.bind_to, frontend.port): {error.strerror}"
+        raise _PortInUseError(reason) from error

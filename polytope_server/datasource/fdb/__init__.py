@@ -1,0 +1,290 @@
+"""The data source `fdb`: fields in ECMWF's Fields Database, through pyfdb.
+
+What the FDB does not do by itself, and this module therefore does (each has a test in
+tests/integration/test_fdb.py): it is silent about missing fields; a handle does not see what is archived
+later; `read(n)` pads with zeros; a request can name more fields than there is time to expand; keys have
+aliases; destroying an FDB object flushes it; and a failed handle that is still referenced crashes the
+process at the next read.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, field_validator
+
+from polytope_server.datasource import (
+    GRIB,
+    DataSource,
+    DataSourceError,
+    DataSourceSettings,
+    Job,
+    Result,
+    TemporaryError,
+)
+from polytope_server.datasource.fdb import grib, selection
+from polytope_server.datasource.fdb.selection import Found, Selection
+from polytope_server.settings.values import Size
+
+logger = logging.getLogger(__name__)
+
+_CHUNK = 1 << 20
+_MAX_VALUES = 100_000
+#: eckit writes stack traces of errors that are reported anyway; and it reads these when it is loaded.
+_ECKIT = {
+    "ECKIT_EXCEPTION_DUMPS_BACKTRACE": "0",
+    "ECKIT_EXCEPTION_IS_SILENT": "1",
+    "ECKIT_SERIOUS_BUG_IS_SILENT": "1",
+    "ECKIT_ASSERT_FAILED_IS_SILENT": "1",
+}
+#: Keys of the MARS language that choose no field. The FDB takes and ignores them.
+_NOT_DATA_KEYS = """
+accuracy area bitmap database day duplicates expect fieldset filter format frame gaussian grid ident
+interpolation intgrid optimise packing padding process repres resol rotation source style target
+truncation units use
+"""
+#: Further keys of the MARS language (metkit 1.22, language.yaml), without their aliases.
+_DATA_KEYS = """
+activity anoffset bcmodel channel chem class coeffindex configuration country dataset date diagnostic
+direction domain experiment expver fcmonth fcperiod forcing frequency generation georef grib hdate
+icmodel instrument iteration latitude leadtime levelist levtype longitude method model month number
+obscutoff obsgroup obstype offsetdate offsettime opttime origin param paramtype product quantile range
+realization reference reportype resolution section stattype step stream system tile tileattribute
+tilescheme time timespan type wavelength year
+"""
+_NOT_DATA = frozenset(_NOT_DATA_KEYS.split())
+_DATA = frozenset(_DATA_KEYS.split())
+#: How metkit says it; where others run out of memory pyfdb raises MemoryError itself.
+_NO_MEMORY = "Memory allocation error"
+#: A failed archive leaves an FDB object behind, with two open files each (see `_abandon`).
+_MAX_ABANDONED = 100
+
+
+class FDBSettings(DataSourceSettings):
+    """Keys of the data source `fdb`."""
+
+    fdb_config: dict[str, Any] | Path = Field(
+        description="The FDB's configuration, or the path to a YAML file that holds it."
+    )
+    fdb_home: Path | None = Field(None, description="Key of the earlier server; no effect.")
+    archive: bool = Field(True, description="Whether fields may be archived.")
+    max_fields: int = Field(200_000, ge=1, description="The most fields that one request may describe.")
+    max_message: Size = Field(
+        256 << 20,
+        gt=0,
+        description="Largest GRIB message that may be archived. It is held in memory, and the FDB copies it "
+        "twice: `max_memory` must be more than three times as much.",
+    )
+
+    @field_validator("fdb_config")
+    @classmethod
+    def _schema_is_a_path(cls, config: dict[str, Any] | Path) -> dict[str, Any] | Path:
+        if isinstance(config, dict) and not isinstance(config.get("schema", ""), str):
+            raise ValueError(
+                "schema must be the path to a schema file; a schema in a git repository is not "
+                "supported: check it out and give the path to the file"
+            )
+        return config
+
+
+class FDBDataSource(DataSource):
+    """Retrieves fields from one FDB and archives into it."""
+
+    Settings = FDBSettings
+    requires = ("pyfdb", "eccodes")
+
+    def __init__(self, name: str, settings: FDBSettings) -> None:
+        super().__init__(name, settings)
+        self._config: dict[str, Any] = {}
+        self._abandoned = 0
+
+    @classmethod
+    def archives(cls, settings: Any) -> bool:
+        return bool(settings.archive)
+
+    def prepare(self) -> None:
+        for name, value in _ECKIT.items():
+            os.environ.setdefault(name, value)
+        import eccodes  # noqa: F401
+        import pyfdb  # noqa: F401
+
+        self._config = _load(self.settings.fdb_config)
+        _make_roots(self._config)
+
+    def _open(self) -> Any:
+        """An FDB object for one request: an older one would not see what was archived since."""
+        import pyfdb
+
+        return pyfdb.FDB(self._config)
+
+    def retrieve(self, job: Job) -> Result:
+        wanted = _selection(job.coerced_request, self.settings.max_fields)
+        with _Errors(self.name):
+            fdb = self._open()
+            found = _inspect(fdb, wanted)
+            if found.count < selection.count(wanted):
+                _refuse_missing(fdb, wanted, found)
+            handle = fdb.retrieve(wanted)
+        return Result(GRIB, self._chunks(handle, found.size), found.size)
+
+    def _chunks(self, handle: Any, size: int) -> Iterator[memoryview]:
+        """The bytes of a handle. It is closed and given up before an error is raised."""
+        sent = 0
+        error: str | None = None
+        try:
+            handle.open()
+            # A buffer for each chunk: the one before may still be on its way out. Not read(n), which pads.
+            while taken := handle.readinto(memoryview(buffer := bytearray(_CHUNK))):
+                sent += taken
+                yield memoryview(buffer)[:taken]
+            handle.close()
+        except RuntimeError as failure:
+            error = str(failure)
+        finally:
+            # SEGFAULT: while a failed handle lives, the next read of the same file crashes. Hence the
+            # error is raised outside of the except clause, without a traceback that would keep it alive.
+            del handle
+        if error is not None or sent != size:
+            logger.error("data source %s: %s", self.name, error or f"{sent} of {size} bytes could be read")
+            raise TemporaryError(f"{self.name} cannot read the data at the moment.")
+
+    def archive(self, job: Job, data: Iterable[bytes]) -> None:
+        if not self.settings.archive:
+            raise DataSourceError(f"data source {self.name} does not archive")
+        if self._abandoned >= _MAX_ABANDONED:
+            # Ends this child process; the worker starts another, and tries the request there.
+            raise SystemExit(f"data source {self.name}: too many failed archives in one process")
+        allowed = {
+            key: {grib.canonical(key, value) for value in values}
+            for key, values in _expand(job.coerced_request).items()
+        }
+        writer = None
+        try:
+            for message in grib.split(data, self.settings.max_message):
+                grib.check_identity(grib.identity(message), allowed)
+                with _Errors(self.name):
+                    writer = writer or self._open()
+                    writer.archive(message)
+                # Or this name would keep it while the next one is read.
+                del message
+            if writer is None:
+                raise DataSourceError("the upload holds no GRIB message")
+            with _Errors(self.name):
+                writer.flush()
+        except BaseException:
+            self._abandon(writer)
+            raise
+
+    def _abandon(self, writer: Any) -> None:
+        """Keep what was archived through `writer` from becoming visible.
+
+        Destroying an FDB object flushes it, even at the end of the process. One reference too many keeps
+        it from being destroyed, so that its index is never written.
+        """
+        if writer is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(writer.FDB))
+            self._abandoned += 1
+
+
+class _Errors:
+    """Turns the errors of pyfdb into those of a data source."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if not isinstance(error, RuntimeError | TypeError | ValueError):
+            return
+        text = str(error)
+        if _NO_MEMORY in text:
+            raise MemoryError(text) from None
+        if user_fault := _user_fault(text):
+            raise DataSourceError(user_fault) from None
+        logger.error("data source %s: %s", self._name, text)
+        raise TemporaryError(f"{self._name} cannot be used at the moment.") from None
+
+
+def _user_fault(text: str) -> str | None:
+    """What the user should read of an error of pyfdb; None where it is not the user's fault."""
+    if absent := re.match(r"Serious bug: Could not find \[(\w+)\]", text):
+        return f"the FDB files fields under the key '{absent[1]}', which a message does not have"
+    found = re.match(r"(?:UserError: |Bad value: )+", text)
+    if not found:
+        return None
+    # What follows is the expanded request, or every value that would do.
+    short = re.split(r",? (?:request=|expanded=|with context: |in \[)", text[found.end() :])[0]
+    return short[:300].strip()
+
+
+def _load(config: dict[str, Any] | Path) -> dict[str, Any]:
+    """The configuration of the FDB, from its file where it is in one. Raises ValueError, OSError."""
+    if isinstance(config, dict):
+        return config
+    loaded = yaml.safe_load(config.read_text())
+    if not isinstance(loaded, dict):
+        raise ValueError(f"{config} does not hold the configuration of an FDB")
+    FDBSettings.model_validate({"fdb_config": loaded})
+    return loaded
+
+
+def _make_roots(config: Mapping[str, Any]) -> None:
+    """Make the folders of a local FDB: without any it answers nothing but errors."""
+    for space in config.get("spaces", ()):
+        for root in space.get("roots", ()):
+            try:
+                Path(root["path"]).mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                logger.warning("FDB root %s: %s", root["path"], error)
+
+
+def _expand(request: Mapping[str, Any]) -> Selection:
+    if unknown := sorted(set(request) - _DATA - _NOT_DATA):
+        # The FDB would take `level` or `LEVELIST` for `levelist`, which the rules of the collection judged.
+        raise DataSourceError(f"key {unknown[0][:50]!r} is not one of the FDB's; keys are in small letters")
+    return selection.expand({k: v for k, v in request.items() if k not in _NOT_DATA}, _MAX_VALUES)
+
+
+def _selection(request: Mapping[str, Any], max_fields: int) -> Selection:
+    wanted = _expand(request)
+    if not wanted:
+        raise DataSourceError("the request chooses no fields")
+    if (fields := selection.count(wanted)) > max_fields:
+        raise DataSourceError(f"the request describes {fields} fields; at most {max_fields} are accepted")
+    return wanted
+
+
+def _inspect(fdb: Any, wanted: Selection) -> Found:
+    found = Found()
+    for element in fdb.inspect(wanted):
+        found.add(element.combined_key(), element.length())
+    return found
+
+
+def _refuse_missing(fdb: Any, wanted: Selection, found: Found) -> None:
+    """Raise DataSourceError with the list of missing fields, if any is missing."""
+    # A key that the FDB's schema does not have multiplies nothing.
+    known = {key: values for key, values in wanted.items() if not found.count or key in found.values}
+    rest = {key: values for key, values in wanted.items() if key not in known}
+    gone = selection.missing(lambda part: _inspect(fdb, {**rest, **part}), known, found)
+    if not gone.count:
+        return
+    message = f"{gone.count} of {selection.count(known)} fields are not available: {gone}"
+    if not found.count and (absent := _absent_keys(fdb, wanted)):
+        message += f". The request must also name: {', '.join(absent)}"
+    raise DataSourceError(message)
+
+
+def _absent_keys(fdb: Any, wanted: Selection) -> list[str]:
+    """The keys by which a field that fits the request otherwise is known, and that the request lacks."""
+    element = next(iter(fdb.list(wanted)), None)
+    return [key for key in element.combined_key() if key not in wanted] if element else []

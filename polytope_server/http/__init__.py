@@ -1,0 +1,1 @@
+"""What processes that serve HTTP share: the server, its connections, errors, delivery of objects."""

@@ -1,0 +1,65 @@
+"""The request store's access to its SQL database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from polytope_server.drivers.sql import DatabaseUnavailableError, Outcome, Parameters, Row, Statement
+from polytope_server.drivers.sql.address import SQLSettings, database_at
+from polytope_server.request_store import PAGE_SIZE, StoreUnavailableError
+from polytope_server.request_store.sql.rows import SCHEMA
+
+
+class SQLAccess:
+    """Statements on the tables of the request store.
+
+    What the database raises becomes an error of the store.
+    """
+
+    def __init__(self, settings: SQLSettings, data: Path) -> None:
+        self._database = database_at(settings.url, data)
+        self._dialect = self._database.dialect
+
+    async def open(self) -> None:
+        with _translated():
+            await self._database.open(SCHEMA)
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    async def _read(self, sql: str, parameters: Parameters) -> list[Row]:
+        with _translated():
+            return await self._database.read(sql, parameters)
+
+    async def _read_aside(self, sql: str, parameters: Parameters) -> list[Row]:
+        with _translated():
+            return await self._database.read_aside(sql, parameters)
+
+    async def _read_first(self, sql: str, parameters: Parameters) -> list[Row]:
+        with _translated():
+            return await self._database.read_first(sql, parameters, PAGE_SIZE)
+
+    async def _write(self, sql: str, parameters: Parameters) -> Outcome:
+        with _translated():
+            return await self._database.write(sql, parameters)
+
+    async def _write_all(self, statements: Sequence[Statement]) -> list[Outcome]:
+        with _translated():
+            return await self._database.write_all(statements)
+
+    def _in_order(self, where: str) -> str:
+        return self._dialect.in_order("requests", "sequence", where)
+
+    async def clock(self) -> float:
+        ((now,),) = await self._read(f"SELECT {self._dialect.clock}", {})
+        return float(now)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except DatabaseUnavailableError as error:
+        raise StoreUnavailableError(str(error)) from error

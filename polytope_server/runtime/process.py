@@ -1,0 +1,159 @@
+"""What the processes share: their life and their end."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import Any, Protocol, runtime_checkable
+
+from polytope_server.runtime.unavailable import UnavailableError
+from polytope_server.runtime.waiting import wait_at_most
+
+logger = logging.getLogger(__name__)
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+_PR_SET_PDEATHSIG = 1
+#: Exit status of a process that must not work on a store: to start it again is of no use.
+INCOMPATIBLE = os.EX_CONFIG
+#: As many as any process here needs; there are programs that close each one that they could have.
+_DESCRIPTORS = 65_536
+
+
+def leave_no_core() -> None:
+    """Have neither this process nor those that it starts leave a core file, which would hold passwords."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def die_with_parent(parent: int) -> None:
+    """End this process by SIGKILL as soon as the process `parent`, which started it, has ended.
+
+    On Linux the kernel sees to it; elsewhere a thread looks twice a second.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    else:  # pragma: no cover -- the tests run on Linux
+        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    if os.getppid() != parent:  # it ended before the line above
+        os._exit(1)
+
+
+def raise_descriptor_limit() -> None:
+    """Let this process, and those that it starts, open as many files and sockets as the system allows it to.
+
+    The usual limit of 1024 is one for programs that call select(), which none here does.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def _watch(parent: int) -> None:  # pragma: no cover -- the tests run on Linux
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+class Part(Protocol):
+    """A back-end, as far as its opening and closing goes."""
+
+    async def open(self) -> None:
+        """Connect."""
+
+    async def close(self) -> None:
+        """Disconnect."""
+
+
+@runtime_checkable
+class HasWork(Protocol):
+    """A part with work of its own for as long as it is open."""
+
+    def while_open(self) -> AbstractAsyncContextManager[None]:
+        """The context of that work."""
+
+
+@asynccontextmanager
+async def opened(parts: Sequence[Part], stop: asyncio.Event) -> AsyncIterator[bool]:
+    """Back-ends, opened one after the other and closed in the end.
+
+    One that cannot be reached is tried again and again; False comes if `stop` was set before all were open.
+    What a part does as long as it is open begins and ends with that.
+    """
+    async with AsyncExitStack() as stack:
+        for part in parts:
+            if not await _open(part, stop):
+                yield False
+                return
+            stack.push_async_callback(part.close)
+            if isinstance(part, HasWork):
+                await stack.enter_async_context(part.while_open())
+        yield True
+
+
+async def _open(part: Part, stop: asyncio.Event) -> bool:
+    pause = _FIRST_PAUSE
+    while not stop.is_set():
+        try:
+            await part.open()
+            return True
+        except UnavailableError as error:
+            logger.warning("%s; trying again", error)
+        await wait_at_most(pause, stop)
+        pause = min(pause * 2, _LONGEST_PAUSE)
+    return False
+
+
+def before_stop(release: Callable[[], None]) -> None:
+    """Have `release` called on SIGINT or SIGTERM, before whoever handles these signals now."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        previous = signal.getsignal(number)
+        if not callable(previous):
+            continue
+
+        def handle(received: int, frame: Any, previous: Callable[..., Any] = previous) -> None:
+            release()
+            previous(received, frame)
+
+        signal.signal(number, handle)
+
+
+async def serve_until(end: Coroutine[Any, Any, object], *tasks: asyncio.Task[None]) -> None:
+    """Run `tasks` until `end` is done, then cancel them.
+
+    A task that ends by itself, which none should, ends the process with its error: whoever supervises
+    starts it anew, while a process that goes on with a part of its work would look alive.
+    """
+    ending = asyncio.create_task(end)
+    try:
+        await asyncio.wait([ending, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():
+                task.result()
+                raise RuntimeError("a part of this process has ended")
+        ending.result()
+    finally:
+        for other in (ending, *tasks):
+            other.cancel()
+        await asyncio.gather(ending, *tasks, return_exceptions=True)
+
+
+def run(serve: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run `serve` in an event loop, and set the event that it is given on SIGINT or SIGTERM."""
+    import uvloop
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await serve(stop)
+
+    uvloop.run(main())
