@@ -54,6 +54,8 @@ class Leadership:
         self._patience = max(_PATIENCE * lease, _LEAST_PATIENCE)
         self._progress = time.monotonic()
         self._led: tuple[int, float] | None = None
+        #: Whether the last answer of the store was that this broker leads.
+        self._led_last = False
         self._keeps_lease = False
         self._ended: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, name="leadership", daemon=True)
@@ -107,27 +109,33 @@ class Leadership:
         store = self._make_store()
         async with opened((store,), stop) as ready:
             while ready and not stop.is_set():
-                await self._renew(store)
-                await wait_at_most(self._lease / (_LOOKS if self._led is None else _RENEWALS), stop)
+                asked = time.monotonic()
+                answered = await self._renew(store)
+                took = time.monotonic() - asked if answered else math.inf
+                await wait_at_most(pause(self._lease, took, self._led_last), stop)
             if self._led is not None and not self._keeps_lease:
                 await self._resign(store)
 
-    async def _renew(self, store: RequestStore) -> None:
-        """Take or renew the lead, unless the work stands still."""
+    async def _renew(self, store: RequestStore) -> bool:
+        """Take or renew the lead, unless the work stands still. Whether the store did not fail."""
         asked = time.monotonic()
         try:
             if asked - self._progress < self._patience:
                 term = await store.lead("broker", self._holder, self._lease)
                 self._loop.call_soon_threadsafe(self._answered, time.monotonic() - asked)
+                self._led_last = term is not None
                 self._now(None if term is None else (term, asked + self._lease))
-                return
+                return True
             if self._led is not None:
                 logger.error("the work of this broker stands still: its lead is not renewed")
         except (StoreUnavailableError, OSError) as error:
             logger.warning("cannot renew the lead: %s", error)
             self._loop.call_soon_threadsafe(self._answered, math.inf)
-        if self.term is None:
-            self._now(None)
+            return False
+        finally:
+            if self.term is None:
+                self._now(None)
+        return True
 
     def _now(self, led: tuple[int, float] | None) -> None:
         before, self._led = self._led, led
@@ -140,3 +148,18 @@ class Leadership:
             await store.resign("broker", self._holder)
         except (StoreUnavailableError, OSError) as error:
             logger.warning("cannot give the lead back, its lease ends by itself: %s", error)
+
+
+def pause(lease: float, took: float, leads: bool) -> float:
+    """Seconds until a broker asks for the lead again.
+
+    Args:
+        lease: Seconds of the lease.
+        took: Seconds that the store took to answer, infinity if it failed.
+        leads: Whether the last answer was that this broker leads.
+    """
+    renewal = lease / _RENEWALS
+    if leads:
+        return max(0.0, renewal - took) if took < math.inf else renewal
+    # A store that is slow or away has kept the leader from renewing, too: it must have the first chance.
+    return lease / _LOOKS if took < renewal else lease

@@ -18,7 +18,7 @@ from polytope_server.http.connections import Connections, connection_limits
 from polytope_server.http.protocol import HTTPProtocol
 from polytope_server.runtime import log
 from polytope_server.runtime.management.address import listen
-from polytope_server.runtime.process import die_with_parent
+from polytope_server.runtime.process import die_with_parent, shorten_thread_switches
 from polytope_server.settings.connections import ConnectionsSettings
 from polytope_server.settings.root import LoggingSettings, ManagementSettings
 
@@ -29,9 +29,6 @@ _GRACE = 30
 #: It is not less, because a machine short of memory or disk may stop a process for a while, and the end of a
 #: worker cuts everybody's polls, uploads and downloads.
 _HUNG = 90
-#: Seconds after which a thread with work in Python gives way to the event loop. Python's own 5 ms would be
-#: added to each call that comes in meanwhile many times over: for each row that it reads from SQLite.
-_SWITCH = 0.0002
 
 
 #: What uvicorn has to say of calls that are no HTTP, or ask for another protocol. They are answered.
@@ -141,7 +138,7 @@ class WebServer(BaseApplication):  # type: ignore[misc]
         """What a worker process does first."""
         die_with_parent(arbiter.pid if hasattr(arbiter, "pid") else os.getppid())
         log.configure(self._logging, self._name)
-        sys.setswitchinterval(_SWITCH)
+        shorten_thread_switches()
         worker.bound(self.connections)
 
 

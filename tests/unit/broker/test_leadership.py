@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from polytope_server.broker.leadership import Leadership
+from polytope_server.broker.leadership import Leadership, pause
 from polytope_server.request_store import StoreUnavailableError
 from polytope_server.request_store.memory import MemoryRequestStore, MemoryRequestStoreSettings
 from polytope_server.testing.waiting import until
@@ -93,6 +93,23 @@ async def test_an_outage_of_the_store_costs_the_lead_when_the_lease_ends(site: S
     assert math.inf in site.answers
     site.store.away = False
     await until(lambda: site.leadership.term == 1)  # nobody else has led
+
+
+@pytest.mark.parametrize(
+    ("took", "leads", "expected"),
+    [
+        (0.0, True, 1.0),
+        (0.9, True, 0.1),  # a slow answer does not delay the next renewal
+        (5.0, True, 0.0),
+        (math.inf, True, 1.0),  # the store is away: no use to ask all the time
+        (0.0, False, 0.5),
+        # The leader may have been held up as well, and comes first.
+        (1.5, False, 3.0),
+        (math.inf, False, 3.0),
+    ],
+)
+def test_after_a_slow_answer_the_leader_asks_first(took: float, leads: bool, expected: float) -> None:
+    assert pause(3.0, took, leads) == pytest.approx(expected)
 
 
 async def test_a_lease_that_has_ended_counts_no_more_while_the_thread_is_held_up(site: Site) -> None:
