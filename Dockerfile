@@ -14,7 +14,7 @@
 #   WORKER_STACK    worker (FDB), or worker-features (FDB and feature extraction)
 #   VERSION, REVISION, SOURCE   labels
 #
-# Secrets, which leave nothing in the images (docs/operators.md, "Images"):
+# Secrets, which leave nothing in the images (docs/operators/images.md):
 #
 #   --secret id=ca,src=site-ca.pem       certificates that pip is to trust, instead of its own
 #   --secret id=pip,src=pip.conf         a configuration of pip, for a mirror that wants a password

@@ -1,4 +1,4 @@
-"""A plug-in on top of an image, by the recipe of docs/operators.md, "Images"."""
+"""A plug-in on top of an image, by the recipe of docs/operators/images.md."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def extended(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
             wheel.writestr(name, text)
         wheel.writestr("almanac/datasource.py", code)
         wheel.writestr("almanac-1.0.dist-info/entry_points.txt", entry_points)
-    (recipe,) = (block for block in blocks("operators.md", "dockerfile") if "wheels" in block)
+    (recipe,) = (block for block in blocks("operators/images.md", "dockerfile") if "wheels" in block)
     base, name = image(request.param), f"polytope-test-plug-in-{request.param}"
     (context / "Dockerfile").write_text(recipe.replace("FROM polytope-worker\n", f"FROM {base}\n"))
     engine("build", "--quiet", "--no-cache", "--tag", name, str(context), timeout=300)

@@ -19,7 +19,7 @@ from polytope_server.settings.management import MetricsSettings
 from polytope_server.user import User
 from polytope_server.worker.metrics import WorkerMetrics
 
-GUIDE = Path(__file__).parents[3] / "docs" / "operators.md"
+GUIDE = Path(__file__).parents[3] / "docs" / "operators" / "metrics.md"
 
 
 def samples(metrics: Metrics, name: str) -> dict[tuple[str, ...], float]:
