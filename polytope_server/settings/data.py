@@ -61,7 +61,7 @@ class CollectionSettings(Section):
     """`collections.<name>`."""
 
     roles: Roles | None = Field(
-        None, description="Who may use it: roles by realm; `any` is every role. Without roles, nobody."
+        None, description="Who may use it: roles by realm; `any` is every role. Without roles, no user may."
     )
     limits: LimitsSettings = part(LimitsSettings, "How many requests may be active (queued or processing).")
     queue: QueueName = Field(
@@ -92,7 +92,9 @@ class DataSourceSection(Section):
         default_factory=list, description="Data sources whose keys it inherits; lists are joined."
     )
     roles: Roles | None = Field(
-        None, description="Who may use it, as for a collection. Without roles, everybody."
+        None,
+        description="Who may use it, of those who may use the collection: roles by realm; `any` is every "
+        "role. Without roles, all of them.",
     )
     match: Mapped = Field(
         default_factory=dict,
