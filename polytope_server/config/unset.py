@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from polytope_server.settings.masking import is_secret, secrets_of
+from polytope_server.redaction import is_secret
+from polytope_server.settings.masking import secrets_of
 from polytope_server.settings.nodes import Node
 from polytope_server.settings.problems import told
 

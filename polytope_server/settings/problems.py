@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, SecretBytes, SecretStr, TypeAdapter, ValidationError
 
-from polytope_server.redaction import MASK
-from polytope_server.settings.masking import is_secret, mask_value, typed_secrets
+from polytope_server.redaction import MASK, is_secret
+from polytope_server.settings.masking import mask_value, typed_secrets
 from polytope_server.settings.nodes import Key, Location, Node, Origin
 from polytope_server.texts import clipped
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from polytope_server.settings.masking import is_secret, mask_value
+from polytope_server.redaction import is_secret
+from polytope_server.settings.masking import mask_value
 
 
 class Section(BaseModel):
