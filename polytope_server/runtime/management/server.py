@@ -17,9 +17,11 @@ from polytope_server.runtime.management.health import Health
 from polytope_server.runtime.management.metrics import Metrics
 
 logger = logging.getLogger(__name__)
-#: aiohttp logs a traceback for whatever is sent to the port that is not HTTP, which is nothing of ours.
-_quiet = logging.getLogger(f"{__name__}.http")
-_quiet.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
+_http_logger = logging.getLogger(f"{__name__}.http")
+# aiohttp logs a traceback for everything that is sent to the port and is not HTTP: no fault of this server.
+_http_logger.addFilter(
+    lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+)
 
 #: Bytes of a line of the head, lines of a head, and seconds for which an idle connection is kept.
 _LONGEST_LINE, _MOST_LINES, _IDLE = 2048, 32, 30.0
@@ -51,7 +53,7 @@ class Management:
         self._runner = web.AppRunner(
             make_application(self.report, self._metrics.text),
             access_log=None,
-            logger=_quiet,
+            logger=_http_logger,
             keepalive_timeout=_IDLE,
             max_line_size=_LONGEST_LINE,
             max_field_size=_LONGEST_LINE,
