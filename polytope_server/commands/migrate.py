@@ -33,7 +33,7 @@ _TITLES = {
     Verdict.SAME: "Accepted, as it was",
 }
 _WITHOUT_TEXT = (Verdict.SAME, Verdict.OWN)
-#: What `load` says of a key that it does not know, see :func:`polytope_server.settings.problems.told`.
+#: What `load` says of a key that it does not know, see :class:`polytope_server.settings.problems.Problem`.
 _UNKNOWN = re.compile(r"(?P<key>[^:]+): (?:value .*: )?unknown key; (?P<meant>.*)")
 
 

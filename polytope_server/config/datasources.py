@@ -38,7 +38,7 @@ class DataSources:
         because a request keeps the name of the one that serves it.
         """
         found: list[DataSourceConfig] = []
-        for item in items.value if isinstance(items.value, list) else ():
+        for item in items.items():
             config = self._of_item(item, {source.name for source in found})
             if config is not None:
                 found.append(config)
@@ -127,8 +127,7 @@ def _is_section(name: Any, node: Node) -> bool:
 
 def _parents(node: Node) -> Iterator[tuple[Node, str]]:
     """Place and name of each parent."""
-    parents = node.child("parents")
-    for place in parents.value if parents and isinstance(parents.value, list) else ():
+    for place in (node.child("parents") or Node([])).items():
         if isinstance(place.value, str):
             yield place, place.value
 

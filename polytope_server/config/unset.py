@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from polytope_server.redaction import is_secret
 from polytope_server.settings.masking import secrets_of
 from polytope_server.settings.nodes import Node
-from polytope_server.settings.problems import told
+from polytope_server.settings.problems import Problem
 
 #: Whose secrets let somebody in, or log the server in. Those of data sources are for their workers only.
 _SECTIONS = frozenset(
@@ -35,9 +35,8 @@ def _unset(section: Node) -> list[str]:
         for reference in dict.fromkeys(leaf.unset):
             if reference in hidden:
                 name = reference.strip("${}")
-                problems.append(
-                    told(leaf.origin, (), f"the variable {name} is not set, and is to be a secret")
-                )
+                text = f"the variable {name} is not set, and is to be a secret"
+                problems.append(str(Problem(leaf.origin, text)))
     return problems
 
 
@@ -46,7 +45,7 @@ def _leaves(node: Node) -> Iterator[Node]:
         for child in node.value.values():
             yield from _leaves(child)
     elif isinstance(node.value, list):
-        for child in node.value:
+        for child in node.items():
             yield from _leaves(child)
     else:
         yield node

@@ -60,6 +60,10 @@ class Node:
         """Keys and nodes of a mapping; nothing for any other value."""
         return iter(self.value.items() if isinstance(self.value, dict) else ())
 
+    def items(self) -> list[Node]:
+        """The nodes of a list; nothing for any other value."""
+        return self.value if isinstance(self.value, list) else []
+
     def child(self, *location: Any) -> Node | None:
         """The node below these keys, None if one of them is not there."""
         node: Node | None = self
