@@ -1,4 +1,4 @@
-"""Date rules of a data source: which dates it serves (spec 13.2). All times are UTC.
+"""Date rules of a data source: which dates it serves. All times are UTC.
 
 Comparative rules (`">30d"`, `"<40d"`) must all hold; MARS-style rules (a date, a list, a range) hold when any
 of them covers each date. One data source uses one style.
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
 from polytope_server.language.errors import RuleError, shown
-from polytope_server.language.ranges import Range, read_values, split
+from polytope_server.language.ranges import Range, split
 from polytope_server.language.values import date_text, read_date, scalar_text
 
 Days = Sequence[int]
@@ -29,21 +29,6 @@ def utc_moment(today: date | None, now: datetime | None) -> datetime:
     if now is not None:
         return now.replace(tzinfo=UTC) if now.tzinfo is None else now.astimezone(UTC)
     return datetime.now(UTC) if today is None else datetime(today.year, today.month, today.day, tzinfo=UTC)
-
-
-def check_dates(
-    value: object, rules: object, *, today: date | None = None, now: datetime | None = None
-) -> str | None:
-    """None if the rules cover every date that `value` describes, else the reason, naming date and rules.
-
-    `value`: a date, a list, or a range, as coerced or as written. `rules`: one rule or a list of them.
-    Without `today` it is the day of `now`. RuleError if the rules are wrong or mix the two styles,
-    RequestError if the value describes no dates or too many.
-    """
-    moment = utc_moment(today, now)
-    day = today or moment.date()
-    test = date_test(rules, today=day, now=moment)
-    return test(days_of(read_values("date", value, today=day)))
 
 
 def days_of(values: Range | list[str]) -> Days:

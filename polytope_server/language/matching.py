@@ -1,4 +1,4 @@
-"""Whether a data source serves a request of a user, and with which request exactly (spec 13.1)."""
+"""Whether a data source serves a request of a user, and with which request exactly."""
 
 from __future__ import annotations
 
@@ -52,23 +52,6 @@ class MatchResult:
 
     def __bool__(self) -> bool:
         return self.request is not None
-
-
-def match(
-    request: Mapping[str, Any],
-    source: SourceRules,
-    *,
-    realm: str,
-    user_roles: Collection[str],
-    coercion: CoercionRules = DEFAULT_RULES,
-    today: date | None = None,
-    now: datetime | None = None,
-) -> MatchResult:
-    """Judge a coerced request against one data source, see `Judgement`."""
-    judgement = Judgement(
-        request, realm=realm, user_roles=user_roles, coercion=coercion, today=today, now=now
-    )
-    return judgement.match(source)
 
 
 class Judgement:

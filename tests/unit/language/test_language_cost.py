@@ -12,16 +12,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from judging import as_values, check_dates, match
 
 from polytope_server.language import (
     MAX_VALUES,
     Judgement,
     RequestError,
     SourceRules,
-    as_values,
-    check_dates,
     coerce,
-    match,
     matching,
     parse,
     ranges,
