@@ -44,7 +44,6 @@ class TestMongoDBMetricStore(MetricStoreContract):
         await metrics.add(METRIC)
         assert await metrics.find() == [METRIC]
         assert await metrics.remove_old(10.0, 10) == 1
-        await metrics.wipe()
         with mongodb.client() as client:
             assert client.metric_store.metrics.count_documents({}) == 1
 
