@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from polytope_server.settings.addresses import HTTPBase
-from polytope_server.settings.data import CollectionSettings, FederationSettings, LimitsSettings
+from polytope_server.settings.data import CollectionSettings, FederationSettings
 from polytope_server.settings.frontend import DoorLimitsSettings, FrontendSettings, SupportSettings
 from polytope_server.settings.management import ManagementSettings, MetricsSettings
 from polytope_server.settings.processes import BrokerSettings, GarbageCollectorSettings, WorkerSettings
@@ -23,39 +23,21 @@ from polytope_server.settings.values import (
     Duration,
     Level,
     Mapped,
-    Port,
-    Size,
     chosen,
     expected,
-    parse_duration,
-    parse_size,
 )
 
 __all__ = [
-    "AdminSettings",
-    "Backend",
-    "BrokerSettings",
-    "CoercionSettings",
-    "CollectionSettings",
-    "DeploymentSettings",
     "DoorLimitsSettings",
     "Duration",
     "FederationSettings",
     "FrontendSettings",
     "GarbageCollectorSettings",
-    "LimitsSettings",
     "LoggingSettings",
     "ManagementSettings",
-    "MetricsSettings",
-    "Port",
-    "Section",
     "Settings",
-    "Size",
     "SupportSettings",
-    "WorkerDeploymentSettings",
     "WorkerSettings",
-    "parse_duration",
-    "parse_size",
 ]
 
 
