@@ -1,9 +1,8 @@
 """Keeps credentials out of the log, and out of messages of data sources: one filter for all processes.
 
-Two things are hidden: secrets that are known to the letter, in each way in which libraries write them, and
-whatever looks like a credential. An ordinary line costs a few searches for words, and no regular expression.
-Any other costs time in proportion to its length: each quantifier is possessive, has a small bound, or is
-followed by nothing that could fail.
+It hides known secrets, in each spelling in which libraries write them, and whatever looks like a credential.
+An ordinary line costs a few searches for words, and no regular expression. Any other costs time in proportion
+to its length: each quantifier is possessive, has a small bound, or is followed by nothing that could fail.
 """
 
 from __future__ import annotations
@@ -87,7 +86,7 @@ _RULES = (
     _Rule(("eyj",), re.compile(r"eyJ[\w-]{6,}(?:\.[\w-]*)*"), MASK),
     _Rule(("$argon2",), re.compile(r"\$argon2[\w$=,+/.-]+"), MASK),
     _Rule(("sealed.v",), re.compile(r"sealed\.v\d\.[\w=-]+"), MASK),
-    # Who knows the name of a result may read it.
+    # The name of a result is a capability: it is enough to read the result.
     _Rule((".grib", ".covjson", ".bin"), re.compile(r"/[0-9a-f]{32}(?=\.(?:grib|covjson|bin))"), f"/{MASK}"),
 )
 #: PERF: nearly every line has none of these, and is done.

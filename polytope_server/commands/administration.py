@@ -25,12 +25,12 @@ from polytope_server.settings import Settings
 REFUSED, UNAVAILABLE, INTERRUPTED = 1, 3, 130
 Command = Coroutine[Any, Any, None]
 #: From the parsed arguments, the settings, and the folder of embedded back-ends: what is to be awaited.
-#: A person is asked before: an event loop would keep Ctrl-C from the prompt.
+#: Prompts come before that: within an event loop Ctrl-C would not reach them.
 Work = Callable[[argparse.Namespace, Settings, Path], Command]
 
 
 class CommandError(Exception):
-    """A command that cannot be done; the message is for the operator."""
+    """The command failed; the message is for the operator."""
 
 
 _REFUSALS = (
@@ -65,7 +65,7 @@ def word(text: str) -> str:
 
 
 async def with_open(parts: Sequence[Part], work: Callable[[], Awaitable[None]]) -> None:
-    """Do something while these back-ends are open. What cannot be reached is not tried again."""
+    """Do something while these back-ends are open. One that cannot be reached is not tried again."""
     async with AsyncExitStack() as stack:
         for part in parts:
             await part.open()

@@ -52,7 +52,7 @@ def _show(chosen: argparse.Namespace) -> int:
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 1
-    # Those that only the types of a plug-in's keys tell.
+    # Those that are secret by the types of a plug-in's keys only.
     unnamed = configuration.secrets.difference(secrets_of(configuration.raw))
     effective = mask(configuration.settings.model_dump(mode="json", by_alias=True), unnamed)
     print(yaml.safe_dump(effective, sort_keys=False, allow_unicode=True), end="")

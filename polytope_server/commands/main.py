@@ -40,7 +40,7 @@ _HELP = {
     "object-store": "keep results and uploads for all machines, and serve them over HTTP",
     "standalone": "run all of these on this machine",
 }
-#: Processes that let callers in by secrets of the configuration, and of which sections; () is all.
+#: Processes that authenticate callers by secrets of the configuration, and the sections of these; () is all.
 _LET_IN: dict[str, tuple[str, ...]] = {"frontend": (), "standalone": (), "object-store": ("staging",)}
 
 
@@ -164,11 +164,11 @@ def _standalone(files: list[Path], configuration: Configuration, data: Path) -> 
 
 
 class _PortInUseError(RuntimeError):
-    """Somebody else listens there, or this user may not."""
+    """The port is in use, or this user may not listen on it."""
 
 
 def _check_free(host: str, port: int) -> None:
-    """Say at once what the frontend would find out again and again."""
+    """Fail at once, instead of having the frontend fail at each start."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:

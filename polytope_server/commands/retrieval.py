@@ -1,8 +1,8 @@
 """`python -m polytope_server.commands.retrieval`: one request through a deployment, as a user sends it.
 
 Exits with 0 if the result came and is not empty, with 1 and the reason otherwise. The password is the
-variable `POLYTOPE_PASSWORD` of the environment. It calls what is public and nothing else, and so tests every
-part of a deployment: frontend, store, broker, queue, worker and staging.
+variable `POLYTOPE_PASSWORD` of the environment. It uses the public API only, and so tests every part of a
+deployment: frontend, store, broker, queue, worker and staging.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _CHUNK = 1 << 20
 
 
 class RetrievalError(RuntimeError):
-    """The deployment did not do what it is there for; the message is its answer."""
+    """The request failed; the message is the answer of the deployment."""
 
 
 class Caller:
-    """A user of the deployment at `url`, who gives up after so many seconds."""
+    """A user of the deployment at `url`, who gives up after `seconds`."""
 
     def __init__(self, url: str, user: str, password: str, seconds: float) -> None:
         self._base = f"{url.rstrip('/')}/api/v1/"
@@ -51,7 +51,7 @@ class Caller:
         return self._download(urljoin(answer.url, answer.headers["Location"]))
 
     def _call(self, method: str, url: str, **options: Any) -> requests.Response:
-        """An answer that is final: calls that find nobody, or a server that cannot just now, are repeated."""
+        """The final answer: calls that reach no server, or get a 503, are repeated."""
         while True:
             try:
                 answer = self._session.request(method, url, allow_redirects=False, timeout=_ANSWER, **options)

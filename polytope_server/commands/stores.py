@@ -44,7 +44,7 @@ async def _upgrade(options: argparse.Namespace, settings: Settings, data: Path) 
 
 
 def _stores(settings: Settings, data: Path) -> list[Part]:
-    """All that keeps something which a later version must understand."""
+    """All stores whose contents a later version must understand."""
     kept: Iterable[Part | None] = (
         create_backend("request_store", settings.request_store, data),
         create_backend("metric_store", settings.metric_store, data),
@@ -63,7 +63,7 @@ def _done(found: Found) -> str:
 
 
 async def _nothing() -> None:
-    """To open a store is all that is to be done."""
+    """Opening a store upgrades it."""
 
 
 def _row(found: Found) -> tuple[str, str, str, str]:

@@ -32,7 +32,7 @@ class DataSources:
         self._parents = {parent for node in self._sections.values() for _, parent in _parents(node)}
 
     def of_collection(self, items: Node) -> tuple[DataSourceConfig, ...]:
-        """The effective data sources of the list `collections.<name>.datasources`; problems are noted.
+        """The effective data sources of the list `collections.<name>.datasources`; mistakes are reported.
 
         One that is listed twice (with different overrides) gets a number behind its name the second time,
         because a request keeps the name of the one that serves it.
@@ -45,7 +45,7 @@ class DataSources:
         return tuple(found)
 
     def check_unused(self) -> None:
-        """Check those that no collection uses; what only such a one lacks is a warning."""
+        """Check those that no collection uses: a package that only they need is no error, but a warning."""
         for name, section in self._sections.items():
             self._report.validated(DataSourceSection, section.only(("parents",)))
             self._report.note_idle_keys(DataSourceSection, section)
@@ -113,10 +113,10 @@ class DataSources:
         if kind is None or not isinstance(kind.value, str):
             return
         if absence := _absence(kind.value):
-            # It does no harm: nobody uses it.
+            # Harmless, as no collection uses it.
             self._report.warn(kind, absence)
         else:
-            # What it lacks itself, those that inherit from it may have.
+            # Data sources that inherit from it may have the keys that it lacks.
             partial = name in self._parents
             check_backend(self._report, "datasource", kind.value, effective, GENERIC_KEYS, partial=partial)
 
@@ -141,7 +141,7 @@ def _place(effective: Node, part: str, text: str) -> Node:
 
 
 def _absence(kind: str) -> str:
-    """Why a known type cannot be had: not part of this version, or not installed. Empty for all others."""
+    """Why a known type is unavailable: not part of this version, or not installed. Empty for all others."""
     known = {*backends.NOT_BUILT["datasource"], *backends.BUILT_IN["datasource"]}
     try:
         backends.load("datasource", kind)

@@ -1,6 +1,6 @@
 """Secrets that name a variable which is not set.
 
-Such a text stays as it is, and everybody can read it: the password of `password: $ALICE_PASSWORD`, say.
+Such a text stays as it is, and is no secret: anyone can guess the password of `password: $ALICE_PASSWORD`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from polytope_server.settings.masking import secrets_of
 from polytope_server.settings.nodes import Node
 from polytope_server.settings.problems import Problem
 
-#: Whose secrets let somebody in, or log the server in. Those of data sources are for their workers only.
+#: Sections whose secrets authenticate callers or this server. Those of data sources concern workers only.
 _SECTIONS = frozenset(
     {
         *("authentication", "identity", "api-keys", "federation", "secrets"),

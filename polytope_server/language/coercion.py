@@ -1,7 +1,7 @@
-"""A request of any shape -> a mapping of canonical values, or all that is wrong with it (spec 13.3).
+"""A request of any shape -> a mapping of canonical values, or everything that is wrong with it.
 
 Every back-end and every match rule reads the result, so what is ambiguous or could smuggle a second key into
-a MARS request (spec 22.3 S2) ends here: keys in two cases, separators and quotes inside values.
+a MARS request is refused here: keys in two cases, separators and quotes inside values.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ OPAQUE_KEYS = frozenset({"data", "feature"})
 
 @dataclass(frozen=True)
 class CoercionRules:
-    """`coercion` of the configuration, already joined to the defaults of section 13.3."""
+    """`coercion` of the configuration, already joined to the built-in rules."""
 
     allow_ranges: frozenset[str] = RANGE_KEYS
     allow_lists: frozenset[str] = LIST_KEYS
@@ -98,7 +98,7 @@ def _value(key: str, value: object, rules: CoercionRules, today: date) -> object
 
 
 def _coerced(key: str, kind: Kind, value: object, rules: CoercionRules, today: date) -> str | list[str]:
-    """A value of a key that section 13.3 names: one text, a list of texts, or one text for a range."""
+    """A value of a key that is coerced: one text, a list of texts, or one text for a range."""
     if isinstance(value, list | tuple):
         return _list(key, kind, value, rules, today)
     text = _text(key, value, kind.expected)
@@ -156,7 +156,7 @@ def _range(key: str, kind: Kind, text: str, rules: CoercionRules, today: date) -
 
 
 def _other(key: str, value: object, today: date) -> object:
-    """A value of a key that section 13.3 does not name: as it is, once it is known to be harmless."""
+    """A value of a key that is not coerced: as it is, once it is known to be harmless."""
     expected = "a text, a number or a list of them"
     if isinstance(value, list | tuple):
         if not value:

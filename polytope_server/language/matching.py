@@ -32,7 +32,7 @@ class TooManyValuesError(RequestError):
 class SourceRules:
     """What a data source's section says about the requests that it serves.
 
-    `roles`: realm -> roles, or roles of any realm; empty admits everybody. `accepts_feature`: true for type
+    `roles`: realm -> roles, or roles of any realm; empty admits every user. `accepts_feature`: true for type
     polytope, whose requests must have a `feature`; those of all other types must not.
     """
 

@@ -179,7 +179,7 @@ def too_many(key: str, value: object, count: int) -> str:
 
 
 def read_values(key: str, value: object, *, today: date | None = None) -> Range | list[str]:
-    """What a value of a request or of a rule describes: a range as such, else every single canonical value.
+    """What a value of a request or of a rule describes: a range, else every single canonical value.
 
     A list counts as its items joined with `/`, which is what reaches the back-end: what is judged is what
     is delivered. `value` may be coerced or not; relative dates count from `today` (default: today, UTC).

@@ -1,7 +1,7 @@
 """The secret that all processes of a deployment share, from which the keys for all purposes are derived.
 
-On one machine it makes itself: `secret.key` in the data folder. Several machines share the one that the
-section `secrets` of the configuration gives.
+On one machine it is made at the first start: `secret.key` in the data folder. Several machines share the one
+that the section `secrets` of the configuration gives.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LARGEST_FILE = 64 << 10
 
 
 class DeploymentKeys:
-    """The secrets of a deployment, the current one first; the others still count for what they have made."""
+    """The secrets of a deployment: the current one, then earlier ones, which still open what they sealed."""
 
     def __init__(self, settings: SecretsSettings, data: Path) -> None:
         """Those of the configuration, else that of the data folder, which is made if there is none.
@@ -70,7 +70,7 @@ def own_key(data: Path) -> bytes:
         _make(path)
     key = path.read_bytes()
     if len(key) < _SIZE:
-        raise ValueError(f"{path} holds no key: remove it, and it will be made anew")
+        raise ValueError(f"{path} holds no key: remove it, and a new one will be made")
     return key
 
 

@@ -21,7 +21,7 @@ from polytope_server.settings.values import (
     expected,
 )
 
-#: `authentication.cache`: so long at most a removed user may still be let in.
+#: `authentication.cache`: for at most this long a removed user is still accepted.
 CacheTime = Annotated[
     Duration, Field(le=3600, description="How long a verified credential is remembered; 60 s by default.")
 ]
@@ -30,7 +30,7 @@ CacheTime = Annotated[
 _SECRET_LENGTH = 32
 
 
-#: Sections that name one back-end, and that is all: `request_store: {sql: {...}}`.
+#: Sections that name one back-end and nothing else: `request_store: {sql: {...}}`.
 SECTIONS = ("request_store", "queue", "notices", "staging", "caching", "metric_store", "identity")
 #: What a realm may have, and the concern of its back-ends.
 REALM = {"authenticators": "authenticator", "authorizers": "authorizer"}
@@ -85,7 +85,7 @@ class DataSourceSection(Section):
     """`datasources.<name>`: keys that every data source may have."""
 
     type: str | None = Field(
-        None, description="What kind it is. May be left to `parents` or to who inherits."
+        None, description="What kind it is. May come from `parents`, or from the data sources that inherit."
     )
     name: str | None = Field(None, description="In a collection: which data source; elsewhere no effect.")
     parents: list[str] = Field(
@@ -181,7 +181,7 @@ class AuthOTronSettings(Section):
         return self.url if "://" in self.url else f"http://{self.url}"
 
     def warnings(self) -> list[str]:
-        """What `config check` tells the operator about these keys, which are valid."""
+        """Warnings of `config check` about valid keys."""
         found = []
         if self.address != self.url:
             found.append(f"url has no scheme; it is taken as {self.address}")

@@ -22,7 +22,7 @@ _HASH = "$argon2"
 
 
 class FileError(ValueError):
-    """A file cannot be read or is no YAML; the message names the file, and line and column."""
+    """A file cannot be read or is not YAML; the message names the file, line and column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ def _position(error: yaml.MarkedYAMLError) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe, and a key twice in one mapping is an error instead of a silent loss."""
+    """The safe loader; a key that is given twice in one mapping is an error instead of a silent loss."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)

@@ -32,7 +32,7 @@ left. Comments of the old file are not kept.
 2. Install this server beside the earlier one, with databases, a queue name, a bucket and a port of its own,
    and try it with `polytope-client`.
 3. Tell users: requests and results of the earlier server stay there, and users and API keys that it kept in
-   MongoDB do not count here. Passwords are set anew (`polytope-server users add`), and keys made anew.
+   MongoDB do not count here. They need new passwords (`polytope-server users add`) and new keys.
 4. Let the earlier server accept no more requests, wait until those that it has have ended and are fetched,
    and point the proxy to this server. The way back is to point it to the earlier one again.
 

@@ -35,8 +35,8 @@ def address(settings: ManagementSettings, environment: Mapping[str, str] = os.en
 def listen(settings: ManagementSettings, path: str) -> socket.socket | None:
     """A socket that listens there, None if there is to be none.
 
-    `path` is where the settings are in the configuration, for messages. Raises ConfigurationError if the
-    address cannot be had.
+    `path` is where the settings are in the configuration, for messages. Raises ConfigurationError if it
+    cannot be bound.
     """
     found = address(settings)
     if found is None:

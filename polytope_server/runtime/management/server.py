@@ -37,7 +37,7 @@ class Management:
     ) -> None:
         """`listener` is the socket to answer on, None for nothing of that.
 
-        `draining` says whether the process is told to end: it takes nothing new, and finishes what it does.
+        `draining` says whether the process is about to stop: it takes no new work, and finishes what it has.
         """
         self._listener = listener
         self._metrics = metrics
@@ -59,7 +59,7 @@ class Management:
             max_field_size=_LONGEST_LINE,
             max_headers=_MOST_LINES,
             lingering_time=0,
-            # Nobody needs an answer from a process that has ended.
+            # No one needs an answer from a process that has ended.
             shutdown_timeout=0.1,
         )
         await self._runner.setup()
@@ -89,7 +89,7 @@ class Management:
         return server()
 
     async def report(self) -> dict[str, Any]:
-        """Whether the process is ready, and what it thinks of its back-ends: the answer of `/readyz`."""
+        """Whether the process is ready, and how its back-ends are: the answer of `/readyz`."""
         states = await self._health.states()
         draining = self._draining()
         well = all(not why for needed, why in states.values() if needed)
