@@ -47,7 +47,7 @@ _LET_IN: dict[str, tuple[str, ...]] = {"frontend": (), "standalone": (), "object
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     process.leave_no_core()
-    options = _parser().parse_args(arguments)
+    options = _make_parser().parse_args(arguments)
     try:
         status: int = options.run(options)
     except ConfigurationError as error:
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("polytope-server", description="REST access to hypercubes of data.")
     parser.add_argument("--version", action="version", version=f"polytope-server {__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         add_files(command)
         add_data(command)
         command.add_argument("--parent", type=int, default=None, help=argparse.SUPPRESS)
-        command.set_defaults(run=_run, process=name)
+        command.set_defaults(run=_run_process, process=name)
     text = "ask the management port of this machine whether the process lives"
     check = subparsers.add_parser("healthcheck", help=text, description=f"{text}, for images of containers")
     check.set_defaults(run=lambda _: healthcheck.check())
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run_process(options: argparse.Namespace) -> int:
     if options.parent is not None:
         process.die_with_parent(options.parent)
     process.raise_descriptor_limit()
@@ -97,16 +97,16 @@ def _run(options: argparse.Namespace) -> int:
         for warning in warnings:
             logger.warning("%s", warning)
     if options.process == "standalone":
-        return _standalone(options.files, configuration, data)
+        return _run_standalone(options.files, configuration, data)
     try:
-        _serve(options.process, configuration, data)
+        _start_process(options.process, configuration, data)
     except IncompatibleSchemaError as error:
         logger.critical("%s", error)
         return process.INCOMPATIBLE
     return 0
 
 
-def _serve(name: str, configuration: Configuration, data: Path) -> None:
+def _start_process(name: str, configuration: Configuration, data: Path) -> None:
     # Each process imports its own part only: a worker needs no web server.
     if name == "frontend":
         from polytope_server.runtime.management.shared import counting_together
@@ -123,18 +123,18 @@ def _serve(name: str, configuration: Configuration, data: Path) -> None:
     elif name == "broker":
         from polytope_server.broker.broker import Broker
 
-        _work(Broker, name, configuration, data)
+        _run_background_process(Broker, name, configuration, data)
     elif name == "worker":
         from polytope_server.worker.worker import Worker
 
-        _work(Worker, name, configuration, data)
+        _run_background_process(Worker, name, configuration, data)
     else:
         from polytope_server.garbage_collector.collector import GarbageCollector
 
-        _work(GarbageCollector, name, configuration, data)
+        _run_background_process(GarbageCollector, name, configuration, data)
 
 
-def _work(
+def _run_background_process(
     kind: Callable[[Configuration, Path], Work], name: str, configuration: Configuration, data: Path
 ) -> None:
     """Run a process without a REST API."""
@@ -145,7 +145,7 @@ def _work(
     process.run(lambda stop: serve(kind(configuration, data), listener, stop))
 
 
-def _standalone(files: list[Path], configuration: Configuration, data: Path) -> int:
+def _run_standalone(files: list[Path], configuration: Configuration, data: Path) -> int:
     from polytope_server.commands.standalone import FolderInUseError, Supervisor
 
     settings = configuration.settings

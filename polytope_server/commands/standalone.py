@@ -52,18 +52,18 @@ class Supervisor:
     async def serve(self, stop: asyncio.Event) -> None:
         """Run everything until `stop` is set, or a process refuses. Raises :class:`FolderInUseError`."""
         with _locked(self._data):
-            keepers = [asyncio.create_task(self._keep(name, stop)) for name in self._processes]
+            keepers = [asyncio.create_task(self._keep_running(name, stop)) for name in self._processes]
             await stop.wait()
             logger.info("stopping")
-            await self._stop()
+            await self._stop_all()
             await asyncio.gather(*keepers)
 
-    async def _keep(self, name: str, stop: asyncio.Event) -> None:
+    async def _keep_running(self, name: str, stop: asyncio.Event) -> None:
         pause = _FIRST_PAUSE
         while not stop.is_set():
             started = time.monotonic()
             try:
-                child = await self._start(name)
+                child = await self._start_child(name)
             except OSError as error:  # out of memory or of processes, for now
                 logger.error("the %s cannot be started: %s", name, error.strerror)
             else:
@@ -81,7 +81,7 @@ class Supervisor:
             await wait_at_most(pause, stop)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    async def _start(self, name: str) -> asyncio.subprocess.Process:
+    async def _start_child(self, name: str) -> asyncio.subprocess.Process:
         # What the environment says of the management port is for one process; others have theirs configured.
         environment = dict(os.environ)
         if name != "frontend":
@@ -98,13 +98,13 @@ class Supervisor:
         self._children[name] = child
         return child
 
-    async def _stop(self) -> None:
+    async def _stop_all(self) -> None:
         store = self._children.pop(OBJECT_STORE, None)
-        await self._end(list(self._children.values()))
+        await self._end_children(list(self._children.values()))
         if store is not None:
-            await self._end([store])
+            await self._end_children([store])
 
-    async def _end(self, children: list[asyncio.subprocess.Process]) -> None:
+    async def _end_children(self, children: list[asyncio.subprocess.Process]) -> None:
         for child in children:
             with suppress(ProcessLookupError):
                 child.send_signal(signal.SIGTERM)

@@ -75,7 +75,7 @@ class DataSources:
         generic = self._generic(effective)
         check_backend(self._report, "datasource", kind.value, effective, GENERIC_KEYS)
         keys = {**effective.plain(), **generic, "name": name}
-        return DataSourceConfig(_unique(name, taken), kind.value, keys)
+        return DataSourceConfig(_make_unique(name, taken), kind.value, keys)
 
     def _resolved(self, trail: tuple[str, ...], *parts: Node) -> Node:
         """The parts on top of each other, and all of that on top of their parents."""
@@ -102,7 +102,7 @@ class DataSources:
         rules = SourceRules(match=keys.match, defaults=keys.defaults, patch=keys.patch)
         for problem in validate_source(rules, self._coercion):
             part, _, text = problem.partition(": ")
-            self._report.problem(_place(effective, part, text), text)
+            self._report.problem(_find_place(effective, part, text), text)
         generic: dict[str, Any] = keys.model_dump(exclude_unset=True)
         return generic
 
@@ -112,7 +112,7 @@ class DataSources:
         kind = effective.child("type")
         if kind is None or not isinstance(kind.value, str):
             return
-        if absence := _absence(kind.value):
+        if absence := _why_unavailable(kind.value):
             # Harmless, as no collection uses it.
             self._report.warn(kind, absence)
         else:
@@ -132,7 +132,7 @@ def _parents(node: Node) -> Iterator[tuple[Node, str]]:
             yield place, place.value
 
 
-def _place(effective: Node, part: str, text: str) -> Node:
+def _find_place(effective: Node, part: str, text: str) -> Node:
     """The key of `match`, `defaults` or `patch` that the text names, else the section."""
     section = effective.child(part) or effective
     quoted = text.split("'")
@@ -140,7 +140,7 @@ def _place(effective: Node, part: str, text: str) -> Node:
     return next(named, section)
 
 
-def _absence(kind: str) -> str:
+def _why_unavailable(kind: str) -> str:
     """Why a known type is unavailable: not part of this version, or not installed. Empty for all others."""
     known = {*backends.NOT_BUILT["datasource"], *backends.BUILT_IN["datasource"]}
     try:
@@ -150,6 +150,6 @@ def _absence(kind: str) -> str:
     return ""
 
 
-def _unique(name: str, taken: set[str]) -> str:
+def _make_unique(name: str, taken: set[str]) -> str:
     names = (name if number == 1 else f"{name}-{number}" for number in range(1, len(taken) + 2))
     return next(candidate for candidate in names if candidate not in taken)

@@ -73,7 +73,7 @@ def load(
     back-ends. Raises :class:`ConfigurationError` with everything that is wrong.
     """
     system = [system_file] if system_file.exists() else []
-    root = _merged([*system, *files_of(environ), *files], environ)
+    root = _read_files([*system, *files_of(environ), *files], environ)
     report = Report()
     raw, root = root.plain(), _known_sections(report, root)
     settings = report.validated(Settings, root)
@@ -92,10 +92,10 @@ def load(
             "api_keys": {key: keys for key, keys in settings.api_keys.items() if keys is not None},
         }
     )
-    collections = {name: _collection(settings, name, sources) for name, sources in found.items()}
+    collections = {name: _make_collection(settings, name, sources) for name, sources in found.items()}
     warnings = [
         *_warnings(report, settings),
-        *_missing(collections.values()),
+        *_missing_packages(collections.values()),
         *_unknown_realms(settings, collections.values()),
         *_counted_apart(settings),
         *_too_large_for_a_body(settings, collections.values()),
@@ -131,7 +131,7 @@ def coercion_rules(settings: Settings) -> CoercionRules:
     )
 
 
-def _merged(files: Iterable[Path], environ: Mapping[str, str]) -> Node:
+def _read_files(files: Iterable[Path], environ: Mapping[str, str]) -> Node:
     documents: list[Node] = []
     problems: list[str] = []
     for file in files:
@@ -167,7 +167,7 @@ def _datasource_lists(report: Report, root: Node) -> Iterable[tuple[str, Node]]:
         yield name, node.child("datasources") or Node([])
 
 
-def _collection(settings: Settings, name: str, sources: tuple[DataSourceConfig, ...]) -> Collection:
+def _make_collection(settings: Settings, name: str, sources: tuple[DataSourceConfig, ...]) -> Collection:
     section = settings.collections[name]
     limits = Limits(section.limits.total, section.limits.per_user, section.limits.per_role)
     max_request = section.max_request or settings.frontend.max_request
@@ -178,10 +178,10 @@ def _realms_with_shared_ids(settings: Settings) -> list[str]:
     """Pairs of realms in which two users could have the same id."""
     realms = {str(realm) for realm in settings.authentication if realm not in NO_REALMS}
     for section in settings.identity.values():
-        realms.update(_names((section or {}).get("realm")))
-    realms.update(_names((settings.api_keys.get("generator") or {}).get("allowed_realms")))
+        realms.update(_list_names((section or {}).get("realm")))
+    realms.update(_list_names((settings.api_keys.get("generator") or {}).get("allowed_realms")))
     for peer in settings.federation.values():
-        realms.update(_names(peer.allowed_realms))
+        realms.update(_list_names(peer.allowed_realms))
     return [
         f"the realms {one!r} and {other!r} cannot be used together: two users could have one id; rename one"
         for one, other in combinations(sorted(realms), 2)
@@ -189,7 +189,7 @@ def _realms_with_shared_ids(settings: Settings) -> list[str]:
     ]
 
 
-def _names(value: Any) -> list[str]:
+def _list_names(value: Any) -> list[str]:
     """A name or a list of names, of a section that may have mistakes."""
     return [name for name in (value if isinstance(value, list) else [value]) if isinstance(name, str)]
 
@@ -232,7 +232,7 @@ def _too_large_for_a_body(settings: Settings, collections: Iterable[Collection])
     ]
 
 
-def _missing(collections: Iterable[Collection]) -> list[str]:
+def _missing_packages(collections: Iterable[Collection]) -> list[str]:
     """Packages that a worker on this machine would lack. No error: other processes do not need them."""
     return [
         f"collections.{collection.name}: datasource {source.name!r} of type {source.type!r} needs the Python "

@@ -23,13 +23,13 @@ _SECTIONS = frozenset(
 
 def unset_secrets(root: Node) -> dict[str, list[str]]:
     """By section, a line for each secret of the merged configuration that is still the name of a variable."""
-    found = {name: _unset(section) for name, section in root.only(_SECTIONS).children()}
+    found = {name: _find_unset(section) for name, section in root.only(_SECTIONS).children()}
     return {name: problems for name, problems in found.items() if problems}
 
 
-def _unset(section: Node) -> list[str]:
+def _find_unset(section: Node) -> list[str]:
     problems = []
-    for leaf in _leaves(section):
+    for leaf in _walk_leaves(section):
         # A variable's own value may look like a reference: what was written counts.
         hidden = set(secrets_of(leaf.value, any(is_secret(key) for key in leaf.origin.path)))
         for reference in dict.fromkeys(leaf.unset):
@@ -40,12 +40,12 @@ def _unset(section: Node) -> list[str]:
     return problems
 
 
-def _leaves(node: Node) -> Iterator[Node]:
+def _walk_leaves(node: Node) -> Iterator[Node]:
     if isinstance(node.value, dict):
         for child in node.value.values():
-            yield from _leaves(child)
+            yield from _walk_leaves(child)
     elif isinstance(node.value, list):
         for child in node.items():
-            yield from _leaves(child)
+            yield from _walk_leaves(child)
     else:
         yield node

@@ -32,7 +32,7 @@ class DeploymentKeys:
         """
         self._secrets = [key.get_secret_value().encode() for key in settings.keys]
         if settings.file is not None:
-            self._secrets = _read(settings.file)
+            self._secrets = _read_keys(settings.file)
         if not self._secrets:
             self._secrets = [own_key(data)]
 
@@ -44,7 +44,7 @@ class DeploymentKeys:
         ]
 
 
-def _read(file: Path) -> list[bytes]:
+def _read_keys(file: Path) -> list[bytes]:
     """The secrets of a file, one a line."""
     try:
         with file.open("rb") as stream:
@@ -67,14 +67,14 @@ def own_key(data: Path) -> bytes:
     """
     path = data / "secret.key"
     if not path.exists():
-        _make(path)
+        _make_key(path)
     key = path.read_bytes()
     if len(key) < _SIZE:
         raise ValueError(f"{path} holds no key: remove it, and a new one will be made")
     return key
 
 
-def _make(path: Path) -> None:
+def _make_key(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_name(f".secret.key.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

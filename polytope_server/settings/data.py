@@ -169,7 +169,7 @@ class AuthOTronSettings(Section):
 
     @field_validator("url")
     @classmethod
-    def _is_an_address(cls, url: str) -> str:
+    def _check_url(cls, url: str) -> str:
         parts = parts_of(url)
         if parts is None or parts.scheme not in ("", "http", "https") or parts.query:
             raise ValueError("expected an address such as https://auth.example.org")

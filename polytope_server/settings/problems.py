@@ -98,13 +98,15 @@ class Report:
                 for detail in error.errors(include_url=False)
                 if not (partial and detail["type"] == "missing")
             ]
-        self.problems.extend(map(str, _joined(_explained(detail, kind, node, known) for detail in details)))
+        self.problems.extend(
+            map(str, _join_alternatives(_explain(detail, kind, node, known) for detail in details))
+        )
         return None
 
     def note_idle_keys(self, kind: Any, node: Node) -> None:
         """Warn of each key that is accepted and does nothing."""
         for key, child in node.children():
-            inner = _inside(kind, key)
+            inner = _field_below(kind, key)
             if (inner is None and _takes_any(kind)) or str(getattr(inner, "description", "")).endswith(
                 NO_EFFECT
             ):
@@ -129,11 +131,11 @@ def shown(path: Iterable[Key], value: Any) -> str:
 def suggestion(name: str, known: Iterable[str]) -> str:
     """What a name that is not known may mean."""
     names = list(known)
-    near = _near(name, names)
+    near = _find_near(name, names)
     return f"did you mean '{near}'?" if near else f"known: {', '.join(names) or 'none'}"
 
 
-def _near(name: str, known: Iterable[str]) -> str | None:
+def _find_near(name: str, known: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(name, list(known), 1)), None)
 
 
@@ -143,7 +145,7 @@ def keys_of(kind: Any) -> list[str]:
     return [field.alias or name for model in models for name, field in model.model_fields.items()]
 
 
-def _joined(problems: Iterable[Problem]) -> Iterator[Problem]:
+def _join_alternatives(problems: Iterable[Problem]) -> Iterator[Problem]:
     """One problem for each place: what its alternatives accept is joined."""
     texts: dict[Problem, dict[str, None]] = {}
     for problem in problems:
@@ -151,29 +153,31 @@ def _joined(problems: Iterable[Problem]) -> Iterator[Problem]:
     return (replace(place, text=", or ".join(found)) for place, found in texts.items())
 
 
-def _explained(detail: Any, kind: Any, root: Node, known: Collection[str]) -> Problem:
+def _explain(detail: Any, kind: Any, root: Node, known: Collection[str]) -> Problem:
     """A mistake that pydantic found, in the words of this configuration."""
     location: Location = detail["loc"]
-    node, field = root.nearest(location), _at(kind, location)
+    node, field = root.nearest(location), _find_field(kind, location)
     if detail["type"] == "missing":
         description = getattr(field, "description", None) or "a value"
         return Problem(root.nearest(location[:-1]).origin, f"is missing: {description}", location[-1:])
     if detail["type"] == "extra_forbidden":
-        return _typo(node, [*keys_of(_at(kind, location[:-1])), *(known if len(location) == 1 else ())])
+        return _explain_typo(
+            node, [*keys_of(_find_field(kind, location[:-1])), *(known if len(location) == 1 else ())]
+        )
     if detail["type"] == "invalid_key" or location[-1:] == ("[key]",):
         return Problem(node.origin, "the key is not a text; write it in quotes")
-    return _wrong_value(node, field, str(detail["msg"]))
+    return _explain_value(node, field, str(detail["msg"]))
 
 
-def _typo(node: Node, names: Collection[str]) -> Problem:
+def _explain_typo(node: Node, names: Collection[str]) -> Problem:
     name = str(node.origin.path[-1])
     # What stands under an unknown name may be a secret, unless the name is near to that of something else.
-    near = _near(name, names)
+    near = _find_near(name, names)
     value = shown(node.origin.path, node.plain()) if near and not is_secret(near) else ""
     return Problem(node.origin, f"unknown key; {suggestion(name, names)}", value=value)
 
 
-def _wrong_value(node: Node, field: Any, message: str) -> Problem:
+def _explain_value(node: Node, field: Any, message: str) -> Problem:
     value, text = node.plain(), message.removeprefix("Value error, ")
     by_type = any(item in (SecretStr, SecretBytes) for item in _alternatives(field))
     if (by_type or any(is_secret(key) for key in node.origin.path)) and value not in ("", None):
@@ -183,14 +187,14 @@ def _wrong_value(node: Node, field: Any, message: str) -> Problem:
     return Problem(node.origin, text, value=repr(MASK) if by_type else shown(node.origin.path, value))
 
 
-def _at(kind: Any, location: Location) -> Any:
+def _find_field(kind: Any, location: Location) -> Any:
     """The field or type at a location, with what is not there left out, as in :meth:`Node.nearest`."""
     for key in location:
-        kind = _inside(kind, key) or kind
+        kind = _field_below(kind, key) or kind
     return kind
 
 
-def _inside(kind: Any, key: Any) -> Any:
+def _field_below(kind: Any, key: Any) -> Any:
     """The field or type of a key of a section, or of the values of a mapping or list; None if it has none."""
     for item in _alternatives(kind):
         if _is_model(item):

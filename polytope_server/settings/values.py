@@ -70,25 +70,25 @@ def _level(value: str) -> str:
     return value
 
 
-def _kind(kind: str, *types: dict[str, Any]) -> WithJsonSchema:
+def _with_kind(kind: str, *types: dict[str, Any]) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": list(types), "x-kind": kind})
 
 
 _NUMBER, _TEXT = {"type": "number", "minimum": 0}, {"type": "string"}
 
-Duration = Annotated[float, BeforeValidator(parse_duration), _kind("duration", _NUMBER, _TEXT)]
-Size = Annotated[int, BeforeValidator(parse_size), _kind("size", _NUMBER, _TEXT)]
+Duration = Annotated[float, BeforeValidator(parse_duration), _with_kind("duration", _NUMBER, _TEXT)]
+Size = Annotated[int, BeforeValidator(parse_size), _with_kind("size", _NUMBER, _TEXT)]
 RequestSize = Annotated[Size, Field(ge=1)]
 #: Memory of a child of the worker, which needs some for itself.
 MemorySize = Annotated[
     Literal["unlimited"] | Annotated[Size, Field(ge=256 << 20)],
     expected("unlimited, or a size of 256M or more"),
-    _kind("size or `unlimited`", _NUMBER, _TEXT),
+    _with_kind("size or `unlimited`", _NUMBER, _TEXT),
 ]
 Port = Annotated[
     int,
     Field(ge=0, le=65535),
-    _kind(
+    _with_kind(
         "port",
         {"type": "integer", "minimum": 0, "maximum": 65535},
         {"type": "string", "pattern": r"^\d+$|\$"},
@@ -100,7 +100,7 @@ Count = Annotated[int, Field(ge=0)]
 UserCount = Annotated[
     Annotated[int, Field(ge=0)] | Literal["none", "unlimited"],
     expected("a whole number, none or unlimited"),
-    _kind("whole number, `none` or `unlimited`", {"type": "integer", "minimum": 0}, _TEXT),
+    _with_kind("whole number, `none` or `unlimited`", {"type": "integer", "minimum": 0}, _TEXT),
 ]
 Mapped = Annotated[dict[str, Any], BeforeValidator(lambda value: {} if value is None else value)]
 #: Name of a queue; part of names in the server of the queue.

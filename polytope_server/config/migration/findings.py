@@ -37,7 +37,7 @@ class Finding:
 
 def examine(root: Node) -> list[Finding]:
     """The findings about a configuration, in its order, and after them what it lacks."""
-    return [*_Walk(root).keys_below(root, (), (), None), *_missing(root)]
+    return [*_Walk(root).judge_keys(root, (), (), None), *_find_missing(root)]
 
 
 def with_unknown(root: Node, findings: list[Finding], meant: Mapping[str, str]) -> list[Finding]:
@@ -74,68 +74,68 @@ class _Walk:
     def __init__(self, root: Node) -> None:
         self._sources = root.child("datasources") or Node({})
 
-    def keys_below(self, node: Node, path: Path, steps: Steps, inherited: Rule | None) -> Iterator[Finding]:
+    def judge_keys(self, node: Node, path: Path, steps: Steps, inherited: Rule | None) -> Iterator[Finding]:
         """What becomes of the keys of a mapping; `inherited` is the rule of the nearest key above."""
         for key, child in node.children():
-            step = self._step(str(key), child, steps)
-            yield from self._key(child, (*path, key), (*steps, step), inherited)
+            step = self._make_step(str(key), child, steps)
+            yield from self._judge_key(child, (*path, key), (*steps, step), inherited)
 
-    def _key(self, node: Node, path: Path, steps: Steps, inherited: Rule | None) -> Iterator[Finding]:
+    def _judge_key(self, node: Node, path: Path, steps: Steps, inherited: Rule | None) -> Iterator[Finding]:
         own = find(steps, isinstance(node.value, dict))
         rule = own or inherited
         if rule is None and _is_unknown_section(path):
             yield _unknown_section(node, path)
         elif own is not None and own.now in _OF_A_WHOLE_SECTION:
-            yield _finding(node, path, own)
+            yield _apply_rule(node, path, own)
         elif _has_keys(node) and goes_below(steps):
-            yield from self._section(node, path, steps, own, inherited)
+            yield from self._judge_section(node, path, steps, own, inherited)
         elif rule is not None:
-            yield _finding(node, path, rule)
-            yield from self._overrides(node, path)
+            yield _apply_rule(node, path, rule)
+            yield from self._judge_overrides(node, path)
         elif _has_keys(node):
-            yield from self.keys_below(node, path, steps, None)
+            yield from self.judge_keys(node, path, steps, None)
         else:
             yield Finding(path, Verdict.OWN, origin=node.origin)
 
-    def _section(
+    def _judge_section(
         self, node: Node, path: Path, steps: Steps, own: Rule | None, inherited: Rule | None
     ) -> Iterator[Finding]:
         """A section some of whose keys have rules: its own rule counts for the others."""
         rule = own or inherited
         if own is not None and own.now is Verdict.CHANGED:
-            yield _finding(node, path, own)
+            yield _apply_rule(node, path, own)
             # Its text is said once, not again for each key.
             rule = replace(own, now=Verdict.SAME, text="", decide=False)
-        yield from self.keys_below(node, path, steps, rule)
+        yield from self.judge_keys(node, path, steps, rule)
 
-    def _overrides(self, node: Node, path: Path) -> Iterator[Finding]:
+    def _judge_overrides(self, node: Node, path: Path) -> Iterator[Finding]:
         """What a collection says of its data sources, as if it stood with the data source itself."""
         for index, item in enumerate(node.items() if is_list_of_sources(path) else ()):
             if isinstance(item.value, dict):
                 name = name_of_source(item)
-                steps = (Step("datasources"), Step(name, _type(item) or self._type_of_source(name, ())))
-                yield from self.keys_below(item, (*path, index), steps, None)
+                steps = (Step("datasources"), Step(name, _read_type(item) or self._find_type(name, ())))
+                yield from self.judge_keys(item, (*path, index), steps, None)
 
-    def _step(self, name: str, node: Node, above: Steps) -> Step:
+    def _make_step(self, name: str, node: Node, above: Steps) -> Step:
         if [step.name for step in above] == ["datasources"]:
-            return Step(name, self._type_of_source(name, ()))
-        return Step(name, _type(node))
+            return Step(name, self._find_type(name, ()))
+        return Step(name, _read_type(node))
 
-    def _type_of_source(self, name: str, seen: tuple[str, ...]) -> str:
+    def _find_type(self, name: str, seen: tuple[str, ...]) -> str:
         """The type of a data source: its own, else that of the last parent that has one."""
         section = self._sources.child(name)
         if section is None or name in seen:
             return ""
         parents = (section.child("parents") or Node([])).items()
-        inherited = (self._type_of_source(str(parent.value), (*seen, name)) for parent in reversed(parents))
-        return _type(section) or next(filter(None, inherited), "")
+        inherited = (self._find_type(str(parent.value), (*seen, name)) for parent in reversed(parents))
+        return _read_type(section) or next(filter(None, inherited), "")
 
 
 def _has_keys(node: Node) -> bool:
     return isinstance(node.value, dict) and bool(node.value)
 
 
-def _type(node: Node) -> str:
+def _read_type(node: Node) -> str:
     kind = node.child("type") if isinstance(node.value, dict) else None
     return kind.value if kind is not None and isinstance(kind.value, str) else ""
 
@@ -149,23 +149,23 @@ def _unknown_section(node: Node, path: Path) -> Finding:
     return Finding(path, Verdict.UNKNOWN, meant, decide=True, origin=node.origin)
 
 
-def _finding(node: Node, path: Path, rule: Rule) -> Finding:
+def _apply_rule(node: Node, path: Path, rule: Rule) -> Finding:
     if rule.value and not re.search(rule.value, str(node.value)):
         return Finding(path, Verdict.SAME, origin=node.origin)
     return Finding(path, rule.now, rule.text, rule.to, rule.needs_decision, node.origin)
 
 
-def _missing(root: Node) -> Iterator[Finding]:
+def _find_missing(root: Node) -> Iterator[Finding]:
     for rule in table():
         path = tuple(rule.key.split("."))
         if root.child(*path) is not None:
             continue
         if rule.absent:
             yield Finding(path, Verdict.ABSENT, rule.absent)
-        section = _at(root, rule.section)
-        if rule.now is Verdict.NEEDED and section is not None and _at(root, rule.unless) is None:
+        section = _find_section(root, rule.section)
+        if rule.now is Verdict.NEEDED and section is not None and _find_section(root, rule.unless) is None:
             yield Finding(path, rule.now, rule.text, decide=True, origin=section.origin)
 
 
-def _at(root: Node, key: str) -> Node | None:
+def _find_section(root: Node, key: str) -> Node | None:
     return root.child(*key.split(".")) if key else None

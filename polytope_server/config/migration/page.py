@@ -59,10 +59,10 @@ _WORDS = {Verdict.IDLE: "no effect", Verdict.NEEDED: "new"}
 
 def page() -> str:
     """The page, in Markdown."""
-    return _INTRODUCTION + "".join(f"{_row(rule)}\n" for rule in table())
+    return _INTRODUCTION + "".join(f"{_format_row(rule)}\n" for rule in table())
 
 
-def _row(rule: Rule) -> str:
+def _format_row(rule: Rule) -> str:
     key = ".".join(f"{name} ({kind})" if kind else name for name, kind in rule.steps)
     now = f"called `{rule.to}`" if rule.to else _WORDS.get(rule.now, str(rule.now))
     absent = f"If it is not given: {rule.absent[0].lower()}{rule.absent[1:]}" if rule.absent else ""

@@ -25,7 +25,7 @@ class Address(NamedTuple):
 
 def address(settings: ManagementSettings, environment: Mapping[str, str] = os.environ) -> Address | None:
     """Where to listen, None for nowhere. Raises ConfigurationError if the environment names no port."""
-    named = _named(environment)
+    named = _read_variable(environment)
     port = settings.port if settings.port is not None else named
     if not port:
         return None
@@ -59,7 +59,7 @@ def listen(settings: ManagementSettings, path: str) -> socket.socket | None:
     return listener
 
 
-def _named(environment: Mapping[str, str]) -> int | None:
+def _read_variable(environment: Mapping[str, str]) -> int | None:
     text = environment.get(VARIABLE, "").strip()
     if not text:
         return None

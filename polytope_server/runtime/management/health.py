@@ -62,14 +62,16 @@ class Health:
             self._round.cancel()
 
     async def _ask_all(self) -> dict[str, State]:
-        reasons = await asyncio.gather(*(self._ask(role, check) for role, check in self._checks.items()))
+        reasons = await asyncio.gather(
+            *(self._ask_backend(role, check) for role, check in self._checks.items())
+        )
         self._round_counts_until = self._clock() + KEPT_TIME
         pairs = zip(self._checks.items(), reasons, strict=True)
         states = {role: State(check.needed, why) for (role, check), why in pairs}
         self._log_change({role: why for role, (needed, why) in states.items() if needed and why})
         return states
 
-    async def _ask(self, role: str, check: Check) -> str:
+    async def _ask_backend(self, role: str, check: Check) -> str:
         """What is wrong with a back-end; empty if nothing is."""
         asking = self._asking.get(role)
         if asking is None or asking.done():
@@ -82,9 +84,9 @@ class Health:
         if not asking.done() or asking.cancelled():
             return f"no answer in {ANSWER_TIME:g} s"
         error = asking.exception()
-        return "" if error is None else self._explained(error)
+        return "" if error is None else self._explain_error(error)
 
-    def _explained(self, error: BaseException) -> str:
+    def _explain_error(self, error: BaseException) -> str:
         if isinstance(error, UnavailableError):
             return redactor.redact(str(error)).partition("\n")[0][:_LONGEST_REASON] or type(error).__name__
         # Errors of a driver may contain anything; before the start they are expected.

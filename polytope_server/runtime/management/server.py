@@ -64,7 +64,7 @@ class Management:
         )
         await self._runner.setup()
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connection, sock=self._listener)
+        self._server = await loop.create_server(self._make_connection, sock=self._listener)
         host, port = self._listener.getsockname()[:2]
         logger.info("management on %s, port %d", host, port)
 
@@ -76,7 +76,7 @@ class Management:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    def _connection(self) -> asyncio.Protocol:
+    def _make_connection(self) -> asyncio.Protocol:
         """The protocol of a new connection."""
         assert self._runner is not None  # noqa: S101 -- open made it
         server = self._runner.server
