@@ -41,7 +41,7 @@ _HELP = {
     "standalone": "run all of these on this machine",
 }
 #: Processes that authenticate callers by secrets of the configuration, and the sections of these; () is all.
-_LET_IN: dict[str, tuple[str, ...]] = {"frontend": (), "standalone": (), "object-store": ("staging",)}
+_SECRETS_OF: dict[str, tuple[str, ...]] = {"frontend": (), "standalone": (), "object-store": ("staging",)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -89,8 +89,8 @@ def _run_process(options: argparse.Namespace) -> int:
         options.files = [builtin.prepare(data)]
         print(f"built-in configuration: user {builtin.USER}, password in {data / 'password'}")
     configuration = load(options.files)
-    if options.process in _LET_IN:
-        configuration.check_secrets(*_LET_IN[options.process])
+    if options.process in _SECRETS_OF:
+        configuration.check_secrets(*_SECRETS_OF[options.process])
     redactor.learn(configuration.secrets)
     log.configure(configuration.settings.logging, options.process)
     for warnings in configuration.unset.values():
