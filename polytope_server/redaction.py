@@ -1,9 +1,8 @@
 """Keeps credentials out of the log, and out of messages of data sources: one filter for all processes.
 
-Two things are hidden: secrets that are known to the letter, in each way in which libraries write them, and
-whatever looks like a credential. An ordinary line costs a few searches for words, and no regular expression.
-Any other costs time in proportion to its length: each quantifier is possessive, has a small bound, or is
-followed by nothing that could fail.
+It hides known secrets, in each spelling in which libraries write them, and whatever looks like a credential.
+An ordinary line costs a few searches for words, and no regular expression. Any other costs time in proportion
+to its length: each quantifier is possessive, has a small bound, or is followed by nothing that could fail.
 """
 
 from __future__ import annotations
@@ -19,8 +18,16 @@ from typing import NamedTuple
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
-#: A shorter secret is not searched for: the log would be full of holes, and tell it by them.
+#: A shorter secret is not searched for: the log would be full of holes, which would give it away.
 SHORTEST = 6
+
+#: The one table of words that mark the name of a secret: in a configuration, an address, the attributes of
+#: a user, and the log. `key` is also an ordinary word, so each use says which keys it means.
+_SECRET_WORDS = ("passw", "passphrase", "pwd", "secret", "token", "credential", "signature", "cookie")
+_WORDS = "|".join(_SECRET_WORDS)
+#: In a configuration `keys` and `api-keys` are sections, and `api_key` and `key` are secrets.
+_SECRET_KEY = re.compile(rf"{_WORDS}|authorization|apikey|(?:^|_)key$")
+_PERHAPS_SECRET = re.compile(rf"{_WORDS}|authorization|key")
 
 #: What the caller of the current call has shown as credentials, in all spellings.
 _presented: ContextVar[tuple[str, ...]] = ContextVar("presented", default=())
@@ -42,7 +49,7 @@ _BYTES = rf"(?:b(?={_QUOTE}))?"
 _VALUE = (
     r"(?:\\++\"(?:[^\\\n]++|\\++(?!\"))*+|\"(?:[^\"\\]++|\\.)*+\"?|'(?:[^'\\]++|\\.)*+'?|[^\s&;,\"'<>)}\]]++)"
 )
-_NAMES = r"pass(?:w|phrase)|secret|token|(?:api|access|private)[_-]?key|credential|signature|pwd|cookie"
+_NAMES = rf"{_WORDS}|(?:api|access|private)[_-]?key"
 _SCHEMES = ("basic", "bearer", "plain", "emailkey", "federation")
 
 _RULES = (
@@ -64,7 +71,7 @@ _RULES = (
         rf"\1{MASK}",
     ),
     _Rule(
-        ("pass", "secret", "token", "key", "credential", "signature", "pwd", "cookie"),
+        (*_SECRET_WORDS, "key"),
         # name=value; "name": value; ("name", "value"); and name: value, unless that reads as a sentence.
         re.compile(
             rf"((?i:{_NAMES})[\w.-]{{0,40}}+"
@@ -79,15 +86,25 @@ _RULES = (
     _Rule(("eyj",), re.compile(r"eyJ[\w-]{6,}(?:\.[\w-]*)*"), MASK),
     _Rule(("$argon2",), re.compile(r"\$argon2[\w$=,+/.-]+"), MASK),
     _Rule(("sealed.v",), re.compile(r"sealed\.v\d\.[\w=-]+"), MASK),
-    # Who knows the name of a result may read it.
+    # The name of a result is a capability: it is enough to read the result.
     _Rule((".grib", ".covjson", ".bin"), re.compile(r"/[0-9a-f]{32}(?=\.(?:grib|covjson|bin))"), f"/{MASK}"),
 )
 #: PERF: nearly every line has none of these, and is done.
 _HINTS = tuple(hint for rule in _RULES for hint in rule.hints)
 
 
+def is_secret(name: object) -> bool:
+    """Whether a key of that name in the configuration holds a secret. `api-keys`, a section, does not."""
+    return bool(_SECRET_KEY.search(str(name).lower().replace("-", "_")))
+
+
+def may_be_secret(name: str) -> bool:
+    """Whether what others named so, an attribute of a user or a parameter of an address, may be a secret."""
+    return bool(_PERHAPS_SECRET.search(name.lower()))
+
+
 class Redactor:
-    """Hides the secrets that it was told, and what looks like a credential."""
+    """Hides known secrets, and what looks like a credential."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._counts: Counter[str] = Counter()

@@ -44,8 +44,6 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.FAILED: frozenset(),
 }
 
-#: States in which a request takes a place in the limits of its collection.
-ACTIVE = frozenset({Status.QUEUED, Status.PROCESSING})
 #: States that a request never leaves, but by removal.
 TERMINAL = frozenset({Status.PROCESSED, Status.FAILED})
 #: States that count as live for `GET /api/v1/user`.

@@ -1,4 +1,4 @@
-"""Texts made fit to be shown: those that others write, and times."""
+"""Texts of others made fit to be shown, and times as texts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 
 
 def shortened(text: str, longest: int) -> str:
-    """The text; of one with more than `longest` characters the middle is left out, and that is told."""
+    """The text; of one with more than `longest` characters the middle is replaced by a note of its length."""
     if len(text) <= longest:
         return text
     half = longest // 2

@@ -61,7 +61,7 @@ class User:
 
     @property
     def id(self) -> str:
-        """The deterministic id of a user: UUIDv5 in the nil namespace (REST v1, 2.4)."""
+        """The deterministic id of a user: UUIDv5 in the nil namespace."""
         return _user_id(self.username, self.realm)
 
     def with_roles(self, roles: Sequence[str], attributes: Mapping[str, str] | None = None) -> User:

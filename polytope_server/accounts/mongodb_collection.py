@@ -18,7 +18,7 @@ from polytope_server.drivers.mongodb import (
 )
 
 _UNAVAILABLE = "Users and keys cannot be looked up at the moment, please try again later"
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class CredentialSettings(MongoDBHostSettings):
@@ -61,5 +61,5 @@ class CredentialCollection:
             yield
         except MongoDBUnavailableError as error:
             # The caller is told less than the log: the text holds an address.
-            _log.error("%s", error)
+            logger.error("%s", error)
             raise AuthenticationUnavailableError(_UNAVAILABLE) from error

@@ -11,7 +11,7 @@ from polytope_server.accounts.errors import AuthenticationUnavailableError
 from polytope_server.drivers.sql import DatabaseUnavailableError, Outcome, Parameters, Row, Schema, Statement
 from polytope_server.drivers.sql.address import database_at
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class CredentialDatabase:
@@ -51,6 +51,6 @@ def _translated() -> Iterator[None]:
         yield
     except DatabaseUnavailableError as error:
         # The caller is told less than the log: the text holds a path or an address.
-        _log.error("%s", error)
+        logger.error("%s", error)
         message = "Users and keys cannot be looked up at the moment, please try again later"
         raise AuthenticationUnavailableError(message) from error

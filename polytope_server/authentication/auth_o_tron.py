@@ -17,7 +17,7 @@ from polytope_server.authentication.tokens import UNREADABLE
 from polytope_server.settings.data import AuthOTronSettings
 from polytope_server.user import User
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _UNAVAILABLE = "The service that checks credentials cannot be reached at the moment"
 #: What it can be sent: one word, which does not end the header or begin another credential.
@@ -99,7 +99,7 @@ class AuthOTronAuthenticator(ServiceAuthenticator):
         try:
             claims = _Claims.model_validate(self._verified(token))
         except jwt.ExpiredSignatureError:
-            _log.warning("%s: the token has ended already: are the clocks in step?", self._url)
+            logger.warning("%s: the token has ended already: are the clocks in step?", self._url)
             return None
         # Only the kind of error is logged: the text may hold what the token says.
         except UNREADABLE as error:

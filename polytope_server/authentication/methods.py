@@ -13,7 +13,7 @@ from polytope_server.authorization import Authorizer, NoSuchUserError
 from polytope_server.settings import Settings
 from polytope_server.user import User
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Methods:
@@ -80,7 +80,9 @@ class Methods:
                 except NoSuchUserError:
                     unknown_to.append(authorizer)
             if authenticator.outlives_users and await self._is_gone(user, unknown_to):
-                _log.info("a key of %r is refused: the realm %r has no such user", user.username, user.realm)
+                logger.info(
+                    "a key of %r is refused: the realm %r has no such user", user.username, user.realm
+                )
                 return None
         return user
 

@@ -22,7 +22,7 @@ from polytope_server.authentication.tokens import (
 )
 from polytope_server.user import User
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _OFFLINE = "Offline"
 
@@ -84,7 +84,7 @@ class OfflineAccessAuthenticator(TokenAuthenticator):
             return None
         user = await self._tokens.user(token)
         if user is None:
-            _log.warning(
+            logger.warning(
                 "%s: an access token that does not count: check jwt_iss, jwt_aud, algorithms, clocks",
                 self._token_url,
             )

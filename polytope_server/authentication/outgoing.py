@@ -18,7 +18,7 @@ from pydantic import AfterValidator, Field
 from polytope_server.authentication import AuthenticationUnavailableError, Authenticator
 from polytope_server.settings.addresses import HTTPAddress, HTTPBase
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 #: Calls at a time; further ones wait, and beyond so many that wait they are refused.
 _CONNECTIONS, _LIMIT = 32, 256
@@ -111,7 +111,7 @@ class OutgoingService:
         self, url: str, reason: object, level: int = logging.WARNING
     ) -> AuthenticationUnavailableError:
         """The error that says that the service is of no use now; `url` (no query) and reason are logged."""
-        _log.log(level, "%s: %s", url.partition("?")[0], reason)
+        logger.log(level, "%s: %s", url.partition("?")[0], reason)
         return AuthenticationUnavailableError(self._unavailable)
 
     @staticmethod

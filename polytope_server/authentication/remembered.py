@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import hmac
 import json
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
 from polytope_server.caching import JSON
+from polytope_server.redaction import may_be_secret
 from polytope_server.secrets.deployment_key import DeploymentKeys
 from polytope_server.secrets.sealing import CREDENTIALS, Seals, UnsealableError
 from polytope_server.user import User
 
 #: What is sealed in an entry, by name.
 _USER = "user"
-_SECRET_NAMES = re.compile("key|secret|token|password", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ class Remembered:
         attributes = {
             name: value
             for name, value in user.attributes.items()
-            if name in self._needed or not _SECRET_NAMES.search(name)
+            if name in self._needed or not may_be_secret(name)
         }
         # An object, so that another version of this server may add to it.
         document = {

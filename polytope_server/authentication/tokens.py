@@ -22,7 +22,7 @@ from polytope_server.authentication.outgoing import (
 )
 from polytope_server.user import User
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _UNAVAILABLE = "The service that vouches for tokens cannot be reached at the moment"
 #: Seconds by which clocks may differ.
@@ -126,7 +126,7 @@ class Tokens:
                 leeway=_LEEWAY,
             )
         except UNREADABLE as error:
-            _log.debug("a token of realm %s does not count: %s", self._realm, type(error).__name__)
+            logger.debug("a token of realm %s does not count: %s", self._realm, type(error).__name__)
             return None
 
     def _user(self, payload: dict[str, Any]) -> User | None:

@@ -11,7 +11,7 @@ from typing import TypeVar
 from polytope_server.runtime import unavailable
 
 T = TypeVar("T")
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 #: Seconds that one question may take.
 TIMEOUT = 0.25
@@ -62,7 +62,7 @@ class Patience:
         unavailable.failed("caching")
         if self._asking_again is None:
             reason = f"no answer in {TIMEOUT} s" if isinstance(error, TimeoutError) else str(error)
-            _log.warning(
+            logger.warning(
                 "%s cannot be used, so nothing is cached or limited: %s",
                 self._server,
                 reason or type(error).__name__,
@@ -72,7 +72,7 @@ class Patience:
     def _succeeded(self) -> None:
         if self._asking_again is not None:
             self._asking_again = None
-            _log.info("%s can be used again", self._server)
+            logger.info("%s can be used again", self._server)
 
 
 def _forget(asked: asyncio.Future[T]) -> None:

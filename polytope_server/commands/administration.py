@@ -25,12 +25,12 @@ from polytope_server.settings import Settings
 REFUSED, UNAVAILABLE, INTERRUPTED = 1, 3, 130
 Command = Coroutine[Any, Any, None]
 #: From the parsed arguments, the settings, and the folder of embedded back-ends: what is to be awaited.
-#: A person is asked before: an event loop would keep Ctrl-C from the prompt.
+#: Prompts come before that: within an event loop Ctrl-C would not reach them.
 Work = Callable[[argparse.Namespace, Settings, Path], Command]
 
 
 class CommandError(Exception):
-    """A command that cannot be done; the message is for the operator."""
+    """The command failed; the message is for the operator."""
 
 
 _REFUSALS = (
@@ -51,7 +51,7 @@ def add_command(
     parser = commands.add_parser(name, help=text, description=text)
     add_files(parser)
     add_data(parser)
-    parser.set_defaults(run=lambda options: _run(options, work))
+    parser.set_defaults(run=lambda options: _run_command(options, work))
     return parser
 
 
@@ -65,7 +65,7 @@ def word(text: str) -> str:
 
 
 async def with_open(parts: Sequence[Part], work: Callable[[], Awaitable[None]]) -> None:
-    """Do something while these back-ends are open. What cannot be reached is not tried again."""
+    """Do something while these back-ends are open. One that cannot be reached is not tried again."""
     async with AsyncExitStack() as stack:
         for part in parts:
             await part.open()
@@ -79,25 +79,25 @@ def print_table(titles: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
         print("\t".join(row))
 
 
-def _run(options: argparse.Namespace, work: Work) -> int:
+def _run_command(options: argparse.Namespace, work: Work) -> int:
     # Embedded back-ends are for this account only.
     os.umask(0o077)
     try:
         data = data_folder.prepare(options.data)
     except OSError as error:
-        return _failed(f"cannot use the data folder {options.data}: {error.strerror}", REFUSED)
+        return _report_failure(f"cannot use the data folder {options.data}: {error.strerror}", REFUSED)
     settings = load(options.files).settings
     try:
         asyncio.run(work(options, settings, data))
     except _REFUSALS as error:
-        return _failed(str(error), REFUSED)
+        return _report_failure(str(error), REFUSED)
     except UnavailableError as error:
-        return _failed(str(error), UNAVAILABLE)
+        return _report_failure(str(error), UNAVAILABLE)
     except KeyboardInterrupt:
-        return _failed("", INTERRUPTED)
+        return _report_failure("", INTERRUPTED)
     return 0
 
 
-def _failed(message: str, status: int) -> int:
+def _report_failure(message: str, status: int) -> int:
     print(message, file=sys.stderr)
     return status

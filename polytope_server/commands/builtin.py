@@ -1,4 +1,4 @@
-"""The configuration of a standalone server that was given none: something to try at once."""
+"""The configuration of a standalone server without files: something to try at once."""
 
 from __future__ import annotations
 

@@ -26,14 +26,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the command `config`; each of its sub-commands sets `run`, a function of the parsed arguments."""
     parser = subparsers.add_parser("config", help="check and show the configuration")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, run in (("check", _check), ("show", _show), ("schema", _schema)):
+    for name, run in (("check", _check_files), ("show", _show_configuration), ("schema", _print_schema)):
         command = commands.add_parser(name, help=_HELP[name], description=_HELP[name])
         options.add_files(command)
         command.set_defaults(run=run)
     migration.add_arguments(commands.add_parser("migrate", help=migration.HELP, description=migration.HELP))
 
 
-def _check(chosen: argparse.Namespace) -> int:
+def _check_files(chosen: argparse.Namespace) -> int:
     try:
         configuration = load(chosen.files)
         configuration.check_secrets()
@@ -46,19 +46,19 @@ def _check(chosen: argparse.Namespace) -> int:
     return 0
 
 
-def _show(chosen: argparse.Namespace) -> int:
+def _show_configuration(chosen: argparse.Namespace) -> int:
     try:
         configuration = load(chosen.files)
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 1
-    # Those that only the types of a plug-in's keys tell.
+    # Those that are secret by the types of a plug-in's keys only.
     unnamed = configuration.secrets.difference(secrets_of(configuration.raw))
     effective = mask(configuration.settings.model_dump(mode="json", by_alias=True), unnamed)
     print(yaml.safe_dump(effective, sort_keys=False, allow_unicode=True), end="")
     return 0
 
 
-def _schema(chosen: argparse.Namespace) -> int:
+def _print_schema(chosen: argparse.Namespace) -> int:
     print(json.dumps(json_schema(), indent=2))
     return 0

@@ -40,14 +40,14 @@ _HELP = {
     "object-store": "keep results and uploads for all machines, and serve them over HTTP",
     "standalone": "run all of these on this machine",
 }
-#: Processes that let callers in by secrets of the configuration, and of which sections; () is all.
-_LET_IN: dict[str, tuple[str, ...]] = {"frontend": (), "standalone": (), "object-store": ("staging",)}
+#: Processes that authenticate callers by secrets of the configuration, and the sections of these; () is all.
+_SECRETS_OF: dict[str, tuple[str, ...]] = {"frontend": (), "standalone": (), "object-store": ("staging",)}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     process.leave_no_core()
-    options = _parser().parse_args(arguments)
+    options = _make_parser().parse_args(arguments)
     try:
         status: int = options.run(options)
     except ConfigurationError as error:
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("polytope-server", description="REST access to hypercubes of data.")
     parser.add_argument("--version", action="version", version=f"polytope-server {__version__}")
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         add_files(command)
         add_data(command)
         command.add_argument("--parent", type=int, default=None, help=argparse.SUPPRESS)
-        command.set_defaults(run=_run, process=name)
+        command.set_defaults(run=_run_process, process=name)
     text = "ask the management port of this machine whether the process lives"
     check = subparsers.add_parser("healthcheck", help=text, description=f"{text}, for images of containers")
     check.set_defaults(run=lambda _: healthcheck.check())
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run_process(options: argparse.Namespace) -> int:
     if options.parent is not None:
         process.die_with_parent(options.parent)
     process.raise_descriptor_limit()
@@ -89,24 +89,24 @@ def _run(options: argparse.Namespace) -> int:
         options.files = [builtin.prepare(data)]
         print(f"built-in configuration: user {builtin.USER}, password in {data / 'password'}")
     configuration = load(options.files)
-    if options.process in _LET_IN:
-        configuration.check_secrets(*_LET_IN[options.process])
+    if options.process in _SECRETS_OF:
+        configuration.check_secrets(*_SECRETS_OF[options.process])
     redactor.learn(configuration.secrets)
     log.configure(configuration.settings.logging, options.process)
     for warnings in configuration.unset.values():
         for warning in warnings:
             logger.warning("%s", warning)
     if options.process == "standalone":
-        return _standalone(options.files, configuration, data)
+        return _run_standalone(options.files, configuration, data)
     try:
-        _serve(options.process, configuration, data)
+        _start_process(options.process, configuration, data)
     except IncompatibleSchemaError as error:
         logger.critical("%s", error)
         return process.INCOMPATIBLE
     return 0
 
 
-def _serve(name: str, configuration: Configuration, data: Path) -> None:
+def _start_process(name: str, configuration: Configuration, data: Path) -> None:
     # Each process imports its own part only: a worker needs no web server.
     if name == "frontend":
         from polytope_server.runtime.management.shared import counting_together
@@ -123,18 +123,18 @@ def _serve(name: str, configuration: Configuration, data: Path) -> None:
     elif name == "broker":
         from polytope_server.broker.broker import Broker
 
-        _work(Broker, name, configuration, data)
+        _run_background_process(Broker, name, configuration, data)
     elif name == "worker":
         from polytope_server.worker.worker import Worker
 
-        _work(Worker, name, configuration, data)
+        _run_background_process(Worker, name, configuration, data)
     else:
         from polytope_server.garbage_collector.collector import GarbageCollector
 
-        _work(GarbageCollector, name, configuration, data)
+        _run_background_process(GarbageCollector, name, configuration, data)
 
 
-def _work(
+def _run_background_process(
     kind: Callable[[Configuration, Path], Work], name: str, configuration: Configuration, data: Path
 ) -> None:
     """Run a process without a REST API."""
@@ -145,7 +145,7 @@ def _work(
     process.run(lambda stop: serve(kind(configuration, data), listener, stop))
 
 
-def _standalone(files: list[Path], configuration: Configuration, data: Path) -> int:
+def _run_standalone(files: list[Path], configuration: Configuration, data: Path) -> int:
     from polytope_server.commands.standalone import FolderInUseError, Supervisor
 
     settings = configuration.settings
@@ -164,11 +164,11 @@ def _standalone(files: list[Path], configuration: Configuration, data: Path) -> 
 
 
 class _PortInUseError(RuntimeError):
-    """Somebody else listens there, or this user may not."""
+    """The port is in use, or this user may not listen on it."""
 
 
 def _check_free(host: str, port: int) -> None:
-    """Say at once what the frontend would find out again and again."""
+    """Fail at once, instead of having the frontend fail at each start."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:

@@ -33,7 +33,7 @@ _TITLES = {
     Verdict.SAME: "Accepted, as it was",
 }
 _WITHOUT_TEXT = (Verdict.SAME, Verdict.OWN)
-#: What `load` says of a key that it does not know, see :func:`polytope_server.settings.problems.told`.
+#: What `load` says of a key that it does not know, see :class:`polytope_server.settings.problems.Problem`.
 _UNKNOWN = re.compile(r"(?P<key>[^:]+): (?:value .*: )?unknown key; (?P<meant>.*)")
 
 
@@ -53,44 +53,44 @@ def run(chosen: argparse.Namespace) -> int:
     """0 if there is nothing to do, 1 if a person must decide something, 2 if the files cannot be read."""
     files = [*chosen.files, *chosen.file] or [SYSTEM_FILE]
     try:
-        root = _read(files)
+        root = _read_files(files)
     except FileError as error:
         print(error, file=sys.stderr)
         return UNREADABLE
-    findings, problems = _judged(root)
+    findings, problems = _judge_keys(root)
     report = sys.stderr if str(chosen.write) == "-" else sys.stdout
-    print("\n".join(_report(findings, problems)), file=report)
+    print("\n".join(_format_report(findings, problems)), file=report)
     if chosen.write is not None:
         try:
-            _write(chosen.write, rewritten(root, findings))
+            _write_file(chosen.write, rewritten(root, findings))
         except OSError as error:
             print(f"{chosen.write}: cannot be written: {error.strerror}", file=sys.stderr)
             return UNREADABLE
     return DECIDE if problems or any(finding.decide for finding in findings) else NOTHING
 
 
-def _read(files: Sequence[Path]) -> Node:
+def _read_files(files: Sequence[Path]) -> Node:
     # Without an environment: variables are to stand in the new file as they did in the old one.
     documents = [node for file in files for node in read(file, {})]
     return reduce(merge, documents, Node({}))
 
 
-def _judged(root: Node) -> tuple[list[Finding], list[str]]:
+def _judge_keys(root: Node) -> tuple[list[Finding], list[str]]:
     """The findings, and what `config check` says against the configuration that is written by them."""
     findings = examine(root)
-    problems = _problems(rewritten(root, findings))
+    problems = _find_problems(rewritten(root, findings))
     unknown = {found["key"]: found["meant"] for found in map(_UNKNOWN.fullmatch, problems) if found}
     if not unknown:
         return findings, problems
     findings = with_unknown(root, findings, unknown)
-    return findings, _problems(rewritten(root, findings))
+    return findings, _find_problems(rewritten(root, findings))
 
 
-def _problems(text: str) -> list[str]:
+def _find_problems(text: str) -> list[str]:
     """What is wrong with a configuration, without the file and the line."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "config.yaml"
-        _write(file, text)
+        _write_file(file, text)
         try:
             load([file], system_file=Path(folder) / "none")
         except ConfigurationError as error:
@@ -98,7 +98,7 @@ def _problems(text: str) -> list[str]:
     return []
 
 
-def _write(file: Path, text: str) -> None:
+def _write_file(file: Path, text: str) -> None:
     if str(file) == "-":
         sys.stdout.write(text)
         return
@@ -108,7 +108,7 @@ def _write(file: Path, text: str) -> None:
         opened.write(text)
 
 
-def _report(findings: Sequence[Finding], problems: Sequence[str]) -> Iterator[str]:
+def _format_report(findings: Sequence[Finding], problems: Sequence[str]) -> Iterator[str]:
     for verdict, title in _TITLES.items():
         found = [finding for finding in findings if finding.now is verdict]
         if not found:

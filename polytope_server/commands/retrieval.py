@@ -1,8 +1,8 @@
 """`python -m polytope_server.commands.retrieval`: one request through a deployment, as a user sends it.
 
 Exits with 0 if the result came and is not empty, with 1 and the reason otherwise. The password is the
-variable `POLYTOPE_PASSWORD` of the environment. It calls what is public and nothing else, and so tests every
-part of a deployment: frontend, store, broker, queue, worker and staging.
+variable `POLYTOPE_PASSWORD` of the environment. It uses the public API only, and so tests every part of a
+deployment: frontend, store, broker, queue, worker and staging.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _CHUNK = 1 << 20
 
 
 class RetrievalError(RuntimeError):
-    """The deployment did not do what it is there for; the message is its answer."""
+    """The request failed; the message is the answer of the deployment."""
 
 
 class Caller:
-    """A user of the deployment at `url`, who gives up after so many seconds."""
+    """A user of the deployment at `url`, who gives up after `seconds`."""
 
     def __init__(self, url: str, user: str, password: str, seconds: float) -> None:
         self._base = f"{url.rstrip('/')}/api/v1/"
@@ -42,16 +42,16 @@ class Caller:
     def retrieve(self, collection: str, request: Any) -> int:
         """Submit a request, wait for its result and download it; returns its bytes. Raises RetrievalError."""
         body = {"verb": "retrieve", "request": request}
-        answer = self._call("POST", f"{self._base}requests/{quote(collection, safe='')}", json=body)
+        answer = self._call_server("POST", f"{self._base}requests/{quote(collection, safe='')}", json=body)
         while answer.status_code == 202:
             self._check_time("the request has not ended")
-            answer = self._call("GET", urljoin(answer.url, answer.headers.get("Location", "")))
+            answer = self._call_server("GET", urljoin(answer.url, answer.headers.get("Location", "")))
         if answer.status_code != 303:
             raise RetrievalError(f"{answer.status_code}: {answer.text.strip()}")
         return self._download(urljoin(answer.url, answer.headers["Location"]))
 
-    def _call(self, method: str, url: str, **options: Any) -> requests.Response:
-        """An answer that is final: calls that find nobody, or a server that cannot just now, are repeated."""
+    def _call_server(self, method: str, url: str, **options: Any) -> requests.Response:
+        """The final answer: calls that reach no server, or get a 503, are repeated."""
         while True:
             try:
                 answer = self._session.request(method, url, allow_redirects=False, timeout=_ANSWER, **options)
@@ -86,7 +86,7 @@ class Caller:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    options = _make_parser().parse_args(arguments)
     caller = Caller(options.url, options.user, os.environ.get("POLYTOPE_PASSWORD", ""), options.timeout)
     started = time.monotonic()
     try:
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Submit a request, wait for its result and download it.")
     parser.add_argument("--url", required=True, help="address of the frontend, without /api/v1")
     parser.add_argument("--user", required=True, help="name of the user; the password is $POLYTOPE_PASSWORD")

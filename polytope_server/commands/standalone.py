@@ -20,15 +20,15 @@ from polytope_server.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-#: In the order of their start. Nobody needs another to be there first: each waits for what it needs.
+#: In the order of their start, which does not matter: each waits for what it needs.
 PROCESSES = ("broker", "worker", "garbage-collector", "frontend")
-#: Started before the others, and stopped after them: they need it to finish what they do.
+#: Started before the others, and stopped after them: they need it to finish their work.
 OBJECT_STORE = "object-store"
 _THIS_MACHINE = frozenset({"localhost", "127.0.0.1", "::1", "0.0.0.0", "::"})  # noqa: S104 -- compared only
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 10.0
-#: A process that has run for so many seconds has started well: the next pause is the first again.
+#: After this many seconds a process counts as well started, and the back-off begins again.
 _RUNS_WELL = 30.0
-#: Beyond what the processes themselves take to end.
+#: Seconds beyond the time that the processes themselves may take to stop.
 _STOP_MARGIN = 15.0
 
 
@@ -37,7 +37,7 @@ class FolderInUseError(RuntimeError):
 
 
 class Supervisor:
-    """Starts the processes, starts one anew that ended, and stops them all in the end."""
+    """Starts the processes, restarts each that exits, and stops all of them at the end."""
 
     def __init__(self, files: list[Path], data: Path, settings: Settings) -> None:
         """`files` are the configuration, `settings` what they say."""
@@ -52,22 +52,22 @@ class Supervisor:
     async def serve(self, stop: asyncio.Event) -> None:
         """Run everything until `stop` is set, or a process refuses. Raises :class:`FolderInUseError`."""
         with _locked(self._data):
-            keepers = [asyncio.create_task(self._keep(name, stop)) for name in self._processes]
+            keepers = [asyncio.create_task(self._keep_running(name, stop)) for name in self._processes]
             await stop.wait()
             logger.info("stopping")
-            await self._stop()
+            await self._stop_all()
             await asyncio.gather(*keepers)
 
-    async def _keep(self, name: str, stop: asyncio.Event) -> None:
+    async def _keep_running(self, name: str, stop: asyncio.Event) -> None:
         pause = _FIRST_PAUSE
         while not stop.is_set():
             started = time.monotonic()
             try:
-                child = await self._start(name)
-            except OSError as error:  # no memory or no process to be had at the moment
+                child = await self._start_child(name)
+            except OSError as error:  # out of memory or of processes, for now
                 logger.error("the %s cannot be started: %s", name, error.strerror)
             else:
-                if stop.is_set():  # it came too late for the others' signal
+                if stop.is_set():  # it started too late for the signal to the others
                     child.terminate()
                 status = await child.wait()
                 if status == process.INCOMPATIBLE:
@@ -75,13 +75,13 @@ class Supervisor:
                     stop.set()
                 if stop.is_set():
                     return
-                logger.error("the %s ended with status %d; starting it again", name, status)
+                logger.error("the %s ended with status %d; restarting it", name, status)
             if time.monotonic() - started > _RUNS_WELL:
                 pause = _FIRST_PAUSE
             await wait_at_most(pause, stop)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    async def _start(self, name: str) -> asyncio.subprocess.Process:
+    async def _start_child(self, name: str) -> asyncio.subprocess.Process:
         # What the environment says of the management port is for one process; others have theirs configured.
         environment = dict(os.environ)
         if name != "frontend":
@@ -98,13 +98,13 @@ class Supervisor:
         self._children[name] = child
         return child
 
-    async def _stop(self) -> None:
+    async def _stop_all(self) -> None:
         store = self._children.pop(OBJECT_STORE, None)
-        await self._end(list(self._children.values()))
+        await self._end_children(list(self._children.values()))
         if store is not None:
-            await self._end([store])
+            await self._end_children([store])
 
-    async def _end(self, children: list[asyncio.subprocess.Process]) -> None:
+    async def _end_children(self, children: list[asyncio.subprocess.Process]) -> None:
         for child in children:
             with suppress(ProcessLookupError):
                 child.send_signal(signal.SIGTERM)

@@ -20,31 +20,31 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the command `store`."""
     parser = subparsers.add_parser("store", help="check and upgrade what the stores keep")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    add_command(commands, "check", "say which version each store has, and what is to be done", _check)
-    add_command(commands, "upgrade", "bring each store to the version of this server", _upgrade)
+    add_command(commands, "check", "say which version each store has, and what is to be done", _check_stores)
+    add_command(commands, "upgrade", "bring each store to the version of this server", _upgrade_stores)
 
 
-async def _check(options: argparse.Namespace, settings: Settings, data: Path) -> None:
+async def _check_stores(options: argparse.Namespace, settings: Settings, data: Path) -> None:
     maintenance = Maintenance(look_only=True)
     with maintenance.running():
-        for part in _stores(settings, data):
+        for part in _make_stores(settings, data):
             with suppress(LookedError):
-                await with_open([part], _nothing)
-    print_table(_COLUMNS, map(_row, maintenance.found))
+                await with_open([part], _do_nothing)
+    print_table(_COLUMNS, map(_format_row, maintenance.found))
     if any(found.is_too_new or found.shuts_out_others for found in maintenance.found):
         raise CommandError("This server cannot start on these stores as they are.")
 
 
-async def _upgrade(options: argparse.Namespace, settings: Settings, data: Path) -> None:
+async def _upgrade_stores(options: argparse.Namespace, settings: Settings, data: Path) -> None:
     maintenance = Maintenance()
     with maintenance.running():
-        await with_open(_stores(settings, data), _nothing)
+        await with_open(_make_stores(settings, data), _do_nothing)
     for found in maintenance.found:
-        print(f"{found.name}: {_done(found)}")
+        print(f"{found.name}: {_describe_outcome(found)}")
 
 
-def _stores(settings: Settings, data: Path) -> list[Part]:
-    """All that keeps something which a later version must understand."""
+def _make_stores(settings: Settings, data: Path) -> list[Part]:
+    """All stores whose contents a later version must understand."""
     kept: Iterable[Part | None] = (
         create_backend("request_store", settings.request_store, data),
         create_backend("metric_store", settings.metric_store, data),
@@ -54,7 +54,7 @@ def _stores(settings: Settings, data: Path) -> list[Part]:
     return [store for store in kept if store is not None]
 
 
-def _done(found: Found) -> str:
+def _describe_outcome(found: Found) -> str:
     if found.stored is None:
         return f"version {found.own.version}, recorded for the first time"
     if found.is_older:
@@ -62,11 +62,11 @@ def _done(found: Found) -> str:
     return f"version {found.stored.version}, as before"
 
 
-async def _nothing() -> None:
-    """To open a store is all that is to be done."""
+async def _do_nothing() -> None:
+    """Opening the stores is the whole work of both commands."""
 
 
-def _row(found: Found) -> tuple[str, str, str, str]:
+def _format_row(found: Found) -> tuple[str, str, str, str]:
     stored = "none" if found.stored is None else str(found.stored.version)
     if found.is_too_new:
         todo = "install a later version of this server"

@@ -30,24 +30,26 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the command `users` and its sub-commands."""
     parser = subparsers.add_parser("users", help="manage the users that the server keeps (identity)")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    add_command(commands, "list", "list all users: name, roles, time of creation", _list)
+    add_command(commands, "list", "list all users: name, roles, time of creation", _list_users)
     add = add_command(
         commands,
         "add",
         "add a user (keys of that name end); the password is asked for, or read from stdin",
-        _add,
+        _add_user,
     )
     add.add_argument("--role", type=word, action="append", default=[], dest="roles", help="may be repeated")
-    passwd = add_command(commands, "passwd", "set a password; it is asked for, or read from stdin", _passwd)
-    remove = add_command(commands, "remove", "remove a user, and end the user's API keys", _remove)
+    passwd = add_command(
+        commands, "passwd", "set a password; it is asked for, or read from stdin", _set_password
+    )
+    remove = add_command(commands, "remove", "remove a user, and end the user's API keys", _remove_user)
     roles = add_command(commands, "roles", "replace the roles of a user", _set_roles)
     for command in (add, passwd, remove, roles):
         command.add_argument("username", type=word)
     roles.add_argument("roles", type=word, nargs="*", help="the new roles; none takes all away")
 
 
-def _list(options: argparse.Namespace, settings: Settings, data: Path) -> Command:
-    identity = _identity(settings, data)
+def _list_users(options: argparse.Namespace, settings: Settings, data: Path) -> Command:
+    identity = _make_identity(settings, data)
 
     async def work() -> None:
         users = await identity.list_users()
@@ -57,43 +59,45 @@ def _list(options: argparse.Namespace, settings: Settings, data: Path) -> Comman
     return with_open([identity], work)
 
 
-def _add(options: argparse.Namespace, settings: Settings, data: Path) -> Command:
-    identity, keys = _identity(settings, data), accounts.create_api_keys(settings, data)
-    password = _password()
+def _add_user(options: argparse.Namespace, settings: Settings, data: Path) -> Command:
+    identity, keys = _make_identity(settings, data), accounts.create_api_keys(settings, data)
+    password = _ask_for_password()
     return with_open(
-        _parts(identity, keys),
+        _join_parts(identity, keys),
         lambda: accounts.add_user(identity, keys, options.username, password, options.roles),
     )
 
 
-def _passwd(options: argparse.Namespace, settings: Settings, data: Path) -> Command:
-    identity = _identity(settings, data)
-    password = _password()
+def _set_password(options: argparse.Namespace, settings: Settings, data: Path) -> Command:
+    identity = _make_identity(settings, data)
+    password = _ask_for_password()
     return with_open([identity], lambda: identity.set_password(options.username, password))
 
 
-def _remove(options: argparse.Namespace, settings: Settings, data: Path) -> Command:
-    identity, keys = _identity(settings, data), accounts.create_api_keys(settings, data)
-    return with_open(_parts(identity, keys), lambda: accounts.remove_user(identity, keys, options.username))
+def _remove_user(options: argparse.Namespace, settings: Settings, data: Path) -> Command:
+    identity, keys = _make_identity(settings, data), accounts.create_api_keys(settings, data)
+    return with_open(
+        _join_parts(identity, keys), lambda: accounts.remove_user(identity, keys, options.username)
+    )
 
 
 def _set_roles(options: argparse.Namespace, settings: Settings, data: Path) -> Command:
-    identity = _identity(settings, data)
+    identity = _make_identity(settings, data)
     return with_open([identity], lambda: identity.set_roles(options.username, options.roles))
 
 
-def _parts(identity: Identity, keys: APIKeys | None) -> list[Part]:
+def _join_parts(identity: Identity, keys: APIKeys | None) -> list[Part]:
     return [identity] if keys is None else [identity, keys]
 
 
-def _identity(settings: Settings, data: Path) -> Identity:
+def _make_identity(settings: Settings, data: Path) -> Identity:
     identity = accounts.create_users(settings, data)
     if identity is None:
         raise CommandError("identity: is not configured, so the server keeps no users")
     return identity
 
 
-def _password() -> str:
+def _ask_for_password() -> str:
     """A password that is typed twice, or else the first line of standard input; never an argument."""
     if not sys.stdin.isatty():
         try:

@@ -1,6 +1,6 @@
-"""How a configuration is read: YAML files, merged, expanded, checked. `load` is the way in.
+"""How a configuration is read: YAML files, merged, expanded, checked. Start at `load`.
 
-What its sections and keys may be stands in :mod:`polytope_server.settings`. Only processes and commands
+Its sections and keys are in :mod:`polytope_server.settings`. Only processes and commands
 import this package.
 """
 

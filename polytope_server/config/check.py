@@ -37,7 +37,7 @@ def check_backends(report: Report, root: Node) -> None:
 
 
 def normal_authentication(section: Mapping[str, Any]) -> dict[str, Any]:
-    """The section `authentication`, which is valid, with nothing left to be absent or null."""
+    """The valid section `authentication`, with the defaults of all that is absent or null."""
     return {
         name: keys if name in NO_REALMS else RealmSettings.model_validate(keys or {}).model_dump()
         for name, keys in section.items()

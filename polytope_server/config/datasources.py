@@ -32,20 +32,20 @@ class DataSources:
         self._parents = {parent for node in self._sections.values() for _, parent in _parents(node)}
 
     def of_collection(self, items: Node) -> tuple[DataSourceConfig, ...]:
-        """The effective data sources of the list `collections.<name>.datasources`; problems are noted.
+        """The effective data sources of the list `collections.<name>.datasources`; mistakes are reported.
 
         One that is listed twice (with different overrides) gets a number behind its name the second time,
         because a request keeps the name of the one that serves it.
         """
         found: list[DataSourceConfig] = []
-        for item in items.value if isinstance(items.value, list) else ():
+        for item in items.items():
             config = self._of_item(item, {source.name for source in found})
             if config is not None:
                 found.append(config)
         return tuple(found)
 
     def check_unused(self) -> None:
-        """Check those that no collection uses; what only such a one lacks is a warning."""
+        """Check those that no collection uses: a package that only they need is no error, but a warning."""
         for name, section in self._sections.items():
             self._report.validated(DataSourceSection, section.only(("parents",)))
             self._report.note_idle_keys(DataSourceSection, section)
@@ -75,7 +75,7 @@ class DataSources:
         generic = self._generic(effective)
         check_backend(self._report, "datasource", kind.value, effective, GENERIC_KEYS)
         keys = {**effective.plain(), **generic, "name": name}
-        return DataSourceConfig(_unique(name, taken), kind.value, keys)
+        return DataSourceConfig(_make_unique(name, taken), kind.value, keys)
 
     def _resolved(self, trail: tuple[str, ...], *parts: Node) -> Node:
         """The parts on top of each other, and all of that on top of their parents."""
@@ -102,7 +102,7 @@ class DataSources:
         rules = SourceRules(match=keys.match, defaults=keys.defaults, patch=keys.patch)
         for problem in validate_source(rules, self._coercion):
             part, _, text = problem.partition(": ")
-            self._report.problem(_place(effective, part, text), text)
+            self._report.problem(_find_place(effective, part, text), text)
         generic: dict[str, Any] = keys.model_dump(exclude_unset=True)
         return generic
 
@@ -112,11 +112,11 @@ class DataSources:
         kind = effective.child("type")
         if kind is None or not isinstance(kind.value, str):
             return
-        if absence := _absence(kind.value):
-            # It does no harm: nobody uses it.
+        if absence := _why_unavailable(kind.value):
+            # Harmless, as no collection uses it.
             self._report.warn(kind, absence)
         else:
-            # What it lacks itself, those that inherit from it may have.
+            # Data sources that inherit from it may have the keys that it lacks.
             partial = name in self._parents
             check_backend(self._report, "datasource", kind.value, effective, GENERIC_KEYS, partial=partial)
 
@@ -127,13 +127,12 @@ def _is_section(name: Any, node: Node) -> bool:
 
 def _parents(node: Node) -> Iterator[tuple[Node, str]]:
     """Place and name of each parent."""
-    parents = node.child("parents")
-    for place in parents.value if parents and isinstance(parents.value, list) else ():
+    for place in (node.child("parents") or Node([])).items():
         if isinstance(place.value, str):
             yield place, place.value
 
 
-def _place(effective: Node, part: str, text: str) -> Node:
+def _find_place(effective: Node, part: str, text: str) -> Node:
     """The key of `match`, `defaults` or `patch` that the text names, else the section."""
     section = effective.child(part) or effective
     quoted = text.split("'")
@@ -141,8 +140,8 @@ def _place(effective: Node, part: str, text: str) -> Node:
     return next(named, section)
 
 
-def _absence(kind: str) -> str:
-    """Why a known type cannot be had: not part of this version, or not installed. Empty for all others."""
+def _why_unavailable(kind: str) -> str:
+    """Why a known type is unavailable: not part of this version, or not installed. Empty for all others."""
     known = {*backends.NOT_BUILT["datasource"], *backends.BUILT_IN["datasource"]}
     try:
         backends.load("datasource", kind)
@@ -151,6 +150,6 @@ def _absence(kind: str) -> str:
     return ""
 
 
-def _unique(name: str, taken: set[str]) -> str:
+def _make_unique(name: str, taken: set[str]) -> str:
     names = (name if number == 1 else f"{name}-{number}" for number in range(1, len(taken) + 2))
     return next(candidate for candidate in names if candidate not in taken)

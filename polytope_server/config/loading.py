@@ -1,4 +1,4 @@
-"""From files to the configuration, or to all that is wrong with them."""
+"""From files to the configuration, or to everything that is wrong with them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from polytope_server.user import may_share_ids
 SYSTEM_FILE = Path("/etc/polytope/config.yaml")
 #: Further files by the environment, so that each command that runs in a container reads the same.
 FILES_VARIABLE = "POLYTOPE_CONFIG_FILES"
-#: Words that the REST API takes for something else where the name of a collection may stand.
+#: Words that the REST API reserves where the name of a collection may stand.
 KEYWORDS = frozenset({"all"})
 _NO_KEYS = (
     "secrets: gives no keys, and the queue is not the local one: requests to data sources that need keys of "
@@ -38,7 +38,7 @@ _NO_KEYS = (
 
 @dataclass(frozen=True)
 class Configuration:
-    """A configuration that is valid, and what it may not have been meant to say (`warnings`).
+    """A configuration that is valid, and `warnings` of what is probably a mistake.
 
     `collections` are in the order of the files; `raw` is the merged mapping, secrets included; `secrets` are
     the secrets that stand in it, and `unset` says by section which of them are variables that are not set.
@@ -73,7 +73,7 @@ def load(
     back-ends. Raises :class:`ConfigurationError` with everything that is wrong.
     """
     system = [system_file] if system_file.exists() else []
-    root = _merged([*system, *files_of(environ), *files], environ)
+    root = _read_files([*system, *files_of(environ), *files], environ)
     report = Report()
     raw, root = root.plain(), _known_sections(report, root)
     settings = report.validated(Settings, root)
@@ -92,10 +92,10 @@ def load(
             "api_keys": {key: keys for key, keys in settings.api_keys.items() if keys is not None},
         }
     )
-    collections = {name: _collection(settings, name, sources) for name, sources in found.items()}
+    collections = {name: _make_collection(settings, name, sources) for name, sources in found.items()}
     warnings = [
         *_warnings(report, settings),
-        *_missing(collections.values()),
+        *_missing_packages(collections.values()),
         *_unknown_realms(settings, collections.values()),
         *_counted_apart(settings),
         *_too_large_for_a_body(settings, collections.values()),
@@ -131,7 +131,7 @@ def coercion_rules(settings: Settings) -> CoercionRules:
     )
 
 
-def _merged(files: Iterable[Path], environ: Mapping[str, str]) -> Node:
+def _read_files(files: Iterable[Path], environ: Mapping[str, str]) -> Node:
     documents: list[Node] = []
     problems: list[str] = []
     for file in files:
@@ -163,11 +163,11 @@ def _datasource_lists(report: Report, root: Node) -> Iterable[tuple[str, Node]]:
             )
         roles = node.child("roles")
         if roles is None or not roles.value:
-            report.warn(node, "has no roles: nobody can use it")
+            report.warn(node, "has no roles, so no user may use it")
         yield name, node.child("datasources") or Node([])
 
 
-def _collection(settings: Settings, name: str, sources: tuple[DataSourceConfig, ...]) -> Collection:
+def _make_collection(settings: Settings, name: str, sources: tuple[DataSourceConfig, ...]) -> Collection:
     section = settings.collections[name]
     limits = Limits(section.limits.total, section.limits.per_user, section.limits.per_role)
     max_request = section.max_request or settings.frontend.max_request
@@ -175,13 +175,13 @@ def _collection(settings: Settings, name: str, sources: tuple[DataSourceConfig, 
 
 
 def _realms_with_shared_ids(settings: Settings) -> list[str]:
-    """Pairs of realms of which two users could be one for everything that goes by the id of a user."""
+    """Pairs of realms in which two users could have the same id."""
     realms = {str(realm) for realm in settings.authentication if realm not in NO_REALMS}
     for section in settings.identity.values():
-        realms.update(_names((section or {}).get("realm")))
-    realms.update(_names((settings.api_keys.get("generator") or {}).get("allowed_realms")))
+        realms.update(_list_names((section or {}).get("realm")))
+    realms.update(_list_names((settings.api_keys.get("generator") or {}).get("allowed_realms")))
     for peer in settings.federation.values():
-        realms.update(_names(peer.allowed_realms))
+        realms.update(_list_names(peer.allowed_realms))
     return [
         f"the realms {one!r} and {other!r} cannot be used together: two users could have one id; rename one"
         for one, other in combinations(sorted(realms), 2)
@@ -189,19 +189,19 @@ def _realms_with_shared_ids(settings: Settings) -> list[str]:
     ]
 
 
-def _names(value: Any) -> list[str]:
+def _list_names(value: Any) -> list[str]:
     """A name or a list of names, of a section that may have mistakes."""
     return [name for name in (value if isinstance(value, list) else [value]) if isinstance(name, str)]
 
 
 def _unknown_realms(settings: Settings, collections: Iterable[Collection]) -> list[str]:
-    """Realms in the roles of collections to which nobody who gets in can belong: most likely a typo."""
+    """Realms in the roles of collections that no authenticated user can belong to: most likely a typo."""
     peers = [peer.allowed_realms for peer in settings.federation.values()]
     if "any" in peers or AUTH_O_TRON in settings.authentication or not settings.authentication:
         return []
     known = {realm for realm in settings.authentication if realm not in NO_REALMS}.union(*peers)
     return [
-        f"collections.{collection.name}.roles: nobody is of the realm {realm!r}; {suggestion(realm, known)}"
+        f"collections.{collection.name}.roles: no user is of the realm {realm!r}; {suggestion(realm, known)}"
         for collection in collections
         if isinstance(collection.roles, Mapping)
         for realm in collection.roles
@@ -210,7 +210,7 @@ def _unknown_realms(settings: Settings, collections: Iterable[Collection]) -> li
 
 
 def _counted_apart(settings: Settings) -> list[str]:
-    """A limit of calls that is higher than it says, because processes have no cache in common."""
+    """A limit of calls that is exceeded, because the processes that count share no cache."""
     frontend = settings.frontend
     in_memory = {"memory", "globalvar"} & settings.caching.keys()
     if frontend.limits.calls_per_second is None or frontend.workers == 1 or not in_memory:
@@ -222,7 +222,7 @@ def _counted_apart(settings: Settings) -> list[str]:
 
 
 def _too_large_for_a_body(settings: Settings, collections: Iterable[Collection]) -> list[str]:
-    """Limits of requests that cannot be reached, because the body of a call has a lower one."""
+    """Limits of requests that cannot be reached, because the body of a call is limited to less."""
     body = settings.frontend.max_body
     return [
         f"collections.{collection.name}: max_request is {collection.max_request} bytes, and the "
@@ -232,8 +232,8 @@ def _too_large_for_a_body(settings: Settings, collections: Iterable[Collection])
     ]
 
 
-def _missing(collections: Iterable[Collection]) -> list[str]:
-    """What a worker on this machine could not serve: other processes do not need it, so no error."""
+def _missing_packages(collections: Iterable[Collection]) -> list[str]:
+    """Packages that a worker on this machine would lack. No error: other processes do not need them."""
     return [
         f"collections.{collection.name}: datasource {source.name!r} of type {source.type!r} needs the Python "
         f"package {package!r} where workers run: `pip install 'polytope-server[{source.type}]'`"

@@ -58,81 +58,85 @@ def page() -> str:
     parts = [_INTRODUCTION]
     for name, section in schema["properties"].items():
         parts.append(f"## `{name}`\n\n{section['description']}\n")
-        parts.extend(_section(name, section, schema["$defs"]))
+        parts.extend(_format_section(name, section, schema["$defs"]))
     return "\n".join(parts)
 
 
-def _section(name: str, section: _Schema, definitions: _Schema) -> Iterator[str]:
+def _format_section(name: str, section: _Schema, definitions: _Schema) -> Iterator[str]:
     if name in SECTIONS:
-        yield from _backends(name, f"{name}.")
+        yield from _format_backends(name, f"{name}.")
     elif name == "api-keys":
-        yield _table(APIKeysSettings)
-        yield from _backends("api_key", "api-keys: type ")
+        yield _format_table(APIKeysSettings)
+        yield from _format_backends("api_key", "api-keys: type ")
     elif name in _NAMED:
-        yield f"### `{name}.<name>`\n\n{_table(_NAMED[name])}"
+        yield f"### `{name}.<name>`\n\n{_format_table(_NAMED[name])}"
         if name == "authentication":
-            yield f"### `{name}.{AUTH_O_TRON}`\n\n{_table(AuthOTronSettings)}"
+            yield f"### `{name}.{AUTH_O_TRON}`\n\n{_format_table(AuthOTronSettings)}"
         for concern in {"authentication": REALM.values(), "datasources": ["datasource"]}.get(name, ()):
-            yield from _backends(concern, f"{concern}: type ")
+            yield from _format_backends(concern, f"{concern}: type ")
     elif "$ref" in section:
-        yield _rows(_target(section, definitions), definitions)
+        yield _format_rows(_resolve(section, definitions), definitions)
 
 
-def _backends(concern: str, prefix: str) -> Iterator[str]:
+def _format_backends(concern: str, prefix: str) -> Iterator[str]:
     for name, model in installed(concern).items():
-        keys = _table(model) if model.model_fields else "No keys.\n"
+        keys = _format_table(model) if model.model_fields else "No keys.\n"
         yield f"### `{prefix}{name}`\n\n{keys}"
 
 
-def _table(model: type[BaseModel]) -> str:
+def _format_table(model: type[BaseModel]) -> str:
     schema = model.model_json_schema(schema_generator=WithFactories)
-    return _rows(schema, schema.get("$defs", {}))
+    return _format_rows(schema, schema.get("$defs", {}))
 
 
-def _rows(schema: _Schema, definitions: _Schema) -> str:
-    lines = ["| key | value | default | meaning |", "|---|---|---|---|", *_lines(schema, definitions, "")]
+def _format_rows(schema: _Schema, definitions: _Schema) -> str:
+    lines = [
+        "| key | value | default | meaning |",
+        "|---|---|---|---|",
+        *_format_lines(schema, definitions, ""),
+    ]
     return "\n".join(lines) + "\n"
 
 
-def _lines(schema: _Schema, definitions: _Schema, prefix: str) -> Iterator[str]:
+def _format_lines(schema: _Schema, definitions: _Schema, prefix: str) -> Iterator[str]:
     for name, key in schema["properties"].items():
-        default = _default(key) if name not in schema.get("required", ()) else "required"
-        cells = (f"`{prefix}{name}`", _kind(key), default, key.get("description", ""))
+        default = _format_default(key) if name not in schema.get("required", ()) else "required"
+        cells = (f"`{prefix}{name}`", _describe_kind(key), default, key.get("description", ""))
         yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
         below, step = (key["items"], "[].") if "items" in key else (key, ".")
         if "$ref" in below:
-            yield from _lines(_target(below, definitions), definitions, f"{prefix}{name}{step}")
+            yield from _format_lines(_resolve(below, definitions), definitions, f"{prefix}{name}{step}")
 
 
-def _target(schema: _Schema, definitions: _Schema) -> _Schema:
+def _resolve(schema: _Schema, definitions: _Schema) -> _Schema:
     found: _Schema = definitions[schema["$ref"].rpartition("/")[2]]
     return found
 
 
-def _kind(schema: _Schema) -> str:
+def _describe_kind(schema: _Schema) -> str:
     """What a key takes, in words."""
     if "x-kind" in schema:
         return str(schema["x-kind"])
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if "anyOf" in schema:
-        kinds = [_kind(item) for item in schema["anyOf"] if item.get("type") != "null"]
+        kinds = [_describe_kind(item) for item in schema["anyOf"] if item.get("type") != "null"]
         return " or ".join(dict.fromkeys(kinds))
     if schema.get("type") == "array":
-        return f"list of {_kind(schema.get('items', {}))}s"
+        return f"list of {_describe_kind(schema.get('items', {}))}s"
     kind = str(schema.get("type", "mapping"))
     return "path" if schema.get("format") == "path" else _KINDS.get(kind, kind)
 
 
-def _default(schema: _Schema) -> str:
+def _format_default(schema: _Schema) -> str:
     value = schema.get("default")
     if value is None or "$ref" in schema:
         return ""
     units = {"duration": _TIMES, "size": _SIZES}.get(schema.get("x-kind", ""))
-    return f"`{_scaled(value, units) if units else json.dumps(value)}`"
+    return f"`{_format_scaled(value, units) if units else json.dumps(value)}`"
 
 
-def _scaled(value: float, units: tuple[tuple[int, str], ...]) -> str:
+def _format_scaled(value: float, units: tuple[tuple[int, str], ...]) -> str:
     """A number in the largest unit that it is a whole number of."""
     for factor, unit in units:
         if value and value % factor == 0:

@@ -64,7 +64,7 @@ def _with_aliases(concern: str, models: dict[str, type[BaseModel]]) -> dict[str,
 
 
 class WithFactories(GenerateJsonSchema):
-    """Tells defaults that are made by a function, too."""
+    """Includes defaults that are made by a function."""
 
     def default_schema(self, schema: Any) -> Schema:
         if "default_factory" in schema:
@@ -134,7 +134,7 @@ def _authentication(definitions: _Definitions, concerns: dict[str, dict[str, typ
 
 
 def _datasource(definitions: _Definitions, models: dict[str, type[BaseModel]]) -> Schema:
-    """A data source. What it lacks, its parents or the collection may have, so that no key is required."""
+    """A data source. No key is required, because its parents or the collection may have it."""
     own = definitions.of(DataSourceSection)
     cases = [
         _case(name, definitions.of(model), own["properties"], required=False)

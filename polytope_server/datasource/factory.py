@@ -8,14 +8,11 @@ from typing import Any
 from polytope_server.collection import DataSourceConfig
 from polytope_server.datasource import DataSource, DataSourceSettings
 from polytope_server.settings import backends
+from polytope_server.settings.data import DataSourceSection
+from polytope_server.settings.problems import keys_of
 
 #: Keys that every data source may have; the server handles them, the data source does not see them.
-GENERIC_KEYS = frozenset(
-    {
-        *("type", "name", "parents", "roles", "match", "defaults", "patch", "repr", "queue"),
-        *("max_attempts", "max_memory", "max_result"),
-    }
-)
+GENERIC_KEYS = frozenset(keys_of(DataSourceSection))
 
 
 def kind_of(config: DataSourceConfig) -> type[DataSource]:

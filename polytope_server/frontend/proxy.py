@@ -7,14 +7,14 @@ from collections.abc import Container
 
 from polytope_server.http.shell import ASGIApp, Receive, Scope, Send
 from polytope_server.settings.frontend import FrontendSettings
-from polytope_server.settings.networks import Everybody, Networks, parse_address
+from polytope_server.settings.networks import EveryAddress, Networks, parse_address
 
 
 def proxies(settings: FrontendSettings) -> Container[str]:
     """The addresses of the peers that are proxies: by default none, and everybody with `proxy_support`."""
     if not settings.proxy_support:
         return ()
-    return Networks(settings.proxies) if settings.proxies else Everybody()
+    return Networks(settings.proxies) if settings.proxies else EveryAddress()
 
 
 _WITH_PORT = re.compile(r"(?:\[(?P<bracketed>[^\]]*)\]|(?P<plain>[^:]*))(?::[0-9]{0,5})?")
@@ -26,7 +26,7 @@ class Proxied:
     Of several values in a header the last counts: the one that the nearest proxy has added.
     """
 
-    def __init__(self, app: ASGIApp, trusted: Container[str] = Everybody()) -> None:
+    def __init__(self, app: ASGIApp, trusted: Container[str] = EveryAddress()) -> None:
         """`trusted` are the peers whose headers count."""
         self._app = app
         self._trusted = trusted

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn
 
 import falcon
 import falcon.asgi
-
-logger = logging.getLogger(__name__)
 
 Scope = dict[str, Any]
 Event = dict[str, Any]

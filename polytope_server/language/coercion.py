@@ -1,7 +1,7 @@
-"""A request of any shape -> a mapping of canonical values, or all that is wrong with it (spec 13.3).
+"""A request of any shape -> a mapping of canonical values, or everything that is wrong with it.
 
 Every back-end and every match rule reads the result, so what is ambiguous or could smuggle a second key into
-a MARS request (spec 22.3 S2) ends here: keys in two cases, separators and quotes inside values.
+a MARS request is refused here: keys in two cases, separators and quotes inside values.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ OPAQUE_KEYS = frozenset({"data", "feature"})
 
 @dataclass(frozen=True)
 class CoercionRules:
-    """`coercion` of the configuration, already joined to the defaults of section 13.3."""
+    """`coercion` of the configuration, already joined to the built-in rules."""
 
     allow_ranges: frozenset[str] = RANGE_KEYS
     allow_lists: frozenset[str] = LIST_KEYS
@@ -66,8 +66,8 @@ def coerce(
     problems: list[str] = []
     for name, value in request.items():
         try:
-            key = _key(name, seen)
-            result[key] = _value(key, value, rules, day)
+            key = _coerce_key(name, seen)
+            result[key] = _coerce_value(key, value, rules, day)
         except RequestError as error:
             problems.extend(error.problems)
     if problems:
@@ -75,7 +75,7 @@ def coerce(
     return result
 
 
-def _key(name: object, seen: set[str]) -> str:
+def _coerce_key(name: object, seen: set[str]) -> str:
     text = str(name)
     key = text.lower()
     if not re.fullmatch("[a-z0-9_][a-z0-9_.:-]{0,99}", key):
@@ -88,37 +88,39 @@ def _key(name: object, seen: set[str]) -> str:
     return key
 
 
-def _value(key: str, value: object, rules: CoercionRules, today: date) -> object:
+def _coerce_value(key: str, value: object, rules: CoercionRules, today: date) -> object:
     if key in OPAQUE_KEYS:
         return value
     if key == "timespan" and value is None:
         return "none"
     kind = rules.kind(key)
-    return _other(key, value, today) if kind is None else _coerced(key, kind, value, rules, today)
+    return _check_other(key, value, today) if kind is None else _coerce_known(key, kind, value, rules, today)
 
 
-def _coerced(key: str, kind: Kind, value: object, rules: CoercionRules, today: date) -> str | list[str]:
-    """A value of a key that section 13.3 names: one text, a list of texts, or one text for a range."""
+def _coerce_known(key: str, kind: Kind, value: object, rules: CoercionRules, today: date) -> str | list[str]:
+    """A value of a key that is coerced: one text, a list of texts, or one text for a range."""
     if isinstance(value, list | tuple):
-        return _list(key, kind, value, rules, today)
-    text = _text(key, value, kind.expected)
+        return _coerce_list(key, kind, value, rules, today)
+    text = _check_text(key, value, kind.expected)
     if is_range(text):
-        return _range(key, kind, text, rules, today)
+        return _coerce_range(key, kind, text, rules, today)
     if "/" in text:
-        return _list(key, kind, split(text), rules, today)
-    return _single(key, kind, value, today)
+        return _coerce_list(key, kind, split(text), rules, today)
+    return _coerce_single(key, kind, value, today)
 
 
-def _single(key: str, kind: Kind, value: object, today: date) -> str:
+def _coerce_single(key: str, kind: Kind, value: object, today: date) -> str:
     # YAML's true and false are words to a person, and numbers to Python: neither is meant by any key.
-    text = _text(key, value, kind.expected)
+    text = _check_text(key, value, kind.expected)
     canonical = None if isinstance(value, bool) or "/" in text else kind.canonical(text, today)
     if canonical is None:
         raise RequestError(f"key '{key}': {shown(value)} is not accepted; expected {kind.expected}")
     return canonical
 
 
-def _list(key: str, kind: Kind, items: Sequence[object], rules: CoercionRules, today: date) -> list[str]:
+def _coerce_list(
+    key: str, kind: Kind, items: Sequence[object], rules: CoercionRules, today: date
+) -> list[str]:
     if key not in rules.allow_lists:
         raise RequestError(f"key '{key}': a list {shown(items)} is not accepted; expected {kind.expected}")
     if not items or len(items) > MAX_VALUES:
@@ -129,7 +131,7 @@ def _list(key: str, kind: Kind, items: Sequence[object], rules: CoercionRules, t
     problems: list[str] = []
     for item in items:
         try:
-            text = _single(key, kind, item, today)
+            text = _coerce_single(key, kind, item, today)
         except RequestError as error:
             problems.extend(error.problems)
             continue
@@ -145,40 +147,40 @@ def _list(key: str, kind: Kind, items: Sequence[object], rules: CoercionRules, t
     return list(values)
 
 
-def _range(key: str, kind: Kind, text: str, rules: CoercionRules, today: date) -> str:
+def _coerce_range(key: str, kind: Kind, text: str, rules: CoercionRules, today: date) -> str:
     if key not in rules.allow_ranges:
         instead = "a list or a single value" if key in rules.allow_lists else "a single value"
         raise RequestError(f"key '{key}': a range {shown(text)} is not accepted; expected {instead}")
     found = parse_range(key, text, today)
     for end in split(text)[0:3:2]:
-        _single(key, kind, end, today)
+        _coerce_single(key, kind, end, today)
     return str(found)
 
 
-def _other(key: str, value: object, today: date) -> object:
-    """A value of a key that section 13.3 does not name: as it is, once it is known to be harmless."""
+def _check_other(key: str, value: object, today: date) -> object:
+    """A value of a key that is not coerced: as it is, once it is known to be harmless."""
     expected = "a text, a number or a list of them"
     if isinstance(value, list | tuple):
         if not value:
             raise RequestError(f"key '{key}': an empty list is not accepted; expected {expected}")
-        texts = [_text(key, item, expected) for item in value]
-        _bounded(key, "/".join(texts), today)
+        texts = [_check_text(key, item, expected) for item in value]
+        _check_bounds(key, "/".join(texts), today)
         return texts
     if value is None:
         return value
-    text = _text(key, value, expected)
-    _bounded(key, text, today)
+    text = _check_text(key, value, expected)
+    _check_bounds(key, text, today)
     return text if isinstance(value, date) else value
 
 
-def _text(key: str, value: object, expected: str) -> str:
+def _check_text(key: str, value: object, expected: str) -> str:
     """The text of a scalar that may stand in a MARS request as it is."""
     text = scalar_text(value)
     if text is None:
         raise RequestError(f"key '{key}': {shown(value)} is not accepted; expected {expected}")
     # The value as written counts, not its stripped text: keys that are not coerced keep it.
     written = value if isinstance(value, str) else text
-    if character := _forbidden(written):
+    if character := _find_forbidden(written):
         raise RequestError(
             f"key '{key}': {shown(value)} contains {character!r}; "
             "expected no commas, equals signs, quotes, # ! \\ or control characters"
@@ -186,7 +188,7 @@ def _text(key: str, value: object, expected: str) -> str:
     return text
 
 
-def _forbidden(text: str) -> str:
+def _find_forbidden(text: str) -> str:
     """The first character that may not stand in a value, the empty text if there is none."""
     # PERF: one search for texts that have none; a loop over the characters costs thirty times as much.
     if text.isascii():
@@ -203,7 +205,7 @@ _SEPARATORS = re.compile(r"""[,="'#!\\\x00-\x1f\x7f]""")
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
-def _numeric(text: str) -> bool:
+def _is_numeric(text: str) -> bool:
     try:
         float(text)
     except ValueError:
@@ -211,7 +213,7 @@ def _numeric(text: str) -> bool:
     return True
 
 
-def _bounded(key: str, text: str, today: date) -> None:
+def _check_bounds(key: str, text: str, today: date) -> None:
     """Refuse what a back-end would expand without end (10 million steps took metkit 73 s).
 
     Levels may run downwards, and words or quantiles (1:10) may stand at the ends; ends that are numbers to
@@ -220,7 +222,7 @@ def _bounded(key: str, text: str, today: date) -> None:
     if not is_range(text):
         return
     found = read_range(key, text, today)
-    if found is None and any(map(_numeric, split(text))):
+    if found is None and any(map(_is_numeric, split(text))):
         raise RequestError(f"key '{key}': {shown(text)} is not a range; expected a/to/b or a/to/b/by/n")
     if found is None:
         return

@@ -1,4 +1,4 @@
-"""Date rules of a data source: which dates it serves (spec 13.2). All times are UTC.
+"""Date rules of a data source: which dates it serves. All times are UTC.
 
 Comparative rules (`">30d"`, `"<40d"`) must all hold; MARS-style rules (a date, a list, a range) hold when any
 of them covers each date. One data source uses one style.
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
 from polytope_server.language.errors import RuleError, shown
-from polytope_server.language.ranges import Range, read_values, split
+from polytope_server.language.ranges import Range, split
 from polytope_server.language.values import date_text, read_date, scalar_text
 
 Days = Sequence[int]
@@ -29,21 +29,6 @@ def utc_moment(today: date | None, now: datetime | None) -> datetime:
     if now is not None:
         return now.replace(tzinfo=UTC) if now.tzinfo is None else now.astimezone(UTC)
     return datetime.now(UTC) if today is None else datetime(today.year, today.month, today.day, tzinfo=UTC)
-
-
-def check_dates(
-    value: object, rules: object, *, today: date | None = None, now: datetime | None = None
-) -> str | None:
-    """None if the rules cover every date that `value` describes, else the reason, naming date and rules.
-
-    `value`: a date, a list, or a range, as coerced or as written. `rules`: one rule or a list of them.
-    Without `today` it is the day of `now`. RuleError if the rules are wrong or mix the two styles,
-    RequestError if the value describes no dates or too many.
-    """
-    moment = utc_moment(today, now)
-    day = today or moment.date()
-    test = date_test(rules, today=day, now=moment)
-    return test(days_of(read_values("date", value, today=day)))
 
 
 def days_of(values: Range | list[str]) -> Days:
@@ -67,7 +52,7 @@ def date_test(rules: object, *, today: date, now: datetime) -> DateTest:
 
 
 def _all_hold(rules: Sequence[str], now: datetime) -> DateTest:
-    limits = [(rule, *_limit(rule, now)) for rule in rules]
+    limits = [(rule, *_read_limit(rule, now)) for rule in rules]
 
     def test(days: Days) -> str | None:
         reasons: dict[int, str] = {}
@@ -76,7 +61,7 @@ def _all_hold(rules: Sequence[str], now: datetime) -> DateTest:
             if index is not None:
                 side = "older" if older else "newer"
                 place = f"{limit:%Y-%m-%d %H:%M} UTC (rule '{rule}')"
-                reasons.setdefault(index, f"'{_text(days[index])}' is not {side} than {place}")
+                reasons.setdefault(index, f"'{_day_text(days[index])}' is not {side} than {place}")
         return reasons[min(reasons)] if reasons else None
 
     return test
@@ -99,11 +84,11 @@ def _first_beyond(days: Days, older: bool, ordinal: int) -> int | None:
     return next((index for index, day in enumerate(days) if (day >= ordinal) is older), None)
 
 
-def _text(ordinal: int) -> str:
+def _day_text(ordinal: int) -> str:
     return date_text(date.fromordinal(ordinal))
 
 
-def _limit(rule: str, now: datetime) -> tuple[bool, datetime]:
+def _read_limit(rule: str, now: datetime) -> tuple[bool, datetime]:
     parts = _COMPARATIVE.fullmatch(rule)
     if not parts:
         raise RuleError(
@@ -119,7 +104,7 @@ def _limit(rule: str, now: datetime) -> tuple[bool, datetime]:
 
 
 def _any_covers(rules: Sequence[str], today: date) -> DateTest:
-    spans = _joined([span for rule in rules for span in _spans(rule, today)])
+    spans = _join_spans([span for rule in rules for span in _read_spans(rule, today)])
     firsts = [first for first, _ in spans]
 
     def end(day: int) -> int | None:
@@ -132,7 +117,7 @@ def _any_covers(rules: Sequence[str], today: date) -> DateTest:
         while index < len(days):
             last = end(days[index])
             if last is None:
-                return f"'{_text(days[index])}' not in {shown(list(rules), 300)}"
+                return f"'{_day_text(days[index])}' not in {shown(list(rules), 300)}"
             # A range goes on behind the span: as many steps as there are spans, however long it is.
             index = bisect_right(days, last) if isinstance(days, range) else index + 1
         return None
@@ -140,7 +125,7 @@ def _any_covers(rules: Sequence[str], today: date) -> DateTest:
     return test
 
 
-def _joined(spans: Sequence[tuple[date, date]]) -> list[tuple[int, int]]:
+def _join_spans(spans: Sequence[tuple[date, date]]) -> list[tuple[int, int]]:
     """The spans as ordinals, in order, those that meet or overlap as one; empty ones left out."""
     found: list[tuple[int, int]] = []
     for first, last in sorted(
@@ -152,7 +137,7 @@ def _joined(spans: Sequence[tuple[date, date]]) -> list[tuple[int, int]]:
     return found
 
 
-def _spans(rule: str, today: date) -> list[tuple[date, date]]:
+def _read_spans(rule: str, today: date) -> list[tuple[date, date]]:
     """First and last day of each item of one MARS-style rule. A range from late to early covers none."""
     words = split(rule)
     ends = words[::2] if len(words) == 3 and words[1].lower() == "to" else []

@@ -1,4 +1,4 @@
-"""Whether a data source serves a request of a user, and with which request exactly (spec 13.1)."""
+"""Whether a data source serves a request of a user, and with which request exactly."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TooManyValuesError(RequestError):
 class SourceRules:
     """What a data source's section says about the requests that it serves.
 
-    `roles`: realm -> roles, or roles of any realm; empty admits everybody. `accepts_feature`: true for type
+    `roles`: realm -> roles, or roles of any realm; empty admits every user. `accepts_feature`: true for type
     polytope, whose requests must have a `feature`; those of all other types must not.
     """
 
@@ -52,23 +52,6 @@ class MatchResult:
 
     def __bool__(self) -> bool:
         return self.request is not None
-
-
-def match(
-    request: Mapping[str, Any],
-    source: SourceRules,
-    *,
-    realm: str,
-    user_roles: Collection[str],
-    coercion: CoercionRules = DEFAULT_RULES,
-    today: date | None = None,
-    now: datetime | None = None,
-) -> MatchResult:
-    """Judge a coerced request against one data source, see `Judgement`."""
-    judgement = Judgement(
-        request, realm=realm, user_roles=user_roles, coercion=coercion, today=today, now=now
-    )
-    return judgement.match(source)
 
 
 class Judgement:
@@ -134,7 +117,7 @@ class Judgement:
         if isinstance(rule, list | tuple) and not rule:
             return f"key '{key}' is not accepted" if key in request else None
         if key not in request:
-            return f"request does not contain key '{key}', expected one of {_listed(rule)}"
+            return f"request does not contain key '{key}', expected one of {_list_rule(rule)}"
         if key not in self._request:
             return self._verdict(key, rule, request[key])
         place = key, tuple(map(repr, rule)) if isinstance(rule, list | tuple) else (repr(rule),)
@@ -147,7 +130,7 @@ class Judgement:
         try:
             if key == "date":
                 test = date_test(rule, today=self._today, now=self._now)
-                reason = test(self._days(key, value))
+                reason = test(self._read_days(key, value))
                 return f"key 'date' : {reason}" if reason else None
             wrong, count = self._wrong(key, value, allowed(key, rule, self._today))
         except RuleError as error:
@@ -159,16 +142,16 @@ class Judgement:
         if not wrong:
             return None
         more = f" and {count - len(wrong)} more" if count > len(wrong) else ""
-        return f"key '{key}' : {', '.join(map(shown, wrong))}{more} not in {_listed(rule)}"
+        return f"key '{key}' : {', '.join(map(shown, wrong))}{more} not in {_list_rule(rule)}"
 
-    def _days(self, key: str, value: Any) -> Days:
-        days = days_of(self._read(key, value))
+    def _read_days(self, key: str, value: Any) -> Days:
+        days = days_of(self._read_value(key, value))
         self._spend(key, value, 0 if isinstance(days, range) else len(days))
         return days
 
     def _wrong(self, key: str, value: Any, admitted: Allowed) -> tuple[list[str], int]:
         """The first values that a rule does not admit, and how many there are."""
-        found = self._read(key, value)
+        found = self._read_value(key, value)
         if isinstance(found, list):
             self._spend(key, value, len(found))
             wrong = [text for text in found if _folded(key, text) not in admitted.values]
@@ -180,7 +163,7 @@ class Judgement:
         named = list(islice((text for text in found.texts() if text not in admitted.values), _NAMED))
         return named, found.count - found.count_of(admitted.values) if named else 0
 
-    def _read(self, key: str, value: Any) -> Range | list[str]:
+    def _read_value(self, key: str, value: Any) -> Range | list[str]:
         """What the value describes, read once if it is the request's own; RequestError if that is nothing."""
         if key not in self._request:
             return read_values(key, value, today=self._today)
@@ -201,7 +184,7 @@ def _delivered(key: str, value: Any) -> Any:
     return joined(key, value) if isinstance(value, list) and key not in OPAQUE_KEYS else value
 
 
-def _listed(rule: Any) -> str:
+def _list_rule(rule: Any) -> str:
     items = rule if isinstance(rule, list | tuple) else [rule]
     return shown([str(item) for item in items[:_SHOWN_RULE]], _SHOWN_RULE)
 
@@ -226,13 +209,13 @@ def allowed(key: str, rule: Any, today: date | None = None) -> Allowed:
     try:
         # Only days may be relative to today.
         day = today if key == "hdate" else None
-        return _expanded(key, tuple(joined(key, item) for item in items), day)
+        return _expand(key, tuple(joined(key, item) for item in items), day)
     except RequestError as error:
         raise RuleError(str(error)) from None
 
 
 @lru_cache(maxsize=1024)
-def _expanded(key: str, items: tuple[str, ...], today: date | None) -> Allowed:
+def _expand(key: str, items: tuple[str, ...], today: date | None) -> Allowed:
     # Rules are few and constant, requests many: a range of 100,000 values is expanded once.
     found = [read_values(key, item, today=today) for item in items]
     ranges = tuple(part for part in found if isinstance(part, Range))

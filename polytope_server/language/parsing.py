@@ -34,7 +34,7 @@ def parse(text: str) -> Any:
     value = _inline(text)
     if value is None:
         value = _structured(text)
-    _check(value, 2 * len(text) + EXPANSION)
+    _check_size(value, 2 * len(text) + EXPANSION)
     return value
 
 
@@ -43,7 +43,7 @@ def _structured(text: str) -> Any:
         try:
             return json.loads(
                 text,
-                object_pairs_hook=_mapping,
+                object_pairs_hook=_build_mapping,
                 parse_int=_integer,
                 parse_float=_real,
                 parse_constant=_constant,
@@ -125,7 +125,7 @@ def _plain(text: str) -> Any:
     return _constant(text) if _NOT_FINITE.fullmatch(text) else text
 
 
-def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _build_mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     result = dict(pairs)
     if len(result) < len(pairs):
         twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
@@ -150,10 +150,10 @@ class _Document:
                 documents += 1
                 if documents > 1:
                     raise RequestError("the request has several YAML documents; expected one")
-                value = self._node(next(events), events, 0, verbatim=False)
+                value = self._build_node(next(events), events, 0, verbatim=False)
         return value
 
-    def _node(self, event: Any, events: Iterator[Any], depth: int, *, verbatim: bool) -> Any:
+    def _build_node(self, event: Any, events: Iterator[Any], depth: int, *, verbatim: bool) -> Any:
         if depth > MAX_DEPTH:
             raise _too_deep()
         if isinstance(event, yaml.AliasEvent):
@@ -162,18 +162,18 @@ class _Document:
             return self._anchors[event.anchor]
         if event.tag not in (None, "!", "tag:yaml.org,2002:str"):
             raise RequestError(f"the YAML tag {shown(event.tag)} is not accepted; write the value without it")
-        value = self._content(event, events, depth, verbatim)
+        value = self._build_content(event, events, depth, verbatim)
         if event.anchor is not None:
             self._anchors[event.anchor] = value
         return value
 
-    def _content(self, event: Any, events: Iterator[Any], depth: int, verbatim: bool) -> Any:
+    def _build_content(self, event: Any, events: Iterator[Any], depth: int, verbatim: bool) -> Any:
         if isinstance(event, yaml.ScalarEvent):
             return _plain(event.value) if event.implicit[0] and not verbatim else event.value
         if isinstance(event, yaml.SequenceStartEvent):
             items = _until(events, yaml.SequenceEndEvent)
-            return [self._node(item, events, depth + 1, verbatim=verbatim) for item in items]
-        return _mapping(list(self._pairs(events, depth)))
+            return [self._build_node(item, events, depth + 1, verbatim=verbatim) for item in items]
+        return _build_mapping(list(self._pairs(events, depth)))
 
     def _pairs(self, events: Iterator[Any], depth: int) -> Iterator[tuple[str, Any]]:
         for event in _until(events, yaml.MappingEndEvent):
@@ -182,7 +182,7 @@ class _Document:
             key = event.value
             # A parameter 130.200 is a name in two parts: as a number it would become 130.2.
             verbatim = key.lower() == "param"
-            yield key, self._node(next(events), events, depth + 1, verbatim=verbatim)
+            yield key, self._build_node(next(events), events, depth + 1, verbatim=verbatim)
 
 
 def _until(events: Iterator[Any], end: type) -> Iterator[Any]:
@@ -191,7 +191,7 @@ def _until(events: Iterator[Any], end: type) -> Iterator[Any]:
         yield event
 
 
-def _check(value: Any, budget: int) -> None:
+def _check_size(value: Any, budget: int) -> None:
     """Refuse what JSON, UTF-8 or a bounded walk could not carry further.
 
     Values and characters count, because an alias repeats both. Without aliases a text has no more values than
@@ -242,4 +242,4 @@ def _inline(text: str) -> dict[str, Any] | None:
         # Not by a regular expression: it would look at a run of spaces once for each of them.
         pairs.append((pair[1], "/".join(split(value))))
         position = pair.end()
-    return _mapping(pairs)
+    return _build_mapping(pairs)

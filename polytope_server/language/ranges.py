@@ -178,17 +178,8 @@ def too_many(key: str, value: object, count: int) -> str:
     return f"key '{key}': {shown(value)} describes {count} values; at most {MAX_VALUES} are accepted"
 
 
-def as_values(key: str, value: object, *, today: date | None = None) -> list[str]:
-    """Every single value, in canonical text, that a value of a request or of a rule describes.
-
-    Arguments and errors as for `read_values`.
-    """
-    found = read_values(key, value, today=today)
-    return found.values() if isinstance(found, Range) else found
-
-
 def read_values(key: str, value: object, *, today: date | None = None) -> Range | list[str]:
-    """What a value of a request or of a rule describes: a range as such, else every single canonical value.
+    """What a value of a request or of a rule describes: a range, else every single canonical value.
 
     A list counts as its items joined with `/`, which is what reaches the back-end: what is judged is what
     is delivered. `value` may be coerced or not; relative dates count from `today` (default: today, UTC).
@@ -210,12 +201,6 @@ def read_values(key: str, value: object, *, today: date | None = None) -> Range 
             *(f"key '{key}': {shown(item)} is not accepted; expected {kind.expected}" for item in wrong)
         )
     return [found for found in values if found is not None]
-
-
-def expand_count(key: str, value: object, *, today: date | None = None) -> int:
-    """How many single values a value describes, without walking a range; errors as in `read_values`."""
-    found = read_values(key, value, today=today)
-    return found.count if isinstance(found, Range) else len(found)
 
 
 def joined(key: str, value: object) -> str:

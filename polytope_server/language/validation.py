@@ -1,4 +1,4 @@
-"""What is wrong with a data source's rules, for the check of a configuration (spec 13.1, 13.2)."""
+"""What is wrong with a data source's rules, for the check of a configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Single values: what each key accepts, and the one spelling that it is brought to (spec 13.3).
+"""Single values: what each key accepts, and the one spelling that it is brought to.
 
 A kind turns the text of one value into its canonical text, or into None when it is not acceptable. All
 spellings of a value lead to one canonical text, which is what makes a subset match a comparison of texts.
@@ -160,4 +160,4 @@ KINDS = {
     "activity": _LOWER,
     "timespan": NAME,
 }
-"""The keys that section 13.3 coerces. `number` may be 0 here; coercion narrows it unless told otherwise."""
+"""The keys that are coerced. `number` may be 0 here; see :attr:`CoercionRules.number_allow_zero`."""

@@ -50,7 +50,3 @@ class MetricStore(ABC):
     @abstractmethod
     async def remove_old(self, before: float, limit: int) -> int:
         """Delete up to `limit` metrics older than that time; returns how many."""
-
-    @abstractmethod
-    async def wipe(self) -> None:
-        """Delete everything. For tests and operators."""

@@ -85,10 +85,6 @@ class MongoDBMetricStore(MetricStore):
             done = await self._metrics().delete_many({"_id": {"$in": ids}})
         return done.deleted_count
 
-    async def wipe(self) -> None:
-        with self._connection.failing_with(MongoDBUnavailableError):
-            await self._metrics().delete_many(_OURS)
-
     def _metrics(self) -> AsyncCollection[Document]:
         return self._connection.collection(*self._names)
 

@@ -68,9 +68,6 @@ class SQLMetricStore(MetricStore):
         sql = f"DELETE FROM metrics WHERE uuid IN ({old})"
         return (await self._database.write(sql, {"before": before, "limit": limit})).changed
 
-    async def wipe(self) -> None:
-        await self._database.write("DELETE FROM metrics")
-
 
 def _insertion(metrics: Sequence[RequestStatusChange]) -> Statement:
     values: dict[str, Any] = {

@@ -251,7 +251,3 @@ class RequestStore(Retention, ABC):
     @abstractmethod
     async def resign(self, name: str, holder: str) -> None:
         """Give the named lease back, if `holder` has it."""
-
-    @abstractmethod
-    async def wipe(self) -> None:
-        """Delete everything. For tests and operators."""

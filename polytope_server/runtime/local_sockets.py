@@ -1,4 +1,4 @@
-"""Unix sockets below the data folder, by which the processes of one machine talk."""
+"""Unix sockets below the data folder, over which the processes of one machine talk."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def address(path: Path) -> str:
 
 
 def folder(path: Path) -> Path:
-    """Make a folder for sockets that nobody else may enter."""
+    """Make a folder for sockets that only this user may enter."""
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     return path

@@ -1,8 +1,8 @@
-"""Logging of all processes: one line an event, with the request that it belongs to, and without secrets.
+"""Logging of all processes: one line for each event, with the request that it belongs to, without secrets.
 
-Everything that is written passes :mod:`polytope_server.redaction`: lines of libraries, exceptions that nobody
-caught, and warnings of Python, too. No text of a caller can begin a line of its own, and no line is of any
-length.
+Everything that is written passes :mod:`polytope_server.redaction`, including lines of libraries, unhandled
+exceptions and warnings of Python. The length of a line is bounded, and no text of a caller can begin a line
+of its own.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 #: The id of the request (or else of the HTTP call) that the current code works on.
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
-#: Libraries whose lines at lower levels hold addresses with credentials, or tell of every call.
+#: Libraries whose lines at lower levels contain addresses with credentials, or report every call.
 _QUIET = ("urllib3", "asyncio", "requests")
 
 #: Characters of a message, an exception or a stack that are written; of longer ones the middle is left out.
@@ -54,7 +54,7 @@ class _Context(logging.Filter):
 
 def _fit(text: str, longest: int = _LONGEST) -> str:
     """The text without secrets, and without its middle if it is too long."""
-    # First what is hidden: half of a secret would not be known for one.
+    # Redaction comes first: half of a secret would not be recognised.
     return shortened(redactor.redact(text), longest)
 
 
@@ -122,14 +122,14 @@ class _Handler(logging.StreamHandler[Any]):
         try:
             return super().format(record)
         except Exception as error:
-            # The place, and not the arguments, which Python would print: they may be what is to be hidden.
+            # The place without the arguments, which Python would print: they may hold secrets.
             text = "this line of the log cannot be made: %s"
             place = record.name, logging.ERROR, record.pathname, record.lineno
             arguments = (f"{type(error).__name__} at {record.pathname}:{record.lineno}",)
             return super().format(logging.LogRecord(*place, text, arguments, None))
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Nothing: nobody reads standard error any more."""
+        """Nothing: standard error is closed."""
 
 
 def configure(settings: LoggingSettings, process: str) -> None:
@@ -151,9 +151,9 @@ def configure(settings: LoggingSettings, process: str) -> None:
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if not issubclass(kind, KeyboardInterrupt):
-        logger.critical("this process ends by an error", exc_info=(kind, error, trace))
+        logger.critical("unhandled exception, exiting", exc_info=(kind, error, trace))
 
 
 def _log_uncaught_of_thread(hook: threading.ExceptHookArgs) -> None:
     if hook.exc_value is not None:
-        logger.critical("a thread ended by an error", exc_info=hook.exc_value)
+        logger.critical("unhandled exception in a thread", exc_info=hook.exc_value)

@@ -1,4 +1,4 @@
-"""What the processes share: their life and their end."""
+"""The life of a process: limits, back-ends, signals, and its end."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 _PR_SET_PDEATHSIG = 1
-#: Exit status of a process that must not work on a store: to start it again is of no use.
+#: Exit status of a process that must not work on a store: restarting it is of no use.
 INCOMPATIBLE = os.EX_CONFIG
-#: As many as any process here needs; there are programs that close each one that they could have.
+#: Enough for any process here; some programs close every descriptor up to the limit, which takes time.
 _DESCRIPTORS = 65_536
 #: Seconds after which a thread with work in Python gives way to another. Python's own 5 ms would be added to
 #: each row that a call reads from SQLite meanwhile, and to each step of the thread that renews a lease.
@@ -32,7 +32,7 @@ _THREAD_SWITCH = 0.0002
 
 
 def leave_no_core() -> None:
-    """Have neither this process nor those that it starts leave a core file, which would hold passwords."""
+    """Let neither this process nor those that it starts leave a core file, which would contain passwords."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
@@ -44,7 +44,7 @@ def shorten_thread_switches() -> None:
 def die_with_parent(parent: int) -> None:
     """End this process by SIGKILL as soon as the process `parent`, which started it, has ended.
 
-    On Linux the kernel sees to it; elsewhere a thread looks twice a second.
+    On Linux the kernel does so; elsewhere a thread checks twice a second.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -55,9 +55,9 @@ def die_with_parent(parent: int) -> None:
 
 
 def raise_descriptor_limit() -> None:
-    """Let this process, and those that it starts, open as many files and sockets as the system allows it to.
+    """Let this process, and those that it starts, open as many files and sockets as the system allows.
 
-    The usual limit of 1024 is one for programs that call select(), which none here does.
+    The usual limit of 1024 is for programs that call select(), which none here does.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
@@ -72,7 +72,7 @@ def _watch(parent: int) -> None:  # pragma: no cover -- the tests run on Linux
 
 
 class Part(Protocol):
-    """A back-end, as far as its opening and closing goes."""
+    """A back-end, which is opened and closed."""
 
     async def open(self) -> None:
         """Connect."""
@@ -83,7 +83,7 @@ class Part(Protocol):
 
 @runtime_checkable
 class HasWork(Protocol):
-    """A part with work of its own for as long as it is open."""
+    """A part that works in the background while it is open."""
 
     def while_open(self) -> AbstractAsyncContextManager[None]:
         """The context of that work."""
@@ -91,10 +91,10 @@ class HasWork(Protocol):
 
 @asynccontextmanager
 async def opened(parts: Sequence[Part], stop: asyncio.Event) -> AsyncIterator[bool]:
-    """Back-ends, opened one after the other and closed in the end.
+    """Open the back-ends one after the other, and close them at the end.
 
-    One that cannot be reached is tried again and again; False comes if `stop` was set before all were open.
-    What a part does as long as it is open begins and ends with that.
+    One that is unreachable is retried with back-off; yields False if `stop` was set before all were open.
+    The background work of a part runs while it is open.
     """
     async with AsyncExitStack() as stack:
         for part in parts:
@@ -121,7 +121,7 @@ async def _open(part: Part, stop: asyncio.Event) -> bool:
 
 
 def before_stop(release: Callable[[], None]) -> None:
-    """Have `release` called on SIGINT or SIGTERM, before whoever handles these signals now."""
+    """Have `release` called on SIGINT or SIGTERM, before their present handlers."""
     for number in (signal.SIGTERM, signal.SIGINT):
         previous = signal.getsignal(number)
         if not callable(previous):
@@ -137,8 +137,8 @@ def before_stop(release: Callable[[], None]) -> None:
 async def serve_until(end: Coroutine[Any, Any, object], *tasks: asyncio.Task[None]) -> None:
     """Run `tasks` until `end` is done, then cancel them.
 
-    A task that ends by itself, which none should, ends the process with its error: whoever supervises
-    starts it anew, while a process that goes on with a part of its work would look alive.
+    A task that ends by itself, which none should, ends the process with its error, so that its supervisor
+    restarts it: a process that goes on with a part of its work would look alive.
     """
     ending = asyncio.create_task(end)
     try:

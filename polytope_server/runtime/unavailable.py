@@ -1,4 +1,4 @@
-"""What all back-ends have in common that cannot be reached: whoever calls may try again."""
+"""The error of back-ends that are unreachable: the caller may try again."""
 
 from __future__ import annotations
 

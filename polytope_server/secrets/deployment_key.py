@@ -1,7 +1,7 @@
 """The secret that all processes of a deployment share, from which the keys for all purposes are derived.
 
-On one machine it makes itself: `secret.key` in the data folder. Several machines share the one that the
-section `secrets` of the configuration gives.
+On one machine it is made at the first start: `secret.key` in the data folder. Several machines share the one
+that the section `secrets` of the configuration gives.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LARGEST_FILE = 64 << 10
 
 
 class DeploymentKeys:
-    """The secrets of a deployment, the current one first; the others still count for what they have made."""
+    """The secrets of a deployment: the current one, then earlier ones, which still open what they sealed."""
 
     def __init__(self, settings: SecretsSettings, data: Path) -> None:
         """Those of the configuration, else that of the data folder, which is made if there is none.
@@ -32,7 +32,7 @@ class DeploymentKeys:
         """
         self._secrets = [key.get_secret_value().encode() for key in settings.keys]
         if settings.file is not None:
-            self._secrets = _read(settings.file)
+            self._secrets = _read_keys(settings.file)
         if not self._secrets:
             self._secrets = [own_key(data)]
 
@@ -44,7 +44,7 @@ class DeploymentKeys:
         ]
 
 
-def _read(file: Path) -> list[bytes]:
+def _read_keys(file: Path) -> list[bytes]:
     """The secrets of a file, one a line."""
     try:
         with file.open("rb") as stream:
@@ -67,14 +67,14 @@ def own_key(data: Path) -> bytes:
     """
     path = data / "secret.key"
     if not path.exists():
-        _make(path)
+        _make_key(path)
     key = path.read_bytes()
     if len(key) < _SIZE:
-        raise ValueError(f"{path} holds no key: remove it, and it will be made anew")
+        raise ValueError(f"{path} holds no key: remove it, and a new one will be made")
     return key
 
 
-def _make(path: Path) -> None:
+def _make_key(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_name(f".secret.key.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

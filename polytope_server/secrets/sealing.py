@@ -1,7 +1,7 @@
 """Seals secrets of a user, so that only the deployment's own processes can open them, in their place.
 
 Authenticated encryption (ChaCha20-Poly1305) with a key that is derived from the deployment's. What is sealed
-for one request, or one entry of the cache, is sealed for no other: nobody can move it.
+for one request, or one entry of the cache, cannot be moved to another.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from polytope_server.secrets.deployment_key import DeploymentKeys
 
-#: Tells sealed texts from others, and later ways of sealing from this one.
+#: Marks sealed texts, with the version of this way of sealing.
 _MARK = "sealed.v1."
 _NONCE = 12
 #: Purposes: what is kept with a request, and what the cache remembers of a credential.
@@ -56,4 +56,4 @@ class Seals:
                 continue
             found: dict[str, str] = json.loads(text)
             return found
-        raise UnsealableError("sealed with a key that this process has not, for something else, or damaged")
+        raise UnsealableError("sealed with a key that this process lacks, for something else, or damaged")

@@ -1,11 +1,10 @@
 """What the configuration may say: sections with their keys, kinds of values, and back-ends by name.
 
-`create_backend` and `backend_settings` make what a configuration names; `mask` hides secrets of whatever is
-shown or logged. How files are read is told in :mod:`polytope_server.config`.
+`create_backend` and `backend_settings` make what a configuration names. :mod:`polytope_server.config` reads
+the files.
 """
 
 from polytope_server.settings.creation import backend_settings, create_backend, section_settings
-from polytope_server.settings.masking import mask
 from polytope_server.settings.problems import ConfigurationError
 from polytope_server.settings.root import Settings
 
@@ -14,6 +13,5 @@ __all__ = [
     "Settings",
     "backend_settings",
     "create_backend",
-    "mask",
     "section_settings",
 ]

@@ -1,4 +1,4 @@
-"""Addresses in the configuration. `urlsplit` takes almost anything for one: `http://http://x` too."""
+"""Addresses in the configuration, checked: `urlsplit` alone accepts almost anything, even `http://http://x`."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ EXTRAS = {"mongoapikey": "mongodb"}
 #: Groups of entry points whose name is not that of the concern and an s.
 GROUPS = {"identity": "polytope_server.identities", "notices": "polytope_server.notices"}
 
-#: What earlier servers had and this version has not: named in the answer, so that nobody looks for a typo.
+#: What earlier servers had and this version lacks: the error says so, lest the operator look for a typo.
 NOT_BUILT: dict[str, frozenset[str]] = {
     "request_store": frozenset({"dynamodb"}),
     "queue": frozenset({"sqs"}),
@@ -99,7 +99,7 @@ NOT_BUILT: dict[str, frozenset[str]] = {
 
 
 class UnknownBackendError(LookupError):
-    """No back-end of that name can be had; the message says what can."""
+    """No back-end of that name is available; the message lists those that are."""
 
 
 def names(concern: str) -> list[str]:

@@ -28,8 +28,8 @@ class ConnectionsSettings(Section):
         20.0,
         alias="head-time",
         gt=0,
-        description="The head of a call must be complete so long after the connection was made, or after its "
-        "first byte.",
+        description="The head of a call must be complete within this time after the connection was "
+        "made, or after its first byte.",
     )
     least_rate: Size = Field(
         1000,

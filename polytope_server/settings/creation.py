@@ -62,10 +62,10 @@ def check_backend(
     *,
     partial: bool = False,
 ) -> Any:
-    """The checked keys of a back-end of that name, or None, and the problems are noted.
+    """The checked keys of a back-end of that name; None if they are wrong: the report says why.
 
-    `known` are keys beside its own that are taken out before: the name is then that of the key `type`.
-    A `partial` one may lack keys.
+    `known` are keys that the section has beside those of the back-end, such as `type`. A `partial` section
+    may lack keys.
     """
     try:
         kind = backends.load(concern, name).Settings
@@ -80,7 +80,7 @@ def check_backend(
 
 
 def chosen_name(report: Report, section: Node, concern: str) -> str | None:
-    """The name of the one back-end of a section, None if there is none; two are noted as a problem."""
+    """The name of the one back-end of a section; None if there is none, or several, which the report says."""
     names = list(chosen(dict(section.children())) if isinstance(section.value, dict) else ())
     given = [name for name in names if section.value[name].value is not None] or names
     if len(given) < 2:

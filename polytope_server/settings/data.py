@@ -21,7 +21,7 @@ from polytope_server.settings.values import (
     expected,
 )
 
-#: `authentication.cache`: so long at most a removed user may still be let in.
+#: `authentication.cache`: for at most this long a removed user is still accepted.
 CacheTime = Annotated[
     Duration, Field(le=3600, description="How long a verified credential is remembered; 60 s by default.")
 ]
@@ -30,7 +30,7 @@ CacheTime = Annotated[
 _SECRET_LENGTH = 32
 
 
-#: Sections that name one back-end, and that is all: `request_store: {sql: {...}}`.
+#: Sections that name one back-end and nothing else: `request_store: {sql: {...}}`.
 SECTIONS = ("request_store", "queue", "notices", "staging", "caching", "metric_store", "identity")
 #: What a realm may have, and the concern of its back-ends.
 REALM = {"authenticators": "authenticator", "authorizers": "authorizer"}
@@ -61,7 +61,7 @@ class CollectionSettings(Section):
     """`collections.<name>`."""
 
     roles: Roles | None = Field(
-        None, description="Who may use it: roles by realm; `any` is every role. Without roles, nobody."
+        None, description="Who may use it: roles by realm; `any` is every role. Without roles, no user may."
     )
     limits: LimitsSettings = part(LimitsSettings, "How many requests may be active (queued or processing).")
     queue: QueueName = Field(
@@ -85,14 +85,16 @@ class DataSourceSection(Section):
     """`datasources.<name>`: keys that every data source may have."""
 
     type: str | None = Field(
-        None, description="What kind it is. May be left to `parents` or to who inherits."
+        None, description="What kind it is. May come from `parents`, or from the data sources that inherit."
     )
     name: str | None = Field(None, description="In a collection: which data source; elsewhere no effect.")
     parents: list[str] = Field(
         default_factory=list, description="Data sources whose keys it inherits; lists are joined."
     )
     roles: Roles | None = Field(
-        None, description="Who may use it, as for a collection. Without roles, everybody."
+        None,
+        description="Who may use it, of those who may use the collection: roles by realm; `any` is every "
+        "role. Without roles, all of them.",
     )
     match: Mapped = Field(
         default_factory=dict,
@@ -167,7 +169,7 @@ class AuthOTronSettings(Section):
 
     @field_validator("url")
     @classmethod
-    def _is_an_address(cls, url: str) -> str:
+    def _check_url(cls, url: str) -> str:
         parts = parts_of(url)
         if parts is None or parts.scheme not in ("", "http", "https") or parts.query:
             raise ValueError("expected an address such as https://auth.example.org")
@@ -179,7 +181,7 @@ class AuthOTronSettings(Section):
         return self.url if "://" in self.url else f"http://{self.url}"
 
     def warnings(self) -> list[str]:
-        """What `config check` tells the operator about these keys, which are valid."""
+        """Warnings of `config check` about valid keys."""
         found = []
         if self.address != self.url:
             found.append(f"url has no scheme; it is taken as {self.address}")

@@ -1,4 +1,4 @@
-"""The sections about those who call: `frontend`, with its limits, and `support`."""
+"""The sections about callers: `frontend`, with its limits, and `support`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from polytope_server.settings.networks import Network
 from polytope_server.settings.section import Section, part
 from polytope_server.settings.values import Duration, Port, RequestSize, Size
 
-#: Where people get help.
+#: Where users get help.
 Contact = Annotated[str, Field(pattern=r"^(https?://|mailto:)[!-~]+$")]
 
 
 class DoorLimitsSettings(Section):
-    """`frontend.limits`: of numbers none unless given."""
+    """`frontend.limits`: numbers are unlimited unless given."""
 
     calls_per_second: float | None = Field(
         None,
@@ -81,8 +81,8 @@ class FrontendSettings(Section):
     proxies: list[Network] = Field(
         default_factory=list,
         description="Addresses and networks of the proxies, whose headers alone are trusted then, and whose "
-        "connections are those of many clients. With `proxy_support` and none given everybody who connects "
-        "is a proxy; without it there is none.",
+        "connections are those of many clients. With `proxy_support` and no list every peer counts as a "
+        "proxy, without `proxy_support` none does.",
     )
     public_url: HTTPBase | None = Field(
         None,
@@ -102,7 +102,7 @@ class FrontendSettings(Section):
         10_000,
         ge=0,
         le=1_000_000,
-        description="A list of requests shows all that have not ended, and so many of the newest others.",
+        description="A list of requests shows all that have not ended, and this many of the newest others.",
     )
     max_upload: Size = Field(1 << 40, description="Largest upload.")
     limits: DoorLimitsSettings = part(DoorLimitsSettings, "What a user, or all of them, may ask for.")
@@ -116,7 +116,7 @@ class FrontendSettings(Section):
 
 
 class SupportSettings(Section):
-    """`support`: where users get help, told in errors that they cannot help themselves with."""
+    """`support`: where users get help; named in errors that they cannot resolve themselves."""
 
     default_url: Contact | None = Field(
         None, description="An address such as `https://support.example.org` or `mailto:help@example.org`."
@@ -128,7 +128,7 @@ class SupportSettings(Section):
     @field_validator("default_url")
     @classmethod
     def _fit_for_clients(cls, url: str | None) -> str | None:
-        # It is told with a 401, and polytope-client 0.7 raises a TypeError on one that holds that word.
+        # It is part of a 401, and polytope-client 0.7 raises a TypeError on one that contains that word.
         if url and "expired" in url:
             raise ValueError("expected an address without the word 'expired', which old clients fail on")
         return url

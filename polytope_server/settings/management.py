@@ -1,4 +1,4 @@
-"""The sections by which operators watch: `management` of each process, and `metrics`."""
+"""The sections for monitoring: `management` of each process, and `metrics`."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _DEFAULT_BUCKETS = [
 
 
 class MetricsSettings(Section):
-    """`metrics`: how durations are told to Prometheus."""
+    """`metrics`: buckets of the histograms for Prometheus."""
 
     request_duration_buckets: _Buckets = Field(
         default_factory=lambda: list(_DEFAULT_BUCKETS),

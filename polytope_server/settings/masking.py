@@ -1,4 +1,4 @@
-"""Finds what is secret in a configuration, and hides it from whatever shows or logs it."""
+"""Finds the secrets of a configuration, and hides them wherever it is shown or logged."""
 
 from __future__ import annotations
 
@@ -9,30 +9,22 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from polytope_server.redaction import MASK
+from polytope_server.redaction import MASK, is_secret, may_be_secret
 
-_SECRET_NAME = re.compile(
-    r"passw|passphrase|secret|token|api_?key$|apikey|credential|authorization|(^|_)(key|pwd|cookie)$"
-)
 _USER_INFO = re.compile(r"(\w[\w+.-]*://)[^/\s]*@")
-_QUERY = re.compile(r"([?&][^=&\s]*(?:passw|secret|token|key)[^=&\s]*=)[^&\s]*", re.IGNORECASE)
-
-
-def is_secret(name: object) -> bool:
-    """Whether the value of a key of that name is a secret. `api-keys`, a section, is none."""
-    return bool(_SECRET_NAME.search(str(name).lower().replace("-", "_")))
+_PARAMETER = re.compile(r"(?<=[?&])([^=&\s]*)=[^&\s]*")
 
 
 def mask(mapping: Mapping[str, Any], known: Collection[str] = ()) -> dict[str, Any]:
     """A copy with `***` in place of secrets: values of secret keys, and credentials inside of addresses.
 
-    So are values that are among those `known` to be secret, whatever their keys.
+    Values that are among those `known` to be secret are hidden, too, whatever their keys.
     """
     return {key: mask_value(value, is_secret(key), known) for key, value in mapping.items()}
 
 
 def mask_value(value: Any, secret: bool = False, known: Collection[str] = ()) -> Any:
-    """One value likewise; `secret` says whether the key that it belongs to is a secret one."""
+    """The same for one value; `secret` says whether it belongs to a secret key."""
     if isinstance(value, Mapping):
         return {key: mask_value(item, secret or is_secret(key), known) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -40,12 +32,20 @@ def mask_value(value: Any, secret: bool = False, known: Collection[str] = ()) ->
     if value in known or (secret and value is not None and not isinstance(value, bool)):
         return MASK
     if isinstance(value, str):
-        return _QUERY.sub(rf"\1{MASK}", _USER_INFO.sub(rf"\1{MASK}@", value))
+        return _PARAMETER.sub(_mask_parameter, _USER_INFO.sub(rf"\1{MASK}@", value))
     return value
 
 
+def _mask_parameter(parameter: re.Match[str]) -> str:
+    return f"{parameter[1]}={MASK}" if may_be_secret(parameter[1]) else parameter[0]
+
+
 def secrets_of(value: Any, secret: bool = False) -> Iterator[str]:
-    """All that :func:`mask_value` hides of a value, as it is written there and as it is used."""
+    """The secrets within a value, as they are written there and as they are used.
+
+    The log hides these. Of parameters of addresses they are fewer than :func:`mask_value` hides: the path of
+    a key's file (`sslkey`), say, is needed there.
+    """
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from secrets_of(item, secret or is_secret(key))
@@ -53,7 +53,7 @@ def secrets_of(value: Any, secret: bool = False) -> Iterator[str]:
         for item in value:
             yield from secrets_of(item, secret)
     elif secret and value is not None and not isinstance(value, bool):
-        # Of `Bearer <token>`, the value of a header, both as a whole and the token.
+        # Of `Bearer <token>`, the value of a header, both the whole and the token.
         yield from {str(value), str(value).rpartition(" ")[2]}
     elif isinstance(value, str) and "://" in value:
         yield from _secrets_of_address(value)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-#: Bits of the network that an address of version 6 stands for: whoever has one address has all of it.
+#: Bits of the network that an IPv6 address stands for: a caller with one address has the whole network.
 _NETWORK = 64
 
 
@@ -39,7 +39,7 @@ class Networks:
         return found is not None and any(found in network for network in self._networks)
 
 
-class Everybody:
+class EveryAddress:
     """Every address."""
 
     def __contains__(self, address: object) -> bool:

@@ -22,7 +22,7 @@ _HASH = "$argon2"
 
 
 class FileError(ValueError):
-    """A file cannot be read or is no YAML; the message names the file, and line and column."""
+    """A file cannot be read or is not YAML; the message names the file, line and column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,18 @@ class Node:
         """Keys and nodes of a mapping; nothing for any other value."""
         return iter(self.value.items() if isinstance(self.value, dict) else ())
 
+    def items(self) -> list[Node]:
+        """The nodes of a list; nothing for any other value."""
+        return self.value if isinstance(self.value, list) else []
+
     def child(self, *location: Any) -> Node | None:
         """The node below these keys, None if one of them is not there."""
         node: Node | None = self
         for key in location:
-            node = node and node._step(key)
+            node = node and node._find_child(key)
         return node
 
-    def _step(self, key: Any) -> Node | None:
+    def _find_child(self, key: Any) -> Node | None:
         if isinstance(self.value, dict):
             return self.value.get(key)
         inside = isinstance(self.value, list) and isinstance(key, int) and key < len(self.value)
@@ -77,7 +81,7 @@ class Node:
         """The node at `location`, leaving out keys that are not there (such as names of types)."""
         node = self
         for key in location:
-            node = node._step(key) or node
+            node = node._find_child(key) or node
         return node
 
     def only(self, keys: Collection[str]) -> Node:
@@ -137,32 +141,32 @@ def read(file: Path, environ: Mapping[str, str]) -> list[Node]:
     except UnicodeDecodeError as error:
         raise FileError(f"{file}: is not a text in UTF-8: {error.reason} at byte {error.start}") from error
     except yaml.MarkedYAMLError as error:
-        raise FileError(f"{file}{_position(error)}: {error.problem}") from error
+        raise FileError(f"{file}{_format_position(error)}: {error.problem}") from error
     except yaml.YAMLError as error:
         raise FileError(f"{file}: is no YAML: {str(error).splitlines()[0]}") from error
 
 
-def _position(error: yaml.MarkedYAMLError) -> str:
+def _format_position(error: yaml.MarkedYAMLError) -> str:
     mark = error.problem_mark or error.context_mark
     return f":{mark.line + 1}:{mark.column + 1}" if mark else ""
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe, and a key twice in one mapping is an error instead of a silent loss."""
+    """The safe loader; a key that is given twice in one mapping is an error instead of a silent loss."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
         seen: set[str] = set()
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                _refuse("a key must be a plain text", key)
+                _raise_at("a key must be a plain text", key)
             if key.value in seen and key.tag != _MERGE:
-                _refuse(f"key '{key.value}' is given twice", key)
+                _raise_at(f"key '{key.value}' is given twice", key)
             seen.add(key.value)
         return node
 
 
-def _refuse(problem: str, node: Any) -> None:
+def _raise_at(problem: str, node: Any) -> None:
     raise yaml.composer.ComposerError(None, None, problem, node.start_mark)
 
 
@@ -177,37 +181,37 @@ class _Documents:
         try:
             while self._loader.check_node():
                 document: Any = self._loader.get_node()
-                node = self._node(document, (), document.start_mark.line)
+                node = self._build_node(document, (), document.start_mark.line)
                 if isinstance(node.value, dict):
                     yield node
                 elif node.value is not None:
-                    _refuse("expected sections: a mapping of keys to values", document)
+                    _raise_at("expected sections: a mapping of keys to values", document)
         finally:
             self._loader.dispose()
 
-    def _node(self, node: Any, path: Location, line: int) -> Node:
+    def _build_node(self, node: Any, path: Location, line: int) -> Node:
         left = unset(str(node.value), self._environ) if isinstance(node, yaml.ScalarNode) else ()
-        return Node(self._value(node, path), Origin(self._file, line + 1, path), left)
+        return Node(self._build_value(node, path), Origin(self._file, line + 1, path), left)
 
-    def _value(self, node: Any, path: Location) -> Any:
+    def _build_value(self, node: Any, path: Location) -> Any:
         if isinstance(node, yaml.ScalarNode):
             value = self._loader.construct_object(node)
             return expand(value, self._environ) if isinstance(value, str) else value
         if id(node) in self._open:
-            _refuse("an alias refers to what it is in", node)
+            _raise_at("an alias refers to what it is in", node)
         if node.tag not in (_MAPPING, _SEQUENCE):
-            _refuse(f"the tag {node.tag} is not accepted", node)
+            _raise_at(f"the tag {node.tag} is not accepted", node)
         self._open.add(id(node))
-        value = self._items(node, path)
+        value = self._build_items(node, path)
         self._open.discard(id(node))
         return value
 
-    def _items(self, node: Any, path: Location) -> dict[Any, Node] | list[Node]:
+    def _build_items(self, node: Any, path: Location) -> dict[Any, Node] | list[Node]:
         if isinstance(node, yaml.SequenceNode):
             return [
-                self._node(item, (*path, index), item.start_mark.line)
+                self._build_node(item, (*path, index), item.start_mark.line)
                 for index, item in enumerate(node.value)
             ]
         self._loader.flatten_mapping(node)
         pairs = ((self._loader.construct_object(key), key, item) for key, item in node.value)
-        return {name: self._node(item, (*path, name), key.start_mark.line) for name, key, item in pairs}
+        return {name: self._build_node(item, (*path, name), key.start_mark.line) for name, key, item in pairs}

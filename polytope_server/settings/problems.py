@@ -1,4 +1,4 @@
-"""Mistakes in a configuration, told with file, key, value, and what is accepted."""
+"""Mistakes in a configuration: each with its file, its key, its value, and what is accepted."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import difflib
 import re
 import types
 import typing
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, SecretBytes, SecretStr, TypeAdapter, ValidationError
 
-from polytope_server.redaction import MASK
-from polytope_server.settings.masking import is_secret, mask_value, typed_secrets
+from polytope_server.redaction import MASK, is_secret
+from polytope_server.settings.masking import mask_value, typed_secrets
 from polytope_server.settings.nodes import Key, Location, Node, Origin
 from polytope_server.texts import clipped
 
@@ -31,40 +32,60 @@ _WORDING = tuple(
         ("^String should match pattern", "expected a text like"),
     )
 )
-#: How the description of a key ends that is accepted and does nothing.
+#: The end of the description of each key that is accepted and does nothing.
 NO_EFFECT = "no effect."
 
 
 class ConfigurationError(ValueError):
-    """The configuration is not usable. `problems` are all that is wrong, one line each; so is the text."""
+    """The configuration is not usable. `problems` is everything that is wrong, one line each."""
 
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = list(dict.fromkeys(problems))
         super().__init__("\n".join(self.problems))
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with a key, or worth a warning; as text it is one line.
+
+    `origin` is where the key was written or, if it is missing, the section that lacks it; `below` is then the
+    rest of its path. `text` is the mistake, and `value` the wrong value as it is shown; empty if it is not.
+    """
+
+    origin: Origin
+    text: str
+    below: Location = ()
+    value: str = ""
+
+    def __str__(self) -> str:
+        value = f"value {self.value}" if self.value else ""
+        # Line breaks within the text would look like further problems.
+        text = " ".join(self.text.split())
+        parts = (str(self.origin), dotted((*self.origin.path, *self.below)), value, text)
+        return ": ".join(part for part in parts if part)
+
+
 class Report:
-    """Collects problems and warnings, so that all of them can be told at once."""
+    """Collects problems and warnings, so that the operator sees all of them at once."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
         self.warnings: list[str] = []
-        #: The values of keys that are secret by their type, of what was validated.
+        #: Of what was validated: the values of keys whose type says that they are secret.
         self.secrets: set[str] = set()
 
     def problem(self, node: Node, text: str, *below: Key) -> None:
-        """Something is wrong with the node, or with a key below it that is not there."""
-        self.problems.append(told(node.origin, below, text))
+        """Note what is wrong with the node, or with a key below it that is missing."""
+        self.problems.append(str(Problem(node.origin, text, below)))
 
     def warn(self, node: Node, text: str) -> None:
-        """Something about the node is accepted, but perhaps not what the operator wants."""
-        self.warnings.append(told(node.origin, (), text))
+        """Note what is accepted, and is perhaps not what the operator wants."""
+        self.warnings.append(str(Problem(node.origin, text)))
 
     def validated(self, kind: Any, node: Node, known: Collection[str] = (), partial: bool = False) -> Any:
-        """The node as an instance of `kind` (a model, or any type), or None, and the problems are noted.
+        """The node as an instance of `kind` (a model, or any type); None if it is wrong: that is noted.
 
-        `known` are names of keys beside those of the model that may be meant by a typo. That keys are
-        missing is no problem of a `partial` one.
+        `known` are further names of keys that a typo may stand for. A `partial` node may lack keys.
         """
         adapter = TypeAdapter(kind)
         try:
@@ -77,25 +98,21 @@ class Report:
                 for detail in error.errors(include_url=False)
                 if not (partial and detail["type"] == "missing")
             ]
-        self.problems.extend(_explained(details, kind, node, known))
+        self.problems.extend(
+            map(str, _join_alternatives(_explain(detail, kind, node, known) for detail in details))
+        )
         return None
 
     def note_idle_keys(self, kind: Any, node: Node) -> None:
         """Warn of each key that is accepted and does nothing."""
         for key, child in node.children():
-            inner = _inside(kind, key)
+            inner = _field_below(kind, key)
             if (inner is None and _takes_any(kind)) or str(getattr(inner, "description", "")).endswith(
                 NO_EFFECT
             ):
                 self.warn(child, NO_EFFECT.rstrip("."))
             elif inner is not None:
                 self.note_idle_keys(inner, child)
-
-
-def told(origin: Origin, below: Location, text: str) -> str:
-    """One line: where, which key, what. Line breaks within the text would look like further problems."""
-    path = dotted((*origin.path, *below))
-    return ": ".join(part for part in (str(origin), path, " ".join(text.split())) if part)
 
 
 def dotted(path: Iterable[Key]) -> str:
@@ -114,11 +131,11 @@ def shown(path: Iterable[Key], value: Any) -> str:
 def suggestion(name: str, known: Iterable[str]) -> str:
     """What a name that is not known may mean."""
     names = list(known)
-    near = _near(name, names)
+    near = _find_near(name, names)
     return f"did you mean '{near}'?" if near else f"known: {', '.join(names) or 'none'}"
 
 
-def _near(name: str, known: Iterable[str]) -> str | None:
+def _find_near(name: str, known: Iterable[str]) -> str | None:
     return next(iter(difflib.get_close_matches(name, list(known), 1)), None)
 
 
@@ -128,59 +145,56 @@ def keys_of(kind: Any) -> list[str]:
     return [field.alias or name for model in models for name, field in model.model_fields.items()]
 
 
-def _explained(details: list[Any], kind: Any, root: Node, known: Collection[str]) -> list[str]:
-    """A line for each place; what its alternatives accept is joined."""
-    found: dict[tuple[Origin, Location, str], list[str]] = {}
-    for detail in details:
-        origin, below, value, text = _explanation(detail, kind, root, known)
-        texts = found.setdefault((origin, below, value), [])
-        if text not in texts:
-            texts.append(text)
-    return [told(*place[:2], f"{place[2]}{', or '.join(texts)}") for place, texts in found.items()]
+def _join_alternatives(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """One problem for each place: what its alternatives accept is joined."""
+    texts: dict[Problem, dict[str, None]] = {}
+    for problem in problems:
+        texts.setdefault(replace(problem, text=""), {})[problem.text] = None
+    return (replace(place, text=", or ".join(found)) for place, found in texts.items())
 
 
-def _explanation(
-    detail: Any, kind: Any, root: Node, known: Collection[str]
-) -> tuple[Origin, Location, str, str]:
+def _explain(detail: Any, kind: Any, root: Node, known: Collection[str]) -> Problem:
+    """A mistake that pydantic found, in the words of this configuration."""
     location: Location = detail["loc"]
-    node = root.nearest(location)
+    node, field = root.nearest(location), _find_field(kind, location)
     if detail["type"] == "missing":
-        parent = root.nearest(location[:-1])
-        description = getattr(_at(kind, location), "description", None) or "a value"
-        return parent.origin, location[-1:], "", f"is missing: {description}"
+        description = getattr(field, "description", None) or "a value"
+        return Problem(root.nearest(location[:-1]).origin, f"is missing: {description}", location[-1:])
     if detail["type"] == "extra_forbidden":
-        names = [*keys_of(_at(kind, location[:-1])), *(known if len(location) == 1 else ())]
-        return node.origin, (), _value_of_typo(node, names), f"unknown key; {_meant(node, names)}"
+        return _explain_typo(
+            node, [*keys_of(_find_field(kind, location[:-1])), *(known if len(location) == 1 else ())]
+        )
     if detail["type"] == "invalid_key" or location[-1:] == ("[key]",):
-        return node.origin, (), "", "the key is not a text; write it in quotes"
-    value, text = node.plain(), str(detail["msg"]).removeprefix("Value error, ")
-    by_type = any(item in (SecretStr, SecretBytes) for item in _alternatives(_at(kind, location)))
+        return Problem(node.origin, "the key is not a text; write it in quotes")
+    return _explain_value(node, field, str(detail["msg"]))
+
+
+def _explain_typo(node: Node, names: Collection[str]) -> Problem:
+    name = str(node.origin.path[-1])
+    # What stands under an unknown name may be a secret, unless the name is near to that of something else.
+    near = _find_near(name, names)
+    value = shown(node.origin.path, node.plain()) if near and not is_secret(near) else ""
+    return Problem(node.origin, f"unknown key; {suggestion(name, names)}", value=value)
+
+
+def _explain_value(node: Node, field: Any, message: str) -> Problem:
+    value, text = node.plain(), message.removeprefix("Value error, ")
+    by_type = any(item in (SecretStr, SecretBytes) for item in _alternatives(field))
     if (by_type or any(is_secret(key) for key in node.origin.path)) and value not in ("", None):
         text = text.replace(str(value), MASK)
     for pydantics, ours in _WORDING:
         text = pydantics.sub(ours, text)
-    told_value = repr(MASK) if by_type else shown(node.origin.path, value)
-    return node.origin, (), f"value {told_value}: ", text
+    return Problem(node.origin, text, value=repr(MASK) if by_type else shown(node.origin.path, value))
 
 
-def _meant(node: Node, names: Collection[str]) -> str:
-    return suggestion(str(node.origin.path[-1]), names)
-
-
-def _value_of_typo(node: Node, names: Collection[str]) -> str:
-    # What stands under an unknown name may be a secret, unless the name is near to that of something else.
-    near = _near(str(node.origin.path[-1]), names)
-    return f"value {shown(node.origin.path, node.plain())}: " if near and not is_secret(near) else ""
-
-
-def _at(kind: Any, location: Location) -> Any:
+def _find_field(kind: Any, location: Location) -> Any:
     """The field or type at a location, with what is not there left out, as in :meth:`Node.nearest`."""
     for key in location:
-        kind = _inside(kind, key) or kind
+        kind = _field_below(kind, key) or kind
     return kind
 
 
-def _inside(kind: Any, key: Any) -> Any:
+def _field_below(kind: Any, key: Any) -> Any:
     """The field or type of a key of a section, or of the values of a mapping or list; None if it has none."""
     for item in _alternatives(kind):
         if _is_model(item):

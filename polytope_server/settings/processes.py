@@ -38,17 +38,17 @@ class WorkerSettings(Section):
         ge=1,
         le=1000,
         description="How often a request may lose its worker (killed, or cut off) before it fails; that "
-        "is no attempt of `max_attempts`.",
+        "does not count as an attempt of `max_attempts`.",
     )
     lease: Duration = Field(
         15.0,
         ge=0.5,
         description="How long a claim lasts without being renewed, by the clock of the request store. A "
-        "worker renews at a third of it. After an outage of the store no claim ends for so long.",
+        "worker renews at a third of it. After an outage of the store no claim ends for this long.",
     )
     timeout: Duration = Field(21600.0, gt=0, description="Longest time that one attempt may take.")
     grace: Duration = Field(
-        20.0, description="How long a worker that is told to stop waits for its requests to end."
+        20.0, description="How long a worker that is asked to stop waits for its requests to end."
     )
     retry_delay: Duration = Field(
         1.0, description="Pause before the second attempt; it doubles with each further one, up to a minute."
@@ -65,7 +65,7 @@ class WorkerSettings(Section):
 
 
 class GarbageCollectorSettings(Section):
-    """`garbage-collector`: removes what is old, too much, or orphaned."""
+    """`garbage-collector`: removes what is old, orphaned, or more than the limits allow."""
 
     interval: Duration = Field(60.0, gt=0, description="Time between two passes.")
     threshold: Size = Field(
@@ -100,9 +100,9 @@ class GarbageCollectorSettings(Section):
         "go on.",
     )
     tombstone_age: Duration = Field(
-        7 * 86400.0, description="How long users are told when and why their request was removed."
+        7 * 86400.0, description="How long users can learn when and why their request was removed."
     )
     tombstones: int = Field(
-        1000, ge=0, description="Removed requests of each user of which that is known; the newest ones."
+        1000, ge=0, description="Removed requests of each user that are remembered for this; the newest ones."
     )
     management: ManagementSettings = part(ManagementSettings, "Liveness, readiness and metrics.")

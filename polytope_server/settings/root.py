@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from polytope_server.settings.addresses import HTTPBase
-from polytope_server.settings.data import CollectionSettings, FederationSettings, LimitsSettings
+from polytope_server.settings.data import CollectionSettings, FederationSettings
 from polytope_server.settings.frontend import DoorLimitsSettings, FrontendSettings, SupportSettings
 from polytope_server.settings.management import ManagementSettings, MetricsSettings
 from polytope_server.settings.processes import BrokerSettings, GarbageCollectorSettings, WorkerSettings
@@ -23,39 +23,21 @@ from polytope_server.settings.values import (
     Duration,
     Level,
     Mapped,
-    Port,
-    Size,
     chosen,
     expected,
-    parse_duration,
-    parse_size,
 )
 
 __all__ = [
-    "AdminSettings",
-    "Backend",
-    "BrokerSettings",
-    "CoercionSettings",
-    "CollectionSettings",
-    "DeploymentSettings",
     "DoorLimitsSettings",
     "Duration",
     "FederationSettings",
     "FrontendSettings",
     "GarbageCollectorSettings",
-    "LimitsSettings",
     "LoggingSettings",
     "ManagementSettings",
-    "MetricsSettings",
-    "Port",
-    "Section",
     "Settings",
-    "Size",
     "SupportSettings",
-    "WorkerDeploymentSettings",
     "WorkerSettings",
-    "parse_duration",
-    "parse_size",
 ]
 
 
@@ -121,7 +103,7 @@ class TestrunnerSettings(Section):
     )
     users: list[dict[str, str]] | dict[str, Any] = Field(
         default_factory=list,
-        description="As whom the tests call, two at least: `{uid, password}`; by default the `plain` users.",
+        description="Users of the tests, two at least: `{uid, password}`; by default the `plain` users.",
     )
 
 
@@ -164,8 +146,8 @@ class Settings(Section):
     )
     notices: Backend = part(
         lambda: {"local": {}},
-        description="Tells processes that a request changed: one back-end and its keys. By default that of "
-        "the queue, with its keys.",
+        description="Notifies processes of requests that changed: one back-end and its keys. By default "
+        "that of the queue, with its keys.",
     )
     staging: Backend = part(
         lambda: {"local": {}},
@@ -188,8 +170,8 @@ class Settings(Section):
     )
     authentication: dict[str, Any] = Field(
         default_factory=dict,
-        description="By realm: `authenticators` and `authorizers`. `cache`: so long a verified credential is "
-        "remembered (default 60 s). `auth-o-tron`: a service that checks credentials.",
+        description="By realm: `authenticators` and `authorizers`. `cache`: how long a verified credential "
+        "is remembered (default 60 s). `auth-o-tron`: a service that checks credentials.",
     )
     federation: dict[str, FederationSettings] = Field(
         default_factory=dict, description="Servers that may act for users, by any name."
@@ -203,7 +185,7 @@ class Settings(Section):
     telemetry: dict[str, Any] = Field(
         default_factory=dict, description="Not part of this version; no effect."
     )
-    metrics: MetricsSettings = part(MetricsSettings, description="How durations are told to Prometheus.")
+    metrics: MetricsSettings = part(MetricsSettings, description="Buckets of the histograms for Prometheus.")
     testrunner: TestrunnerSettings = part(
         TestrunnerSettings, description="How `pytest tests/integration --config FILE` finds this deployment."
     )
@@ -211,7 +193,7 @@ class Settings(Section):
     @model_validator(mode="before")
     @classmethod
     def _notices_go_by_the_queue(cls, keys: Any) -> Any:
-        """Notices reach as far as the queue does, unless the configuration says otherwise."""
+        """Notices reach the same machines as the queue, unless the configuration says otherwise."""
         queue = keys.get("queue") if isinstance(keys, dict) else None
         named = chosen(queue) if isinstance(queue, dict) else {}
         if not named or chosen(keys.get("notices") or {}) or len(named) > 1:

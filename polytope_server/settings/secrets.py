@@ -1,4 +1,4 @@
-"""The section `secrets`: what all machines of a deployment share, and nobody else."""
+"""The section `secrets`: what the machines of a deployment share, and no one else may know."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class SecretsSettings(Section):
     keys: list[Annotated[SecretStr, AfterValidator(_long_enough)]] = Field(
         default_factory=list,
         description="Keys that all frontends and workers share, of at least 32 random characters each: the "
-        "first seals secrets of users for the workers; the others open what they have sealed, until that is "
-        "worked off. On one machine a key is made, in the data folder.",
+        "first seals secrets of users for the workers; the others open what they sealed, until those "
+        "requests have ended. On one machine a key is made, in the data folder.",
     )
     file: Path | None = Field(None, description="Instead of `keys`: a file with such keys, one a line.")
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from polytope_server.settings.masking import is_secret, mask_value
+from polytope_server.redaction import is_secret
+from polytope_server.settings.masking import mask_value
 
 
 class Section(BaseModel):
@@ -30,6 +31,6 @@ class Section(BaseModel):
 
 
 def part(default: type[BaseModel] | Callable[[], Any], description: str, alias: str | None = None) -> Any:
-    """A key whose default is made anew for each section."""
+    """A key whose default is made for each section."""
     # Typed as Any: mypy does not find the type of pydantic's own `default_factory`.
     return Field(default_factory=default, description=description, alias=alias)

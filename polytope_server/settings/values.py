@@ -44,16 +44,16 @@ def parse_size(value: Any) -> int:
 
 
 def chosen(section: Mapping[str, Any]) -> dict[str, Any]:
-    """The back-ends that a section names: a null beside another one stands for one that is removed.
+    """The back-ends that a section names: null beside another one removes a back-end.
 
-    `none` stands for none at all, as in earlier servers; null alone for no keys.
+    `none` means no back-end, as in earlier servers; null alone means a back-end without keys.
     """
     named = {name: keys for name, keys in section.items() if name != "none"}
     return {name: keys for name, keys in named.items() if keys is not None} or {name: {} for name in named}
 
 
 def expected(what: str) -> WrapValidator:
-    """Answers whatever is wrong with a value with one sentence, instead of one for each alternative."""
+    """One sentence for whatever is wrong with a value, instead of one for each alternative."""
 
     def check(value: Any, inner: Callable[[Any], Any]) -> Any:
         try:
@@ -70,25 +70,25 @@ def _level(value: str) -> str:
     return value
 
 
-def _kind(kind: str, *types: dict[str, Any]) -> WithJsonSchema:
+def _with_kind(kind: str, *types: dict[str, Any]) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": list(types), "x-kind": kind})
 
 
 _NUMBER, _TEXT = {"type": "number", "minimum": 0}, {"type": "string"}
 
-Duration = Annotated[float, BeforeValidator(parse_duration), _kind("duration", _NUMBER, _TEXT)]
-Size = Annotated[int, BeforeValidator(parse_size), _kind("size", _NUMBER, _TEXT)]
+Duration = Annotated[float, BeforeValidator(parse_duration), _with_kind("duration", _NUMBER, _TEXT)]
+Size = Annotated[int, BeforeValidator(parse_size), _with_kind("size", _NUMBER, _TEXT)]
 RequestSize = Annotated[Size, Field(ge=1)]
-#: Of a child of the worker, which itself needs some.
+#: Memory of a child of the worker, which needs some for itself.
 MemorySize = Annotated[
     Literal["unlimited"] | Annotated[Size, Field(ge=256 << 20)],
     expected("unlimited, or a size of 256M or more"),
-    _kind("size or `unlimited`", _NUMBER, _TEXT),
+    _with_kind("size or `unlimited`", _NUMBER, _TEXT),
 ]
 Port = Annotated[
     int,
     Field(ge=0, le=65535),
-    _kind(
+    _with_kind(
         "port",
         {"type": "integer", "minimum": 0, "maximum": 65535},
         {"type": "string", "pattern": r"^\d+$|\$"},
@@ -96,14 +96,14 @@ Port = Annotated[
 ]
 Level = Annotated[str, AfterValidator(_level)]
 Count = Annotated[int, Field(ge=0)]
-#: Of one user's requests.
+#: A limit of the requests of one user.
 UserCount = Annotated[
     Annotated[int, Field(ge=0)] | Literal["none", "unlimited"],
     expected("a whole number, none or unlimited"),
-    _kind("whole number, `none` or `unlimited`", {"type": "integer", "minimum": 0}, _TEXT),
+    _with_kind("whole number, `none` or `unlimited`", {"type": "integer", "minimum": 0}, _TEXT),
 ]
 Mapped = Annotated[dict[str, Any], BeforeValidator(lambda value: {} if value is None else value)]
-#: Of a queue; becomes part of names in the queue's server.
+#: Name of a queue; part of names in the server of the queue.
 QueueName = Annotated[str, Field(pattern="^[A-Za-z0-9_-]{1,64}$")]
 Roles = Annotated[
     dict[str, str | list[str]] | list[str] | str,

@@ -33,8 +33,3 @@ class MetricStoreContract:
         assert await metrics.remove_old(3.0, 2) == 1
         assert await metrics.remove_old(3.0, 2) == 0
         assert [metric.timestamp for metric in await metrics.find()] == [3.0, 4.0]
-
-    async def test_wipe_leaves_nothing(self, metrics: MetricStore) -> None:
-        await metrics.add(RequestStatusChange("r", "u", "processed", 1.0))
-        await metrics.wipe()
-        assert await metrics.find() == []

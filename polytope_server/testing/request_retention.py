@@ -156,9 +156,3 @@ class RetentionContract:
         (request_id,) = await stored(store, make(status=status))
         assert await store.bury([request_id], Status.PROCESSED, Reason.AGE) == set()
         assert await store.existing([request_id]) == {request_id}
-
-    async def test_wipe_leaves_no_tombstones(self, store: RequestStore) -> None:
-        (old,) = await stored(store, aged(1))
-        await store.bury([old], Status.PROCESSED, Reason.AGE)
-        await store.wipe()
-        assert await store.tombstone(old, ALICE.id) is None

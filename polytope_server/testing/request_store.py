@@ -154,11 +154,6 @@ class RequestStoreContract(LeaseContract, SketchContract, SelectionContract, Ret
         assert await store.renew({(request.id, 1)}, "w", 60) == set()
         assert await store.get(request.id) is None
 
-    async def test_wipe_leaves_nothing(self, store: RequestStore) -> None:
-        await store.add(make())
-        await store.wipe()
-        assert await store.find() == []
-
     async def test_concurrent_transitions_have_one_winner(self, store: RequestStore) -> None:
         request = await claimed(store)
         ends = [Status.PROCESSED, Status.FAILED, Status.QUEUED] * 5

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from polytope_server.config import Configuration
-from polytope_server.settings.masking import is_secret
+from polytope_server.redaction import is_secret
 
 
 def test_no_secret_is_in_anything_but_secrets(rendered: Any) -> None:

@@ -13,9 +13,9 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from polytope_server import redaction
-from polytope_server.redaction import Redactor, present
+from polytope_server.redaction import Redactor, is_secret, may_be_secret, present
 
-#: In each of these, `SEED1` is a secret that nobody has told the redactor.
+#: In each of these, `SEED1` is a secret that the redactor does not know.
 LOOKS = {
     "header": "Authorization: Bearer SEED1",
     "header, several": "authorization: EmailKey me@x:SEED1, Bearer SEED1, Basic U0VFRDE=SEED1",
@@ -75,6 +75,20 @@ PLAIN = [
 def test_what_looks_like_a_credential_is_hidden(text: str) -> None:
     assert "SEED1" not in Redactor().redact(text)
     assert "***" in Redactor().redact(text)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("password", "passwd", "passphrase", "pwd", "secret", "token", "credentials", "signature", "cookie"),
+        *("authorization", "api_key", "access-key"),
+    ],
+)
+def test_the_configuration_the_cache_and_the_log_agree_on_names_of_secrets(name: str) -> None:
+    for spelling in (name, name.upper(), f"x-{name}"):
+        assert is_secret(spelling)
+        assert may_be_secret(spelling)
+        assert "SEED1" not in Redactor().redact(f"{spelling}=SEED1")
 
 
 @pytest.mark.parametrize("token", TOKENS.values(), ids=TOKENS)

@@ -56,7 +56,7 @@ def test_what_was_never_sealed_is_refused(text: str) -> None:
 def test_a_new_key_opens_what_an_old_one_sealed_until_that_is_taken_away() -> None:
     sealed = seals(OLD).seal(SECRETS, "request 1")
     assert seals(NEW, OLD).open(sealed, "request 1") == SECRETS
-    with pytest.raises(UnsealableError, match="key that this process has not"):
+    with pytest.raises(UnsealableError, match="key that this process lacks"):
         seals(NEW).open(sealed, "request 1")
     # The first one seals.
     assert seals(NEW).open(seals(NEW, OLD).seal(SECRETS, "r"), "r") == SECRETS

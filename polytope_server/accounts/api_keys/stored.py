@@ -32,7 +32,7 @@ _PREFIX, _DAY = 8, 86400.0
 #: A user of `identity` takes the keys along; one of another realm may be gone without this server hearing of
 #: it.
 _DAYS, _DAYS_ELSEWHERE = 365, 90
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class StoredAPIKeysSettings(BaseModel):
@@ -136,7 +136,7 @@ class StoredAPIKeys(APIKeys):
         try:
             await self.note_use(key.hash, now)
         except AuthenticationUnavailableError:
-            _log.warning("the use of an API key could not be noted")  # no reason to refuse the key
+            logger.warning("the use of an API key could not be noted")  # no reason to refuse the key
 
     async def list_keys(self, user: User) -> list[KeyEntry]:
         return [_entry(key) for key in await self.find_all(user, self._clock())]

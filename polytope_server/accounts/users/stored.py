@@ -25,7 +25,7 @@ from polytope_server.accounts.users import (
 
 #: Users that are read at a time: what embedded databases read holds up everything else.
 _PAGE = 500
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class ExtraUser(BaseModel):
@@ -200,7 +200,7 @@ class StoredIdentity(Identity):
             # Only in place of what was verified: a password set meanwhile stays.
             await self.replace_password(user.username, new, user.password)
         except AuthenticationUnavailableError:
-            _log.warning("the hash of a password could not be renewed; the next log-in will try again")
+            logger.warning("the hash of a password could not be renewed; the next log-in will try again")
 
 
 def _unknown(username: str) -> UnknownUserError:

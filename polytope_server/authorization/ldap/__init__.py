@@ -22,7 +22,7 @@ from polytope_server.authorization.ldap.directory import Directory, DirectoryErr
 from polytope_server.authorization.ldap.settings import PLACEHOLDER, LDAPSettings
 from polytope_server.user import User
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _UNAVAILABLE = "The service that knows the groups of users cannot be reached at the moment"
 #: Log-ins that may wait for one of the connections.
@@ -91,7 +91,7 @@ class LDAPAuthorizer(Authorizer):
             if granted is None and self.settings.all_users:
                 raise NoSuchUserError(user.username)
             return granted or ([], {})
-        _log.error("LDAP server %s of the realm %s: %s", self.settings.url, self.realm, reason)
+        logger.error("LDAP server %s of the realm %s: %s", self.settings.url, self.realm, reason)
         raise AuthenticationUnavailableError(_UNAVAILABLE)
 
     def _name(self, user: User) -> str | None:
@@ -124,7 +124,7 @@ class LDAPAuthorizer(Authorizer):
         """The entry of the user of exactly this name; None if it is another's, or there are several."""
         settings = self.settings
         if len(found.entries) > 1 or not found.complete:
-            _log.error("%s has more than one entry for the user %r, who gets no roles", settings.url, name)
+            logger.error("%s has more than one entry for the user %r, who gets no roles", settings.url, name)
             return None
         for entry in found.entries:
             # Most attributes are compared without regard to case and spaces, but `Alice` is not `alice` here.
@@ -132,7 +132,7 @@ class LDAPAuthorizer(Authorizer):
                 text.replace(PLACEHOLDER, name) in entry.of(attr) for attr, text in settings.comparisons()
             ):
                 return entry
-            _log.warning("%s spells the user %r differently, who gets no roles", settings.url, name)
+            logger.warning("%s spells the user %r differently, who gets no roles", settings.url, name)
         return None
 
     def _groups(self, session: Session, entry: Entry) -> list[str]:
@@ -173,7 +173,7 @@ class LDAPAuthorizer(Authorizer):
         return [entry.dn for entry in found.entries]
 
     def _warn_incomplete(self, why: str) -> None:
-        _log.warning("%s: a user of %s has %s, and may lack roles", self.settings.url, self.realm, why)
+        logger.warning("%s: a user of %s has %s, and may lack roles", self.settings.url, self.realm, why)
 
     def _attributes(self, entry: Entry) -> dict[str, str]:
         chosen = {}

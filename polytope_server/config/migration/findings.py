@@ -14,6 +14,9 @@ from polytope_server.settings.root import Settings
 Path = tuple[str | int, ...]
 Steps = tuple[Step, ...]
 
+#: What is said of a section as a whole, so that nothing is said of its keys.
+_OF_A_WHOLE_SECTION = (Verdict.REFUSED, Verdict.RENAMED)
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -34,103 +37,135 @@ class Finding:
 
 def examine(root: Node) -> list[Finding]:
     """The findings about a configuration, in its order, and after them what it lacks."""
-    return [*_Walk(root).below(root, (), (), None), *_missing(root)]
+    return [*_Walk(root).judge_keys(root, (), (), None), *_find_missing(root)]
 
 
 def with_unknown(root: Node, findings: list[Finding], meant: Mapping[str, str]) -> list[Finding]:
     """The findings, with those keys as unknown ones: `meant` says what each, as it is shown, may mean."""
     unknown = [
         Finding(path, Verdict.UNKNOWN, meant[dotted(path)], decide=True, origin=node.origin)
-        for path, node in _keys(root, ())
+        for path, node in _all_keys(root, ())
         if dotted(path) in meant
     ]
     known = {finding.path for finding in unknown}
     return [*(finding for finding in findings if finding.path not in known), *unknown]
 
 
-def _keys(node: Node, path: Path) -> Iterator[tuple[Path, Node]]:
+def is_list_of_sources(path: Path) -> bool:
+    """Whether it is the path of `collections.<name>.datasources`."""
+    return len(path) == 3 and path[0] == "collections" and path[2] == "datasources"
+
+
+def name_of_source(item: Node) -> str:
+    """The name of a data source in the list of a collection: `name`, or `{name: name, ...}`."""
+    name = item.child("name") if isinstance(item.value, dict) else item
+    return str(name.value) if name is not None else ""
+
+
+def _all_keys(node: Node, path: Path) -> Iterator[tuple[Path, Node]]:
     for key, child in node.children():
         yield (*path, key), child
-        yield from _keys(child, (*path, key))
+        yield from _all_keys(child, (*path, key))
 
 
 class _Walk:
+    """Goes through a configuration from its root to its values, and finds the rule for each key."""
+
     def __init__(self, root: Node) -> None:
         self._sources = root.child("datasources") or Node({})
 
-    def below(self, node: Node, path: Path, steps: Steps, rule: Rule | None) -> Iterator[Finding]:
-        """What becomes of the keys of a mapping; `rule` is that of the nearest key above."""
+    def judge_keys(self, node: Node, path: Path, steps: Steps, inherited: Rule | None) -> Iterator[Finding]:
+        """What becomes of the keys of a mapping; `inherited` is the rule of the nearest key above."""
         for key, child in node.children():
-            yield from self._visit(child, (*path, key), (*steps, self._step(str(key), child, steps)), rule)
+            step = self._make_step(str(key), child, steps)
+            yield from self._judge_key(child, (*path, key), (*steps, step), inherited)
 
-    def _visit(self, node: Node, path: Path, steps: Steps, above: Rule | None) -> Iterator[Finding]:
+    def _judge_key(self, node: Node, path: Path, steps: Steps, inherited: Rule | None) -> Iterator[Finding]:
         own = find(steps, isinstance(node.value, dict))
-        rule = own or above
-        if len(path) == 1 and rule is None and path[0] not in keys_of(Settings):
-            told = suggestion(str(path[0]), keys_of(Settings))
-            yield Finding(path, Verdict.UNKNOWN, told, decide=True, origin=node.origin)
-        elif own is not None and own.now in (Verdict.REFUSED, Verdict.RENAMED):
-            yield _finding(node, path, own)
-        elif isinstance(node.value, dict) and node.value and goes_below(steps):
-            if own is not None and own.now is Verdict.CHANGED:
-                yield _finding(node, path, own)
-                rule = replace(own, now=Verdict.SAME, text="", decide=False)
-            yield from self.below(node, path, steps, rule)
+        rule = own or inherited
+        if rule is None and _is_unknown_section(path):
+            yield _unknown_section(node, path)
+        elif own is not None and own.now in _OF_A_WHOLE_SECTION:
+            yield _apply_rule(node, path, own)
+        elif _has_keys(node) and goes_below(steps):
+            yield from self._judge_section(node, path, steps, own, inherited)
         elif rule is not None:
-            yield _finding(node, path, rule)
-            yield from self._overrides(node, path, steps)
-        elif isinstance(node.value, dict) and node.value:
-            yield from self.below(node, path, steps, rule)
+            yield _apply_rule(node, path, rule)
+            yield from self._judge_overrides(node, path)
+        elif _has_keys(node):
+            yield from self.judge_keys(node, path, steps, None)
         else:
             yield Finding(path, Verdict.OWN, origin=node.origin)
 
-    def _overrides(self, node: Node, path: Path, steps: Steps) -> Iterator[Finding]:
+    def _judge_section(
+        self, node: Node, path: Path, steps: Steps, own: Rule | None, inherited: Rule | None
+    ) -> Iterator[Finding]:
+        """A section some of whose keys have rules: its own rule counts for the others."""
+        rule = own or inherited
+        if own is not None and own.now is Verdict.CHANGED:
+            yield _apply_rule(node, path, own)
+            # Its text is said once, not again for each key.
+            rule = replace(own, now=Verdict.SAME, text="", decide=False)
+        yield from self.judge_keys(node, path, steps, rule)
+
+    def _judge_overrides(self, node: Node, path: Path) -> Iterator[Finding]:
         """What a collection says of its data sources, as if it stood with the data source itself."""
-        is_list = [step.name for step in steps[::2]] == ["collections", "datasources"]
-        for index, item in enumerate(node.value if is_list and isinstance(node.value, list) else ()):
+        for index, item in enumerate(node.items() if is_list_of_sources(path) else ()):
             if isinstance(item.value, dict):
-                name = str(getattr(item.child("name"), "value", ""))
-                section = (Step("datasources"), Step(name, _type(item) or self._type_of_source(name, ())))
-                yield from self.below(item, (*path, index), section, None)
+                name = name_of_source(item)
+                steps = (Step("datasources"), Step(name, _read_type(item) or self._find_type(name, ())))
+                yield from self.judge_keys(item, (*path, index), steps, None)
 
-    def _step(self, name: str, node: Node, above: Steps) -> Step:
+    def _make_step(self, name: str, node: Node, above: Steps) -> Step:
         if [step.name for step in above] == ["datasources"]:
-            return Step(name, self._type_of_source(name, ()))
-        return Step(name, _type(node))
+            return Step(name, self._find_type(name, ()))
+        return Step(name, _read_type(node))
 
-    def _type_of_source(self, name: str, seen: tuple[str, ...]) -> str:
+    def _find_type(self, name: str, seen: tuple[str, ...]) -> str:
         """The type of a data source: its own, else that of the last parent that has one."""
         section = self._sources.child(name)
         if section is None or name in seen:
             return ""
-        parents = getattr(section.child("parents"), "value", None)
-        names = [str(parent.value) for parent in parents] if isinstance(parents, list) else []
-        inherited = (self._type_of_source(parent, (*seen, name)) for parent in reversed(names))
-        return _type(section) or next(filter(None, inherited), "")
+        parents = (section.child("parents") or Node([])).items()
+        inherited = (self._find_type(str(parent.value), (*seen, name)) for parent in reversed(parents))
+        return _read_type(section) or next(filter(None, inherited), "")
 
 
-def _type(node: Node) -> str:
+def _has_keys(node: Node) -> bool:
+    return isinstance(node.value, dict) and bool(node.value)
+
+
+def _read_type(node: Node) -> str:
     kind = node.child("type") if isinstance(node.value, dict) else None
     return kind.value if kind is not None and isinstance(kind.value, str) else ""
 
 
-def _finding(node: Node, path: Path, rule: Rule) -> Finding:
+def _is_unknown_section(path: Path) -> bool:
+    return len(path) == 1 and path[0] not in keys_of(Settings)
+
+
+def _unknown_section(node: Node, path: Path) -> Finding:
+    meant = suggestion(str(path[0]), keys_of(Settings))
+    return Finding(path, Verdict.UNKNOWN, meant, decide=True, origin=node.origin)
+
+
+def _apply_rule(node: Node, path: Path, rule: Rule) -> Finding:
     if rule.value and not re.search(rule.value, str(node.value)):
         return Finding(path, Verdict.SAME, origin=node.origin)
     return Finding(path, rule.now, rule.text, rule.to, rule.needs_decision, node.origin)
 
 
-def _missing(root: Node) -> Iterator[Finding]:
+def _find_missing(root: Node) -> Iterator[Finding]:
     for rule in table():
         path = tuple(rule.key.split("."))
         if root.child(*path) is not None:
             continue
         if rule.absent:
             yield Finding(path, Verdict.ABSENT, rule.absent)
-        section = _at(root, rule.section)
-        if rule.now is Verdict.NEEDED and section is not None and _at(root, rule.unless) is None:
+        section = _find_section(root, rule.section)
+        if rule.now is Verdict.NEEDED and section is not None and _find_section(root, rule.unless) is None:
             yield Finding(path, rule.now, rule.text, decide=True, origin=section.origin)
 
 
-def _at(root: Node, key: str) -> Node | None:
+def _find_section(root: Node, key: str) -> Node | None:
     return root.child(*key.split(".")) if key else None

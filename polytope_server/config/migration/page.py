@@ -32,7 +32,7 @@ left. Comments of the old file are not kept.
 2. Install this server beside the earlier one, with databases, a queue name, a bucket and a port of its own,
    and try it with `polytope-client`.
 3. Tell users: requests and results of the earlier server stay there, and users and API keys that it kept in
-   MongoDB do not count here. Passwords are set anew (`polytope-server users add`), and keys made anew.
+   MongoDB do not count here. They need new passwords (`polytope-server users add`) and new keys.
 4. Let the earlier server accept no more requests, wait until those that it has have ended and are fetched,
    and point the proxy to this server. The way back is to point it to the earlier one again.
 
@@ -59,10 +59,10 @@ _WORDS = {Verdict.IDLE: "no effect", Verdict.NEEDED: "new"}
 
 def page() -> str:
     """The page, in Markdown."""
-    return _INTRODUCTION + "".join(f"{_row(rule)}\n" for rule in table())
+    return _INTRODUCTION + "".join(f"{_format_row(rule)}\n" for rule in table())
 
 
-def _row(rule: Rule) -> str:
+def _format_row(rule: Rule) -> str:
     key = ".".join(f"{name} ({kind})" if kind else name for name, kind in rule.steps)
     now = f"called `{rule.to}`" if rule.to else _WORDS.get(rule.now, str(rule.now))
     absent = f"If it is not given: {rule.absent[0].lower()}{rule.absent[1:]}" if rule.absent else ""

@@ -260,12 +260,6 @@ class MemoryRequestStore(MemoryRetention, RequestStore):
         if current == holder:
             self._leases[name] = ("", 0.0, term)
 
-    async def wipe(self) -> None:
-        self._requests.clear()
-        self._sequences.clear()
-        self._tombstones.clear()
-        self._leases.clear()
-
 
 def _fits(
     request: Request,

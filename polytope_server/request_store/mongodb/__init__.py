@@ -195,9 +195,3 @@ class MongoDBRequestStore(MongoDBRetention, MongoDBSketches, RequestStore):
     async def resign(self, name: str, holder: str) -> None:
         with self._failing:
             await self._leases.give_back(name, holder)
-
-    async def wipe(self) -> None:
-        with self._failing:
-            ours = [{"sequence": {"$exists": True}}, {"tombstone": {"$exists": True}}]
-            await self._requests.delete_many({"$or": ours})
-            await self._leases.wipe()

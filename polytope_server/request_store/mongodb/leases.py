@@ -92,11 +92,6 @@ class Leases:
             {"_id": name, "holder": holder}, {"$set": {"holder": "", "until": _EPOCH}}
         )
 
-    async def wipe(self) -> None:
-        """Forget all leases."""
-        self._known.clear()
-        await self._collection.delete_many({})
-
 
 def _taking(holder: str, seconds: float) -> list[Document]:
     """The update that gives a lease to `holder`, if it is free or theirs, by the server's clock."""

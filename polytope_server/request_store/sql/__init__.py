@@ -227,10 +227,6 @@ class SQLRequestStore(SQLRetention, SQLSketches, RequestStore):
         sql = "UPDATE leases SET until = 0, holder = '' WHERE name = :name AND holder = :holder"
         await self._write(sql, {"name": name, "holder": holder})
 
-    async def wipe(self) -> None:
-        tables = ("requests", "leases", "tombstones")
-        await self._write_all([(f"DELETE FROM {table}", {}) for table in tables])
-
 
 def _known(statuses: Collection[Status] | None) -> Collection[Status]:
     """Those states, by default all that this version knows: what is in others is not its business."""

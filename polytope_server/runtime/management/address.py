@@ -25,7 +25,7 @@ class Address(NamedTuple):
 
 def address(settings: ManagementSettings, environment: Mapping[str, str] = os.environ) -> Address | None:
     """Where to listen, None for nowhere. Raises ConfigurationError if the environment names no port."""
-    named = _named(environment)
+    named = _read_variable(environment)
     port = settings.port if settings.port is not None else named
     if not port:
         return None
@@ -35,8 +35,8 @@ def address(settings: ManagementSettings, environment: Mapping[str, str] = os.en
 def listen(settings: ManagementSettings, path: str) -> socket.socket | None:
     """A socket that listens there, None if there is to be none.
 
-    `path` is where the settings are in the configuration, for messages. Raises ConfigurationError if the
-    address cannot be had.
+    `path` is where the settings are in the configuration, for messages. Raises ConfigurationError if it
+    cannot be bound.
     """
     found = address(settings)
     if found is None:
@@ -59,7 +59,7 @@ def listen(settings: ManagementSettings, path: str) -> socket.socket | None:
     return listener
 
 
-def _named(environment: Mapping[str, str]) -> int | None:
+def _read_variable(environment: Mapping[str, str]) -> int | None:
     text = environment.get(VARIABLE, "").strip()
     if not text:
         return None

@@ -1,4 +1,4 @@
-"""What processes count, for Prometheus. Labels are names of the configuration, never users or ids."""
+"""Metrics for Prometheus. Labels are names of the configuration, never users or ids."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Metrics:
         return Gauge(f"polytope_{name}", text, registry=self._registry)
 
     def computed(self, read: Callable[[], Iterable[Metric]]) -> None:
-        """Ask `read` for metrics whenever somebody asks for all; not for processes that count together."""
+        """Call `read` for metrics at each scrape; not for processes that count together."""
         self._registry.register(_Computed(read))
 
     def collection(self, name: str) -> str:

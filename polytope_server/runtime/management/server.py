@@ -17,9 +17,11 @@ from polytope_server.runtime.management.health import Health
 from polytope_server.runtime.management.metrics import Metrics
 
 logger = logging.getLogger(__name__)
-#: aiohttp logs a traceback for whatever is sent to the port that is not HTTP, which is nothing of ours.
-_quiet = logging.getLogger(f"{__name__}.http")
-_quiet.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
+_http_logger = logging.getLogger(f"{__name__}.http")
+# aiohttp logs a traceback for everything that is sent to the port and is not HTTP: no fault of this server.
+_http_logger.addFilter(
+    lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+)
 
 #: Bytes of a line of the head, lines of a head, and seconds for which an idle connection is kept.
 _LONGEST_LINE, _MOST_LINES, _IDLE = 2048, 32, 30.0
@@ -35,7 +37,7 @@ class Management:
     ) -> None:
         """`listener` is the socket to answer on, None for nothing of that.
 
-        `draining` says whether the process is told to end: it takes nothing new, and finishes what it does.
+        `draining` says whether the process is about to stop: it takes no new work, and finishes what it has.
         """
         self._listener = listener
         self._metrics = metrics
@@ -51,18 +53,18 @@ class Management:
         self._runner = web.AppRunner(
             make_application(self.report, self._metrics.text),
             access_log=None,
-            logger=_quiet,
+            logger=_http_logger,
             keepalive_timeout=_IDLE,
             max_line_size=_LONGEST_LINE,
             max_field_size=_LONGEST_LINE,
             max_headers=_MOST_LINES,
             lingering_time=0,
-            # Nobody needs an answer from a process that has ended.
+            # No one needs an answer from a process that has ended.
             shutdown_timeout=0.1,
         )
         await self._runner.setup()
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._connection, sock=self._listener)
+        self._server = await loop.create_server(self._make_connection, sock=self._listener)
         host, port = self._listener.getsockname()[:2]
         logger.info("management on %s, port %d", host, port)
 
@@ -74,7 +76,7 @@ class Management:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    def _connection(self) -> asyncio.Protocol:
+    def _make_connection(self) -> asyncio.Protocol:
         """The protocol of a new connection."""
         assert self._runner is not None  # noqa: S101 -- open made it
         server = self._runner.server
@@ -87,7 +89,7 @@ class Management:
         return server()
 
     async def report(self) -> dict[str, Any]:
-        """Whether the process is ready, and what it thinks of its back-ends: the answer of `/readyz`."""
+        """Whether the process is ready, and how its back-ends are: the answer of `/readyz`."""
         states = await self._health.states()
         draining = self._draining()
         well = all(not why for needed, why in states.values() if needed)

@@ -12,7 +12,7 @@ from polytope_server.runtime.management.server import Management
 
 
 class Work(Protocol):
-    """What such a process does, and what it tells of itself."""
+    """The work of such a process, with its health and metrics."""
 
     health: Health
 

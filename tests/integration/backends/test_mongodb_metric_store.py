@@ -44,7 +44,6 @@ class TestMongoDBMetricStore(MetricStoreContract):
         await metrics.add(METRIC)
         assert await metrics.find() == [METRIC]
         assert await metrics.remove_old(10.0, 10) == 1
-        await metrics.wipe()
         with mongodb.client() as client:
             assert client.metric_store.metrics.count_documents({}) == 1
 
@@ -64,7 +63,6 @@ async def test_a_server_that_is_down_is_told_and_used_again(own_mongodb: MongoDB
         lambda: store.add(METRIC),
         store.find,
         lambda: store.remove_old(0.0, 10),
-        store.wipe,
     ]
     for call in calls:
         began = time.monotonic()

@@ -455,7 +455,6 @@ class TestOpening:
             assert await store.usage(10) == []
             assert [sketch.id for sketch in await store.active(0, 9)] == [request.id]
             assert [found.id for found in await removed_all(store, ALICE.id, Status)] == [request.id]
-            await store.wipe()
             await store.close()
             assert list(old.find(sort=[("_id", 1)])) == left
 

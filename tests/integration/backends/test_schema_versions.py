@@ -113,9 +113,10 @@ class TestPostgreSQLStoreOfALaterVersion(RequestStoreContract):
                 "ALTER TABLE requests ADD COLUMN IF NOT EXISTS priority INTEGER NOT NULL DEFAULT 7"
             )
             connection.execute("UPDATE schema_versions SET version = 99 WHERE name = 'requests'")
+            for table in ("requests", "leases", "tombstones"):
+                connection.execute(f"DELETE FROM {table}")
         store = SQLRequestStore(SQLSettings(url=own_postgresql.url), NOWHERE)
         await store.open()
-        await store.wipe()
         yield store
         await store.close()
 

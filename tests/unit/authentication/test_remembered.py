@@ -39,6 +39,22 @@ def test_an_entry_is_for_its_key(remembered: Remembered) -> None:
     assert remembered.memory("other", remembered.entry("key", Memory(ALICE, 1.0, 2.0))) is None
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("password", "Passphrase", "pwd", "ldap-pwd", "cookie", "session_cookie_2", "credentials"),
+        *("ecmwf-apikey", "ssh_keys", "authorization", "x-signature", "access_token", "client-secret"),
+    ],
+)
+def test_a_secret_that_no_data_source_needs_is_not_remembered(keys: DeploymentKeys, name: str) -> None:
+    user = User("alice", "people", attributes={name: "hunter2", "team": "ops"})
+    for needed, attributes in (([], {"team": "ops"}), ([name], user.attributes)):
+        remembered = Remembered(keys, needed)
+        found = remembered.memory("key", remembered.entry("key", Memory(user, 1.0, 2.0)))
+        assert found is not None
+        assert found.user.attributes == attributes
+
+
 def test_nothing_in_an_entry_can_be_changed(remembered: Remembered) -> None:
     entry = remembered.entry("key", Memory(ALICE, 1.0, 2.0))
     for place in range(len("sealed.v1."), len(entry) - 4):  # what comes then may be padding

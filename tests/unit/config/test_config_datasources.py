@@ -224,7 +224,7 @@ def test_a_used_data_source_of_a_type_that_is_not_built_is_an_error(problems):
 @pytest.mark.parametrize("roles", ["", "roles: , ", "roles: {}, ", "roles: [], "])
 def test_a_collection_that_nobody_can_use_is_warned_of(warnings, roles):
     text = f"datasources: {{d: {{type: stub}}}}\ncollections: {{c: {{{roles}datasources: [d]}}}}"
-    assert warnings(text) == ["1.yaml:2: collections.c: has no roles: nobody can use it"]
+    assert warnings(text) == ["1.yaml:2: collections.c: has no roles, so no user may use it"]
 
 
 def test_rules_of_a_data_source():

@@ -40,7 +40,7 @@ def test_a_realm_to_which_nobody_can_belong_is_warned_of(tmp_path: Path) -> None
         "collections: {c: {roles: {sit: [default], site: [x]}, datasources: [e]}}\n"
     )
     (warning,) = load([tmp_path / "c.yaml"], system_file=tmp_path / "none").warnings
-    assert "collections.c.roles: nobody is of the realm 'sit'" in warning
+    assert "collections.c.roles: no user is of the realm 'sit'" in warning
     assert "'site'" in warning
 
 

@@ -15,7 +15,8 @@ import yaml
 from polytope_server.commands import config as commands
 from polytope_server.config import load, reference
 from polytope_server.config.schema import installed, json_schema
-from polytope_server.settings import backends, mask
+from polytope_server.settings import backends
+from polytope_server.settings.masking import mask
 
 HERE = Path(__file__).parent
 EARLIER, EMBEDDED = HERE / "earlier_server.yaml", HERE / "embedded.yaml"

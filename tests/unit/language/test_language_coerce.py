@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from judging import as_values, count_of_values
 
-from polytope_server.language import CoercionRules, RequestError, as_values, coerce, expand_count
+from polytope_server.language import CoercionRules, RequestError, coerce
 
 TODAY = datetime.date(2024, 3, 1)
 quick = settings(deadline=None, database=None, max_examples=120)
@@ -264,7 +265,7 @@ def test_an_endless_range_is_refused_at_once(key: str) -> None:
 )
 def test_a_value_expands_to_its_single_values(key: str, value: Any, expected: list[str]) -> None:
     assert as_values(key, value, today=TODAY) == expected
-    assert expand_count(key, value, today=TODAY) == len(expected)
+    assert count_of_values(key, value, today=TODAY) == len(expected)
 
 
 @pytest.mark.parametrize("value", [None, {}, [None], [], "1/to/9999999", "x/to/y", "/".join("a" * 100_001)])
@@ -363,6 +364,6 @@ def test_a_range_is_counted_as_it_expands(key: str, words: list[str]) -> None:
         values = as_values(key, "/".join(words), today=TODAY)
     except RequestError:
         with pytest.raises(RequestError, match=f"key '{key}'"):
-            expand_count(key, "/".join(words), today=TODAY)
+            count_of_values(key, "/".join(words), today=TODAY)
     else:
-        assert expand_count(key, "/".join(words), today=TODAY) == len(values) <= 100_000
+        assert count_of_values(key, "/".join(words), today=TODAY) == len(values) <= 100_000

@@ -12,16 +12,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from judging import as_values, check_dates, match
 
 from polytope_server.language import (
     MAX_VALUES,
     Judgement,
     RequestError,
     SourceRules,
-    as_values,
-    check_dates,
     coerce,
-    match,
     matching,
     parse,
     ranges,
@@ -90,7 +88,7 @@ def test_a_value_is_read_once_for_all_data_sources(monkeypatch: pytest.MonkeyPat
     rules: list[dict[str, Any]] = [
         {"date": f">{n}d", "param": ["2t", f"x{n}"], "levelist": "1/to/9"} for n in range(5)
     ]
-    matching._expanded.cache_clear()
+    matching._expand.cache_clear()
     for rule in rules:
         judgement.match(SourceRules(match=rule))
     from_rules = 5 + 1  # of `param`, and of `levelist`, whose rule is the same five times

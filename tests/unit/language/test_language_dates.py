@@ -1,4 +1,4 @@
-"""Date rules of section 13.2, against brute-force oracles. The moment is given: no test reads the clock."""
+"""Date rules of data sources, against brute-force oracles. The moment is given: no test reads the clock."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from judging import check_dates
 
-from polytope_server.language import RequestError, RuleError, check_dates
+from polytope_server.language import RequestError
+from polytope_server.language.errors import RuleError
 
 NOW = datetime.datetime(2024, 3, 1, 10, 30, tzinfo=datetime.UTC)
 TODAY = NOW.date()

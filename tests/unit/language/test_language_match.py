@@ -1,4 +1,4 @@
-"""Whether a data source serves a request: section 13.1, and the embargo bypass S3."""
+"""Whether a data source serves a request, and that nothing gets around an embargo."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from judging import as_values, match
 
 from polytope_server.language import (
     CoercionRules,
-    MatchResult,
     SourceRules,
-    as_values,
     coerce,
-    match,
-    validate_rules,
     validate_source,
 )
+from polytope_server.language.matching import MatchResult
+from polytope_server.language.validation import validate_rules
 
 TODAY = datetime.date(2024, 3, 1)
 quick = settings(deadline=None, database=None, max_examples=200)

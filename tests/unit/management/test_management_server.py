@@ -106,7 +106,7 @@ async def test_a_process_lives_whatever_its_back_ends_do() -> None:
         served.broken = served.draining = True
         assert await served.ask("/livez") == (200, "ok\n")
         assert await served.ask("/livez", "HEAD") == (200, "")
-        assert served.health._look is None
+        assert served.health._round is None
 
 
 async def test_nothing_else_is_answered() -> None:
