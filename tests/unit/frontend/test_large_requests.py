@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from polytope_server.config import load
-from polytope_server.frontend import submission
+from polytope_server.frontend import validation
 from polytope_server.frontend.background import BackgroundWork, BusyError
+from polytope_server.frontend.v1 import requests as v1
 from polytope_server.language import Judgement
 from polytope_server.request import Status
 from testbed.frontend import Frontend, frontend
@@ -82,8 +83,8 @@ async def test_a_large_body_is_read_outside_of_the_event_loop(
 
         return call
 
-    for name in ("decoded", "parse", "coerce", "Judgement"):
-        monkeypatch.setattr(submission, name, record(getattr(submission, name)))
+    for module, name in [(v1, "decoded"), *((validation, name) for name in ("parse", "coerce", "Judgement"))]:
+        monkeypatch.setattr(module, name, record(getattr(module, name)))
     assert (await door.call("POST", "/requests/echo", body("x" * size))).status == 202
     assert threads == [in_loop] * 4
 
@@ -99,7 +100,7 @@ async def test_what_takes_many_comparisons_leaves_the_event_loop(
             found.append(threading.current_thread() is threading.main_thread())
             super().__init__(*arguments, **named)
 
-    monkeypatch.setattr(submission, "Judgement", Recorded)
+    monkeypatch.setattr(validation, "Judgement", Recorded)
     answer = await door.call("POST", "/requests/steps", body({"step": steps}))
     assert answer.status == 400
     assert "key 'step' : '1', '3', '5', '7', '9' and" in answer.message
@@ -168,7 +169,7 @@ async def test_the_message_of_a_data_source_is_cut(door: Frontend) -> None:
 async def test_the_url_of_an_archive_is_checked_before_it_is_looked_into(
     door: Frontend, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
-    monkeypatch.setattr(submission, "refusal", lambda *_: pytest.fail("the address was looked into"))
+    monkeypatch.setattr(validation, "refusal", lambda *_: pytest.fail("the address was looked into"))
     answer = await door.call("POST", "/requests/echo", {**body("x"), "verb": "archive", "url": url})
     assert answer.status == 400
     assert answer.message.startswith("The value of 'url' is not an address of at most 4096 characters")

@@ -1,4 +1,4 @@
-"""Users that this server keeps (REST v1, 3.11), and their passwords."""
+"""Users that this server keeps, and their passwords."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from polytope_server.accounts.users import (
     UserExistsError,
     check_password,
 )
-from polytope_server.frontend.calls import (
+from polytope_server.frontend.refusals import shown
+from polytope_server.frontend.services import Services
+from polytope_server.frontend.v1.calls import (
     answer,
     identify,
     prove,
     read_json,
     require_admin,
-    shown,
     text_of,
 )
-from polytope_server.frontend.services import Services
 from polytope_server.http.shell import refuse
 from polytope_server.texts import stamp
 
@@ -51,7 +51,7 @@ class UsersResource:
         username, password, role = (text_of(body, key) for key in ("username", "password", "role"))
         with _refusing(username):
             await accounts.add_user(identity, self._services.api_keys, username, password, [role])
-        # Who was refused a moment ago is let in at once.
+        # A user who was refused a moment ago is admitted at once.
         await self._services.authentication.forget_user(username, identity.realm)
         answer(resp, {"message": "Successfully added user"})
 

@@ -1,4 +1,4 @@
-"""API keys (REST v1, 3.10)."""
+"""API keys."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import falcon.asgi
 from polytope_server.accounts.api_keys import APIKeys, InvalidExpiryError, RealmNotAllowedError
 from polytope_server.authentication.header import split
 from polytope_server.authentication.manager import Identification
-from polytope_server.frontend.calls import answer, identify, read_json, text_of
 from polytope_server.frontend.services import Services
+from polytope_server.frontend.v1.calls import answer, identify, read_json, text_of
 from polytope_server.http.shell import refuse
 from polytope_server.texts import stamp
 from polytope_server.user import User
@@ -60,7 +60,7 @@ class KeysResource:
     async def _owner(self, req: falcon.asgi.Request, user: User, keys: APIKeys) -> User:
         """The user, `until` the key ends with which the call was made if this server does not keep the user.
 
-        Else whoever is gone could renew a key for ever.
+        Otherwise a user who is gone could renew a key for ever.
         """
         ends = [math.inf]
         if user.realm != keys.own_realm:
