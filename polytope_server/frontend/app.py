@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 
+from polytope_server.frontend.concurrency import ConcurrencyLimit
 from polytope_server.frontend.services import Services
-from polytope_server.frontend.shares import Shared
 from polytope_server.frontend.v1.routes import make_falcon
 from polytope_server.http.connections import Connections
 from polytope_server.http.shell import ASGIApp, Receive, Scope, Send, Shell
@@ -52,5 +52,5 @@ def make_application(
     if connections is not None:
         connections.on_cut = services.metrics.connection_cut
         if services.settings.proxy_support:
-            api = Shared(api, connections.limits.per_address, services.metrics.connection_cut)
+            api = ConcurrencyLimit(api, connections.limits.per_address, services.metrics.connection_cut)
     return Application(api)

@@ -15,7 +15,7 @@ from polytope_server.datasource import factory
 from polytope_server.frontend.background import BackgroundWork
 from polytope_server.frontend.download_marks import DownloadMarks
 from polytope_server.frontend.lifecycle import Lifecycle
-from polytope_server.frontend.limits import DoorLimits
+from polytope_server.frontend.limits import AdmissionLimits
 from polytope_server.frontend.lists import Lists
 from polytope_server.frontend.metrics import FrontendMetrics
 from polytope_server.frontend.polling import Polling
@@ -46,22 +46,22 @@ def compose(configuration: Configuration, data: Path) -> Services:
     staging: Staging = create_backend("staging", settings.staging, data)
     staging.limit_gathering(frontend.transfers.upload_memory)
     cache: Cache = create_backend("caching", settings.caching, data)
-    sources = _sources(configuration.collections)
-    attributes = _needed_attributes(sources)
+    sources = _make_sources(configuration.collections)
+    attributes = _find_needed_attributes(sources)
     authentication = Authentication(settings, data, cache, attributes)
     validation = Validation(
         sources,
         coercion_rules(settings),
         frozenset(settings.worker.input_hosts),
-        _seals(settings, data, attributes),
+        _make_seals(settings, data, attributes),
         store,
     )
     identity = accounts.create_users(settings, data)
     api_keys = accounts.create_api_keys(settings, data)
     waiters, background, download_marks = Waiters(), BackgroundWork(), DownloadMarks(store)
-    limits = DoorLimits(frontend.limits, cache, store)
+    limits = AdmissionLimits(frontend.limits, cache, store)
     metrics = FrontendMetrics(configuration.collections)
-    health = _health(store, staging, cache)
+    health = _make_health(store, staging, cache)
     parts: list[Part] = [store, notices, staging, cache, authentication]
     parts += [part for part in (identity, api_keys) if part is not None]
     return Services(
@@ -93,7 +93,7 @@ def compose(configuration: Configuration, data: Path) -> Services:
     )
 
 
-def _sources(collections: Mapping[str, Collection]) -> dict[str, list[Source]]:
+def _make_sources(collections: Mapping[str, Collection]) -> dict[str, list[Source]]:
     """The data sources of each collection."""
     return {
         name: [
@@ -104,19 +104,19 @@ def _sources(collections: Mapping[str, Collection]) -> dict[str, list[Source]]:
     }
 
 
-def _needed_attributes(sources: Mapping[str, list[Source]]) -> frozenset[str]:
+def _find_needed_attributes(sources: Mapping[str, list[Source]]) -> frozenset[str]:
     """The attributes of users that some data source needs."""
     return frozenset[str]().union(*(source.attributes for found in sources.values() for source in found))
 
 
-def _seals(settings: Settings, data: Path, attributes: Many[str]) -> Seals | None:
+def _make_seals(settings: Settings, data: Path, attributes: Many[str]) -> Seals | None:
     """What seals these attributes of users; None where a worker could not open it."""
     if attributes and are_shared(settings.secrets, settings.queue):
         return Seals(DeploymentKeys(settings.secrets, data), REQUESTS)
     return None
 
 
-def _health(store: RequestStore, staging: Staging, cache: Cache) -> Health:
+def _make_health(store: RequestStore, staging: Staging, cache: Cache) -> Health:
     return Health(
         {
             "request_store": Check(store.check),

@@ -1,7 +1,7 @@
-"""Limits at the door: calls per second, requests that have not ended, and their texts.
+"""Admission limits: calls per second, requests that have not ended, and their texts.
 
-Calls are counted in the cache, so that all frontends count together; while it is down nobody is refused. The
-requests are counted in the store.
+Calls are counted in the cache, so that all frontends count together; while it is down no call is refused.
+The requests are counted in the store.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ class TooManyCallsError(RefusedError):
         self.rate = rate
 
 
-class DoorLimits:
+class AdmissionLimits:
     """Admits calls and requests, or refuses them as too many."""
 
     def __init__(self, settings: DoorLimitsSettings, cache: Cache, store: RequestStore) -> None:
         self._settings = settings
         self._store = store
         self._submitting: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        self._all = None if settings.total is None else self._total(settings.total)
+        self._all = None if settings.total is None else self._make_total_budget(settings.total)
         self._texts: LRUCache[str, Budget] = LRUCache(_USERS)
         self._window: SlidingWindow | None = None
         if settings.calls_per_second is not None:
@@ -80,7 +80,7 @@ class DoorLimits:
         found = {
             "limit of live requests": settings.per_user,
             "limit of live requests of all users": settings.total,
-            "limit of calls": self._rate() if self.counts_calls else None,
+            "limit of calls": self._describe_rate() if self.counts_calls else None,
         }
         return {name: str(value) for name, value in found.items() if value is not None}
 
@@ -102,7 +102,7 @@ class DoorLimits:
         seconds = replace(count, current=count.current - 1).wait(most - 1) or 1.0
         logger.debug("too many calls of %s", user.username)
         raise TooManyCallsError(
-            f"Too many calls: the limit of a user is {self._rate()}",
+            f"Too many calls: the limit of a user is {self._describe_rate()}",
             CallRate(most, self._seconds, 0, seconds),
         )
 
@@ -111,22 +111,23 @@ class DoorLimits:
         """The context in which a new request is stored. Raises RefusedError if that would exceed a limit.
 
         One process exceeds no limit. Several may: that of a user by as many as they take at the same moment,
-        the others by what they take between two measurements (see :meth:`_total` and :meth:`_texts_of`).
+        the others by what they take between two measurements (see :meth:`_make_total_budget` and
+        :meth:`_find_text_budget`).
         """
         most = self._settings.per_user
-        turn = nullcontext() if most is None else self._turn(request.user, most)
-        texts = self._texts_of(request.user).take(request.text_size)
-        place = nullcontext() if self._all is None else self._all.take(1)
+        turn = nullcontext() if most is None else self._take_turn(request.user, most)
+        texts = self._find_text_budget(request.user).reserve(request.text_size)
+        place = nullcontext() if self._all is None else self._all.reserve(1)
         try:
             async with turn, texts, place:
                 yield
         except UsedUpError as error:
             if error.budget is self._all:
-                self._refuse_any(error.used)
+                self._refuse_for_all(error.used)
             self._refuse_texts(request, error.used)
 
     @asynccontextmanager
-    async def _turn(self, user: User, most: int) -> AsyncIterator[None]:
+    async def _take_turn(self, user: User, most: int) -> AsyncIterator[None]:
         """The context in which a user, who may have `most`, stores a request."""
         async with self._submitting.setdefault(user.id, asyncio.Lock()):
             await self._check_user(user, most)
@@ -136,23 +137,25 @@ class DoorLimits:
         live = await self._store.count(user_id=user.id, statuses=LIVE, limit=most)
         if live >= most:
             logger.info("%s has %d live requests, and gets no further one", user.username, live)
-            _refuse(
+            _refuse_request(
                 f"You have {live} requests that have not ended, and the limit is {most}. Wait until one has "
                 "ended, or revoke one"
             )
 
-    def _total(self, most: int) -> Budget:
+    def _make_total_budget(self, most: int) -> Budget:
         """The requests of all users: up to a thousand are counted each time, more only now and then."""
         return Budget(
             most, lambda: self._store.count(statuses=LIVE, limit=most), lambda live: live / _COUNTED_EACH_TIME
         )
 
-    def _refuse_any(self, live: int) -> NoReturn:
+    def _refuse_for_all(self, live: int) -> NoReturn:
         most = self._settings.total
         logger.warning("there are %d live requests, so no further one is taken", live)
-        _refuse(f"The server has {live} requests of all users that have not ended; the limit is {most}")
+        _refuse_request(
+            f"The server has {live} requests of all users that have not ended; the limit is {most}"
+        )
 
-    def _texts_of(self, user: User) -> Budget:
+    def _find_text_budget(self, user: User) -> Budget:
         """The texts of a user: measured when an eighth of what was left may have been used.
 
         A user whose texts are short is never measured; of eight processes none exceeds the limit.
@@ -170,15 +173,15 @@ class DoorLimits:
     def _refuse_texts(self, request: Request, used: int) -> NoReturn:
         most = self._settings.text_per_user
         logger.info("%s has %d bytes of text in live requests", request.user.username, used)
-        _refuse(
+        _refuse_request(
             f"Your requests that have not ended have {used} bytes of text, this one has {request.text_size}, "
             f"and the limit is {most}. Wait until some have ended, or revoke some"
         )
 
-    def _rate(self) -> str:
+    def _describe_rate(self) -> str:
         settings = self._settings
         return f"{settings.calls_per_second:g} per second on average, {settings.calls_at_once} at once"
 
 
-def _refuse(reason: str) -> NoReturn:
+def _refuse_request(reason: str) -> NoReturn:
     raise RefusedError(Kind.TOO_MANY, reason)

@@ -77,13 +77,13 @@ class Lists:
         ended = Selection(user.id, TERMINAL, collection, until=before)
         cut = await self._store.place(ended, self._ended)
         if before is not None:
-            return Listing(None, cut, self._pages([replace(ended, after=cut or 0)], encode))
+            return Listing(None, cut, self._read_pages([replace(ended, after=cut or 0)], encode))
         total = await self._store.count(user_id=user.id, collection=collection, limit=_COUNTED)
         newer = Selection(user.id, collection=collection, after=cut or 0)
         parts = [newer] if cut is None else [Selection(user.id, LIVE, collection, until=cut), newer]
-        return Listing(total, cut, self._pages(parts, encode))
+        return Listing(total, cut, self._read_pages(parts, encode))
 
-    async def _pages(self, parts: list[Selection], encode: Encode) -> AsyncIterator[str]:
+    async def _read_pages(self, parts: list[Selection], encode: Encode) -> AsyncIterator[str]:
         """The pages of all parts, encoded. All but the first take turns with other long work."""
         turn: AbstractAsyncContextManager[None] = nullcontext()
         for part in parts:

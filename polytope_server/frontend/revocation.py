@@ -30,25 +30,25 @@ class Revocations:
 
     async def revoke(self, user: User, request_id: str) -> int:
         """Remove the user's request of that id, whatever its state; 1 if there was one, else 0."""
-        return await self._clean_up_all(user, self._remove(user, request_id))
+        return await self._clean_up_all(user, self._remove_request(user, request_id))
 
     async def revoke_all(self, user: User) -> int:
         """Remove all requests of the user that have not ended; how many there were."""
         return await self._clean_up_all(user, self._store.remove_all(user.id, LIVE))
 
-    async def _remove(self, user: User, request_id: str) -> AsyncIterator[list[Removed]]:
+    async def _remove_request(self, user: User, request_id: str) -> AsyncIterator[list[Removed]]:
         if is_request_id(request_id) and (found := await self._store.remove(request_id, user_id=user.id)):
             yield [Removed(found.id, found.collection, found.status, found.url)]
 
     async def _clean_up_all(self, user: User, parts: AsyncIterator[list[Removed]]) -> int:
         number = 0
         async for removed in parts:
-            await self._clean_up(removed)
+            await self._clean_up_part(removed)
             number += len(removed)
         logger.info("%s revoked %d requests", user.username, number)
         return number
 
-    async def _clean_up(self, removed: list[Removed]) -> None:
+    async def _clean_up_part(self, removed: list[Removed]) -> None:
         """Notify polls of these requests and workers on them, and delete what the requests have staged."""
         self._notices.publish(Topic.REMOVED, *(request.id for request in removed))
         self._metrics.revoked(removed)

@@ -12,7 +12,7 @@ from polytope_server.collection import Collection
 from polytope_server.frontend.background import BackgroundWork
 from polytope_server.frontend.download_marks import DownloadMarks
 from polytope_server.frontend.lifecycle import Lifecycle
-from polytope_server.frontend.limits import DoorLimits
+from polytope_server.frontend.limits import AdmissionLimits
 from polytope_server.frontend.lists import Lists
 from polytope_server.frontend.metrics import FrontendMetrics
 from polytope_server.frontend.polling import Polling
@@ -52,7 +52,7 @@ class Services:
     uploads: Uploads
     transfers: Transfers
     #: What all of that uses.
-    limits: DoorLimits
+    limits: AdmissionLimits
     waiters: Waiters
     download_marks: DownloadMarks
     background: BackgroundWork

@@ -9,7 +9,7 @@ from functools import partial
 
 from polytope_server.collection import Collection
 from polytope_server.frontend.background import BackgroundWork, BusyError
-from polytope_server.frontend.limits import DoorLimits
+from polytope_server.frontend.limits import AdmissionLimits
 from polytope_server.frontend.metrics import FrontendMetrics
 from polytope_server.frontend.refusals import FailedRequestError, Kind, RefusedError, shown
 from polytope_server.frontend.validation import Draft, Validation
@@ -34,7 +34,7 @@ class Submissions:
     def __init__(
         self,
         validation: Validation,
-        limits: DoorLimits,
+        limits: AdmissionLimits,
         store: RequestStore,
         notices: Notices,
         waiters: Waiters,
@@ -68,10 +68,10 @@ class Submissions:
         with self._metrics.submission(collection.name):
             self._check_access(user, collection)
             body = await read_body()
-            request = await self._validated(user, collection, partial(draft_of, body), len(body))
+            request = await self._validate_draft(user, collection, partial(draft_of, body), len(body))
             log.request_id.set(request.id)
             with self._waiters.watch(request.id) as ended:
-                await self._accept(request)
+                await self._store_request(request)
                 await self._check_early_failure(request, ended)
         return request
 
@@ -80,7 +80,7 @@ class Submissions:
             reason = f"User {shown(user.username)} cannot access collection {collection.name}"
             raise RefusedError(Kind.FORBIDDEN, reason)
 
-    async def _validated(
+    async def _validate_draft(
         self, user: User, collection: Collection, draft: Callable[[], Draft], size: int
     ) -> Request:
         """The request that a draft describes: made at once if that is little work, else in a thread."""
@@ -96,7 +96,7 @@ class Submissions:
         except BusyError:
             raise RefusedError(Kind.TOO_MANY, "Too many large requests are being read", 1) from None
 
-    async def _accept(self, request: Request) -> None:
+    async def _store_request(self, request: Request) -> None:
         """Store the request if the limits admit it, and announce it."""
         async with self._limits.admit_request(request):
             await self._store.add(request)

@@ -52,48 +52,50 @@ class Transfers:
         """
         if size <= SMALL:
             return _release_nothing
-        owner = await self._owner(request_id)
+        owner = await self._find_owner(request_id)
         if owner is None:
-            return self._begin(("address", network(address)), "your address")
-        return self._begin(("user", owner), "the user whose result this is")
+            return self._count_transfer(("address", network(address)), "your address")
+        return self._count_transfer(("user", owner), "the user whose result this is")
 
     def admit_upload(self, request: Request) -> Release:
         """Count an upload of that request's data. Raises RefusedError."""
         most = self._settings.uploads_per_request
         upload = ("upload", request.id)
         if self._running[upload] >= most:
-            _refuse(f"There are {most} uploads of this request already, and the limit is {most} at a time")
-        return self._begin(("user", request.user.id), "you", upload)
+            _refuse_transfer(
+                f"There are {most} uploads of this request already, and the limit is {most} at a time"
+            )
+        return self._count_transfer(("user", request.user.id), "you", upload)
 
-    def _begin(self, owner: tuple[str, str], whom: str, *further: tuple[str, str]) -> Release:
+    def _count_transfer(self, owner: tuple[str, str], whom: str, *further: tuple[str, str]) -> Release:
         most = self._settings.per_user
         if self._running[owner] >= most:
-            _refuse(
+            _refuse_transfer(
                 f"This server sends and takes {most} results and uploads for {whom}, and that is the limit"
             )
         total, running = self._settings.total, self._running[_ALL]
         # So that a few owners cannot hold them all, for as long as they like.
         for_all = max(total - total // 4, most)
         if running >= total or (running >= for_all and self._running[owner] >= _FEW):
-            _refuse("This server sends and takes as many results and uploads as it can")
+            _refuse_transfer("This server sends and takes as many results and uploads as it can")
         counted = (owner, _ALL, *further)
         self._running.update(counted)
-        return partial(self._end, counted)
+        return partial(self._release_transfer, counted)
 
-    def _end(self, counted: tuple[tuple[str, str], ...]) -> None:
+    def _release_transfer(self, counted: tuple[tuple[str, str], ...]) -> None:
         for what in counted:
             self._running[what] -= 1
             if not self._running[what]:
                 del self._running[what]
 
-    async def _owner(self, request_id: str) -> str | None:
+    async def _find_owner(self, request_id: str) -> str | None:
         """The id of the user whose request it is; None if there is none any more, or the store is away."""
         known = self._owners.get(request_id)
         if known is not None:
             return known
         asking = asyncio.create_task(self._store.get(request_id))
         # Not wait_for(): a driver may swallow its cancellation.
-        asking.add_done_callback(_take_note)
+        asking.add_done_callback(_ignore_error)
         await asyncio.wait([asking], timeout=_OWNER_TIME)
         if not asking.done():
             asking.cancel()
@@ -107,7 +109,7 @@ class Transfers:
         return found.user.id if found is not None else None
 
 
-def _take_note(asking: asyncio.Task[Request | None]) -> None:
+def _ignore_error(asking: asyncio.Task[Request | None]) -> None:
     """Take the error that came too late to matter, so that asyncio does not log it."""
     if not asking.cancelled():
         asking.exception()
@@ -117,6 +119,6 @@ def _release_nothing() -> None:
     """The release of a download that does not count."""
 
 
-def _refuse(reason: str) -> NoReturn:
+def _refuse_transfer(reason: str) -> NoReturn:
     logger.debug("%s", reason)
     raise RefusedError(Kind.BUSY, reason)

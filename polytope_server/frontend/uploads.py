@@ -63,13 +63,13 @@ class Uploads:
         """
         uploaded = request.status is Status.UPLOADING or request.url.startswith(STAGED)
         if request.verb is not Verb.ARCHIVE or not uploaded:
-            _refuse(f"Request {request.id} is not an upload")
+            _refuse_upload(f"Request {request.id} is not an upload")
         if request.status is Status.PROCESSED:
             return False
         if request.status is Status.FAILED:
             raise FailedRequestError(request)
         if request.status not in _OPEN:
-            _refuse(f"Request {request.id} is being processed, its data cannot be replaced")
+            _refuse_upload(f"Request {request.id} is being processed, its data cannot be replaced")
         return True
 
     async def take(self, request: Request, data: AsyncIterator[bytes], size: int, md5: str) -> Request:
@@ -79,16 +79,18 @@ class Uploads:
         Raises RefusedError, ChecksumError if the sum differs, and TooSlowError if other uploads need the
         memory.
         """
-        staged = await self._stage(request, data, size, md5)
-        changed = await self._attach(request, staged)
+        staged = await self._stage_data(request, data, size, md5)
+        changed = await self._attach_data(request, staged)
         self._notices.publish(Topic.WAITING, request.id)
         return changed
 
-    async def _stage(self, request: Request, data: AsyncIterator[bytes], size: int, md5: str) -> StagedObject:
+    async def _stage_data(
+        self, request: Request, data: AsyncIterator[bytes], size: int, md5: str
+    ) -> StagedObject:
         if size > self._largest:
             self._refuse_size()
         name = new_object_name(request.id, _TYPE)
-        chunks = noting_progress(self._store, request.id, self._bounded(data))
+        chunks = noting_progress(self._store, request.id, self._bound_size(data))
         try:
             if size >= _LARGE:
                 await self._staging.admit(size)
@@ -102,7 +104,7 @@ class Uploads:
         self._metrics.uploaded.inc(staged.size)
         return staged
 
-    async def _bounded(self, data: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def _bound_size(self, data: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         size = 0
         async for chunk in data:
             size += len(chunk)
@@ -113,7 +115,7 @@ class Uploads:
     def _refuse_size(self) -> NoReturn:
         raise RefusedError(Kind.TOO_LARGE, f"The upload is larger than {self._largest} bytes")
 
-    async def _attach(self, request: Request, staged: StagedObject) -> Request:
+    async def _attach_data(self, request: Request, staged: StagedObject) -> Request:
         """Give the data to the request, whose state may have changed while they came in."""
         current: Request | None = request
         while current is not None and current.status in _OPEN:
@@ -130,7 +132,7 @@ class Uploads:
                 return changed
             current = await self._store.get(request.id)
         await self._staging.delete(staged.name)
-        _refuse(f"Request {request.id} is no longer waiting for data")
+        _refuse_upload(f"Request {request.id} is no longer waiting for data")
 
 
 async def noting_progress(
@@ -146,5 +148,5 @@ async def noting_progress(
         yield chunk
 
 
-def _refuse(reason: str) -> NoReturn:
+def _refuse_upload(reason: str) -> NoReturn:
     raise RefusedError(Kind.INVALID, reason)

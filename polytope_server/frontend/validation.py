@@ -64,7 +64,7 @@ class Validation:
         seals: Seals | None,
         store: RequestStore,
     ) -> None:
-        """`sources` are those of each collection by its name, `store` tells the time of submission.
+        """`sources` are those of each collection by its name, `store` has the clock for submissions.
 
         `seals` is None where a worker could not open what is sealed here.
         """
@@ -82,11 +82,11 @@ class Validation:
         Raises RefusedError with the reason if it is bad, and TooManyValuesError if it takes more than
         `comparisons`, and these are not all that any request may take.
         """
-        verb = _verb(draft.verb)
-        sources = _able(self._sources[collection.name], verb)
-        url = self._input_url(verb, draft.url)
-        text = _text(draft.request, collection)
-        source, coerced = self._match(sources, user, text, comparisons)
+        verb = _read_verb(draft.verb)
+        sources = _select_sources(self._sources[collection.name], verb)
+        url = self._check_url(verb, draft.url)
+        text = _read_text(draft.request, collection)
+        source, coerced = self._find_source(sources, user, text, comparisons)
         status = Status.UPLOADING if verb is Verb.ARCHIVE and not url else Status.WAITING
         request = Request(
             user=user,
@@ -99,10 +99,10 @@ class Validation:
             status=status,
             timestamp=self._store.local_clock.now(),
         )
-        request.sealed = self._sealed(source, request)
+        request.sealed = self._seal_attributes(source, request)
         return request
 
-    def _sealed(self, source: Source, request: Request) -> str:
+    def _seal_attributes(self, source: Source, request: Request) -> str:
         """What the data source needs of the user's attributes, for this request alone."""
         attributes = request.user.attributes
         needed = {name: attributes[name] for name in source.attributes if name in attributes}
@@ -110,21 +110,21 @@ class Validation:
             raise RefusedError(Kind.UNSUPPORTED, _NO_SEALS)
         return self._seals.seal(needed, request.id) if self._seals is not None else ""
 
-    def _input_url(self, verb: Verb, url: Any) -> str:
+    def _check_url(self, verb: Verb, url: Any) -> str:
         if verb is not Verb.ARCHIVE or url in (None, ""):
             return ""
         if not isinstance(url, str):
-            _refuse("The value of 'url' is not a string")
+            _refuse_draft("The value of 'url' is not a string")
         # Not printable: control characters, which parsers of addresses leave out, and surrogates.
         if len(url) > _LONGEST_URL or " " in url or not url.isprintable():
-            _refuse(
+            _refuse_draft(
                 f"The value of 'url' is not an address of at most {_LONGEST_URL} characters, without spaces"
             )
         if reason := refusal(url, self._input_hosts):
-            _refuse(encodable(reason))
+            _refuse_draft(encodable(reason))
         return url
 
-    def _match(
+    def _find_source(
         self, sources: Sequence[Source], user: User, text: str, comparisons: int
     ) -> tuple[Source, dict[str, Any]]:
         """The first data source that takes the request, and the request as that source gets it."""
@@ -145,34 +145,34 @@ class Validation:
         except RequestError as error:
             if isinstance(error, TooManyValuesError) and comparisons < MAX_VALUES:
                 raise
-            _refuse(encodable(str(error)))
+            _refuse_draft(encodable(str(error)))
         # A reason that several data sources have is given once.
         lines = "\n".join(f"Skipping datasource {', '.join(names)}: {why}" for why, names in reasons.items())
-        _refuse(encodable(f"No matching datasource found for request:\n{lines}"))
+        _refuse_draft(encodable(f"No matching datasource found for request:\n{lines}"))
 
 
-def _verb(value: Any) -> Verb:
+def _read_verb(value: Any) -> Verb:
     try:
         return Verb(value)
     except ValueError:
-        _refuse(f"Transfer type {shown(str(value))} not supported")
+        _refuse_draft(f"Transfer type {shown(str(value))} not supported")
 
 
-def _able(sources: Sequence[Source], verb: Verb) -> Sequence[Source]:
+def _select_sources(sources: Sequence[Source], verb: Verb) -> Sequence[Source]:
     """The data sources that can do what the verb says."""
     able = [source for source in sources if source.archives] if verb is Verb.ARCHIVE else sources
     if not able:
-        _refuse(f"Transfer type {verb} not supported")
+        _refuse_draft(f"Transfer type {verb} not supported")
     return able
 
 
-def _text(value: Any, collection: Collection) -> str:
+def _read_text(value: Any, collection: Collection) -> str:
     """The request as text: a string as it was sent, anything else as JSON."""
     text = value if isinstance(value, str) else json.dumps(value)
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
-        _refuse("The request holds characters that are not valid Unicode")
+        _refuse_draft("The request holds characters that are not valid Unicode")
     if size > collection.max_request:
         raise RefusedError(
             Kind.TOO_LARGE,
@@ -182,5 +182,5 @@ def _text(value: Any, collection: Collection) -> str:
     return text
 
 
-def _refuse(reason: str) -> NoReturn:
+def _refuse_draft(reason: str) -> NoReturn:
     raise RefusedError(Kind.INVALID, reason) from None

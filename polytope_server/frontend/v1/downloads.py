@@ -20,7 +20,7 @@ from polytope_server.staging.names import is_object_name
 
 
 class DownloadResource:
-    """`/downloads/<id>/<token>.<extension>`: whoever has the unguessable link gets the bytes."""
+    """`/downloads/<id>/<token>.<extension>`: the unguessable link is enough to get the bytes."""
 
     def __init__(self, services: Services) -> None:
         self._services = services

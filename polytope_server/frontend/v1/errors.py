@@ -66,9 +66,9 @@ class Errors:
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, error: falcon.HTTPError
     ) -> None:
         message = error.description or _DEFAULTS.get(error.status_code) or str(error.title)
-        self._answer(req, resp, error.status, message)
+        self._answer_error(req, resp, error.status, message)
 
-    def _answer(
+    def _answer_error(
         self,
         req: falcon.asgi.Request,
         resp: falcon.asgi.Response,
@@ -109,7 +109,7 @@ class Errors:
             resp.set_headers(retry_after(error.retry_after))
             if not is_polytope_client(req):
                 status = falcon.HTTP_429
-        self._answer(req, resp, status, str(error))
+        self._answer_error(req, resp, status, str(error))
 
     async def _on_refused(
         self,
@@ -126,7 +126,7 @@ class Errors:
             message += f". Try again in {seconds} second{'s' if seconds != 1 else ''}."
         if error.kind in _TRY_AGAIN:
             resp.set_headers(retry_after(error.retry_after))
-        self._answer(req, resp, status, message)
+        self._answer_error(req, resp, status, message)
 
     async def _on_failed_request(
         self,
@@ -136,7 +136,7 @@ class Errors:
         params: dict[str, Any],
     ) -> None:
         message = f"Request failed with error:\n{error.reason}"
-        self._answer(req, resp, falcon.HTTP_400, message, error.request_id)
+        self._answer_error(req, resp, falcon.HTTP_400, message, error.request_id)
 
     async def _on_unavailable(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, params: dict[str, Any]
@@ -144,7 +144,7 @@ class Errors:
         logger.error("%s", error)
         resp.set_headers(retry_after())
         message = "The server cannot reach its stores at the moment. Please try again."
-        self._answer(req, resp, falcon.HTTP_503, message)
+        self._answer_error(req, resp, falcon.HTTP_503, message)
 
     async def _on_unexpected(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, params: dict[str, Any]
@@ -152,7 +152,7 @@ class Errors:
         # What went wrong inside is for the log: it may hold paths, addresses and secrets.
         logger.error("%s %s failed", req.method, req.path, exc_info=error)
         message = f"An internal error occurred. The operator finds it in the log as {log.request_id.get()}."
-        self._answer(req, resp, falcon.HTTP_500, message)
+        self._answer_error(req, resp, falcon.HTTP_500, message)
 
 
 def is_polytope_client(req: falcon.asgi.Request) -> bool:

@@ -50,19 +50,19 @@ class UploadResource:
             return
         log.request_id.set(request.id)
         at_end(req, services.transfers.admit_upload(request))
-        changed = await self._take(req, request, _checksum(req))
+        changed = await self._take_data(req, request, _read_checksum(req))
         answer_pending(services, req, resp, caller, changed)
 
-    async def _take(self, req: falcon.asgi.Request, request: Request, md5: str) -> Request:
+    async def _take_data(self, req: falcon.asgi.Request, request: Request, md5: str) -> Request:
         try:
-            return await self._services.uploads.take(request, _chunks(req), req.content_length or 0, md5)
+            return await self._services.uploads.take(request, _read_chunks(req), req.content_length or 0, md5)
         except ChecksumError:
             refuse(falcon.HTTP_400, "Uploaded data checksum does not agree with header X-Checksum")
         except TooSlowError as error:
             refuse(falcon.HTTP_429, f"{error}. Try again.", **retry_after())
 
 
-def _checksum(req: falcon.asgi.Request) -> str:
+def _read_checksum(req: falcon.asgi.Request) -> str:
     """The MD5 sum that the client computed, in hex. Ends the call with 400 if it is missing, or none."""
     try:
         announced = announced_md5(req.get_header("x-checksum"), req.get_header("content-md5"))
@@ -73,7 +73,7 @@ def _checksum(req: falcon.asgi.Request) -> str:
     return announced
 
 
-async def _chunks(req: falcon.asgi.Request) -> AsyncIterator[bytes]:
+async def _read_chunks(req: falcon.asgi.Request) -> AsyncIterator[bytes]:
     """The body in chunks. Raises RefusedError if it stalls."""
     try:
         async for chunk in body(req, _CHUNK_TIME):

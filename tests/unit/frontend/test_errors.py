@@ -87,7 +87,7 @@ def test_no_kind_is_left_out() -> None:
     ("seconds", "written"),
     [(0.2, "1 second"), (1.0, "1 second"), (1.01, "2 seconds"), (59.5, "60 seconds")],
 )
-async def test_a_wait_is_told_in_whole_seconds_and_not_too_short(seconds: float, written: str) -> None:
+async def test_a_wait_is_given_in_whole_seconds_and_never_too_short(seconds: float, written: str) -> None:
     _, message, headers = await answer_to(RefusedError(Kind.TOO_MANY, "why", seconds))
     assert message.startswith(f"why. Try again in {written}.")
     assert headers["retry-after"] == written.partition(" ")[0]
@@ -125,7 +125,7 @@ async def test_credentials_that_are_wrong() -> None:
     assert "retry-after" not in headers
 
 
-async def test_where_nothing_can_be_asked_for_nothing_is() -> None:
+async def test_without_challenges_there_is_no_header_of_them() -> None:
     assert "www-authenticate" not in (await answer_to(UnauthenticatedError("why", [])))[2]
 
 

@@ -20,7 +20,7 @@ from testbed.server import CONFIG
 PREFIX = "/api/v1"
 SECRET = "shared-between-two-servers"
 PEER = f"Federation {SECRET}:alice:test"
-#: Of all that is below /auth, what reads the user for whom the server acts, and nobody else.
+#: The only route below /auth that reads the user for whom the server acts, and no other.
 READS_ONESELF = ("GET", "/auth/keys")
 
 

@@ -28,7 +28,7 @@ class Store:
     def __init__(self) -> None:
         self.request = Request(USER, "c", Verb.RETRIEVE, "", {})
         self.reads = 0
-        #: So many reads fail before one succeeds.
+        #: How many reads fail before one succeeds.
         self.failures = 0
         self.tombstones: dict[tuple[str, str], Tombstone] = {}
 

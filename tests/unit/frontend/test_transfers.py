@@ -78,14 +78,14 @@ class Calls:
         self.running[number]()
 
 
-async def test_a_user_has_so_many_downloads_and_leaves_the_rest_to_others() -> None:
+async def test_a_user_has_a_number_of_downloads_and_leaves_the_rest_to_others() -> None:
     calls = Calls(per_user=2)
     assert [await calls.download(name) for name in ("alice-1", "alice-2", "alice-3", "bob-1")] == [
         *(True, True, False, True)
     ]
 
 
-async def test_all_users_together_have_so_many() -> None:
+async def test_all_users_together_have_a_limit() -> None:
     calls = Calls(per_user=2, total=3)
     assert [await calls.download(f"user{number}-1") for number in range(4)] == [True, True, True, False]
 
@@ -123,7 +123,7 @@ async def test_the_owner_is_asked_for_once() -> None:
     assert calls.store.asked == ["alice-1"]
 
 
-async def test_a_store_that_is_away_keeps_nobody_from_results(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_results_are_sent_while_the_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfers, "_OWNER_TIME", 0.001)
     for store in ({"error": StoreUnavailableError("down")}, {"hangs": True}):
         calls = Calls(per_user=1)

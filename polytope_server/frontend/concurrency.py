@@ -12,7 +12,7 @@ from polytope_server.http.shell import ASGIApp, Receive, Scope, Send, answer_err
 _TRY_AGAIN = [(name.lower().encode(), value.encode()) for name, value in retry_after().items()]
 
 
-class Shared:
+class ConcurrencyLimit:
     """Admits a number of calls of an address at a time, and answers further ones with 429."""
 
     def __init__(self, app: ASGIApp, most: int, on_refused: Callable[[str], None]) -> None:

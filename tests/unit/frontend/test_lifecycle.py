@@ -1,4 +1,4 @@
-"""A frontend that learns late that it must not work on a store."""
+"""A frontend that learns late that it must not work on a store ends."""
 
 from __future__ import annotations
 
