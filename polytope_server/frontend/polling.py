@@ -32,8 +32,7 @@ class Polling:
 
     async def find(self, user: User, request_id: str) -> Request | None:
         """The user's request of that id as it is now, None if there is none."""
-        request = await self._store.get(request_id) if is_request_id(request_id) else None
-        return request if request is not None and request.user.id == user.id else None
+        return await self._read_own(user, request_id) if is_request_id(request_id) else None
 
     async def poll(self, user: User, request_id: str, preferred: float | None = None) -> Request | None:
         """As :meth:`find`, once the request has ended or the poll was held for its longest time.
@@ -45,7 +44,7 @@ class Polling:
             return None
         seconds = self._poll_wait if preferred is None else min(self._poll_wait, preferred)
         if seconds <= 0:
-            return await self.find(user, request_id)
+            return await self._read_own(user, request_id)
         until = time.monotonic() + seconds
         with self._waiters.watch(request_id) as ended:
             if self._waiters.is_fresh(request_id, user):
@@ -58,22 +57,26 @@ class Polling:
         return await self._find_until(user, request_id, until)
 
     async def _find_until(self, user: User, request_id: str, until: float) -> Request | None:
-        """As :meth:`find`; if the store cannot be reached, try again until then.
+        """As :meth:`_read_own`; if the store cannot be reached, try again until then.
 
         The poll is held meanwhile: `polytope-client` does nothing for two minutes after a 503.
         """
         while True:
             try:
-                return await self.find(user, request_id)
+                return await self._read_own(user, request_id)
             except StoreUnavailableError:
                 if time.monotonic() + _PAUSE >= until or self._waiters.released:
                     raise
                 await asyncio.sleep(_PAUSE)
 
+    async def _read_own(self, user: User, request_id: str) -> Request | None:
+        request = await self._store.get(request_id)
+        return request if request is not None and request.user.id == user.id else None
+
     async def tombstone(self, user: User, request_id: str) -> Tombstone | None:
         """What is left of the user's request of that id if the garbage collector has removed it.
 
-        To be called wherever a request is not found: the answer then takes the same time for everybody else,
+        To be called wherever a request is not found: the answer to other users then takes the same time,
         whether there is such a request, was one, or neither.
         """
         if not is_request_id(request_id):

@@ -9,15 +9,14 @@ from polytope_server.http.shell import ASGIApp, Receive, Scope, Send
 from polytope_server.settings.frontend import FrontendSettings
 from polytope_server.settings.networks import Everybody, Networks, parse_address
 
+_WITH_PORT = re.compile(r"(?:\[(?P<bracketed>[^\]]*)\]|(?P<plain>[^:]*))(?::[0-9]{0,5})?")
+
 
 def proxies(settings: FrontendSettings) -> Container[str]:
-    """The addresses of the peers that are proxies: by default none, and everybody with `proxy_support`."""
+    """The addresses of the peers that are proxies: by default none, and all with `proxy_support`."""
     if not settings.proxy_support:
         return ()
     return Networks(settings.proxies) if settings.proxies else Everybody()
-
-
-_WITH_PORT = re.compile(r"(?:\[(?P<bracketed>[^\]]*)\]|(?P<plain>[^:]*))(?::[0-9]{0,5})?")
 
 
 class ForwardedHeaders:

@@ -33,7 +33,7 @@ _FAILURES = frozenset({Kind.UNSUPPORTED, Kind.UNAVAILABLE, Kind.NO_ROOM})
 
 
 class RefusedError(Exception):
-    """A call is refused. The reason is for the caller, and has no full stop at its end."""
+    """A call is refused; the reason is a message for the caller."""
 
     def __init__(self, kind: Kind, reason: str, retry_after: float | None = None) -> None:
         """`retry_after` is the number of seconds until it may succeed; None if that is not known."""

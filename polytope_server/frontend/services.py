@@ -51,7 +51,7 @@ class Services:
     revocations: Revocations
     uploads: Uploads
     transfers: Transfers
-    #: What all of that uses.
+    #: What these use, and what answers need.
     limits: AdmissionLimits
     waiters: Waiters
     download_marks: DownloadMarks

@@ -31,7 +31,6 @@ _OWNERS, _OWNER_TIME = 4096, 2.0
 #: Stands for all transfers, and all users, where there are names of them otherwise.
 _ALL = ("all", "")
 
-
 #: To be called when a transfer has ended, however it ended.
 Release = Callable[[], None]
 

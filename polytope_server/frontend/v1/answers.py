@@ -84,7 +84,7 @@ def absolute_result(
 def absolute(services: Services, req: falcon.asgi.Request, caller: Identification, location: str) -> str:
     """The Location to send: relative as it is, or absolute where that is needed.
 
-    A peer server (scheme Federation) uses the address as it is; a `public_url` is used for everybody.
+    A peer server (scheme Federation) uses the address as it is; a `public_url` is used for all callers.
     `location` is relative to `/api/v1/requests/`, and begins with `./` or `../`.
     """
     base = services.settings.public_url

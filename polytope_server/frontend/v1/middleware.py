@@ -40,22 +40,22 @@ class LifespanMiddleware:
 
 
 class BodyTypeMiddleware:
-    """Gives each call an id for the log, and refuses bodies that are not JSON before they are routed."""
+    """Refuses bodies that are not JSON before they are routed."""
 
     async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        log.request_id.set(log.call_id())
         if req.method == "POST" and "/uploads/" not in req.path and not _is_json(req.content_type):
             refuse(falcon.HTTP_400, "Request must be JSON")
 
 
 class CallsMiddleware:
-    """Counts each call, whatever comes of it."""
+    """Gives each call an id for the log, and counts it, whatever comes of it."""
 
     def __init__(self, metrics: FrontendMetrics) -> None:
         self._metrics = metrics
 
     async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         req.context.started = time.perf_counter()
+        log.request_id.set(log.call_id())
 
     async def process_response(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, resource: object, succeeded: bool
