@@ -12,8 +12,9 @@ from typing import Any
 import yaml
 
 from polytope_server.config import load
-from polytope_server.frontend.app import make_falcon
+from polytope_server.frontend.composition import compose
 from polytope_server.frontend.services import Services
+from polytope_server.frontend.v1.routes import make_falcon
 from polytope_server.runtime.management.server import Management
 from testbed.server import CONFIG, basic
 
@@ -106,9 +107,9 @@ async def frontend(data: Path, sections: Mapping[str, Any]) -> AsyncIterator[Fro
     """A frontend with the users and collections of `CONFIG`, and further sections, in a data folder."""
     file = data / "config.yaml"
     file.write_text(yaml.safe_dump({**CONFIG, **sections}))
-    services = Services(load([file]), data)
-    await services.open()
+    services = compose(load([file]), data)
+    await services.lifecycle.open()
     try:
         yield Frontend(services)
     finally:
-        await services.close()
+        await services.lifecycle.close()

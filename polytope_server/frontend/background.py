@@ -32,7 +32,7 @@ class BackgroundWork:
     It is one at a time because Python code shares one interpreter lock: two jobs would end no earlier, and
     every other call would wait for both. After each comes a pause of twice the processor time that it took:
     two thirds of the time are left to other calls, whatever is sent. Of each user one job or step waits for
-    its turn at a time, so that somebody with one waits for no more than one of each other user.
+    its turn at a time, so that a user with one waits for no more than one of each other user.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class BackgroundWork:
         clock: Callable[[], float] = time.thread_time,
         call_later: Callable[[float, Callable[[], None]], object] | None = None,
     ) -> None:
-        """`clock` tells the processor time of the calling thread; `call_later` is that of the event loop."""
+        """`clock` gives the processor time of the calling thread; `call_later` is that of the event loop."""
         self._clock = clock
         self._call_later = call_later
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="requests")
@@ -54,17 +54,17 @@ class BackgroundWork:
     async def run(self, user_id: str, work: Callable[[], T], size: int) -> T:
         """The result of `work`, done in the thread; its exceptions pass through.
 
-        `size` is how many bytes it holds. BusyError if jobs hold too many, which refuses nobody's only job,
-        or if it is not done in time.
+        `size` is how many bytes it holds. Raises BusyError if jobs hold too many, and this is not the only
+        one of its user, or if it is not done in time.
         """
         mine = self._held[user_id]
         if mine and (mine + size > _PER_USER or self._held.total() + size > _TOTAL):
             raise BusyError
         self._held[user_id] += size
         try:
-            async with asyncio.timeout(self.wait), self._lock(user_id):
+            async with asyncio.timeout(self.wait), self._find_lock(user_id):
                 await self._turn.acquire()
-                return await self._do(work)
+                return await self._run_in_thread(work)
         except TimeoutError:
             raise BusyError from None
         finally:
@@ -75,19 +75,19 @@ class BackgroundWork:
     @asynccontextmanager
     async def step(self, user_id: str) -> AsyncIterator[None]:
         """A turn for a step of some milliseconds in the event loop."""
-        async with self._lock(user_id):
+        async with self._find_lock(user_id):
             await self._turn.acquire()
             began = self._clock()
             try:
                 yield
             finally:
-                self._pause(self._clock() - began)
+                self._end_turn(self._clock() - began)
 
-    def _lock(self, user_id: str) -> asyncio.Lock:
+    def _find_lock(self, user_id: str) -> asyncio.Lock:
         return self._users.setdefault(user_id, asyncio.Lock())
 
-    def _do(self, work: Callable[[], T]) -> asyncio.Future[T]:
-        """Do it in the thread. The turn ends with the work, also if nobody waits for that any more."""
+    def _run_in_thread(self, work: Callable[[], T]) -> asyncio.Future[T]:
+        """Do it in the thread. The turn ends with the work, also if its caller has gone."""
         loop = asyncio.get_running_loop()
         context = copy_context()
         took = 0.0
@@ -101,13 +101,13 @@ class BackgroundWork:
                 took = self._clock() - began
 
         def end(_: Future[T]) -> None:
-            loop.call_soon_threadsafe(self._pause, took)
+            loop.call_soon_threadsafe(self._end_turn, took)
 
         done = self._thread.submit(timed)
         done.add_done_callback(end)
         return asyncio.wrap_future(done)
 
-    def _pause(self, took: float) -> None:
+    def _end_turn(self, took: float) -> None:
         """Give the turn to the next job or step when the pause after this one is over."""
         call_later = self._call_later or asyncio.get_running_loop().call_later
         call_later(_PAUSE * took, self._turn.release)

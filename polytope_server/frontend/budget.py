@@ -11,7 +11,7 @@ _LEAST_REST, _REST = 1.0, 20.0
 
 
 class UsedUpError(Exception):
-    """There is no room in `budget`: so much is used."""
+    """There is no room in `budget`, of which `used` is used."""
 
     def __init__(self, budget: Budget, used: int) -> None:
         super().__init__(used)
@@ -20,7 +20,7 @@ class UsedUpError(Exception):
 
 
 class Budget:
-    """So much may be stored by all processes together; measured now and then, and counted in between.
+    """What all processes together may store; measured now and then, and counted in between.
 
     This process does not exceed it. Others may, by what they store between two measurements of theirs.
     """
@@ -28,9 +28,9 @@ class Budget:
     def __init__(
         self, most: int, measure: Callable[[], Awaitable[int]], unmeasured: Callable[[int], float]
     ) -> None:
-        """`measure` tells how much is used; it may stop at `most`.
+        """`measure` gives how much is used; it may stop at `most`.
 
-        `unmeasured` tells how much may be asked for after a measurement with that result before the next
+        `unmeasured` gives how much may be asked for after a measurement with that result before the next
         one is made. Until the first one nothing counts as used.
         """
         self._most = most
@@ -47,12 +47,12 @@ class Budget:
         self._rested_at = 0.0
         self._turn = asyncio.Lock()
 
-    def take(self, amount: int) -> Taking:
+    def reserve(self, amount: int) -> Reservation:
         """The context in which `amount` (1 or more) is stored; given back if that fails.
 
         Raises UsedUpError, and what the measurement raises, when it is entered.
         """
-        return Taking(self, amount)
+        return Reservation(self, amount)
 
     async def begin(self, amount: int) -> None:
         """Count `amount` as what is being stored."""
@@ -74,18 +74,18 @@ class Budget:
         self._asked += amount
         rested = self._is_short_of(amount) and time.monotonic() >= self._rested_at
         if rested or self._asked > self._unmeasured(self._measured):
-            await self._update()
+            await self._measure_again()
         if self._is_short_of(amount) and self._uncertain:
-            # What was being stored may have been counted twice. Nobody begins with more meanwhile.
+            # What was being stored may have been counted twice. Nothing more is begun meanwhile.
             await self._idle.wait()
-            await self._update()
+            await self._measure_again()
         if self._is_short_of(amount):
             raise UsedUpError(self, self._measured + self._since)
 
     def _is_short_of(self, amount: int) -> bool:
         return self._measured + self._since + amount > self._most
 
-    async def _update(self) -> None:
+    async def _measure_again(self) -> None:
         """Measure."""
         began, stored = time.monotonic(), self._since - self._open
         self._since, uncertain = self._open, self._open > 0
@@ -99,8 +99,8 @@ class Budget:
         self._rested_at = now + max(_LEAST_REST, _REST * (now - began))
 
 
-class Taking:
-    """What :meth:`Budget.take` returns."""
+class Reservation:
+    """What :meth:`Budget.reserve` returns."""
 
     __slots__ = ("_amount", "_budget")
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from http import HTTPMethod
 from typing import NamedTuple
 
-import falcon
-import falcon.asgi
 from prometheus_client import Counter, Histogram
 
-from polytope_server.frontend.support import FailedRequestError
+from polytope_server.frontend.refusals import FailedRequestError, RefusedError
 from polytope_server.http.connections import REASONS
 from polytope_server.request import LIVE
 from polytope_server.request_store import Removed
@@ -20,11 +18,11 @@ from polytope_server.runtime.unavailable import UnavailableError
 
 #: A poll that is held takes up to `frontend.poll_wait`.
 _BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-_METHODS = frozenset(falcon.HTTP_METHODS)
-#: What a caller makes up is no label.
+_METHODS = frozenset(HTTPMethod)
+#: The label of what callers made up.
 _OTHER = "other"
 
-_Kind = tuple[str, str | None, str]
+_Kind = tuple[str, str | None, int]
 
 
 class _Call(NamedTuple):
@@ -74,8 +72,8 @@ class FrontendMetrics(Metrics):
         except FailedRequestError:  # it was accepted, and failed while its caller was waiting
             self._submitted.labels(collection, "accepted").inc()
             raise
-        except falcon.HTTPError as error:
-            self._submitted.labels(collection, "refused" if error.status_code < 500 else "failed").inc()
+        except RefusedError as error:
+            self._submitted.labels(collection, "failed" if error.kind.is_failure else "refused").inc()
             raise
         except UnavailableError:
             self._submitted.labels(collection, "failed").inc()
@@ -92,37 +90,22 @@ class FrontendMetrics(Metrics):
         """Count a connection, or a call through a proxy, that was refused or ended."""
         self._cut.labels(reason).inc()
 
-    def called(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, started: float) -> None:
-        """Count a call that began at that time of the performance counter."""
-        kind = (req.method, req.uri_template, str(resp.status))
+    def called(self, method: str, route: str | None, status: int, seconds: float) -> None:
+        """Count a call of a route (None: of none that exists), and the time that it took."""
+        kind = (method, route, status)
         call = self._kinds.get(kind)
         if call is None:
-            call = self._kind(req, resp, kind)
+            call = self._find_kind(kind)
         call.calls.inc()
-        call.seconds.observe(time.perf_counter() - started)
+        call.seconds.observe(seconds)
 
-    def _kind(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, kind: _Kind) -> _Call:
-        method = req.method if req.method in _METHODS else _OTHER
-        route = req.uri_template or _OTHER
+    def _find_kind(self, kind: _Kind) -> _Call:
+        method = kind[0] if kind[0] in _METHODS else _OTHER
+        route = kind[1] or _OTHER
         made = _Call(
-            self._calls.labels(method, route, f"{resp.status_code // 100}xx"),
+            self._calls.labels(method, route, f"{kind[2] // 100}xx"),
             self._seconds.labels(method, route),
         )
         if method != _OTHER:
             self._kinds[kind] = made
         return made
-
-
-class CallsMiddleware:
-    """Counts each call, whatever comes of it."""
-
-    def __init__(self, metrics: FrontendMetrics) -> None:
-        self._metrics = metrics
-
-    async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        req.context.started = time.perf_counter()
-
-    async def process_response(
-        self, req: falcon.asgi.Request, resp: falcon.asgi.Response, resource: object, succeeded: bool
-    ) -> None:
-        self._metrics.called(req, resp, req.context.started)

@@ -9,18 +9,17 @@ from polytope_server.http.shell import ASGIApp, Receive, Scope, Send
 from polytope_server.settings.frontend import FrontendSettings
 from polytope_server.settings.networks import EveryAddress, Networks, parse_address
 
+_WITH_PORT = re.compile(r"(?:\[(?P<bracketed>[^\]]*)\]|(?P<plain>[^:]*))(?::[0-9]{0,5})?")
+
 
 def proxies(settings: FrontendSettings) -> Container[str]:
-    """The addresses of the peers that are proxies: by default none, and everybody with `proxy_support`."""
+    """The addresses of the peers that are proxies: by default none, and all with `proxy_support`."""
     if not settings.proxy_support:
         return ()
     return Networks(settings.proxies) if settings.proxies else EveryAddress()
 
 
-_WITH_PORT = re.compile(r"(?:\[(?P<bracketed>[^\]]*)\]|(?P<plain>[^:]*))(?::[0-9]{0,5})?")
-
-
-class Proxied:
+class ForwardedHeaders:
     """Puts scheme, host, path prefix and client of X-Forwarded-* into the scope of each call.
 
     Of several values in a header the last counts: the one that the nearest proxy has added.
@@ -33,11 +32,11 @@ class Proxied:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and (scope.get("client") or ("",))[0] in self._trusted:
-            scope = _forwarded(scope)
+            scope = _apply_headers(scope)
         await self._app(scope, receive, send)
 
 
-def _forwarded(scope: Scope) -> Scope:
+def _apply_headers(scope: Scope) -> Scope:
     headers = dict(scope["headers"])
 
     def value(name: str) -> str:
@@ -53,7 +52,7 @@ def _forwarded(scope: Scope) -> Scope:
     if value("host"):
         others = [pair for pair in scope["headers"] if pair[0] != b"host"]
         changed["headers"] = [*others, (b"host", host.encode("latin-1"))]
-    # What is no address leaves the proxy's own: else a caller could be somebody else with each call.
+    # What is no address leaves the proxy's own: otherwise a caller could pass for another with each call.
     address = client_address(value("for"))
     if address is not None:
         changed["client"] = (address, 0)

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from polytope_server.config import Configuration
-from polytope_server.frontend.app import Application
-from polytope_server.frontend.proxy import Proxied, proxies
+from polytope_server.frontend.app import make_application
+from polytope_server.frontend.composition import compose
+from polytope_server.frontend.proxy import ForwardedHeaders, proxies
 from polytope_server.http.server import WebServer
 
 
@@ -30,6 +31,7 @@ class Server(WebServer):
         )
 
     def load(self) -> Any:
-        application = Application(self._configuration, self._data, self.listener, self.connections)
+        services = compose(self._configuration, self._data)
+        application = make_application(services, self.listener, self.connections)
         settings = self._configuration.settings.frontend
-        return Proxied(application, proxies(settings)) if settings.proxy_support else application
+        return ForwardedHeaders(application, proxies(settings)) if settings.proxy_support else application

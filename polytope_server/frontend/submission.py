@@ -1,169 +1,114 @@
-"""From the body of a POST to a request: everything that can be decided is decided here (invariant 8)."""
+"""Submissions: what is decided when a user submits a request, and what then becomes of it."""
 
 from __future__ import annotations
 
-import json
+import logging
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
-
-import falcon
+from functools import partial
 
 from polytope_server.collection import Collection
-from polytope_server.datasource.inputs import refusal
-from polytope_server.frontend.background import BusyError
-from polytope_server.frontend.calls import decoded, shown
-from polytope_server.frontend.limits import refuse_for_now
-from polytope_server.frontend.services import Services, Source
-from polytope_server.http.shell import refuse
-from polytope_server.language import (
-    MAX_VALUES,
-    Judgement,
-    RequestError,
-    TooManyValuesError,
-    coerce,
-    parse,
-)
-from polytope_server.request import Request, Status, Verb
-from polytope_server.texts import encodable
+from polytope_server.frontend.background import BackgroundWork, BusyError
+from polytope_server.frontend.limits import AdmissionLimits
+from polytope_server.frontend.metrics import FrontendMetrics
+from polytope_server.frontend.refusals import FailedRequestError, Kind, RefusedError, shown
+from polytope_server.frontend.validation import Draft, Validation
+from polytope_server.frontend.waiters import Ended, Waiters, wait
+from polytope_server.language import MAX_VALUES, TooManyValuesError
+from polytope_server.notices import Notices, Topic
+from polytope_server.request import Request, Status
+from polytope_server.request_store import RequestStore
+from polytope_server.runtime import log
 from polytope_server.user import User
+
+logger = logging.getLogger(__name__)
 
 #: Bytes of a body that is read in the event loop, and values of its request that are compared there with the
 #: rules of data sources: some milliseconds each. A body of 64 KiB, or all values, may take 0.1 s and more.
 _SMALL, _FEW = 2 << 10, 1000
-_LONGEST_URL = 4096
-_NO_SEALS = (
-    "This collection needs a key of yours, and this server is not set up to keep such keys safe. "
-    "Please tell its operator: the configuration gives no secrets.keys."
-)
 
 
-async def read_request(
-    services: Services, req: falcon.asgi.Request, collection: Collection, user: User, body: bytes
-) -> Request:
-    """As :func:`make_request`, of the body as it was sent. Ends the call if too many costly ones wait."""
+class Submissions:
+    """Takes requests from users: validates, admits, stores and announces them."""
 
-    def read(comparisons: int = MAX_VALUES) -> Request:
-        return make_request(services, collection, user, decoded(body), comparisons)
+    def __init__(
+        self,
+        validation: Validation,
+        limits: AdmissionLimits,
+        store: RequestStore,
+        notices: Notices,
+        waiters: Waiters,
+        background: BackgroundWork,
+        metrics: FrontendMetrics,
+        submit_wait: float,
+    ) -> None:
+        """`submit_wait` is the number of seconds in which a request may fail before its submission ends."""
+        self.validation = validation
+        self._limits = limits
+        self._store = store
+        self._notices = notices
+        self._waiters = waiters
+        self._background = background
+        self._metrics = metrics
+        self._submit_wait = submit_wait
 
-    if len(body) <= _SMALL:
-        with suppress(TooManyValuesError):
-            return read(_FEW)
-    try:
-        return await services.background.run(user.id, read, max(len(body), _SMALL))
-    except BusyError:
-        refuse_for_now(req, "Too many large requests are being read", 1)
+    async def submit(
+        self,
+        user: User,
+        collection: Collection,
+        read_body: Callable[[], Awaitable[bytes]],
+        draft_of: Callable[[bytes], Draft],
+    ) -> Request:
+        """The request of a user, stored.
 
+        `read_body` receives the body, which is not done for users who may not submit; `draft_of` makes sense
+        of it, perhaps in a thread. What they raise passes through.
+        Raises RefusedError, and FailedRequestError if the request fails at once.
+        """
+        with self._metrics.submission(collection.name):
+            self._check_access(user, collection)
+            body = await read_body()
+            request = await self._validate_draft(user, collection, partial(draft_of, body), len(body))
+            log.request_id.set(request.id)
+            with self._waiters.watch(request.id) as ended:
+                await self._store_request(request)
+                await self._check_early_failure(request, ended)
+        return request
 
-def make_request(
-    services: Services, collection: Collection, user: User, body: Any, comparisons: int = MAX_VALUES
-) -> Request:
-    """The request that the body of a submission describes. Ends the call with the reason if it is bad.
+    def _check_access(self, user: User, collection: Collection) -> None:
+        if not collection.admits(user):
+            reason = f"User {shown(user.username)} cannot access collection {collection.name}"
+            raise RefusedError(Kind.FORBIDDEN, reason)
 
-    TooManyValuesError if it takes more than `comparisons`, and these are not all that any request may take.
-    """
-    if not isinstance(body, dict) or "verb" not in body:
-        refuse(falcon.HTTP_400, "HTTP request content is missing 'verb' (e.g. retrieve)")
-    if "request" not in body:
-        refuse(falcon.HTTP_400, "HTTP request content is missing 'request'")
-    verb = _verb(body["verb"])
-    sources = _able(services.sources[collection.name], verb)
-    url = _input_url(services, verb, body.get("url"))
-    text = _text(body["request"], collection)
-    source, coerced = _match(services, sources, user, text, comparisons)
-    status = Status.UPLOADING if verb is Verb.ARCHIVE and not url else Status.WAITING
-    request = Request(
-        user=user,
-        collection=collection.name,
-        verb=verb,
-        user_request=text,
-        coerced_request=coerced,
-        datasource=source.config.name,
-        url=url,
-        status=status,
-        timestamp=services.store.local_clock.now(),
-    )
-    request.sealed = _sealed(services, source, request)
-    return request
+    async def _validate_draft(
+        self, user: User, collection: Collection, draft: Callable[[], Draft], size: int
+    ) -> Request:
+        """The request that a draft describes: made at once if that is little work, else in a thread."""
 
+        def validate(comparisons: int = MAX_VALUES) -> Request:
+            return self.validation.request_of(user, collection, draft(), comparisons)
 
-def _sealed(services: Services, source: Source, request: Request) -> str:
-    """What the data source needs of the user's attributes, for this request alone. May end the call."""
-    attributes = request.user.attributes
-    needed = {name: attributes[name] for name in source.attributes if name in attributes}
-    if needed and services.seals is None:
-        refuse(falcon.HTTP_501, _NO_SEALS)
-    return services.seals.seal(needed, request.id) if services.seals is not None else ""
+        if size <= _SMALL:
+            with suppress(TooManyValuesError):
+                return validate(_FEW)
+        try:
+            return await self._background.run(user.id, validate, max(size, _SMALL))
+        except BusyError:
+            raise RefusedError(Kind.TOO_MANY, "Too many large requests are being read", 1) from None
 
+    async def _store_request(self, request: Request) -> None:
+        """Store the request if the limits admit it, and announce it."""
+        async with self._limits.admit_request(request):
+            await self._store.add(request)
+        if request.status is Status.WAITING:
+            self._waiters.submitted(request)
+            self._notices.publish(Topic.WAITING, request.id)
+        logger.info("%s %s by %s", request.verb, request.collection, request.user.username)
 
-def _verb(value: Any) -> Verb:
-    try:
-        return Verb(value)
-    except ValueError:
-        refuse(falcon.HTTP_400, f"Transfer type {shown(str(value))} not supported")
-
-
-def _able(sources: list[Source], verb: Verb) -> list[Source]:
-    """The data sources that can do what the verb says."""
-    able = [source for source in sources if source.archives] if verb is Verb.ARCHIVE else sources
-    if not able:
-        refuse(falcon.HTTP_400, f"Transfer type {verb} not supported")
-    return able
-
-
-def _input_url(services: Services, verb: Verb, url: Any) -> str:
-    if verb is not Verb.ARCHIVE or url in (None, ""):
-        return ""
-    if not isinstance(url, str):
-        refuse(falcon.HTTP_400, "The value of 'url' is not a string")
-    # Not printable: control characters, which parsers of addresses leave out, and surrogates.
-    if len(url) > _LONGEST_URL or " " in url or not url.isprintable():
-        refuse(
-            falcon.HTTP_400,
-            f"The value of 'url' is not an address of at most {_LONGEST_URL} characters, without spaces",
-        )
-    if reason := refusal(url, services.input_hosts):
-        refuse(falcon.HTTP_400, encodable(reason))
-    return url
-
-
-def _text(value: Any, collection: Collection) -> str:
-    """The request as text: a string as it was sent, anything else as JSON. Ends the call if too large."""
-    text = value if isinstance(value, str) else json.dumps(value)
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError:
-        refuse(falcon.HTTP_400, "The request holds characters that are not valid Unicode")
-    if size > collection.max_request:
-        refuse(
-            falcon.HTTP_413,
-            f"The request has {size} bytes; requests to {collection.name} may have at most "
-            f"{collection.max_request}. Split it into several",
-        )
-    return text
-
-
-def _match(
-    services: Services, sources: list[Source], user: User, text: str, comparisons: int
-) -> tuple[Source, dict[str, Any]]:
-    """The first data source that takes the request, and the request as that source gets it."""
-    reasons: dict[str, list[str]] = {}
-    try:
-        judgement = Judgement(
-            coerce(parse(text), services.coercion),
-            realm=user.realm,
-            user_roles=user.roles,
-            coercion=services.coercion,
-            comparisons=comparisons,
-        )
-        for source in sources:
-            result = judgement.match(source.rules)
-            if result.request is not None:
-                return source, result.request
-            reasons.setdefault(result.reason, []).append(source.config.label)
-    except RequestError as error:
-        if isinstance(error, TooManyValuesError) and comparisons < MAX_VALUES:
-            raise
-        refuse(falcon.HTTP_400, encodable(str(error)))
-    # Of data sources with one reason it is told once.
-    lines = "\n".join(f"Skipping datasource {', '.join(names)}: {why}" for why, names in reasons.items())
-    refuse(falcon.HTTP_400, encodable(f"No matching datasource found for request:\n{lines}"))
+    async def _check_early_failure(self, request: Request, ended: Ended) -> None:
+        if self._submit_wait <= 0 or request.status is not Status.WAITING:
+            return
+        await wait(ended, self._submit_wait)
+        now = await self._store.get(request.id)
+        if now is not None and now.status is Status.FAILED:
+            raise FailedRequestError(now)

@@ -14,7 +14,7 @@ from polytope_server.user import User
 
 Ended = asyncio.Future[None]
 
-#: So many requests are remembered as submitted just now, for so many seconds.
+#: How many requests are remembered as submitted just now, and for how many seconds.
 _FRESH, _FRESH_TIME = 10_000, 2.0
 
 
@@ -28,13 +28,13 @@ class Waiters:
         self.released = False
 
     def submitted(self, request: Request) -> None:
-        """This process has just stored a request, which nobody has been told of yet."""
+        """This process has just stored a request, whose id no client knows yet."""
         self._fresh[request.id] = request.user.id
 
     def is_fresh(self, request_id: str, user: User) -> bool:
-        """Whether that request of that user was submitted here just now, and no end of it was told.
+        """Whether that request of that user was submitted here just now, and no notice of its end came.
 
-        There is then little to read in the store; but an end may have been told and lost.
+        There is then little to read in the store; but a notice may have been lost.
         """
         return self._fresh.get(request_id) == user.id
 
@@ -73,5 +73,5 @@ class Waiters:
 
 
 async def wait(ended: Ended, seconds: float) -> None:
-    """Wait until the request has ended, at most so many seconds."""
+    """Wait until the request has ended, at most this many seconds."""
     await asyncio.wait([ended], timeout=seconds)

@@ -12,6 +12,7 @@ import falcon
 import falcon.asgi
 
 from polytope_server.http.connections import Connections
+from polytope_server.http.retry_after import retry_after
 from polytope_server.http.shell import ClientGoneError, Event, Scope, Shell, fail, pass_on
 from polytope_server.object_store.calls import Gate
 from polytope_server.object_store.metrics import StoreMetrics
@@ -131,7 +132,7 @@ async def _on_unavailable(
     req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, params: dict[str, Any]
 ) -> None:
     logger.error("%s", error)
-    resp.set_header("Retry-After", "5")
+    resp.set_headers(retry_after())
     fail(resp, falcon.HTTP_503, "The object store cannot use its folder at the moment")
 
 

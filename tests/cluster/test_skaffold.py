@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 RELEASE = "polytope"
 #: What a change of the code must change in a pod: the answer of `/api/v1/test`.
 ANSWER, CHANGED = "Polytope server is alive", "Polytope server is alive and changed"
-CODE = Path("polytope_server/frontend/account.py")
+CODE = Path("polytope_server/frontend/v1/account.py")
 
 
 @pytest.fixture(scope="module")

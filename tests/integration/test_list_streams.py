@@ -13,7 +13,8 @@ import yaml
 
 from polytope_server.config import load
 from polytope_server.drivers.sql.address import SQLSettings
-from polytope_server.frontend.app import Application
+from polytope_server.frontend.app import make_application
+from polytope_server.frontend.composition import compose
 from polytope_server.request import Request
 from polytope_server.request_store import PAGE, Page, Selection, StoreUnavailableError
 from polytope_server.request_store.sql import SQLRequestStore
@@ -31,7 +32,8 @@ async def port(tmp_path: Path) -> AsyncIterator[int]:
     await store.close()
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(CONFIG))
-    config = uvicorn.Config(Application(load([file]), tmp_path), port=0, lifespan="on", log_config=None)
+    application = make_application(compose(load([file]), tmp_path))
+    config = uvicorn.Config(application, port=0, lifespan="on", log_config=None)
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 -- it has no event for that

@@ -18,8 +18,8 @@ import requests
 from collected import collect
 
 from polytope_server.config import Configuration
-from polytope_server.frontend.app import make_falcon
-from polytope_server.frontend.services import Services
+from polytope_server.frontend.composition import compose
+from polytope_server.frontend.v1.routes import make_falcon
 from polytope_server.runtime.management.server import Management
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class _Filled(dict[str, str]):
 
 def routes() -> list[Route]:
     """Every method of every route of the application that has a field, whatever its name."""
-    services = Services(Configuration(), Path("/nowhere"))
+    services = compose(Configuration(), Path("/nowhere"))
     app = make_falcon(services, Management(None, services.health, services.metrics, lambda: False))
     found = [
         Route(method.method, route.path.removeprefix(PREFIX))

@@ -30,7 +30,7 @@ class Stored:
     async def store(self, budget: Budget, amount: int = 1, *, fail: bool = False) -> bool:
         """Whether there was room."""
         try:
-            async with budget.take(amount):
+            async with budget.reserve(amount):
                 await asyncio.sleep(0)
                 if fail:
                     raise StoreUnavailableError("down")

@@ -13,11 +13,12 @@ import pytest
 import yaml
 
 from polytope_server.config import load
-from polytope_server.frontend import download_marks, uploads
+from polytope_server.frontend import download_marks
+from polytope_server.frontend.composition import compose
 from polytope_server.frontend.download_marks import DownloadMarks
-from polytope_server.frontend.downloads import DownloadResource
 from polytope_server.frontend.services import Services
-from polytope_server.frontend.uploads import UploadResource
+from polytope_server.frontend.uploads import noting_progress
+from polytope_server.frontend.v1.downloads import DownloadResource
 from polytope_server.request import Status
 from polytope_server.request_store import StoreUnavailableError
 from polytope_server.staging import new_object_name
@@ -29,7 +30,7 @@ HOUR = 3600.0
 
 
 class Noted:
-    """A store that keeps what it is told, unless it is away."""
+    """A store that keeps what was noted, unless it is away."""
 
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
@@ -42,48 +43,47 @@ class Noted:
 
 
 @pytest.fixture
-def marks() -> DownloadMarks:
-    return DownloadMarks(Noted())  # type: ignore[arg-type]
+def noted() -> Noted:
+    return Noted()
 
 
-def noted(marks: DownloadMarks) -> Noted:
-    store: Any = marks._store
-    assert isinstance(store, Noted)
-    return store
+@pytest.fixture
+def marks(noted: Noted) -> DownloadMarks:
+    return DownloadMarks(noted)  # type: ignore[arg-type]
 
 
-async def test_downloads_are_noted_together_and_once(marks: DownloadMarks) -> None:
+async def test_downloads_are_noted_together_and_once(marks: DownloadMarks, noted: Noted) -> None:
     for request_id in ("a", "b", "a"):
         marks.add(request_id)
-    assert noted(marks).calls == []
+    assert noted.calls == []
     await marks.write()
     marks.add("b")
     await marks.write()
-    assert noted(marks).calls == [["a", "b"]]
+    assert noted.calls == [["a", "b"]]
 
 
 async def test_while_the_store_is_away_they_wait(
-    marks: DownloadMarks, monkeypatch: pytest.MonkeyPatch
+    marks: DownloadMarks, noted: Noted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(download_marks, "_MOST", 3)
     monkeypatch.setattr(download_marks, "_BATCH", 2)
-    noted(marks).away = True
+    noted.away = True
     for request_id in "abcde":
         marks.add(request_id)
         await marks.write()
-    noted(marks).away = False
+    noted.away = False
     await marks.write()
-    assert noted(marks).calls == [["c", "d"], ["e"]]
+    assert noted.calls == [["c", "d"], ["e"]]
 
 
 @pytest.fixture
 async def services(tmp_path: Path) -> AsyncIterator[Services]:
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(CONFIG))
-    services = Services(load([file]), tmp_path)
-    await services.open()
+    services = compose(load([file]), tmp_path)
+    await services.lifecycle.open()
     yield services
-    await services.close()
+    await services.lifecycle.close()
 
 
 async def aged(services: Services, status: Status) -> str:
@@ -119,12 +119,9 @@ async def test_a_part_is_no_download(services: Services) -> None:
     assert not await downloaded(services, ("GET", {"Range": "bytes=0-2"}))
 
 
-async def test_an_upload_that_goes_on_does_not_grow_old(
-    services: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(uploads, "_NOTED_EVERY", 0.0)
+async def test_an_upload_that_goes_on_does_not_grow_old(services: Services) -> None:
     request_id = await aged(services, Status.UPLOADING)
-    data = UploadResource(services)._noted(chunked([b"a", b"b"]), request_id)
+    data = noting_progress(services.store, request_id, chunked([b"a", b"b"]), interval=0)
     assert [chunk async for chunk in data] == [b"a", b"b"]
     assert await services.store.stale(Status.UPLOADING, HOUR, 10) == []
 
@@ -135,7 +132,6 @@ async def test_an_upload_goes_on_while_the_store_is_away(
     async def away(_: str) -> None:
         raise StoreUnavailableError("away")
 
-    monkeypatch.setattr(uploads, "_NOTED_EVERY", 0.0)
     monkeypatch.setattr(services.store, "touch", away)
-    data = UploadResource(services)._noted(chunked([b"a"]), "unknown")
+    data = noting_progress(services.store, "unknown", chunked([b"a"]), interval=0)
     assert [chunk async for chunk in data] == [b"a"]

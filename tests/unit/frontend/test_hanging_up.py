@@ -13,30 +13,32 @@ import yaml
 
 from polytope_server.config import load
 from polytope_server.frontend.app import Application
-from polytope_server.http.shell import Shell
+from polytope_server.frontend.composition import compose
+from polytope_server.frontend.v1.routes import make_falcon
+from polytope_server.runtime.management.server import Management
 from testbed.server import CONFIG
 
 GONE = {"type": "http.disconnect"}
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Application:
+def api(tmp_path: Path) -> falcon.asgi.App[Any, Any]:
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(CONFIG))
-    return Application(load([file]), tmp_path)
+    services = compose(load([file]), tmp_path)
+    return make_falcon(services, Management(None, services.health, services.metrics, lambda: False))
 
 
-async def call(app: Any, resource: Any, events: Iterable[dict[str, Any]], method: str = "GET") -> list[Any]:
+async def call(
+    api: falcon.asgi.App[Any, Any], resource: Any, events: Iterable[dict[str, Any]], method: str = "GET"
+) -> list[Any]:
     """Call a resource behind the frontend's error handlers; returns what was sent."""
-    shell: Shell = app._app
-    inner = shell._app
-    assert isinstance(inner, falcon.asgi.App)
-    inner.add_route("/resource", resource)
-    told = iter(events)
+    api.add_route("/resource", resource)
+    coming = iter(events)
     sent: list[Any] = []
 
     async def receive() -> Any:
-        event = next(told, None)
+        event = next(coming, None)
         return event if event is not None else await asyncio.Event().wait()
 
     async def send(event: Any) -> None:
@@ -52,11 +54,11 @@ async def call(app: Any, resource: Any, events: Iterable[dict[str, Any]], method
         "query_string": b"",
         "headers": [(b"host", b"x"), (b"content-type", b"application/json")],
     }
-    await app(scope, receive, send)
+    await Application(api)(scope, receive, send)
     return sent
 
 
-async def test_a_download_that_nobody_takes_is_not_read_to_its_end(app: Application) -> None:
+async def test_a_download_that_nobody_takes_is_not_read_to_its_end(api: falcon.asgi.App[Any, Any]) -> None:
     read = 0
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -70,11 +72,11 @@ async def test_a_download_that_nobody_takes_is_not_read_to_its_end(app: Applicat
             resp.stream = chunks()
 
     start = {"type": "http.request", "body": b"", "more_body": False}
-    await call(app, Download(), [start, GONE])
+    await call(api, Download(), [start, GONE])
     assert read < 10
 
 
-async def test_an_upload_that_breaks_off_is_not_taken_for_complete(app: Application) -> None:
+async def test_an_upload_that_breaks_off_is_not_taken_for_complete(api: falcon.asgi.App[Any, Any]) -> None:
     taken: list[bytes] = []
     complete = False
 
@@ -86,5 +88,5 @@ async def test_an_upload_that_breaks_off_is_not_taken_for_complete(app: Applicat
             complete = True
 
     first = {"type": "http.request", "body": b"half", "more_body": True}
-    sent = await call(app, Upload(), [first, GONE], "POST")
+    sent = await call(api, Upload(), [first, GONE], "POST")
     assert (taken, complete, sent) == ([b"half"], False, [])

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from polytope_server.config import load
-from polytope_server.frontend import submission
-from polytope_server.frontend.background import BackgroundWork, BusyError
+from polytope_server.frontend import validation
+from polytope_server.frontend.background import BusyError
+from polytope_server.frontend.v1 import requests as v1
 from polytope_server.language import Judgement
 from polytope_server.request import Status
 from testbed.frontend import Frontend, frontend
@@ -82,8 +81,8 @@ async def test_a_large_body_is_read_outside_of_the_event_loop(
 
         return call
 
-    for name in ("decoded", "parse", "coerce", "Judgement"):
-        monkeypatch.setattr(submission, name, record(getattr(submission, name)))
+    for module, name in [(v1, "decoded"), *((validation, name) for name in ("parse", "coerce", "Judgement"))]:
+        monkeypatch.setattr(module, name, record(getattr(module, name)))
     assert (await door.call("POST", "/requests/echo", body("x" * size))).status == 202
     assert threads == [in_loop] * 4
 
@@ -99,21 +98,21 @@ async def test_what_takes_many_comparisons_leaves_the_event_loop(
             found.append(threading.current_thread() is threading.main_thread())
             super().__init__(*arguments, **named)
 
-    monkeypatch.setattr(submission, "Judgement", Recorded)
+    monkeypatch.setattr(validation, "Judgement", Recorded)
     answer = await door.call("POST", "/requests/steps", body({"step": steps}))
     assert answer.status == 400
     assert "key 'step' : '1', '3', '5', '7', '9' and" in answer.message
     assert found == threads
 
 
-async def test_what_is_wrong_with_a_large_body_is_told_as_with_a_small_one(door: Frontend) -> None:
+async def test_a_large_body_has_the_same_error_as_a_small_one(door: Frontend) -> None:
     for text in ("a=b=c", "a=b=c" + "d" * 20_000):
         answer = await door.call("POST", "/requests/echo", body(text))
         assert answer.status == 400
         assert answer.message.endswith("is not accepted; expected key = value, key = value")
 
 
-async def test_whoever_sends_too_many_large_bodies_is_told_when_to_come_again(
+async def test_too_many_large_bodies_are_refused_with_a_time_to_try_again(
     door: Frontend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def busy(*_: Any) -> None:
@@ -126,7 +125,7 @@ async def test_whoever_sends_too_many_large_bodies_is_told_when_to_come_again(
     assert answer.status == 403
 
 
-async def test_the_reason_of_several_data_sources_is_told_once(door: Frontend) -> None:
+async def test_the_reason_of_several_data_sources_is_given_once(door: Frontend) -> None:
     answer = await door.call("POST", "/requests/five", body({"param": "2d", "levtype": "sfc"}))
     assert answer.status == 400
     assert answer.message.count("'2d'") == 1
@@ -168,7 +167,7 @@ async def test_the_message_of_a_data_source_is_cut(door: Frontend) -> None:
 async def test_the_url_of_an_archive_is_checked_before_it_is_looked_into(
     door: Frontend, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
-    monkeypatch.setattr(submission, "refusal", lambda *_: pytest.fail("the address was looked into"))
+    monkeypatch.setattr(validation, "refusal", lambda *_: pytest.fail("the address was looked into"))
     answer = await door.call("POST", "/requests/echo", {**body("x"), "verb": "archive", "url": url})
     assert answer.status == 400
     assert answer.message.startswith("The value of 'url' is not an address of at most 4096 characters")
@@ -207,122 +206,3 @@ def test_a_limit_beyond_that_of_a_body_is_warned_about(tmp_path: Path) -> None:
     assert len(warnings) == 2  # `echo` and `five`; the others have limits of their own
     assert "1048576 bytes" in warnings[0]
     assert "524288" in warnings[0]
-
-
-# --- turns at the thread ----------------------------------------------------------------------------------
-
-
-class Jobs:
-    """Jobs that write down who had a turn; the first waits until it is let go."""
-
-    def __init__(self, background: BackgroundWork) -> None:
-        self.background = background
-        self.done: list[str] = []
-        self.gate = threading.Event()
-        self.tasks: list[asyncio.Task[None]] = []
-
-    async def add(self, *users: str, size: int = KIB) -> None:
-        for user in users:
-            self.tasks.append(asyncio.create_task(self.background.run(user, partial(self._do, user), size)))
-            await asyncio.sleep(0)
-
-    def _do(self, user: str) -> None:
-        self.gate.wait(30)
-        self.done.append(user)
-
-    async def end(self) -> list[Any]:
-        self.gate.set()
-        return await asyncio.gather(*self.tasks, return_exceptions=True)
-
-
-@pytest.fixture
-def jobs() -> Jobs:
-    return Jobs(BackgroundWork())
-
-
-async def test_users_take_turns(jobs: Jobs) -> None:
-    await jobs.add("ann", "ann", "ann", "ann", "bob", "cid")
-    await jobs.end()
-    assert jobs.done == ["ann", "bob", "cid", "ann", "ann", "ann"]
-
-
-async def test_many_jobs_of_many_users_wait_for_their_turns(jobs: Jobs) -> None:
-    await jobs.add(*[f"user{n % 16}" for n in range(256)])
-    assert await jobs.end() == [None] * 256
-
-
-async def test_who_has_too_many_jobs_is_refused_and_nobody_else(jobs: Jobs) -> None:
-    await jobs.add(*["ann"] * 10, "bob", size=1 << 20)
-    results = await jobs.end()
-    assert [type(result) for result in results[8:10]] == [BusyError, BusyError]
-    assert jobs.done.count("ann") == 8
-    assert results[10] is None
-    # And everything is forgotten
-    await jobs.add("ann")
-    assert await jobs.end() == [*results, None]
-
-
-async def test_all_jobs_together_are_bounded_for_users_who_have_one(jobs: Jobs) -> None:
-    await jobs.add(*[f"user{n % 64}" for n in range(130)], "uninvolved", size=1 << 20)
-    results = await jobs.end()
-    assert [isinstance(result, BusyError) for result in results] == [False] * 128 + [True] * 2 + [False]
-
-
-async def test_a_job_that_has_no_turn_in_time_is_refused() -> None:
-    background = BackgroundWork()
-    jobs = Jobs(background)
-    await jobs.add("ann")
-    background.wait = 0.0
-    await jobs.add("ann", "bob")
-    await asyncio.wait(jobs.tasks[1:])
-    assert [type(task.exception()) for task in jobs.tasks[1:]] == [BusyError, BusyError]
-    assert (await jobs.end())[0] is None
-    assert jobs.done == ["ann"]
-
-
-async def test_after_a_job_or_a_step_comes_a_pause_of_twice_the_time_that_it_took() -> None:
-    times, pauses = iter([10.0, 10.5, 20.0, 21.0, 30.0, 30.0]), list[float]()
-
-    def pause(seconds: float, end: Callable[[], None]) -> None:
-        pauses.append(seconds)
-        end()
-
-    background = BackgroundWork(clock=lambda: next(times), call_later=pause)
-    await background.run("ann", lambda: None, 1)
-    async with background.step("bob"):
-        pass
-    await background.run("ann", lambda: None, 1)
-    await asyncio.sleep(0)
-    assert pauses == [1.0, 2.0, 0.0]
-
-
-async def test_a_step_waits_for_the_job_that_runs_and_for_one_of_its_own_user(jobs: Jobs) -> None:
-    await jobs.add("ann")
-
-    async def step(user: str) -> None:
-        async with jobs.background.step(user):
-            jobs.done.append(f"step of {user}")
-
-    steps = [asyncio.create_task(step(user)) for user in ("ann", "bob", "bob", "cid")]
-    for _ in range(5):
-        await asyncio.sleep(0)
-    assert jobs.done == []
-    await jobs.end()
-    await asyncio.gather(*steps)
-    assert jobs.done[0] == "ann"
-    assert sorted(jobs.done[1:]) == ["step of ann", "step of bob", "step of bob", "step of cid"]
-
-
-async def test_a_job_that_nobody_waits_for_any_more_keeps_its_turn_to_its_end(jobs: Jobs) -> None:
-    await jobs.add("ann", "bob")
-    jobs.tasks[0].cancel()
-    for _ in range(5):
-        await asyncio.sleep(0)
-    assert jobs.done == []
-    assert isinstance((await jobs.end())[0], asyncio.CancelledError)
-    assert jobs.done == ["ann", "bob"]
-
-
-async def test_the_error_of_a_job_passes_through() -> None:
-    with pytest.raises(ZeroDivisionError):
-        await BackgroundWork().run("ann", lambda: 1 // 0, 1)

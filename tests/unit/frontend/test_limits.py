@@ -1,4 +1,4 @@
-"""What the limits at the door say."""
+"""The limits of calls and requests, and what users learn of them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def test_there_are_none_unless_configured(limited: Frontend) -> None:
 
 
 @with_limits(calls_per_second=0.01, burst=3, per_user=5, total=7)
-async def test_the_user_is_told_the_limits_as_texts(limited: Frontend) -> None:
+async def test_the_user_sees_the_limits_as_texts(limited: Frontend) -> None:
     assert (await limited.call("GET", "/user")).body == {
         "live requests": "0",
         "limit of live requests": "5",
@@ -54,7 +54,7 @@ async def test_each_answer_tells_how_many_calls_are_left(limited: Frontend) -> N
 
 
 @with_limits(calls_per_second=0.01, burst=3)
-async def test_one_call_too_many_is_told_which_limit_and_when(limited: Frontend) -> None:
+async def test_one_call_too_many_learns_which_limit_and_when(limited: Frontend) -> None:
     for _ in range(3):
         await limited.call("GET", "/user")
     answer = await limited.call("GET", "/user")
@@ -77,7 +77,7 @@ async def test_calls_without_credentials_are_not_counted(limited: Frontend) -> N
 
 
 @with_limits(per_user=2)
-async def test_a_request_too_many_is_told_which_limit_and_what_to_do(limited: Frontend) -> None:
+async def test_a_request_too_many_learns_which_limit_and_what_to_do(limited: Frontend) -> None:
     for _ in range(2):
         await limited.submit()
     answer = await limited.submit()
@@ -100,7 +100,7 @@ async def test_the_limit_of_all_users(limited: Frontend) -> None:
 
 
 @with_limits(per_user=1)
-async def test_a_bad_request_is_told_what_is_wrong_with_it_first(limited: Frontend) -> None:
+async def test_a_bad_request_learns_what_is_wrong_with_it_first(limited: Frontend) -> None:
     await limited.submit()
     assert (await limited.call("POST", "/requests/echo", {})).status == 400
 

@@ -208,14 +208,16 @@ async def test_a_caller_who_has_gone_keeps_no_place(one: Frontend) -> None:
     assert (await one.call("GET", "/requests")).status == 200
 
 
-async def test_revoking_all_is_done_and_told_in_parts(one: Frontend, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_revoking_all_is_done_and_announced_in_parts(
+    one: Frontend, monkeypatch: pytest.MonkeyPatch
+) -> None:
     live, ended = (
         await store(one, *[Status.WAITING] * (2 * PAGE + 1)),
         await store(one, *TERMINAL),
     )
-    told: list[int] = []
-    monkeypatch.setattr(one.services.notices, "publish", lambda topic, *ids: told.append(len(ids)))
+    announced: list[int] = []
+    monkeypatch.setattr(one.services.notices, "publish", lambda topic, *ids: announced.append(len(ids)))
     answer = await one.call("DELETE", "/requests/all")
     assert answer.message == f"Successfully revoked {len(live)} requests"
-    assert told == [PAGE, PAGE, 1]
+    assert announced == [PAGE, PAGE, 1]
     assert (await one.call("GET", "/requests")).ids == ids(ended)

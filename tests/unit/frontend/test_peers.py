@@ -10,8 +10,8 @@ import falcon.inspect
 import pytest
 
 from polytope_server.config import Configuration
-from polytope_server.frontend.app import make_falcon
-from polytope_server.frontend.services import Services
+from polytope_server.frontend.composition import compose
+from polytope_server.frontend.v1.routes import make_falcon
 from polytope_server.runtime.management.server import Management
 from polytope_server.user import User
 from testbed.frontend import Frontend, frontend
@@ -20,13 +20,13 @@ from testbed.server import CONFIG
 PREFIX = "/api/v1"
 SECRET = "shared-between-two-servers"
 PEER = f"Federation {SECRET}:alice:test"
-#: Of all that is below /auth, what reads the user for whom the server acts, and nobody else.
+#: The only route below /auth that reads the user for whom the server acts, and no other.
 READS_ONESELF = ("GET", "/auth/keys")
 
 
 def routes() -> list[tuple[str, str]]:
     """Every method and path of the application below /auth."""
-    services = Services(Configuration(), Path("/nowhere"))
+    services = compose(Configuration(), Path("/nowhere"))
     app = make_falcon(services, Management(None, services.health, services.metrics, lambda: False))
     return [
         (method.method, route.path.removeprefix(PREFIX))

@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from polytope_server.frontend.proxy import Proxied, client_address
+from polytope_server.frontend.proxy import ForwardedHeaders, client_address
 
 
 async def forwarded(**headers: str) -> dict[str, Any]:
@@ -20,7 +20,7 @@ async def forwarded(**headers: str) -> dict[str, Any]:
         "client": ("10.0.0.1", 4711),
         "root_path": "",
     }
-    await Proxied(app)(scope, None, None)  # type: ignore[arg-type]
+    await ForwardedHeaders(app)(scope, None, None)  # type: ignore[arg-type]
     return {**seen[0], "host": dict(seen[0]["headers"])[b"host"].decode()}
 
 
@@ -55,7 +55,7 @@ async def test_what_is_not_http_passes_through() -> None:
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
         seen.append(scope)
 
-    await Proxied(app)({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
+    await ForwardedHeaders(app)({"type": "lifespan"}, None, None)  # type: ignore[arg-type]
     assert seen == [{"type": "lifespan"}]
 
 

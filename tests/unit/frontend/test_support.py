@@ -1,4 +1,4 @@
-"""Errors that a user cannot help themselves with tell where help is."""
+"""Errors that users cannot mend themselves say where help is."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_a_request_that_failed(site: Frontend) -> None:
     )
 
 
-async def test_the_contact_is_not_told_twice(site: Frontend) -> None:
+async def test_the_contact_is_not_given_twice(site: Frontend) -> None:
     request_id = await fail(site, f"a server behind this one says: contact {TEST}")
     answer = await site.call("GET", f"/requests/{request_id}")
     assert answer.message.count(TEST) == 1
@@ -107,7 +107,9 @@ async def test_a_fault_of_the_server(
         ("POST", "/requests/echo", {}),
     ],
 )
-async def test_a_mistake_of_the_user_is_told_alone(site: Frontend, method: str, path: str, body: Any) -> None:
+async def test_a_mistake_of_the_user_names_no_contact(
+    site: Frontend, method: str, path: str, body: Any
+) -> None:
     answer = await site.call(method, path, body)
     assert 400 <= answer.status < 500
     assert "For help" not in answer.message

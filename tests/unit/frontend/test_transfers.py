@@ -6,11 +6,11 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
-import falcon
 import pytest
 
 from polytope_server.frontend import transfers
-from polytope_server.frontend.transfers import SMALL, Transfers
+from polytope_server.frontend.refusals import Kind, RefusedError
+from polytope_server.frontend.transfers import SMALL, Release, Transfers
 from polytope_server.http.shell import Shell, at_end
 from polytope_server.request import Request, Status, Verb
 from polytope_server.request_store import StoreUnavailableError
@@ -51,68 +51,68 @@ class Calls:
         self.store = Store()
         made = TransfersSettings.model_validate({k.replace("_", "-"): v for k, v in settings.items()})
         self.transfers = Transfers(made, self.store)  # type: ignore[arg-type]
-        self.running: list[Any] = []
+        self.running: list[Release] = []
 
-    def call(self, address: str) -> Any:
-        self.running.append(SimpleNamespace(scope={"client": (address, 1)}))
-        return self.running[-1]
-
-    async def download(self, request_id: str, size: int = LARGE, address: str = "192.0.2.1") -> int:
-        """The status of the answer."""
+    async def download(self, request_id: str, size: int = LARGE, address: str = "192.0.2.1") -> bool:
+        """Whether it is admitted."""
         try:
-            await self.transfers.admit_download(self.call(address), request_id, size)
-        except falcon.HTTPError as error:
-            return error.status_code
-        return 200
+            self.running.append(await self.transfers.admit_download(request_id, size, address))
+        except RefusedError as error:
+            if error.kind is not Kind.BUSY:
+                raise
+            return False
+        return True
 
-    def upload(self, request_id: str) -> tuple[int, str]:
+    def upload(self, request_id: str) -> str:
+        """Why it is refused, empty if it is admitted."""
         try:
-            self.transfers.admit_upload(self.call("192.0.2.1"), request(request_id))
-        except falcon.HTTPError as error:
-            return error.status_code, error.description or ""
-        return 200, ""
+            self.running.append(self.transfers.admit_upload(request(request_id)))
+        except RefusedError as error:
+            if error.kind is not Kind.BUSY:
+                raise
+            return error.reason
+        return ""
 
     def end(self, number: int) -> None:
-        """The end of a call, as Shell does it."""
-        for release in self.running[number].scope.get("polytope.at_end", ()):
-            release()
+        """The end of a call that was admitted."""
+        self.running[number]()
 
 
-async def test_a_user_has_so_many_downloads_and_leaves_the_rest_to_others() -> None:
+async def test_a_user_has_a_number_of_downloads_and_leaves_the_rest_to_others() -> None:
     calls = Calls(per_user=2)
     assert [await calls.download(name) for name in ("alice-1", "alice-2", "alice-3", "bob-1")] == [
-        *(200, 200, 429, 200)
+        *(True, True, False, True)
     ]
 
 
-async def test_all_users_together_have_so_many() -> None:
+async def test_all_users_together_have_a_limit() -> None:
     calls = Calls(per_user=2, total=3)
-    assert [await calls.download(f"user{number}-1") for number in range(4)] == [200, 200, 200, 429]
+    assert [await calls.download(f"user{number}-1") for number in range(4)] == [True, True, True, False]
 
 
 async def test_the_last_quarter_is_for_owners_who_have_few() -> None:
     calls = Calls(per_user=8, total=32)
     for owner in ("ann", "bob", "cid", "dan"):
-        statuses = [await calls.download(f"{owner}-{number}") for number in range(8)]
-        assert statuses == ([200] * 8 if owner != "dan" else [200] * 4 + [429] * 4)
-    assert [await calls.download(f"eve-{number}") for number in range(5)] == [200] * 4 + [429]
+        admitted = [await calls.download(f"{owner}-{number}") for number in range(8)]
+        assert admitted == ([True] * 8 if owner != "dan" else [True] * 4 + [False] * 4)
+    assert [await calls.download(f"eve-{number}") for number in range(5)] == [True] * 4 + [False]
 
 
 async def test_where_one_user_may_have_them_all_nothing_is_set_aside() -> None:
     calls = Calls(per_user=32, total=32)
-    assert [await calls.download("all-1") for _ in range(33)] == [200] * 32 + [429]
+    assert [await calls.download("all-1") for _ in range(33)] == [True] * 32 + [False]
 
 
 async def test_what_has_ended_does_not_count() -> None:
     calls = Calls(per_user=1)
-    assert [await calls.download("alice-1"), await calls.download("alice-1")] == [200, 429]
+    assert [await calls.download("alice-1"), await calls.download("alice-1")] == [True, False]
     calls.end(0)
-    assert await calls.download("alice-1") == 200
+    assert await calls.download("alice-1")
 
 
 async def test_what_is_small_does_not_count() -> None:
     calls = Calls(per_user=1)
-    assert [await calls.download("alice-1", SMALL) for _ in range(3)] == [200] * 3
+    assert [await calls.download("alice-1", SMALL) for _ in range(3)] == [True] * 3
     assert not calls.store.asked
 
 
@@ -123,38 +123,41 @@ async def test_the_owner_is_asked_for_once() -> None:
     assert calls.store.asked == ["alice-1"]
 
 
-async def test_a_store_that_is_away_keeps_nobody_from_results(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_results_are_sent_while_the_store_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfers, "_OWNER_TIME", 0.001)
     for store in ({"error": StoreUnavailableError("down")}, {"hangs": True}):
         calls = Calls(per_user=1)
         vars(calls.store).update(store)
-        assert [await calls.download(name) for name in ("alice-1", "bob-1")] == [200, 429]
-        assert await calls.download("alice-1", address="192.0.2.2") == 200
+        assert [await calls.download(name) for name in ("alice-1", "bob-1")] == [True, False]
+        assert await calls.download("alice-1", address="192.0.2.2")
 
 
 async def test_a_result_whose_request_is_gone_counts_for_the_address() -> None:
     calls = Calls(per_user=1)
-    assert [await calls.download("gone-1"), await calls.download("gone-2")] == [200, 429]
+    assert [await calls.download("gone-1"), await calls.download("gone-2")] == [True, False]
 
 
 def test_a_request_has_two_uploads_at_a_time() -> None:
     calls = Calls()
-    assert [calls.upload("alice-1")[0] for _ in range(3)] == [200, 200, 429]
-    assert calls.upload("alice-2")[0] == 200
+    assert [calls.upload("alice-1") for _ in range(3)] == [
+        "",
+        "",
+        "There are 2 uploads of this request already, and the limit is 2 at a time",
+    ]
+    assert not calls.upload("alice-2")
     calls.end(0)
-    assert calls.upload("alice-1")[0] == 200
+    assert not calls.upload("alice-1")
 
 
 async def test_uploads_and_downloads_of_a_user_count_together() -> None:
     calls = Calls(per_user=2)
-    assert calls.upload("alice-1") == (200, "")
-    assert await calls.download("alice-2") == 200
-    status, message = calls.upload("alice-3")
-    assert (status, message) == (
-        429,
-        "This server sends and takes 2 results and uploads for you, and that is the limit. "
-        "Try again in 5 seconds.",
+    assert not calls.upload("alice-1")
+    assert await calls.download("alice-2")
+    assert calls.upload("alice-3") == (
+        "This server sends and takes 2 results and uploads for you, and that is the limit"
     )
+    calls.end(0)
+    assert not calls.upload("alice-3")
 
 
 async def test_a_call_that_ends_with_an_error_releases_what_it_held() -> None:

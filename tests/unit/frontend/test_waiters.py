@@ -1,4 +1,10 @@
+"""Who waits for the end of which request."""
+
+from __future__ import annotations
+
 import asyncio
+import gc
+import weakref
 
 from polytope_server.frontend.waiters import Waiters, wait
 from polytope_server.notices import Notice, Topic
@@ -6,7 +12,7 @@ from polytope_server.request import Request, Verb
 from polytope_server.user import User
 
 
-async def test_all_who_wait_for_a_request_are_told_of_its_end() -> None:
+async def test_all_who_wait_for_a_request_learn_of_its_end() -> None:
     waiters = Waiters()
     with waiters.watch("a") as first, waiters.watch("a") as second, waiters.watch("b") as other:
         waiters.on_notice(Notice(Topic.ENDED, "a"))
@@ -30,14 +36,21 @@ async def test_a_wait_is_bounded() -> None:
         assert not ended.done()
 
 
+class Id(str):
+    """An id that can be seen to be forgotten."""
+
+
 async def test_nothing_is_kept_of_those_who_have_gone() -> None:
-    waiters = Waiters()
-    with waiters.watch("a"), waiters.watch("a"):
+    waiters, request_id = Waiters(), Id("a")
+    kept = weakref.ref(request_id)
+    with waiters.watch(request_id), waiters.watch(request_id):
         pass
-    assert not waiters._waiting
+    del request_id
+    gc.collect()
+    assert kept() is None
 
 
-async def test_a_process_that_stops_holds_nobody() -> None:
+async def test_a_process_that_stops_lets_all_go() -> None:
     waiters = Waiters()
     with waiters.watch("a") as before:
         waiters.release()
@@ -46,7 +59,7 @@ async def test_a_process_that_stops_holds_nobody() -> None:
         assert after.done()
 
 
-async def test_a_request_is_fresh_for_its_user_until_its_end_is_told() -> None:
+async def test_a_request_is_fresh_for_its_user_until_a_notice_of_its_end() -> None:
     waiters = Waiters()
     user, other = User("u", "r"), User("v", "r")
     request = Request(user, "c", Verb.RETRIEVE, "", {})

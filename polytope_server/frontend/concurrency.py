@@ -6,17 +6,17 @@ from collections import Counter
 from collections.abc import Callable
 
 from polytope_server.http.connections import network
+from polytope_server.http.retry_after import retry_after
 from polytope_server.http.shell import ASGIApp, Receive, Scope, Send, answer_error
 
-#: Seconds after which a client may come again; nobody knows when one of its calls ends.
-_RETRY_AFTER = "5"
+_TRY_AGAIN = [(name.lower().encode(), value.encode()) for name, value in retry_after().items()]
 
 
-class Shared:
-    """Lets so many calls of an address in at a time, and answers further ones with 429."""
+class ConcurrencyLimit:
+    """Admits a number of calls of an address at a time, and answers further ones with 429."""
 
     def __init__(self, app: ASGIApp, most: int, on_refused: Callable[[str], None]) -> None:
-        """`on_refused` is told the reason, as the one of a connection that is cut."""
+        """`on_refused` gets the reason, as for a connection that is cut."""
         self._app, self._most, self._on_refused = app, most, on_refused
         self._calls: Counter[str] = Counter()
 
@@ -28,7 +28,7 @@ class Shared:
         if self._calls[caller] >= self._most:
             self._on_refused("address")
             message = f"There are too many calls from your address: the limit is {self._most} at a time"
-            await answer_error(send, 429, message, [(b"retry-after", _RETRY_AFTER.encode())])
+            await answer_error(send, 429, message, _TRY_AGAIN)
             return
         self._calls[caller] += 1
         try:

@@ -1,4 +1,4 @@
-"""The smaller routes: test, collections and user (REST v1, 3.1 to 3.3)."""
+"""The smaller routes: test, collections and user."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import falcon.asgi
 
-from polytope_server.frontend.calls import answer, identify
 from polytope_server.frontend.services import Services
+from polytope_server.frontend.v1.calls import answer, identify
 from polytope_server.request import LIVE
 
 

@@ -1,4 +1,4 @@
-"""`/api/v1/downloads`: the results (REST v1, sections 3.7 and 5)."""
+"""`/api/v1/downloads`: the results."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from functools import partial
 import falcon
 import falcon.asgi
 
-from polytope_server.frontend.calls import absolute, identify, shown
-from polytope_server.frontend.removed import refuse_removed
-from polytope_server.frontend.requests import result_location
+from polytope_server.frontend.refusals import shown
 from polytope_server.frontend.services import Services
+from polytope_server.frontend.v1.answers import absolute, result_location
+from polytope_server.frontend.v1.calls import address_of, identify
+from polytope_server.frontend.v1.removed import refuse_removed
 from polytope_server.http.delivery import deliver
-from polytope_server.http.shell import refuse
+from polytope_server.http.shell import at_end, refuse
 from polytope_server.request import Status, Verb
 from polytope_server.staging import ObjectNotFoundError
-from polytope_server.staging.names import is_object_name, is_request_id
+from polytope_server.staging.names import is_object_name
 
 
 class DownloadResource:
-    """`/downloads/<id>/<token>.<extension>`: whoever has the unguessable link gets the bytes."""
+    """`/downloads/<id>/<token>.<extension>`: the unguessable link is enough to get the bytes."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -32,7 +33,8 @@ class DownloadResource:
             refuse(falcon.HTTP_404, f"There is no result {shown(full_name)}")
 
         async def admit(size: int) -> None:
-            await self._services.transfers.admit_download(req, request_id, size)
+            transfers = self._services.transfers
+            at_end(req, await transfers.admit_download(request_id, size, address_of(req)))
 
         try:
             await deliver(
@@ -58,8 +60,8 @@ class DownloadLinkResource:
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, request_id: str) -> None:
         services = self._services
         caller = await identify(services, req)
-        request = await services.store.get(request_id) if is_request_id(request_id) else None
-        if request is None or request.user.id != caller.user.id:
+        request = await services.polling.find(caller.user, request_id)
+        if request is None:
             await refuse_removed(services, caller, request_id)
             refuse(falcon.HTTP_404, f"Request {shown(request_id)} not found")
         if request.verb is not Verb.RETRIEVE:

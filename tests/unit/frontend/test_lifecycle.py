@@ -1,4 +1,4 @@
-"""A frontend that learns late that it must not work on a store."""
+"""A frontend that learns late that it must not work on a store ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from polytope_server.drivers.schema_version import IncompatibleSchemaError
-from polytope_server.frontend.services import _end_if_refused
+from polytope_server.frontend.lifecycle import end_if_incompatible
 
 
 async def test_it_ends_though_it_has_begun_to_serve(
@@ -22,7 +22,7 @@ async def test_it_ends_though_it_has_begun_to_serve(
         raise IncompatibleSchemaError("the store is too new")
 
     task = asyncio.create_task(opening())
-    task.add_done_callback(_end_if_refused)
+    task.add_done_callback(end_if_incompatible)
     await asyncio.gather(task, return_exceptions=True)
     assert sent == [(os.getpid(), signal.SIGTERM)]
     assert "the store is too new" in caplog.text

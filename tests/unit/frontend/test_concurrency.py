@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from polytope_server.frontend.proxy import Proxied
-from polytope_server.frontend.shares import Shared
+from polytope_server.frontend.concurrency import ConcurrencyLimit
+from polytope_server.frontend.proxy import ForwardedHeaders
 from polytope_server.settings.networks import Networks
 
 
@@ -16,7 +16,9 @@ class Clients:
     def __init__(self) -> None:
         self.refused: list[str] = []
         self._released = asyncio.Event()
-        self._app = Proxied(Shared(self._hold, 2, self.refused.append), Networks(["10.0.0.0/8"]))
+        self._app = ForwardedHeaders(
+            ConcurrencyLimit(self._hold, 2, self.refused.append), Networks(["10.0.0.0/8"])
+        )
         self.calls: list[asyncio.Task[list[Any]]] = []
 
     async def _hold(self, scope: Any, receive: Any, send: Any) -> None:

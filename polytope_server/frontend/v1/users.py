@@ -1,4 +1,4 @@
-"""Users that this server keeps (REST v1, 3.11), and their passwords."""
+"""Users that this server keeps, and their passwords."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from polytope_server.accounts.users import (
     UserExistsError,
     check_password,
 )
-from polytope_server.frontend.calls import (
+from polytope_server.frontend.refusals import shown
+from polytope_server.frontend.services import Services
+from polytope_server.frontend.v1.calls import (
     answer,
     identify,
     prove,
     read_json,
     require_admin,
-    shown,
     text_of,
 )
-from polytope_server.frontend.services import Services
 from polytope_server.http.shell import refuse
 from polytope_server.texts import stamp
 
@@ -42,27 +42,27 @@ class UsersResource:
         await require_admin(self._services, req)
         listed = [
             {"username": user["username"], "roles": user["roles"], "created": stamp(user["created"])}
-            for user in await _identity(self._services).list_users()
+            for user in await _require_identity(self._services).list_users()
         ]
         answer(resp, {"message": listed})
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        identity, body = await self._admitted(req)
+        identity, body = await self._admit_admin(req)
         username, password, role = (text_of(body, key) for key in ("username", "password", "role"))
-        with _refusing(username):
+        with _translate_errors(username):
             await accounts.add_user(identity, self._services.api_keys, username, password, [role])
-        # Who was refused a moment ago is let in at once.
+        # A user who was refused a moment ago is admitted at once.
         await self._services.authentication.forget_user(username, identity.realm)
         answer(resp, {"message": "Successfully added user"})
 
     async def on_patch(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        identity, body = await self._admitted(req)
+        identity, body = await self._admit_admin(req)
         username = text_of(body, "username")
         password = text_of(body, "password") if "password" in body else None
-        roles = _roles(body) if "roles" in body else None
+        roles = _read_roles(body) if "roles" in body else None
         if password is None and roles is None:
             refuse(falcon.HTTP_400, "HTTP request content is missing 'password' or 'roles'")
-        with _refusing(username):
+        with _translate_errors(username):
             if password is not None:
                 check_password(password)  # before anything is changed
             if roles is not None:
@@ -73,16 +73,16 @@ class UsersResource:
         answer(resp, {"message": "Successfully changed user"})
 
     async def on_delete(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        identity, body = await self._admitted(req)
+        identity, body = await self._admit_admin(req)
         username = text_of(body, "username")
-        with _refusing(username):
+        with _translate_errors(username):
             await accounts.remove_user(identity, self._services.api_keys, username)
         await self._services.authentication.forget_user(username, identity.realm)
         answer(resp, {"message": "Successfully removed user"})
 
-    async def _admitted(self, req: falcon.asgi.Request) -> tuple[Identity, Any]:
+    async def _admit_admin(self, req: falcon.asgi.Request) -> tuple[Identity, Any]:
         await require_admin(self._services, req)
-        return _identity(self._services), await read_json(req, self._services.settings.max_body)
+        return _require_identity(self._services), await read_json(req, self._services.settings.max_body)
 
 
 class PasswordResource:
@@ -96,27 +96,27 @@ class PasswordResource:
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         user = (await identify(self._services, req)).user
-        identity = _identity(self._services)
+        identity = _require_identity(self._services)
         body = await read_json(req, self._services.settings.max_body)
         current, new = (text_of(body, key) for key in ("current_password", "new_password"))
         if user.realm != identity.realm:
             refuse(falcon.HTTP_403, f"This server keeps no passwords of users in realm {user.realm}")
         change = partial(identity.change_password, user.username, current, new)
-        with _refusing(user.username):
+        with _translate_errors(user.username):
             if not await prove(self._services, req, user, current, change):
                 refuse(falcon.HTTP_403, "The current password is wrong")
         await self._services.authentication.forget_user(user.username, user.realm)
         answer(resp, {"message": "Successfully changed password"})
 
 
-def _identity(services: Services) -> Identity:
+def _require_identity(services: Services) -> Identity:
     if services.identity is None:
         refuse(falcon.HTTP_501, "This Polytope server is not configured with identity management.")
     return services.identity
 
 
 @contextmanager
-def _refusing(username: str) -> Iterator[None]:
+def _translate_errors(username: str) -> Iterator[None]:
     """End the call with what an identity says against what is done with that user."""
     try:
         yield
@@ -128,7 +128,7 @@ def _refusing(username: str) -> Iterator[None]:
         refuse(falcon.HTTP_400, str(error))
 
 
-def _roles(body: dict[str, Any]) -> list[str]:
+def _read_roles(body: dict[str, Any]) -> list[str]:
     roles = body["roles"]
     if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
         refuse(falcon.HTTP_400, "The value of 'roles' is not a list of strings")

@@ -1,0 +1,126 @@
+"""Makes the parts of a frontend of a configuration, and gives them to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Collection as Many
+from collections.abc import Mapping
+from pathlib import Path
+
+from polytope_server import accounts
+from polytope_server.authentication.manager import Authentication
+from polytope_server.caching import Cache
+from polytope_server.collection import Collection
+from polytope_server.config import Configuration, coercion_rules, source_rules
+from polytope_server.datasource import factory
+from polytope_server.frontend.background import BackgroundWork
+from polytope_server.frontend.download_marks import DownloadMarks
+from polytope_server.frontend.lifecycle import Lifecycle
+from polytope_server.frontend.limits import AdmissionLimits
+from polytope_server.frontend.lists import Lists
+from polytope_server.frontend.metrics import FrontendMetrics
+from polytope_server.frontend.polling import Polling
+from polytope_server.frontend.revocation import Revocations
+from polytope_server.frontend.services import Services
+from polytope_server.frontend.submission import Submissions
+from polytope_server.frontend.support import Support
+from polytope_server.frontend.transfers import Transfers
+from polytope_server.frontend.uploads import Uploads
+from polytope_server.frontend.validation import Source, Validation
+from polytope_server.frontend.waiters import Waiters
+from polytope_server.notices import Notices
+from polytope_server.request_store import RequestStore
+from polytope_server.runtime.management.health import Check, Health
+from polytope_server.runtime.process import Part
+from polytope_server.secrets.deployment_key import DeploymentKeys
+from polytope_server.secrets.sealing import REQUESTS, Seals
+from polytope_server.settings import Settings, create_backend
+from polytope_server.settings.secrets import are_shared
+from polytope_server.staging import Staging
+
+
+def compose(configuration: Configuration, data: Path) -> Services:
+    """The parts of a frontend, not open yet; `data` is the data folder. Raises ConfigurationError."""
+    settings, frontend = configuration.settings, configuration.settings.frontend
+    store: RequestStore = create_backend("request_store", settings.request_store, data)
+    notices: Notices = create_backend("notices", settings.notices, data)
+    staging: Staging = create_backend("staging", settings.staging, data)
+    staging.limit_gathering(frontend.transfers.upload_memory)
+    cache: Cache = create_backend("caching", settings.caching, data)
+    sources = _make_sources(configuration.collections)
+    attributes = _find_needed_attributes(sources)
+    authentication = Authentication(settings, data, cache, attributes)
+    validation = Validation(
+        sources,
+        coercion_rules(settings),
+        frozenset(settings.worker.input_hosts),
+        _make_seals(settings, data, attributes),
+        store,
+    )
+    identity = accounts.create_users(settings, data)
+    api_keys = accounts.create_api_keys(settings, data)
+    waiters, background, download_marks = Waiters(), BackgroundWork(), DownloadMarks(store)
+    limits = AdmissionLimits(frontend.limits, cache, store)
+    metrics = FrontendMetrics(configuration.collections)
+    health = _make_health(store, staging, cache)
+    parts: list[Part] = [store, notices, staging, cache, authentication]
+    parts += [part for part in (identity, api_keys) if part is not None]
+    return Services(
+        store=store,
+        notices=notices,
+        staging=staging,
+        authentication=authentication,
+        identity=identity,
+        api_keys=api_keys,
+        settings=frontend,
+        admin_roles=settings.admin.roles,
+        collections=configuration.collections,
+        submissions=Submissions(
+            validation, limits, store, notices, waiters, background, metrics, frontend.submit_wait
+        ),
+        polling=Polling(store, waiters, frontend.poll_wait),
+        lists=Lists(store, background, frontend.listed),
+        revocations=Revocations(store, notices, staging, metrics),
+        uploads=Uploads(store, staging, notices, metrics, frontend.max_upload),
+        transfers=Transfers(frontend.transfers, store),
+        limits=limits,
+        waiters=waiters,
+        download_marks=download_marks,
+        background=background,
+        support=Support(settings.support),
+        metrics=metrics,
+        health=health,
+        lifecycle=Lifecycle(parts, notices, waiters, download_marks, background, health),
+    )
+
+
+def _make_sources(collections: Mapping[str, Collection]) -> dict[str, list[Source]]:
+    """The data sources of each collection."""
+    return {
+        name: [
+            Source(config, source_rules(config), factory.archives(config), factory.user_attributes(config))
+            for config in collection.datasources
+        ]
+        for name, collection in collections.items()
+    }
+
+
+def _find_needed_attributes(sources: Mapping[str, list[Source]]) -> frozenset[str]:
+    """The attributes of users that some data source needs."""
+    return frozenset[str]().union(*(source.attributes for found in sources.values() for source in found))
+
+
+def _make_seals(settings: Settings, data: Path, attributes: Many[str]) -> Seals | None:
+    """What seals these attributes of users; None where a worker could not open it."""
+    if attributes and are_shared(settings.secrets, settings.queue):
+        return Seals(DeploymentKeys(settings.secrets, data), REQUESTS)
+    return None
+
+
+def _make_health(store: RequestStore, staging: Staging, cache: Cache) -> Health:
+    return Health(
+        {
+            "request_store": Check(store.check),
+            "staging": Check(staging.check),
+            "caching": Check(cache.check, needed=False),
+        }
+    )

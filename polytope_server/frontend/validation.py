@@ -1,0 +1,186 @@
+"""From what a user submits to a request. All that can be decided before it is stored is decided here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection as Many
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from polytope_server.collection import Collection, DataSourceConfig
+from polytope_server.datasource.inputs import refusal
+from polytope_server.frontend.refusals import Kind, RefusedError, shown
+from polytope_server.language import (
+    MAX_VALUES,
+    CoercionRules,
+    Judgement,
+    RequestError,
+    SourceRules,
+    TooManyValuesError,
+    coerce,
+    parse,
+)
+from polytope_server.request import Request, Status, Verb
+from polytope_server.request_store import RequestStore
+from polytope_server.secrets.sealing import Seals
+from polytope_server.texts import encodable
+from polytope_server.user import User
+
+_LONGEST_URL = 4096
+_NO_SEALS = (
+    "This collection needs a key of yours, and this server is not set up to keep such keys safe. "
+    "Please tell its operator: the configuration gives no secrets.keys."
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data source as the frontend sees it: what it accepts, whether it archives, what it needs of users."""
+
+    config: DataSourceConfig
+    rules: SourceRules
+    archives: bool
+    attributes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A submission as its user wrote it: values of any type, not checked yet."""
+
+    verb: Any
+    request: Any
+    url: Any = None
+
+
+class Validation:
+    """Makes requests of drafts, or says what is wrong with them."""
+
+    def __init__(
+        self,
+        sources: Mapping[str, Sequence[Source]],
+        coercion: CoercionRules,
+        input_hosts: Many[str],
+        seals: Seals | None,
+        store: RequestStore,
+    ) -> None:
+        """`sources` are those of each collection by its name, `store` has the clock for submissions.
+
+        `seals` is None where a worker could not open what is sealed here.
+        """
+        self._sources = sources
+        self._coercion = coercion
+        self._input_hosts = input_hosts
+        self._seals = seals
+        self._store = store
+
+    def request_of(
+        self, user: User, collection: Collection, draft: Draft, comparisons: int = MAX_VALUES
+    ) -> Request:
+        """The request that a draft describes.
+
+        Raises RefusedError with the reason if it is bad, and TooManyValuesError if it takes more than
+        `comparisons`, and these are not all that any request may take.
+        """
+        verb = _read_verb(draft.verb)
+        sources = _select_sources(self._sources[collection.name], verb)
+        url = self._check_url(verb, draft.url)
+        text = _read_text(draft.request, collection)
+        source, coerced = self._find_source(sources, user, text, comparisons)
+        status = Status.UPLOADING if verb is Verb.ARCHIVE and not url else Status.WAITING
+        request = Request(
+            user=user,
+            collection=collection.name,
+            verb=verb,
+            user_request=text,
+            coerced_request=coerced,
+            datasource=source.config.name,
+            url=url,
+            status=status,
+            timestamp=self._store.local_clock.now(),
+        )
+        request.sealed = self._seal_attributes(source, request)
+        return request
+
+    def _seal_attributes(self, source: Source, request: Request) -> str:
+        """What the data source needs of the user's attributes, for this request alone."""
+        attributes = request.user.attributes
+        needed = {name: attributes[name] for name in source.attributes if name in attributes}
+        if needed and self._seals is None:
+            raise RefusedError(Kind.UNSUPPORTED, _NO_SEALS)
+        return self._seals.seal(needed, request.id) if self._seals is not None else ""
+
+    def _check_url(self, verb: Verb, url: Any) -> str:
+        if verb is not Verb.ARCHIVE or url in (None, ""):
+            return ""
+        if not isinstance(url, str):
+            _refuse_draft("The value of 'url' is not a string")
+        # Not printable: control characters, which parsers of addresses leave out, and surrogates.
+        if len(url) > _LONGEST_URL or " " in url or not url.isprintable():
+            _refuse_draft(
+                f"The value of 'url' is not an address of at most {_LONGEST_URL} characters, without spaces"
+            )
+        if reason := refusal(url, self._input_hosts):
+            _refuse_draft(encodable(reason))
+        return url
+
+    def _find_source(
+        self, sources: Sequence[Source], user: User, text: str, comparisons: int
+    ) -> tuple[Source, dict[str, Any]]:
+        """The first data source that takes the request, and the request as that source gets it."""
+        reasons: dict[str, list[str]] = {}
+        try:
+            judgement = Judgement(
+                coerce(parse(text), self._coercion),
+                realm=user.realm,
+                user_roles=user.roles,
+                coercion=self._coercion,
+                comparisons=comparisons,
+            )
+            for source in sources:
+                result = judgement.match(source.rules)
+                if result.request is not None:
+                    return source, result.request
+                reasons.setdefault(result.reason, []).append(source.config.label)
+        except RequestError as error:
+            if isinstance(error, TooManyValuesError) and comparisons < MAX_VALUES:
+                raise
+            _refuse_draft(encodable(str(error)))
+        # A reason that several data sources have is given once.
+        lines = "\n".join(f"Skipping datasource {', '.join(names)}: {why}" for why, names in reasons.items())
+        _refuse_draft(encodable(f"No matching datasource found for request:\n{lines}"))
+
+
+def _read_verb(value: Any) -> Verb:
+    try:
+        return Verb(value)
+    except ValueError:
+        _refuse_draft(f"Transfer type {shown(str(value))} not supported")
+
+
+def _select_sources(sources: Sequence[Source], verb: Verb) -> Sequence[Source]:
+    """The data sources that can do what the verb says."""
+    able = [source for source in sources if source.archives] if verb is Verb.ARCHIVE else sources
+    if not able:
+        _refuse_draft(f"Transfer type {verb} not supported")
+    return able
+
+
+def _read_text(value: Any, collection: Collection) -> str:
+    """The request as text: a string as it was sent, anything else as JSON."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        _refuse_draft("The request holds characters that are not valid Unicode")
+    if size > collection.max_request:
+        raise RefusedError(
+            Kind.TOO_LARGE,
+            f"The request has {size} bytes; requests to {collection.name} may have at most "
+            f"{collection.max_request}. Split it into several",
+        )
+    return text
+
+
+def _refuse_draft(reason: str) -> NoReturn:
+    raise RefusedError(Kind.INVALID, reason) from None
