@@ -11,7 +11,7 @@ import falcon
 import falcon.asgi
 
 from polytope_server.authentication import AuthenticationUnavailableError
-from polytope_server.authentication.manager import Identification, UnauthenticatedError
+from polytope_server.authentication.identification import Identification, UnauthenticatedError
 from polytope_server.frontend.limits import is_polytope_client
 from polytope_server.frontend.services import Services
 from polytope_server.http.shell import refuse
@@ -52,7 +52,7 @@ async def identify(services: Services, req: falcon.asgi.Request, *, anew: bool =
     """
     try:
         authorization = req.get_header("authorization")
-        caller = await services.authentication.authenticate(authorization, _address(req), anew=anew)
+        caller = await services.authentication.authenticate(authorization, _address(req), fresh=anew)
     except UnauthenticatedError as error:
         raise _unauthorized(req, error) from None
     except AuthenticationUnavailableError as error:

@@ -15,7 +15,7 @@ from typing import Any
 from polytope_server import accounts
 from polytope_server.accounts.api_keys import APIKeys
 from polytope_server.accounts.users import Identity
-from polytope_server.authentication.manager import Authentication
+from polytope_server.authentication.configuration import create_authentication
 from polytope_server.caching import Cache
 from polytope_server.collection import Collection, DataSourceConfig
 from polytope_server.config import Configuration, coercion_rules, source_rules
@@ -85,7 +85,7 @@ class Services:
         needed = frozenset[str]().union(
             *(source.attributes for named in self.sources.values() for source in named)
         )
-        self.authentication = Authentication(settings, data, self.cache, needed)
+        self.authentication = create_authentication(settings, data, self.cache, needed)
         #: None where a worker could not open what is sealed here.
         self.seals: Seals | None = None
         if needed and are_shared(settings.secrets, settings.queue):

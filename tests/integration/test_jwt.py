@@ -19,8 +19,9 @@ from joserfc.jwk import ECKey, RSAKey
 from openid_provider import Account, OAuthClient, OpenIDProvider, new_key
 
 from polytope_server.authentication import AuthenticationUnavailableError, Authenticator
+from polytope_server.authentication.configuration import create_authentication
+from polytope_server.authentication.identification import UnauthenticatedError
 from polytope_server.authentication.jwt import JWTAuthenticator, JWTSettings
-from polytope_server.authentication.manager import Authentication, UnauthenticatedError
 from polytope_server.caching.memory import MemoryCache
 from polytope_server.config import load
 from polytope_server.settings import Settings
@@ -656,7 +657,7 @@ class TestManyBearers:
             clock = Clock()
             clock.now = now
             cache = MemoryCache(MemoryCache.Settings(), tmp_path)
-            manager = Authentication(settings, tmp_path, cache, clock=clock)
+            manager = create_authentication(settings, tmp_path, cache, clock=clock)
             await manager.open()
             try:
                 found = await manager.authenticate(f"Bearer {issued(provider)}")

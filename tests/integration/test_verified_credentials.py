@@ -15,6 +15,7 @@ from openid_provider import Account, OAuthClient, OpenIDProvider
 from polytope_server.accounts.api_keys.sql import SQLAPIKeys, SQLAPIKeysSettings
 from polytope_server.accounts.passwords import Passwords
 from polytope_server.accounts.sql_database import CredentialDatabase
+from polytope_server.authentication.configuration import create_authentication
 from polytope_server.authentication.manager import Authentication
 from polytope_server.caching.memory import MemoryCache, MemoryCacheSettings
 from polytope_server.drivers.sql import Row
@@ -137,7 +138,7 @@ async def manager(work: Work, ldap: LDAP, tmp_path: Path) -> AsyncIterator[Authe
             "api-keys": {"authenticator": {"type": "sql"}},
         }
     )
-    manager = Authentication(settings, tmp_path, work.cache)
+    manager = create_authentication(settings, tmp_path, work.cache)
     await manager.open()
     yield manager
     await manager.close()

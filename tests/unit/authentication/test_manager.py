@@ -15,9 +15,10 @@ from polytope_server.accounts.api_keys.sql import SQLAPIKeys, SQLAPIKeysSettings
 from polytope_server.authentication import (
     AuthenticationUnavailableError,
     Authenticator,
-    AuthenticatorSettings,
 )
-from polytope_server.authentication.manager import Authentication, Identification, UnauthenticatedError
+from polytope_server.authentication.configuration import authenticators, create_authentication
+from polytope_server.authentication.identification import Identification, UnauthenticatedError
+from polytope_server.authentication.manager import Authentication
 from polytope_server.authorization import Authorizer, AuthorizerSettings
 from polytope_server.caching import JSON
 from polytope_server.caching.memory import MemoryCache, MemoryCacheSettings
@@ -82,15 +83,16 @@ class StubAuthorizer(Authorizer):
         return [*StubAuthorizer.granted], {"from": "authorizer"}
 
 
+STUBS: dict[tuple[str, str], type[Any]] = {
+    ("authenticator", "stub"): Stub,
+    ("authorizer", "stub"): StubAuthorizer,
+}
+
+
 @pytest.fixture(autouse=True)
 def stubs(monkeypatch: pytest.MonkeyPatch) -> None:
     load = backends.load
-
-    def patched(concern: str, name: str) -> Any:
-        stub = {("authenticator", "stub"): Stub, ("authorizer", "stub"): StubAuthorizer}
-        return stub.get((concern, name)) or load(concern, name)
-
-    monkeypatch.setattr(backends, "load", patched)
+    monkeypatch.setattr(backends, "load", lambda *names: STUBS.get(names) or load(*names))
     for attribute, value in {"calls": 0, "down": False, "until": math.inf}.items():
         monkeypatch.setattr(Stub, attribute, value)
     monkeypatch.setattr(StubAuthorizer, "granted", ())
@@ -130,7 +132,7 @@ async def open_(tmp_path: Path, cache: Cache, clock: Clock) -> AsyncIterator[Ope
         settings = Settings.model_validate(
             {"authentication": FULL if authentication is None else authentication, **others}
         )
-        manager = Authentication(settings, tmp_path, cache, needed, clock=clock)
+        manager = create_authentication(settings, tmp_path, cache, needed, clock=clock)
         await manager.open()
         opened.append(manager)
         return manager
@@ -197,7 +199,9 @@ class TestSchemes:
         assert (await manager.authenticate(basic("alice", "secret"))).user.realm == "r"
         assert (await manager.authenticate(basic("alice", "other"))).user.realm == "t"
 
-    async def test_what_this_server_knows_itself_is_shown_to_no_service(self, open_: Open) -> None:
+    async def test_what_this_server_knows_itself_is_shown_to_no_service(
+        self, open_: Open, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Whatever the order of the configuration: else a service would learn the passwords of a realm."""
         asked = []
 
@@ -209,11 +213,8 @@ class TestSchemes:
                 asked.append(credentials)
                 return None
 
-        load = backends.load
-        stub = {("authenticator", "elsewhere"): Elsewhere}
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(backends, "load", lambda *names: stub.get(names) or load(*names))
-            manager = await open_({"e": {"authenticators": {"e": {"type": "elsewhere"}}}, **FULL})
+        monkeypatch.setitem(STUBS, ("authenticator", "elsewhere"), Elsewhere)
+        manager = await open_({"e": {"authenticators": {"e": {"type": "elsewhere"}}}, **FULL})
         assert (await manager.authenticate(basic("alice", "secret"))).user.realm == "r"
         assert asked == []
         await refusal(manager, basic("alice", "other"))
@@ -297,14 +298,16 @@ class TestRefusals:
         stub.down = False
         assert (await manager.authenticate(f"Stub bob, {basic('alice', 'wrong')}")).user.username == "bob"
 
-    async def test_another_realm_of_the_scheme_may_know_better(self, open_: Open) -> None:
+    async def test_another_realm_of_the_scheme_may_know_better(
+        self, open_: Open, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         class Other(Stub):
             async def authenticate(self, credentials: str) -> User | None:
                 return User(credentials, self.realm)
 
         Stub.down = True
-        manager = await open_(STUB)
-        manager._methods.by_scheme["stub"].append(Other("t", AuthenticatorSettings(), Path()))
+        monkeypatch.setitem(STUBS, ("authenticator", "other"), Other)
+        manager = await open_({**STUB, "t": {"authenticators": {"other": {"type": "other"}}}})
         assert (await manager.authenticate("Stub bob")).user.realm == "t"
 
 
@@ -372,15 +375,14 @@ class TestMemory:
         assert Stub.calls == 2
 
     async def test_credentials_that_ended_are_wrong_although_the_cache_has_them(
-        self, open_: Open, clock: Clock
+        self, open_: Open, clock: Clock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         class Ended(Stub):
             async def authenticate(self, credentials: str) -> User | None:
                 return None if clock.now >= Stub.until else await super().authenticate(credentials)
 
+        monkeypatch.setitem(STUBS, ("authenticator", "stub"), Ended)
         first, second = await open_(), await open_()
-        for manager in (first, second):
-            manager._methods.by_scheme["stub"][0].__class__ = Ended
         Stub.until = clock.now + 10.0
         await first.authenticate("Stub bob")
         clock.now += 10.0
@@ -473,7 +475,7 @@ class TestMemory:
     ) -> None:
         await (await open_()).authenticate("Stub eve")
         settings = Settings.model_validate({"authentication": FULL})
-        other = Authentication(settings, tmp_path / "other", cache, clock=clock)
+        other = create_authentication(settings, tmp_path / "other", cache, clock=clock)
         await other.open()
         assert (await other.authenticate("Stub eve")).user.username == "eve"
         assert Stub.calls == 2
@@ -519,12 +521,12 @@ class TestMemory:
         assert Stub.calls == 1
         StubAuthorizer.granted = ("new",)
         assert (await manager.authenticate("Stub bob")).user.roles == ("own", "default")
-        assert (await manager.authenticate("Stub bob", anew=True)).user.roles == ("own", "default", "new")
+        assert (await manager.authenticate("Stub bob", fresh=True)).user.roles == ("own", "default", "new")
         assert (await manager.authenticate("Stub bob")).user.roles == ("own", "default", "new")
         assert Stub.calls == 2
         Stub.down = True
         with pytest.raises(AuthenticationUnavailableError):
-            await other.authenticate("Stub bob", anew=True)
+            await other.authenticate("Stub bob", fresh=True)
 
     async def test_what_was_verified_before_counts_no_more_whoever_verified_it(
         self, open_: Open, cache: Cache, clock: Clock
@@ -541,7 +543,7 @@ class TestMemory:
         assert Stub.calls == 2
 
     async def test_a_verification_that_a_revocation_overtakes_does_not_count(
-        self, open_: Open, clock: Clock
+        self, open_: Open, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         class Revoked(Stub):
             """Finds the user, who is removed before it has answered."""
@@ -553,8 +555,8 @@ class TestMemory:
                 await manager.forget_user(credentials, self.realm)
                 return user
 
+        monkeypatch.setitem(STUBS, ("authenticator", "stub"), Revoked)
         manager = await open_(STUB)
-        manager._methods.by_scheme["stub"][0].__class__ = Revoked
         await refusal(manager, "Stub bob")
         assert Stub.calls == 2
 
@@ -577,15 +579,15 @@ class TestLife:
         monkeypatch.setattr(Stub, "open", opened)
         monkeypatch.setattr(Stub, "close", closed)
         monkeypatch.setattr(StubAuthorizer, "open", fails)
-        manager = Authentication(Settings.model_validate({"authentication": STUB}), tmp_path, cache)
+        manager = create_authentication(Settings.model_validate({"authentication": STUB}), tmp_path, cache)
         with pytest.raises(AuthenticationUnavailableError):
             await manager.open()
         assert events == ["open", "close"]
 
     def test_nothing_secret_is_in_the_representation(self, tmp_path: Path, cache: Cache) -> None:
         settings = Settings.model_validate({"authentication": FULL, "federation": {"p": {"secret": SECRET}}})
-        manager = Authentication(settings, tmp_path, cache)
-        assert "secret" not in repr(manager) + str([repr(one) for one in manager._methods.authenticators])
+        manager = create_authentication(settings, tmp_path, cache)
+        assert "secret" not in repr(manager) + str([repr(one) for one in authenticators(settings, tmp_path)])
 
     def test_the_settings_of_stubs_have_no_keys(self) -> None:
         assert AuthorizerSettings() == AuthorizerSettings.model_validate({})
@@ -618,13 +620,13 @@ _HEADERS = st.one_of(
 )
 
 
-async def test_any_header_is_answered(open_: Open) -> None:
+async def test_any_header_is_answered(open_: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    # One verification must not cost tens of milliseconds in a few hundred examples.
+    monkeypatch.setattr("polytope_server.accounts.users.stored.Passwords", _Never)
     everything = {**ANONYMOUS, "q": {"authenticators": {"sql": {"type": "sql"}}}}
     manager = await open_(
         everything, federation={"p": {"secret": SECRET}}, **{"api-keys": {"authenticator": {"type": "sql"}}}
     )
-    # One verification must not cost tens of milliseconds in a few hundred examples.
-    manager._methods.authenticators[3]._identity._passwords = _Never()  # type: ignore[attr-defined]
     loop = asyncio.get_running_loop()
     refusals: list[UnauthenticatedError] = []
 
