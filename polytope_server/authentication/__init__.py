@@ -25,7 +25,11 @@ class AuthenticatorSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True)
 
     def warnings(self) -> list[str]:
-        """What `config check` tells the operator about these keys, which are valid."""
+        """Warn of keys that are valid but unwise.
+
+        Returns:
+            Sentences that `config check` shows to the operator; they repeat no secret.
+        """
         return []
 
 
@@ -46,28 +50,51 @@ class Authenticator(ABC):
     outlives_users: ClassVar[bool] = False
 
     def __init__(self, realm: str, settings: Any, data: Path) -> None:
-        """`settings` is an instance of this class's `Settings`; `data` the folder of embedded back-ends."""
+        """Make an authenticator, not yet open.
+
+        Args:
+            realm: The realm of its users.
+            settings: An instance of this class's `Settings`.
+            data: The folder of embedded back-ends.
+        """
         self.realm = realm
         self.settings = settings
         self.data = data
 
     async def open(self) -> None:  # noqa: B027 -- many have nothing to open
-        """Connect."""
+        """Connect.
+
+        Raises:
+            AuthenticationUnavailableError: What knows the credentials cannot be reached.
+        """
 
     async def close(self) -> None:  # noqa: B027
         """Let go of all resources."""
 
     @abstractmethod
     async def authenticate(self, credentials: str) -> User | None:
-        """The user of these credentials (what follows the scheme), None if they are wrong.
+        """Check credentials. It must take the same time for an unknown user as for a wrong password.
 
-        Raises :class:`AuthenticationUnavailableError` if that cannot be found out now. Must take the same
-        time for a wrong user as for a wrong password.
+        Args:
+            credentials: What follows the scheme in the Authorization header.
+
+        Returns:
+            The user, or None if the credentials are wrong.
+
+        Raises:
+            AuthenticationUnavailableError: That cannot be found out now.
         """
 
     async def knows(self, username: str) -> bool | None:
-        """Whether there is a user of that name; None if that cannot be told without credentials.
+        """Look up a user without credentials, to find out whether a key has outlived its user.
 
-        Raises :class:`AuthenticationUnavailableError` if it cannot be found out now.
+        Args:
+            username: The name of the user in this authenticator's realm.
+
+        Returns:
+            Whether there is such a user; None if that cannot be found out without credentials.
+
+        Raises:
+            AuthenticationUnavailableError: It cannot be found out now.
         """
         return None

@@ -21,42 +21,77 @@ class Cache(ABC):
 
     @abstractmethod
     async def open(self) -> None:
-        """Connect."""
+        """Connect. A server that cannot be reached is no error: the cache is empty then."""
 
     @abstractmethod
     async def close(self) -> None:
         """Let go of all resources."""
 
     async def check(self) -> None:
-        """Raise an exception if the server of this cache does not answer; some have none."""
+        """Make sure that the server of this cache answers; some caches have none.
+
+        Raises:
+            Exception: It does not answer. This is the only method that raises.
+        """
         return
 
     @abstractmethod
     async def get(self, key: str) -> JSON:
-        """The value of the key; None if there is none, or no more."""
+        """Read a value.
+
+        Args:
+            key: Any text.
+
+        Returns:
+            The value; None if there is none, or its time is over.
+        """
 
     @abstractmethod
     async def set(self, key: str, value: JSON, seconds: float) -> None:
-        """Keep a value for so many seconds."""
+        """Keep a value.
+
+        Args:
+            key: Any text.
+            value: The value, which replaces an earlier one.
+            seconds: For how long at most; it may be lost before.
+        """
 
     @abstractmethod
     async def delete(self, key: str) -> None:
-        """Forget a key."""
+        """Remove a value; it need not be there.
+
+        Args:
+            key: Any text.
+        """
 
     @abstractmethod
     async def add(self, key: str, amount: int, seconds: float) -> int | None:
-        """Add to a whole number, in one atomic step for all processes; the sum, None if nobody can count now.
+        """Add to a whole number, in one atomic step for all processes.
 
-        A number that is not there, or no number, begins at 0 and is kept for `seconds` from then on. `get`
-        reads it. A negative `amount` gives back what was added before.
+        Args:
+            key: Any text; :meth:`get` reads the number.
+            amount: What to add; a negative amount takes back what was added before.
+            seconds: For how long a number is kept that this call begins. Where there is none, or no number,
+                it begins at 0.
+
+        Returns:
+            The sum; None if the cache cannot count now.
         """
 
     async def get_or_make(self, key: str, seconds: float, make: Callable[[], Awaitable[JSON]]) -> JSON:
-        """The value of the key, made by `make` if there is none.
+        """Read a value, or make it if there is none.
 
-        Of several callers in this process that miss the same key at the same time, one makes the value
-        and the others wait for it (single flight). An exception of `make` reaches all of them and is not
-        kept. A None that `make` returns is not kept either.
+        Of several callers in this process that miss the same key at the same time, one makes the value and
+        the others wait for it (single flight).
+
+        Args:
+            key: Any text.
+            seconds: For how long a value that was made is kept.
+            make: Makes the value. A None that it returns is not kept. Its exceptions reach all callers that
+                wait, and are not kept.
+
+        Returns:
+            The value that was kept or made.
         """
         # The flight begins with the look: else whoever looked in vain while another made the value, and
         # hears of that only when it is done, would make it again.

@@ -34,15 +34,31 @@ class Notices(ABC):
 
     @abstractmethod
     async def open(self) -> None:
-        """Get ready to publish and subscribe."""
+        """Get ready to publish and subscribe. A later outage costs notices, and raises nothing.
+
+        Raises:
+            ~polytope_server.runtime.unavailable.UnavailableError: The server cannot be reached, or cannot
+                pass on notices. This may be called again.
+        """
 
     @abstractmethod
     def publish(self, topic: Topic, *request_ids: str) -> None:
-        """Tell all subscribers of the topic. Returns at once and never raises; a notice may be lost."""
+        """Send a notice to all subscribers of the topic. Returns at once and never raises; a notice may be
+        lost.
+
+        Args:
+            topic: What happened.
+            request_ids: The requests to which it happened: one notice for each.
+        """
 
     @abstractmethod
     async def subscribe(self, topics: set[Topic], receive: Callable[[Notice], None]) -> None:
-        """Call `receive` in the event loop for each notice of these topics, until :meth:`close`."""
+        """Receive notices until :meth:`close`.
+
+        Args:
+            topics: The topics to receive.
+            receive: Called in the event loop for each notice.
+        """
 
     @abstractmethod
     async def close(self) -> None:

@@ -28,7 +28,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A message in a consumer's hands. It must be acknowledged or given back, once."""
+    """A message that a consumer holds. It must be acknowledged (`ack`) or given back (`nack`), once."""
 
     message: Message
     ack: Callable[[], None]
@@ -45,38 +45,68 @@ class Queue(ABC):
 
     @abstractmethod
     async def open_publisher(self) -> None:
-        """Get ready to publish. Called by the leading broker only."""
+        """Get ready to publish. Called by the leading broker only.
+
+        Raises:
+            QueueUnavailableError: The queue cannot be reached.
+        """
 
     @abstractmethod
     async def publish(self, messages: list[Message]) -> None:
-        """Put messages into the queue. Raises :class:`QueueUnavailableError` if that is not certain."""
+        """Put messages into the queue.
+
+        Args:
+            messages: What to publish, in order.
+
+        Raises:
+            QueueUnavailableError: It is not certain that all of them are there.
+        """
 
     @abstractmethod
     async def open_consumer(self, queues: list[str], deliver: Callable[[Delivery], None]) -> None:
-        """Get ready to receive messages of the named queues; none come before :meth:`grant`.
+        """Get ready to receive messages; none come before :meth:`grant`.
 
-        `deliver` is called in the event loop for each delivery, in order.
+        Args:
+            queues: The names of the queues to consume.
+            deliver: Called in the event loop for each delivery, in order.
+
+        Raises:
+            QueueUnavailableError: The queue cannot be reached.
         """
 
     @abstractmethod
     def grant(self, count: int) -> None:
-        """Let so many more messages be delivered.
+        """Let further messages be delivered (flow control by credit).
 
-        A consumer grants what it can start on at once, so that no message waits in the hands of a busy
-        worker while another worker is idle.
+        A consumer grants what it can start on at once, so that no message waits at a busy worker while
+        another worker is idle.
+
+        Args:
+            count: How many more messages may come.
         """
 
     @abstractmethod
     async def count(self, queue: str = DEFAULT_QUEUE) -> int:
-        """How many messages are in that queue, those in consumers' hands not counted.
+        """Count the messages that wait in a queue, without those that consumers hold.
 
-        Raises :class:`QueueUnavailableError`.
+        Args:
+            queue: The name of the queue.
+
+        Returns:
+            The number of messages.
+
+        Raises:
+            QueueUnavailableError: The queue cannot be reached.
         """
 
     async def check(self) -> None:
-        """Return if the queue can be used by the side that is open. Raises :class:`QueueUnavailableError`."""
+        """Make sure that the queue can be used by the side that is open.
+
+        Raises:
+            QueueUnavailableError: It cannot.
+        """
         await self.count()
 
     @abstractmethod
     async def close(self) -> None:
-        """Stop to publish and to consume; unacknowledged messages go back."""
+        """Stop publishing and consuming; unacknowledged messages go back to the queue."""

@@ -92,15 +92,22 @@ class Staging(ABC):
         """Let go of all resources."""
 
     def limit_gathering(self, size: int) -> None:  # noqa: B027 -- most hold little, and need no bound
-        """Hold so many bytes at a time at most of objects that are not complete, or one block of one object.
+        """Bound the memory for objects that are not complete, in a process whose objects come from clients,
+        which may stall.
 
-        For a process whose objects come from clients, which may stall. A staging that needs a large block
-        (more than 2 MiB) of an object before it can pass it on lets others wait for room, and may end
-        :meth:`create` with :class:`TooSlowError`.
+        A staging that needs a large block (more than 2 MiB) of an object before it can pass it on lets other
+        objects wait for memory, and may end :meth:`create` with :class:`TooSlowError`.
+
+        Args:
+            size: The bytes to hold at a time, of all objects; one block of one object is always held.
         """
 
     async def check(self) -> None:
-        """Return if objects can be read. Raises :class:`StagingUnavailableError`."""
+        """Make sure that objects can be read.
+
+        Raises:
+            StagingUnavailableError: They cannot.
+        """
         with suppress(ObjectNotFoundError):
             await self.stat(_NO_OBJECT)
 
@@ -108,52 +115,141 @@ class Staging(ABC):
     async def create(
         self, name: str, chunks: AsyncIterator[bytes], content_type: str, md5: str | None = None
     ) -> StagedObject:
-        """Store the chunks as one object. It appears complete or not at all; an empty one is legal.
+        """Store an object. It appears complete or not at all; an empty one is legal.
 
-        Raises :class:`ChecksumError` if an MD5 sum is given, in hex, and the bytes have another one,
-        :class:`TooSlowError`, see :meth:`limit_gathering`, and :class:`StagingFullError` and
-        :class:`ObjectTooLargeError`, where the staging knows what room it has.
+        Args:
+            name: The name, as :func:`new_object_name` makes it.
+            chunks: The bytes, as they come.
+            content_type: The media type.
+            md5: The MD5 sum that the bytes must have, in hex; None if that is not known.
+
+        Returns:
+            What is known of the object.
+
+        Raises:
+            ChecksumError: The bytes have another MD5 sum than the one given.
+            TooSlowError: The bytes came too slowly, see :meth:`limit_gathering`.
+            StagingFullError: There is no room at the moment, where the staging knows what room it has.
+            ObjectTooLargeError: The object would not fit if it were alone.
+            StagingUnavailableError: The staging cannot be reached.
         """
 
     async def room(self) -> int | None:
-        """Bytes that may be stored at present, less than 0 if a reserve is touched; None where not known."""
+        """Look how much may be stored at present.
+
+        Returns:
+            The bytes, less than 0 if a reserve is in use; None where that is not known.
+        """
         return None
 
     async def admit(self, size: int) -> None:
-        """Return if an object of `size` bytes may come, as far as this is known before it does.
+        """Return if an object may come, as far as this is known before it does. Others may take the room
+        meanwhile.
 
-        Raises :class:`StagingFullError` and :class:`ObjectTooLargeError`. Others may take the room meanwhile.
+        Args:
+            size: The bytes of the object.
+
+        Raises:
+            StagingFullError: There is no room at the moment.
+            ObjectTooLargeError: The object would not fit if it were alone.
         """
         return
 
     @abstractmethod
     async def stat(self, name: str) -> StagedObject:
-        """What is known of an object. Raises :class:`ObjectNotFoundError`."""
+        """Look up an object.
+
+        Args:
+            name: The name of the object.
+
+        Returns:
+            What is known of it.
+
+        Raises:
+            ObjectNotFoundError: There is no object of that name.
+            StagingUnavailableError: The staging cannot be reached.
+        """
 
     @abstractmethod
     def read(self, name: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        """The bytes from `start` on, `length` of them or all. Raises :class:`ObjectNotFoundError`."""
+        """Read an object, or a part of it.
+
+        Args:
+            name: The name of the object.
+            start: The first byte to read.
+            length: How many bytes to read; None for all that follow.
+
+        Returns:
+            The bytes, in chunks.
+
+        Raises:
+            ObjectNotFoundError: There is no object of that name.
+            StagingUnavailableError: The staging cannot be reached.
+        """
 
     @abstractmethod
     async def delete(self, name: str) -> bool:
-        """Remove an object; False if there was none."""
+        """Remove an object.
+
+        Args:
+            name: The name of the object.
+
+        Returns:
+            Whether there was such an object.
+
+        Raises:
+            StagingUnavailableError: The staging cannot be reached.
+        """
 
     @abstractmethod
     async def delete_request(self, request_id: str) -> int:
-        """Remove all objects of a request; returns how many there were."""
+        """Remove all objects of a request.
+
+        Args:
+            request_id: The id of the request.
+
+        Returns:
+            How many objects there were.
+
+        Raises:
+            StagingUnavailableError: The staging cannot be reached.
+        """
 
     @abstractmethod
     def list(self) -> AsyncIterator[StagedObject]:
-        """All objects, read page by page; those of one request follow each other, else there is no order.
+        """List all objects, read page by page.
 
-        Whether one is listed that is made or deleted meanwhile is open. `content_type`, `md5` and `etag` may
-        be empty here.
+        An object that is made or deleted meanwhile may be listed or not.
+
+        Returns:
+            The objects. Those of one request follow each other, else there is no order. `content_type`,
+            `md5` and `etag` may be empty here.
+
+        Raises:
+            StagingUnavailableError: The staging cannot be reached.
         """
 
     @abstractmethod
     async def abandoned(self, before: float) -> int:
-        """Remove what was left behind by writes whose last bytes came before that time; returns how many."""
+        """Remove what interrupted writes left behind.
+
+        Args:
+            before: Remove what received its last bytes before this time, in seconds since the epoch.
+
+        Returns:
+            How many were removed.
+
+        Raises:
+            StagingUnavailableError: The staging cannot be reached.
+        """
 
     @abstractmethod
     def public_url(self, name: str) -> str | None:
-        """The absolute address of an object for clients, None where the frontend serves it."""
+        """Find the address at which clients download an object.
+
+        Args:
+            name: The name of the object.
+
+        Returns:
+            The absolute address; None where the frontend serves the object.
+        """
