@@ -59,7 +59,11 @@ class RequestStore(Backlog, Leases, Retention, ABC):
         return LocalClock(self.clock)
 
     def while_open(self) -> AbstractAsyncContextManager[None]:
-        """The context in which that estimate is compared with this machine's clock, and kept up to date."""
+        """Keep :attr:`local_clock` up to date.
+
+        Returns:
+            The context in which it is compared with the store's clock.
+        """
         return kept(self.local_clock)
 
     @abstractmethod

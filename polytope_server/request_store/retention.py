@@ -75,7 +75,17 @@ class Retention(ABC):
 
     @abstractmethod
     async def results(self, request_ids: Collection[str]) -> dict[str, str]:
-        """The `url` of those of the requests that have ended, by their id; read as with :meth:`existing`."""
+        """Look up the results of requests that have ended.
+
+        Args:
+            request_ids: The ids to look for.
+
+        Returns:
+            The `url` of each of those that have ended, by id.
+
+        Raises:
+            StoreUnavailableError: As :meth:`existing` does.
+        """
 
     @abstractmethod
     async def stale(self, status: Status, age: float, limit: int) -> list[Summary]:
