@@ -41,12 +41,12 @@ class Authenticator(ABC):
     scheme: str
     #: How a challenge tells a person what to send.
     hint: str = ""
-    #: Whether credentials are shown to a service of somebody else; those are the last that are asked.
+    #: Whether credentials are sent to another service; such authenticators are asked last.
     forwards: ClassVar[bool] = False
     #: Whether its users are those of :attr:`realm`, those of any realm, or not its own at all.
     users: ClassVar[Literal["realm", "any", "none"]] = "realm"
-    #: Whether its credentials may still be right when their user is gone: then it is asked who else knows the
-    #: user.
+    #: Whether its credentials may outlive their user: then the other authenticators and authorizers of the
+    #: realm are asked whether they know the user.
     outlives_users: ClassVar[bool] = False
 
     def __init__(self, realm: str, settings: Any, data: Path) -> None:

@@ -17,7 +17,7 @@ from polytope_server.authentication.outgoing import OutgoingService
 
 logger = logging.getLogger(__name__)
 
-#: Seconds after which the set is read again: for so long a key that was withdrawn still counts.
+#: Seconds after which the set is read again: that is how long a key that was withdrawn still counts.
 _FRESH = 300.0
 #: Seconds for which keys count that cannot be read again because the service is down.
 _KEPT = 3600.0
@@ -25,7 +25,7 @@ _KEPT = 3600.0
 _PAUSE = 1.0
 _WEAKEST_RSA = 2048
 
-#: None with a shared secret: whoever can check such a token can make one.
+#: None with a shared secret: a server that can check such a token can make one.
 Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
 ]  # fmt: skip
@@ -80,7 +80,7 @@ class KeySet:
         """
         reads = self._reads
         if self._clock() - self._read_at > _FRESH:
-            # A service that is down is asked in the background: nobody with a known key waits for it.
+            # A service that is down is asked in the background: callers with a known key do not wait for it.
             await self._read_again(wait=self._error is None)
         found = self._suitable(kid, algorithm)
         if not found and self._reads == reads:
@@ -96,7 +96,7 @@ class KeySet:
         return [key for key in self._keys if key.algorithm == algorithm and kid in (None, key.kid)]
 
     async def _read_again(self, *, wait: bool = True, pause: float = 0.0) -> None:
-        """Read the set, or wait for whoever does; not if it was too lately, and not again for `pause` s."""
+        """Read the set, or join the read that runs, unless the last pause lasts; `pause` is the next one."""
         if self._reading is None:
             now = self._clock()
             if now < self._not_before:

@@ -84,7 +84,7 @@ class Methods:
         return user
 
     async def _is_gone(self, user: User, unknown_to: list[Authorizer]) -> bool:
-        """Whether there is no such user (any more), as far as can be told without the user's credentials.
+        """Whether there is no such user (any more), as far as can be known without the user's credentials.
 
         `unknown_to` are the authorizers of the realm that say so. Raises AuthenticationUnavailableError if it
         depends on an authenticator that could not be asked.

@@ -91,7 +91,7 @@ class OfflineAccessAuthenticator(TokenAuthenticator):
         return user
 
     def _may_be_offline(self, token: str) -> bool:
-        """Whether it is worth a call: not somebody else's token, which must not be shown to the provider."""
+        """Whether it is worth a call: the token of another service must not be shown to the provider."""
         if len(token) > LARGEST_TOKEN:
             return False
         try:

@@ -33,8 +33,8 @@ class Authorizer(ABC):
     """Knows roles and attributes of the users of one realm."""
 
     Settings: ClassVar[type[AuthorizerSettings]] = AuthorizerSettings
-    #: Whether it knows every user of the realm, also those whom an authenticator lets in that keeps no list:
-    #: then nobody else need be asked whether a user is gone.
+    #: Whether it knows every user of the realm, also those of authenticators that keep no list: then its word
+    #: is enough to say that a user is gone.
     knows_all_users: bool = False
 
     def __init__(self, realm: str, settings: Any, data: Path) -> None:

@@ -1,4 +1,4 @@
-"""Caching: values that are dear to get and may be lost at any time."""
+"""Caching: values that are costly to get and may be lost at any time."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ class Cache(ABC):
         Returns:
             The value that was kept or made.
         """
-        # The flight begins with the look: else whoever looked in vain while another made the value, and
-        # hears of that only when it is done, would make it again.
+        # The flight begins before the look: else a caller whose look missed while another caller made the
+        # value, and that goes on only afterwards, would make it again.
         flight = self._flights.get(key)
         if flight is None:
             # A task of its own: that one caller goes away must not cancel the others' value.

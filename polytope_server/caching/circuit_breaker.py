@@ -1,4 +1,4 @@
-"""Patience with a server that is down: not to ask it again and again, and not to tell it again and again."""
+"""A circuit breaker for cache servers: after a failure a server is skipped for a second, then probed once."""
 
 from __future__ import annotations
 
@@ -11,71 +11,76 @@ from typing import TypeVar
 from polytope_server.runtime import unavailable
 
 T = TypeVar("T")
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-#: Seconds that one question may take.
+#: Seconds that one call may take.
 TIMEOUT = 0.25
-#: Seconds for which a server that failed is not asked.
+#: Seconds for which a server that failed is not called.
 _PAUSE = 1.0
 
 
-class Patience:
-    """Asks a server that may be lost. After a failure nobody asks for a second, then one caller tries."""
+class CircuitBreaker:
+    """Calls a server that may be down. While it is, the log says so once.
+
+    Closed, it passes all calls on. A failure opens it: calls give None at once. A second later it is half
+    open: one caller probes the server, which closes it or leaves it open, and no other waits for that.
+    """
 
     def __init__(self, server: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         """`server` names the server in the log, without credentials."""
         self._server = server
         self._clock = clock
-        self._asking_again: float | None = None
+        #: None while the circuit is closed.
+        self._next_probe: float | None = None
 
-    async def ask(self, question: Callable[[], Awaitable[T]]) -> T | None:
-        """What `question` returns; None if it failed, took longer than 0.25 s, or was not asked."""
-        if not self._may_ask():
+    async def call(self, function: Callable[[], Awaitable[T]]) -> T | None:
+        """What `function` returns; None if it failed, took longer than 0.25 s, or was not called."""
+        if not self._may_call():
             return None
-        # A task that is left behind: a driver may swallow its cancellation, and must not hold up the caller.
-        asking = asyncio.ensure_future(question())
+        # A task that is left behind: a driver may swallow its cancellation, and must not delay the caller.
+        task = asyncio.ensure_future(function())
         try:
-            await asyncio.wait([asking], timeout=TIMEOUT)
-            if not asking.done():
+            await asyncio.wait([task], timeout=TIMEOUT)
+            if not task.done():
                 raise TimeoutError
-            answer = asking.result()
-        except Exception as error:  # whatever a driver makes of a server that is broken
-            self._failed(error)
+            result = task.result()
+        except Exception as error:  # whatever a driver raises when its server is broken
+            self._open(error)
             return None
         finally:
-            asking.cancel()
-            asking.add_done_callback(_forget)
-        self._succeeded()
-        return answer
+            task.cancel()
+            task.add_done_callback(_retrieve_exception)
+        self._close()
+        return result
 
-    def _may_ask(self) -> bool:
-        if self._asking_again is None:
+    def _may_call(self) -> bool:
+        if self._next_probe is None:
             return True
         now = self._clock()
-        if now < self._asking_again:
+        if now < self._next_probe:
             return False
-        # This caller tries, and the others do not wait for what comes of it.
-        self._asking_again = now + _PAUSE
+        # This caller probes; those that come meanwhile do not wait for the result.
+        self._next_probe = now + _PAUSE
         return True
 
-    def _failed(self, error: Exception) -> None:
+    def _open(self, error: Exception) -> None:
         unavailable.failed("caching")
-        if self._asking_again is None:
+        if self._next_probe is None:
             reason = f"no answer in {TIMEOUT} s" if isinstance(error, TimeoutError) else str(error)
-            _log.warning(
+            logger.warning(
                 "%s cannot be used, so nothing is cached or limited: %s",
                 self._server,
                 reason or type(error).__name__,
             )
-        self._asking_again = self._clock() + _PAUSE
+        self._next_probe = self._clock() + _PAUSE
 
-    def _succeeded(self) -> None:
-        if self._asking_again is not None:
-            self._asking_again = None
-            _log.info("%s can be used again", self._server)
+    def _close(self) -> None:
+        if self._next_probe is not None:
+            self._next_probe = None
+            logger.info("%s can be used again", self._server)
 
 
-def _forget(asked: asyncio.Future[T]) -> None:
-    """Take note of what came of a question, so that nobody is told of an error that does not matter."""
-    if not asked.cancelled():
-        asked.exception()
+def _retrieve_exception(task: asyncio.Future[T]) -> None:
+    """So that asyncio does not log, as never retrieved, the exception of a call that was given up."""
+    if not task.cancelled():
+        task.exception()

@@ -1,4 +1,4 @@
-"""What caches on servers have in common: names, texts, and patience when the server is down."""
+"""What caches on servers have in common: names, texts, and a circuit breaker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from abc import abstractmethod
 from pydantic import BaseModel, ConfigDict, Field
 
 from polytope_server.caching import JSON, Cache
-from polytope_server.caching.circuit_breaker import Patience
+from polytope_server.caching.circuit_breaker import CircuitBreaker
 
 #: Bytes of a value as JSON; Memcached keeps no more than 1 MiB by default, with the name.
 LARGEST = 1_000_000
@@ -32,40 +32,66 @@ class RemoteCacheSettings(BaseModel):
 
 
 class RemoteCache(Cache):
-    """Keeps JSON texts on a server. One that is down costs a caller 0.25 s at most, and not every caller.
+    """Keeps JSON texts on a server. A server that is down costs a caller 0.25 s at most, and few callers.
 
-    A back-end says how to read, write and remove a text, and how to count. What these raise, and what takes
-    longer, makes the cache empty for a second.
+    A back-end implements how to read, write and remove a text, and how to count. An exception of these, or a
+    call that takes longer than that, makes the cache empty for a second.
     """
 
     def __init__(self, prefix: str, server: str) -> None:
         """`server` names the server in the log, without credentials."""
         super().__init__()
         self._prefix = prefix
-        self._patience = Patience(server)
+        self._breaker = CircuitBreaker(server)
 
     @abstractmethod
     async def read(self, name: str) -> str | bytes | None:
-        """The text of that name, or something that is none; None if there is none, or none any more."""
+        """Read a text.
+
+        Args:
+            name: The name in the cache.
+
+        Returns:
+            What is there, which need not be a text of this server; None if there is nothing, or no longer.
+        """
 
     @abstractmethod
     async def write(self, name: str, text: str, seconds: float) -> None:
-        """Keep a text of ASCII characters for so many seconds (more than 0)."""
+        """Keep a text.
+
+        Args:
+            name: The name in the cache.
+            text: ASCII characters only.
+            seconds: For how long, more than 0.
+        """
 
     @abstractmethod
     async def count(self, name: str, amount: int, seconds: float) -> int:
-        """Add to the number of that name, which begins at 0 and is then kept for so many seconds; the sum."""
+        """Add to a number, in one atomic step.
+
+        Args:
+            name: The name in the cache.
+            amount: What to add.
+            seconds: For how long a number is kept that begins with this call, at 0.
+
+        Returns:
+            The sum.
+        """
 
     @abstractmethod
     async def remove(self, name: str) -> None:
-        """Forget a name."""
+        """Remove what is there.
+
+        Args:
+            name: The name in the cache.
+        """
 
     async def check(self) -> None:
         await self.read(self._name("check"))
 
     async def get(self, key: str) -> JSON:
         name = self._name(key)
-        text = await self._patience.ask(lambda: self.read(name))
+        text = await self._breaker.call(lambda: self.read(name))
         return None if text is None else _value(text)
 
     async def set(self, key: str, value: JSON, seconds: float) -> None:
@@ -75,15 +101,15 @@ class RemoteCache(Cache):
             await self.delete(key)
             return
         name = self._name(key)
-        await self._patience.ask(lambda: self.write(name, text, min(seconds, _LONGEST)))
+        await self._breaker.call(lambda: self.write(name, text, min(seconds, _LONGEST)))
 
     async def add(self, key: str, amount: int, seconds: float) -> int | None:
         name = self._name(key)
-        return await self._patience.ask(lambda: self.count(name, amount, min(seconds, _LONGEST)))
+        return await self._breaker.call(lambda: self.count(name, amount, min(seconds, _LONGEST)))
 
     async def delete(self, key: str) -> None:
         name = self._name(key)
-        await self._patience.ask(lambda: self.remove(name))
+        await self._breaker.call(lambda: self.remove(name))
 
     def _name(self, key: str) -> str:
         if _PLAIN_KEY.fullmatch(key):
@@ -93,7 +119,7 @@ class RemoteCache(Cache):
 
 
 def _value(text: str | bytes) -> JSON:
-    """The value of a text, None for what nobody of us can have written."""
+    """The value of a text, None for what this server cannot have written."""
     if len(text) > LARGEST:
         return None
     try:

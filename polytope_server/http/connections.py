@@ -1,4 +1,4 @@
-"""The connections of a process that serves HTTP: how many, from whom, and for how long without progress.
+"""The connections of a process that serves HTTP: how many, from where, and for how long without progress.
 
 A connection may wait: for its next call, for the end of a request, for an event. It may not make the server
 wait: for the head of a call, for the rest of a body, or for its reader to take what was sent.
@@ -29,9 +29,9 @@ _SHARE = 4
 #: Seconds between two looks at the connections, unless times are so short that it must be less.
 _LOOK = 1.0
 #: Seconds between two lines in the log about connections that were cut.
-_TOLD_EVERY = 10.0
+_LOG_INTERVAL = 10.0
 
-#: Whom an address stands for: itself, or its network of version 6.
+#: The client that an address stands for: itself, or its network of version 6.
 network = lru_cache(maxsize=4096)(network_of)
 
 #: Why a connection is cut, as the metric names it, and as the log does.
@@ -58,7 +58,7 @@ class ConnectionLimits:
 def connection_limits(
     settings: ConnectionsSettings | None = None, descriptors: int | None = None
 ) -> ConnectionLimits:
-    """The limits that the settings stand for, in a process that may open so many file descriptors.
+    """The limits that the settings stand for, in a process that may open a number of file descriptors.
 
     By default the settings are the default ones, and the descriptors those that the system allows now.
     """
@@ -99,10 +99,10 @@ class Connections:
         self._proxies = proxies
         self._open: dict[Connection, str] = {}
         self._of_network: Counter[str] = Counter()
-        self._untold: Counter[str] = Counter()
-        self._told = float("-inf")
+        self._unlogged: Counter[str] = Counter()
+        self._logged_at = float("-inf")
         self._looking: asyncio.TimerHandle | None = None
-        #: Is told the reason of each connection that is cut.
+        #: Called with the reason of each connection that is cut.
         self.on_cut: Callable[[str], None] = lambda reason: None
 
     def __len__(self) -> int:
@@ -147,18 +147,18 @@ class Connections:
             if reason := connection.fault(now):
                 self._note(reason)
                 connection.cut()
-        self._tell(now)
+        self._log_cuts(now)
 
     def _note(self, reason: str) -> None:
-        self._untold[reason] += 1
+        self._unlogged[reason] += 1
         self.on_cut(reason)
 
-    def _tell(self, now: float) -> None:
-        if self._untold and now - self._told >= _TOLD_EVERY:
-            told = "; ".join(f"{count} because {REASONS[reason]}" for reason, count in self._untold.items())
-            logger.warning("connections were cut: %s; %d are open", told, len(self._open))
-            self._untold.clear()
-            self._told = now
+    def _log_cuts(self, now: float) -> None:
+        if self._unlogged and now - self._logged_at >= _LOG_INTERVAL:
+            cuts = "; ".join(f"{count} because {REASONS[reason]}" for reason, count in self._unlogged.items())
+            logger.warning("connections were cut: %s; %d are open", cuts, len(self._open))
+            self._unlogged.clear()
+            self._logged_at = now
 
 
 class Pace:

@@ -26,7 +26,7 @@ async def deliver(
 ) -> StagedObject:
     """Answer with the object of that name, without its bytes if `head`; returns what is known of it.
 
-    `served` is told how many bytes were sent, as they are. `admit` is told before how many it
+    `served` is called with the bytes that were sent, as they are. `admit` is called before with how many it
     will be, and may end the call. `completed` is called when the last byte of the object was sent,
     alone or with others.
     Raises ObjectNotFoundError, and ends the call with 416 for a range that lies outside of the object.

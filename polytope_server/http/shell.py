@@ -37,7 +37,7 @@ class StalledError(TimeoutError):
 
 
 async def body(req: falcon.asgi.Request, seconds: float) -> AsyncIterator[bytes]:
-    """The body in chunks. Raises StalledError when none comes for so many seconds."""
+    """The body in chunks. Raises StalledError when none comes in time."""
     chunks = aiter(req.stream)
     # PERF: a time limit for each chunk would take as long as all the rest that is done with it.
     while gathered := await _gathered(chunks, seconds):
@@ -67,7 +67,7 @@ class Shell:
     """An ASGI application around another one.
 
     It puts headers on every answer, errors too, refuses unknown versions of HTTP, and ends the work for a
-    client that hung up. Below it, a body that breaks off and a stream that nobody takes raise
+    client that hung up. Below it, a body that breaks off and a stream without a reader raise
     ClientGoneError; servers would let the first look complete, and the second go on.
     """
 
@@ -180,5 +180,5 @@ async def no_body() -> AsyncIterator[bytes]:
 async def pass_on(
     req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, params: dict[str, Any]
 ) -> None:
-    """The error handler for ClientGoneError: there is nobody to answer to, and :class:`Shell` takes it."""
+    """The error handler for ClientGoneError: the answer has no reader, and :class:`Shell` takes it."""
     raise error

@@ -50,8 +50,8 @@ class APIKeys(ABC):
             cannot be read or written now.
     """
 
-    #: The realm whose users this server keeps itself, and ends their keys with them; those of others may end
-    #: sooner by default. Set by whoever makes the store.
+    #: The realm whose users this server keeps itself: their keys end with them, those of other realms may end
+    #: sooner by default. Set when the store is made from the settings.
     own_realm: str | None = None
 
     @abstractmethod

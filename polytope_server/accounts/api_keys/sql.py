@@ -60,10 +60,15 @@ class SQLAPIKeys(StoredAPIKeys):
     Settings = SQLAPIKeysSettings
 
     def __init__(
-        self, settings: SQLAPIKeysSettings, data: Path, *, clock: Callable[[], float] = time.time
+        self,
+        settings: SQLAPIKeysSettings,
+        data: Path,
+        *,
+        database: CredentialDatabase | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(settings.allowed_realms, settings.expiry, clock)
-        self._database = CredentialDatabase(settings.url, data)
+        self._database = database or CredentialDatabase(settings.url, data)
 
     async def open(self) -> None:
         await self._database.open(_SCHEMA)

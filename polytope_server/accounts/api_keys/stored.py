@@ -26,7 +26,7 @@ from polytope_server.user import User
 
 #: Live keys of one user.
 MOST_KEYS = 100
-#: The last use is known to so many seconds: a key in steady use costs few writes.
+#: The precision, in seconds, of the last use: a key in steady use costs few writes.
 _PRECISION = 60.0
 _PREFIX, _DAY = 8, 86400.0
 #: A user of `identity` takes the keys along; one of another realm may be gone without this server hearing of

@@ -3,7 +3,7 @@
 A document has realm and name of its user as `_id`, which makes them unique. Those of the earlier server,
 which have another kind of `_id`, are neither read nor changed: what it kept as the hash of a password begins
 with the password itself, in clear, so that everybody who saw the database or a copy of it knows them. Those
-users are to be added anew, with new passwords.
+users have to be added again, with new passwords.
 """
 
 from __future__ import annotations

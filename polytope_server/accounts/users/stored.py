@@ -145,7 +145,7 @@ class StoredIdentity(Identity):
         check_password(new)
         replacement = await self._passwords.hash(new)
         # What is replaced is what was verified. If it has changed meanwhile, maybe only by a log-in that
-        # renewed the hash, it is verified anew.
+        # renewed the hash, it is verified again.
         while user := await self._verified(username, current):
             if await self.replace_password(username, replacement, user.password):
                 return True
