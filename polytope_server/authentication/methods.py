@@ -62,13 +62,13 @@ class Methods:
             except AuthenticationUnavailableError as error:
                 unavailable = error
                 continue
-            if user is not None and (found := await self._authorized(user, authenticator)) is not None:
+            if user is not None and (found := await self._add_roles(user, authenticator)) is not None:
                 return found
         if unavailable is not None:
             raise unavailable
         return None
 
-    async def _authorized(self, user: User, authenticator: Authenticator) -> User | None:
+    async def _add_roles(self, user: User, authenticator: Authenticator) -> User | None:
         """The user with all roles; None if the credentials have outlived the user."""
         user, unknown_to = user.with_roles(("default",)), []
         # The credentials were right, so what is asked now does not wait behind guesses.

@@ -97,7 +97,7 @@ class OutgoingService:
             raise AuthenticationUnavailableError(_TOO_MANY)
         self._calls += 1
         try:
-            return await self._answer(self._session, method, url, options)
+            return await self._read_answer(self._session, method, url, options)
         # Their texts hold addresses, and with some services the secret is part of the address.
         except TimeoutError:
             reason = "no answer in time"
@@ -115,15 +115,15 @@ class OutgoingService:
         return AuthenticationUnavailableError(self._unavailable)
 
     @staticmethod
-    async def _answer(
+    async def _read_answer(
         session: aiohttp.ClientSession, method: str, url: str, options: Mapping[str, Any]
     ) -> Answer:
         proxy = os.environ.get("POLYTOPE_PROXY") or None
         async with session.request(method, url, allow_redirects=False, proxy=proxy, **options) as answer:
-            return Answer(answer.status, await _document(answer), answer.headers)
+            return Answer(answer.status, await _parse_document(answer), answer.headers)
 
 
-async def _document(answer: aiohttp.ClientResponse) -> Any:
+async def _parse_document(answer: aiohttp.ClientResponse) -> Any:
     body = bytearray()
     async for piece in answer.content.iter_any():
         body += piece

@@ -62,7 +62,7 @@ class Throttle:
         """What `check` finds, in the flow of the attempt; None or False counts as a failure."""
         with in_flow(await self.flow(attempt)):
             found = await check()
-        await (self._succeeded(attempt) if found else self._failed(attempt))
+        await (self._record_success(attempt) if found else self._record_failure(attempt))
         return found
 
     async def flow(self, attempt: Attempt) -> Flow:
@@ -73,21 +73,21 @@ class Throttle:
             reputation = Reputation.SUSPECT if await self.wait(attempt) else Reputation.UNKNOWN
         return Flow(reputation, attempt.address, attempt.name)
 
-    async def _failed(self, attempt: Attempt) -> None:
+    async def _record_failure(self, attempt: Attempt) -> None:
         """The credentials were wrong."""
         self._right.pop(attempt.digest, None)
-        await asyncio.gather(*(self._failures.add(key) for key, _ in self._limits(attempt)))
+        await asyncio.gather(*(self._failures.add(key) for key, _ in self._limits_of(attempt)))
 
-    async def _succeeded(self, attempt: Attempt) -> None:
+    async def _record_success(self, attempt: Attempt) -> None:
         """The credentials were right."""
         self._right[attempt.digest] = True
-        await self._cache.set(_known(attempt), self._mark(attempt), _KNOWN_SECONDS)
+        await self._cache.set(_trusted_key(attempt), self._success_mark(attempt), _KNOWN_SECONDS)
 
     async def _was_right(self, attempt: Attempt) -> bool:
         # The value is compared, or whoever can write to the cache could make guesses that do not wait.
-        return await self._cache.get(_known(attempt)) == self._mark(attempt)
+        return await self._cache.get(_trusted_key(attempt)) == self._success_mark(attempt)
 
-    def _mark(self, attempt: Attempt) -> str:
+    def _success_mark(self, attempt: Attempt) -> str:
         return self._digest("right", attempt.digest)
 
     async def wait(self, attempt: Attempt) -> int:
@@ -95,13 +95,13 @@ class Throttle:
 
         0 if there were not too many.
         """
-        limits = self._limits(attempt)
+        limits = self._limits_of(attempt)
         counts = await asyncio.gather(*(self._failures.look(key) for key, _ in limits))
         found = zip(counts, limits, strict=True)
         waits = [count.wait(most - 1) for count, (_, most) in found if count.total > most]
         return math.ceil(max(waits, default=0.0))
 
-    def _limits(self, attempt: Attempt) -> list[tuple[str, int]]:
+    def _limits_of(self, attempt: Attempt) -> list[tuple[str, int]]:
         limits = [(self._digest("address", attempt.address), _MOST_OF_ADDRESS)]
         if attempt.name:
             limits.append((self._digest("name", attempt.name), _MOST_OF_NAME))
@@ -116,5 +116,5 @@ def name_of(scheme: str, credentials: str) -> str:
     return credentials.partition(":")[0].casefold() if scheme == "emailkey" else ""
 
 
-def _known(attempt: Attempt) -> str:
+def _trusted_key(attempt: Attempt) -> str:
     return f"known:{attempt.digest}"

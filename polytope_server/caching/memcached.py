@@ -74,7 +74,9 @@ class MemcachedCache(RemoteCache):
         )
 
     async def count(self, name: str, amount: int, seconds: float) -> int:
-        return await self._run_in_thread(lambda client: _count(client, name, amount, math.ceil(seconds)))
+        return await self._run_in_thread(
+            lambda client: _count_in_item(client, name, amount, math.ceil(seconds))
+        )
 
     async def remove(self, name: str) -> None:
         await self._run_in_thread(lambda client: client.delete(name, noreply=False))
@@ -103,7 +105,7 @@ class MemcachedCache(RemoteCache):
             self._clients.put(client)
 
 
-def _count(client: Client, name: str, amount: int, seconds: int) -> int:
+def _count_in_item(client: Client, name: str, amount: int, seconds: int) -> int:
     change = partial(client.incr, name, amount) if amount >= 0 else partial(client.decr, name, -amount)
     try:
         total: int | None = change(noreply=False)

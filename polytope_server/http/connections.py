@@ -112,10 +112,10 @@ class Connections:
         """Count a new connection from that address; False, and not counted, if there are too many."""
         owner = "" if address in self._proxies else network(address)
         if len(self._open) >= self.limits.total:
-            self._note("process")
+            self._count_cut("process")
             return False
         if owner and self._of_network[owner] >= self.limits.per_address:
-            self._note("address")
+            self._count_cut("address")
             return False
         self._open[connection] = owner
         self._of_network[owner] += 1
@@ -131,25 +131,25 @@ class Connections:
     def look_on(self, loop: asyncio.AbstractEventLoop) -> None:
         """Look at the connections from now on, again and again, if that is not done yet."""
         if self._looking is None:
-            self._look_again(loop)
+            self._schedule_look(loop)
 
-    def _look_again(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _schedule_look(self, loop: asyncio.AbstractEventLoop) -> None:
         pause = min(_LOOK, self.limits.head_time / 4, self.limits.rate_time / 4)
         self._looking = loop.call_later(pause, self._look_and_go_on, loop)
 
     def _look_and_go_on(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._look_again(loop)
+        self._schedule_look(loop)
         self.look(loop.time())
 
     def look(self, now: float) -> None:
         """End the connections that make the server wait for too long, and tell of all that were cut."""
         for connection in list(self._open):
             if reason := connection.fault(now):
-                self._note(reason)
+                self._count_cut(reason)
                 connection.cut()
         self._log_cuts(now)
 
-    def _note(self, reason: str) -> None:
+    def _count_cut(self, reason: str) -> None:
         self._unlogged[reason] += 1
         self.on_cut(reason)
 

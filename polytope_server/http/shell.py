@@ -40,12 +40,12 @@ async def body(req: falcon.asgi.Request, seconds: float) -> AsyncIterator[bytes]
     """The body in chunks. Raises StalledError when none comes in time."""
     chunks = aiter(req.stream)
     # PERF: a time limit for each chunk would take as long as all the rest that is done with it.
-    while gathered := await _gathered(chunks, seconds):
+    while gathered := await _gather_chunks(chunks, seconds):
         for chunk in gathered:
             yield chunk
 
 
-async def _gathered(chunks: AsyncIterator[bytes], seconds: float) -> list[bytes]:
+async def _gather_chunks(chunks: AsyncIterator[bytes], seconds: float) -> list[bytes]:
     """The next chunks that come in quick succession, none at the end of the body."""
     gathered: list[bytes] = []
     size = 0
