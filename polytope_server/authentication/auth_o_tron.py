@@ -123,5 +123,5 @@ class AuthOTronAuthenticator(ServiceAuthenticator):
 
     def _signing_key(self) -> bytes:
         # HMAC fills a short key up with zeros (RFC 2104, 2). PyJWT would warn of it at each token; the
-        # operator is told by `config check`.
+        # operator reads it in `config check`.
         return self._secret.get_secret_value().encode().ljust(_KEY_LENGTH, b"\0")
