@@ -25,6 +25,8 @@ from polytope_server.redaction import present
 from polytope_server.settings.networks import network_of
 from polytope_server.user import User
 
+__all__ = ["Authentication", "Identification", "UnauthenticatedError"]
+
 _UNREADABLE = "Could not read authorization header, expected 'Authorization: <type> <credentials>'"
 _TOO_LONG = f"The Authorization header has more than {header.MAX_LENGTH} characters"
 _NOT_CONFIGURED = "No authentication is configured on this server, so nobody can be let in"

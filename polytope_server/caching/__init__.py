@@ -1,4 +1,4 @@
-"""Caching: values that are costly to get and may be lost at any time."""
+"""Caching: values that are expensive to get and may be lost at any time."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class Cache(ABC):
 
     @abstractmethod
     async def open(self) -> None:
-        """Connect. A server that cannot be reached is no error: the cache is empty then."""
+        """Connect."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Let go of all resources."""
+        """Release all resources."""
 
     async def check(self) -> None:
-        """Make sure that the server of this cache answers; some caches have none.
+        """Return if the server of this cache answers, or if there is none.
 
         Raises:
-            Exception: It does not answer. This is the only method that raises.
+            Exception: What the driver raises, if the server does not answer.
         """
         return
 
@@ -51,14 +51,14 @@ class Cache(ABC):
         """Keep a value.
 
         Args:
-            key: Any text.
-            value: The value, which replaces an earlier one.
-            seconds: For how long at most; it may be lost before.
+            key: Its name; the value that it had is replaced.
+            value: What :meth:`get` returns from now on.
+            seconds: How long it is kept at most.
         """
 
     @abstractmethod
     async def delete(self, key: str) -> None:
-        """Remove a value; it need not be there.
+        """Remove a value, which need not be there.
 
         Args:
             key: Any text.
@@ -66,35 +66,36 @@ class Cache(ABC):
 
     @abstractmethod
     async def add(self, key: str, amount: int, seconds: float) -> int | None:
-        """Add to a whole number, in one atomic step for all processes.
+        """Add to a whole number, atomically for all processes. :meth:`get` reads it.
 
         Args:
-            key: Any text; :meth:`get` reads the number.
-            amount: What to add; a negative amount takes back what was added before.
-            seconds: For how long a number is kept that this call begins. Where there is none, or no number,
-                it begins at 0.
+            key: Its name. A number that is not there, or no number, begins at 0.
+            amount: What is added; a negative one gives back what was added before.
+            seconds: How long a number that begins now is kept.
 
         Returns:
-            The sum; None if the cache cannot count now.
+            The sum; None if it cannot be counted now.
         """
 
     async def get_or_make(self, key: str, seconds: float, make: Callable[[], Awaitable[JSON]]) -> JSON:
-        """Read a value, or make it if there is none.
+        """The value of the key, made by `make` if there is none.
 
-        Of several callers in this process that miss the same key at the same time, one makes the value and
-        the others wait for it (single flight).
+        Of several callers in this process that miss the same key at the same time, one makes the value
+        and the others wait for it (single flight).
 
         Args:
-            key: Any text.
-            seconds: For how long a value that was made is kept.
-            make: Makes the value. A None that it returns is not kept. Its exceptions reach all callers that
-                wait, and are not kept.
+            key: The name of the value.
+            seconds: How long a value that is made is kept.
+            make: Makes the value. A None that it returns is not kept.
 
         Returns:
-            The value that was kept or made.
+            The value that was kept, or was made.
+
+        Raises:
+            Exception: What `make` raises reaches all callers that wait, and is not kept.
         """
-        # The flight begins before the look: else a caller whose look missed while another caller made the
-        # value, and that goes on only afterwards, would make it again.
+        # The flight begins with the look: else a caller that looked in vain while another made the value, and
+        # hears of that only when it is done, would make it again.
         flight = self._flights.get(key)
         if flight is None:
             # A task of its own: that one caller goes away must not cancel the others' value.

@@ -1,4 +1,4 @@
-"""A circuit breaker for cache servers: after a failure a server is skipped for a second, then probed once."""
+"""A circuit breaker for cache servers: after a failure the server is skipped for a second, then probed."""
 
 from __future__ import annotations
 
@@ -13,74 +13,69 @@ from polytope_server.runtime import unavailable
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
-#: Seconds that one call may take.
+#: Seconds that one question may take.
 TIMEOUT = 0.25
-#: Seconds for which a server that failed is not called.
+#: Seconds for which a server that failed is not asked.
 _PAUSE = 1.0
 
 
 class CircuitBreaker:
-    """Calls a server that may be down. While it is, the log says so once.
-
-    Closed, it passes all calls on. A failure opens it: calls give None at once. A second later it is half
-    open: one caller probes the server, which closes it or leaves it open, and no other waits for that.
-    """
+    """Asks a server that may be down. A second after a failure, one caller probes it."""
 
     def __init__(self, server: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         """`server` names the server in the log, without credentials."""
         self._server = server
         self._clock = clock
-        #: None while the circuit is closed.
-        self._next_probe: float | None = None
+        self._probe_at: float | None = None
 
-    async def call(self, function: Callable[[], Awaitable[T]]) -> T | None:
-        """What `function` returns; None if it failed, took longer than 0.25 s, or was not called."""
-        if not self._may_call():
+    async def ask(self, question: Callable[[], Awaitable[T]]) -> T | None:
+        """What `question` returns; None if it failed, took longer than 0.25 s, or was not asked."""
+        if not self._may_ask():
             return None
-        # A task that is left behind: a driver may swallow its cancellation, and must not delay the caller.
-        task = asyncio.ensure_future(function())
+        # A task that is left behind: a driver may swallow its cancellation, and must not hold up the caller.
+        asking = asyncio.ensure_future(question())
         try:
-            await asyncio.wait([task], timeout=TIMEOUT)
-            if not task.done():
+            await asyncio.wait([asking], timeout=TIMEOUT)
+            if not asking.done():
                 raise TimeoutError
-            result = task.result()
-        except Exception as error:  # whatever a driver raises when its server is broken
-            self._open(error)
+            answer = asking.result()
+        except Exception as error:  # whatever a driver makes of a server that is broken
+            self._note_failure(error)
             return None
         finally:
-            task.cancel()
-            task.add_done_callback(_retrieve_exception)
-        self._close()
-        return result
+            asking.cancel()
+            asking.add_done_callback(_ignore_outcome)
+        self._note_success()
+        return answer
 
-    def _may_call(self) -> bool:
-        if self._next_probe is None:
+    def _may_ask(self) -> bool:
+        if self._probe_at is None:
             return True
         now = self._clock()
-        if now < self._next_probe:
+        if now < self._probe_at:
             return False
-        # This caller probes; those that come meanwhile do not wait for the result.
-        self._next_probe = now + _PAUSE
+        # This caller tries, and the others do not wait for what comes of it.
+        self._probe_at = now + _PAUSE
         return True
 
-    def _open(self, error: Exception) -> None:
+    def _note_failure(self, error: Exception) -> None:
         unavailable.failed("caching")
-        if self._next_probe is None:
+        if self._probe_at is None:
             reason = f"no answer in {TIMEOUT} s" if isinstance(error, TimeoutError) else str(error)
             logger.warning(
                 "%s cannot be used, so nothing is cached or limited: %s",
                 self._server,
                 reason or type(error).__name__,
             )
-        self._next_probe = self._clock() + _PAUSE
+        self._probe_at = self._clock() + _PAUSE
 
-    def _close(self) -> None:
-        if self._next_probe is not None:
-            self._next_probe = None
+    def _note_success(self) -> None:
+        if self._probe_at is not None:
+            self._probe_at = None
             logger.info("%s can be used again", self._server)
 
 
-def _retrieve_exception(task: asyncio.Future[T]) -> None:
-    """So that asyncio does not log, as never retrieved, the exception of a call that was given up."""
-    if not task.cancelled():
-        task.exception()
+def _ignore_outcome(asked: asyncio.Future[T]) -> None:
+    """Take note of what came of a question, so that an error that does not matter is not logged."""
+    if not asked.cancelled():
+        asked.exception()

@@ -64,7 +64,7 @@ class MemcachedCache(RemoteCache):
 
     async def read(self, name: str) -> bytes | None:
         item = await self._run_in_thread(lambda client: client.get(name))
-        return None if item is None else self._unless_ended(item)
+        return None if item is None else self._live(item)
 
     async def write(self, name: str, text: str, seconds: float) -> None:
         item = f"{self._clock() + seconds:.3f} {text}"
@@ -74,14 +74,12 @@ class MemcachedCache(RemoteCache):
         )
 
     async def count(self, name: str, amount: int, seconds: float) -> int:
-        return await self._run_in_thread(
-            lambda client: _count_in_item(client, name, amount, math.ceil(seconds))
-        )
+        return await self._run_in_thread(lambda client: _count(client, name, amount, math.ceil(seconds)))
 
     async def remove(self, name: str) -> None:
         await self._run_in_thread(lambda client: client.delete(name, noreply=False))
 
-    def _unless_ended(self, item: bytes) -> bytes | None:
+    def _live(self, item: bytes) -> bytes | None:
         if item.strip().isdigit():
             return item
         end, _, text = item.partition(b" ")
@@ -92,9 +90,9 @@ class MemcachedCache(RemoteCache):
 
     async def _run_in_thread(self, call: Callable[[Client], T]) -> T:
         # A call that waited too long for a thread is cancelled, so that no more than these ever wait.
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._call_with_client, call)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._called, call)
 
-    def _call_with_client(self, call: Callable[[Client], T]) -> T:
+    def _called(self, call: Callable[[Client], T]) -> T:
         client = self._clients.get_nowait()  # there are as many as threads
         try:
             return call(client)
@@ -105,7 +103,7 @@ class MemcachedCache(RemoteCache):
             self._clients.put(client)
 
 
-def _count_in_item(client: Client, name: str, amount: int, seconds: int) -> int:
+def _count(client: Client, name: str, amount: int, seconds: int) -> int:
     change = partial(client.incr, name, amount) if amount >= 0 else partial(client.decr, name, -amount)
     try:
         total: int | None = change(noreply=False)
@@ -115,7 +113,7 @@ def _count_in_item(client: Client, name: str, amount: int, seconds: int) -> int:
     if total is None:
         total = max(amount, 0)  # there are no negative ones
         if not client.add(name, str(total), expire=seconds, noreply=False):
-            # Another process began it at the same time.
+            # Another process has begun at the same time.
             total = change(noreply=False)
     if total is None:
         raise MemcacheUnexpectedCloseError(f"{name} ends at once")

@@ -17,7 +17,7 @@ from polytope_server.caching.remote import LARGEST, RemoteCache, RemoteCacheSett
 from polytope_server.settings.addresses import Host, is_server, server_in
 from polytope_server.settings.values import Port
 
-#: Calls at a time; further ones wait.
+#: The most questions at a time; others wait.
 _CONNECTIONS = 16
 _EXPECTED = "expected redis://HOST:PORT/DB or rediss://HOST:PORT/DB"
 
@@ -70,7 +70,7 @@ class RedisCache(RemoteCache):
 
     async def read(self, name: str) -> str | bytes | None:
         try:
-            # Not GET: what others put there may be of any size.
+            # Not GET: what another program put there may be of any size.
             text = await self._client.getrange(name, 0, LARGEST)
         except ResponseError as error:
             if str(error).startswith("WRONGTYPE"):  # not a string, so not ours
@@ -106,7 +106,7 @@ def _options(settings: RedisCacheSettings) -> dict[str, Any]:
         **parse_url(settings.url or ("rediss://" if settings.ssl else "redis://")),
         "socket_timeout": TIMEOUT,
         "socket_connect_timeout": TIMEOUT,
-        # Once more at once: the server may have restarted since the last call.
+        # Once more at once: the server may have restarted since the last question.
         "retry": Retry(NoBackoff(), 1),
         # The newer one costs a round trip more for each connection, and brings nothing here.
         "protocol": 2,

@@ -1,4 +1,4 @@
-"""What caches on servers have in common: names, texts, and a circuit breaker."""
+"""What caches on servers have in common: names, texts, and breaker when the server is down."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class RemoteCacheSettings(BaseModel):
 
 
 class RemoteCache(Cache):
-    """Keeps JSON texts on a server. A server that is down costs a caller 0.25 s at most, and few callers.
+    """Keeps JSON texts on a server. One that is down costs a caller 0.25 s at most, and not every caller.
 
-    A back-end implements how to read, write and remove a text, and how to count. An exception of these, or a
-    call that takes longer than that, makes the cache empty for a second.
+    A back-end says how to read, write and remove a text, and how to count. What these raise, and what takes
+    longer, makes the cache empty for a second.
     """
 
     def __init__(self, prefix: str, server: str) -> None:
@@ -46,52 +46,26 @@ class RemoteCache(Cache):
 
     @abstractmethod
     async def read(self, name: str) -> str | bytes | None:
-        """Read a text.
-
-        Args:
-            name: The name in the cache.
-
-        Returns:
-            What is there, which need not be a text of this server; None if there is nothing, or no longer.
-        """
+        """The text of that name, or something that is none; None if there is none, or none any more."""
 
     @abstractmethod
     async def write(self, name: str, text: str, seconds: float) -> None:
-        """Keep a text.
-
-        Args:
-            name: The name in the cache.
-            text: ASCII characters only.
-            seconds: For how long, more than 0.
-        """
+        """Keep a text of ASCII characters for `seconds` (more than 0)."""
 
     @abstractmethod
     async def count(self, name: str, amount: int, seconds: float) -> int:
-        """Add to a number, in one atomic step.
-
-        Args:
-            name: The name in the cache.
-            amount: What to add.
-            seconds: For how long a number is kept that begins with this call, at 0.
-
-        Returns:
-            The sum.
-        """
+        """Add to the number of that name, which begins at 0 and is then kept for `seconds`; the sum."""
 
     @abstractmethod
     async def remove(self, name: str) -> None:
-        """Remove what is there.
-
-        Args:
-            name: The name in the cache.
-        """
+        """Forget a name."""
 
     async def check(self) -> None:
         await self.read(self._name("check"))
 
     async def get(self, key: str) -> JSON:
         name = self._name(key)
-        text = await self._breaker.call(lambda: self.read(name))
+        text = await self._breaker.ask(lambda: self.read(name))
         return None if text is None else _value(text)
 
     async def set(self, key: str, value: JSON, seconds: float) -> None:
@@ -101,15 +75,15 @@ class RemoteCache(Cache):
             await self.delete(key)
             return
         name = self._name(key)
-        await self._breaker.call(lambda: self.write(name, text, min(seconds, _LONGEST)))
+        await self._breaker.ask(lambda: self.write(name, text, min(seconds, _LONGEST)))
 
     async def add(self, key: str, amount: int, seconds: float) -> int | None:
         name = self._name(key)
-        return await self._breaker.call(lambda: self.count(name, amount, min(seconds, _LONGEST)))
+        return await self._breaker.ask(lambda: self.count(name, amount, min(seconds, _LONGEST)))
 
     async def delete(self, key: str) -> None:
         name = self._name(key)
-        await self._breaker.call(lambda: self.remove(name))
+        await self._breaker.ask(lambda: self.remove(name))
 
     def _name(self, key: str) -> str:
         if _PLAIN_KEY.fullmatch(key):

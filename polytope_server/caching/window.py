@@ -1,7 +1,7 @@
 """Counts what happened lately, across all processes that share a cache.
 
-The library `limits` does not fit: with a storage of one's own its strategies only pass calls on, and its own
-storages bring another driver for each server, know whole seconds only, and raise when theirs is down.
+The library `limits` was looked at for this. With a storage of one's own its strategies only pass calls on;
+its own storages bring other drivers for each server, know whole seconds only, and raise when theirs is down.
 """
 
 from __future__ import annotations
@@ -62,26 +62,26 @@ class SlidingWindow:
 
     async def add(self, name: str, amount: int = 1) -> Count | None:
         """The count with `amount` more; None if the cache is down."""
-        number, passed = self._current_window()
+        number, passed = self._locate_now()
         previous, current = await asyncio.gather(
-            self._cache.get(self._window_key(name, number - 1)),
-            self._cache.add(self._window_key(name, number), amount, 2 * self._seconds),
+            self._cache.get(self._make_key(name, number - 1)),
+            self._cache.add(self._make_key(name, number), amount, 2 * self._seconds),
         )
         return None if current is None else self._count(previous, current, passed)
 
     async def look(self, name: str) -> Count:
         """The count as it is; nothing if the cache is down."""
-        number, passed = self._current_window()
+        number, passed = self._locate_now()
         previous, current = await asyncio.gather(
-            *(self._cache.get(self._window_key(name, n)) for n in (number - 1, number))
+            *(self._cache.get(self._make_key(name, n)) for n in (number - 1, number))
         )
         return self._count(previous, current, passed)
 
-    def _current_window(self) -> tuple[int, float]:
+    def _locate_now(self) -> tuple[int, float]:
         number, rest = divmod(self._clock(), self._seconds)
         return int(number), rest / self._seconds
 
-    def _window_key(self, name: str, number: int) -> str:
+    def _make_key(self, name: str, number: int) -> str:
         return f"{self._prefix}:{name}:{number}"
 
     def _count(self, previous: JSON, current: JSON, passed: float) -> Count:
@@ -89,6 +89,6 @@ class SlidingWindow:
 
 
 def _number(value: JSON) -> int:
-    # Two calls that took back what they had added, across the end of a window, may leave less than nothing;
-    # others who can write to the cache may leave a number that no float holds.
+    # Two calls that gave back what they had added across an edge may leave less than nothing; who else can
+    # write to the cache may leave a number that no float holds.
     return min(max(value, 0), _MOST) if isinstance(value, int) else 0

@@ -11,7 +11,7 @@ import falcon
 import falcon.asgi
 
 from polytope_server.authentication import AuthenticationUnavailableError
-from polytope_server.authentication.identification import Identification, UnauthenticatedError
+from polytope_server.authentication.manager import Identification, UnauthenticatedError
 from polytope_server.frontend.limits import is_polytope_client
 from polytope_server.frontend.services import Services
 from polytope_server.http.shell import refuse

@@ -11,7 +11,7 @@ import falcon.asgi
 
 from polytope_server.accounts.api_keys import APIKeys, InvalidExpiryError, RealmNotAllowedError
 from polytope_server.authentication.header import split
-from polytope_server.authentication.identification import Identification
+from polytope_server.authentication.manager import Identification
 from polytope_server.frontend.calls import answer, identify, read_json, text_of
 from polytope_server.frontend.services import Services
 from polytope_server.http.shell import refuse

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import falcon
 
-from polytope_server.authentication.identification import Identification
+from polytope_server.authentication.manager import Identification
 from polytope_server.frontend.calls import shown
 from polytope_server.frontend.services import Services
 from polytope_server.http.shell import refuse

@@ -15,7 +15,7 @@ from typing import Any
 import falcon
 import falcon.asgi
 
-from polytope_server.authentication.identification import Identification
+from polytope_server.authentication.manager import Identification
 from polytope_server.collection import Collection
 from polytope_server.frontend.calls import absolute, answer, identify, read_body, shown
 from polytope_server.frontend.removed import refuse_removed

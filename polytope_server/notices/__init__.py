@@ -1,4 +1,4 @@
-"""Notices: tell other processes, at once, that a request changed.
+"""Notices: other processes learn at once that a request changed.
 
 Lossy by contract: a process that waits for a notice also looks into the store from time to time.
 """
@@ -34,30 +34,29 @@ class Notices(ABC):
 
     @abstractmethod
     async def open(self) -> None:
-        """Get ready to publish and subscribe. A later outage costs notices, and raises nothing.
+        """Get ready to publish and subscribe.
 
         Raises:
-            ~polytope_server.runtime.unavailable.UnavailableError: The server cannot be reached, or cannot
-                pass on notices. This may be called again.
+            UnavailableError: The server of the notices cannot be reached. A back-end may also come back by
+                itself later, and raise nothing.
         """
 
     @abstractmethod
     def publish(self, topic: Topic, *request_ids: str) -> None:
-        """Send a notice to all subscribers of the topic. Returns at once and never raises; a notice may be
-        lost.
+        """Inform all subscribers of the topic. Returns at once and never raises; a notice may be lost.
 
         Args:
             topic: What happened.
-            request_ids: The requests to which it happened: one notice for each.
+            request_ids: The requests to which it happened.
         """
 
     @abstractmethod
     async def subscribe(self, topics: set[Topic], receive: Callable[[Notice], None]) -> None:
-        """Receive notices until :meth:`close`.
+        """Have notices delivered until :meth:`close`.
 
         Args:
-            topics: The topics to receive.
-            receive: Called in the event loop for each notice.
+            topics: Those whose notices are wanted.
+            receive: Called in the event loop for each notice. It must not raise.
         """
 
     @abstractmethod

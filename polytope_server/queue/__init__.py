@@ -28,7 +28,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A message that a consumer holds. It must be acknowledged (`ack`) or given back (`nack`), once."""
+    """A message in a consumer's hands. It must be acknowledged or given back, once."""
 
     message: Message
     ack: Callable[[], None]
@@ -48,7 +48,7 @@ class Queue(ABC):
         """Get ready to publish. Called by the leading broker only.
 
         Raises:
-            QueueUnavailableError: The queue cannot be reached.
+            QueueUnavailableError: The server of the queue cannot be reached.
         """
 
     @abstractmethod
@@ -56,51 +56,50 @@ class Queue(ABC):
         """Put messages into the queue.
 
         Args:
-            messages: What to publish, in order.
+            messages: They may go to different queues.
 
         Raises:
-            QueueUnavailableError: It is not certain that all of them are there.
+            QueueUnavailableError: It is not certain that all messages are in the queue.
         """
 
     @abstractmethod
     async def open_consumer(self, queues: list[str], deliver: Callable[[Delivery], None]) -> None:
         """Get ready to receive messages; none come before :meth:`grant`.
 
-        Args:
-            queues: The names of the queues to consume.
-            deliver: Called in the event loop for each delivery, in order.
+        Never raises: a server that cannot be reached is tried again in the background.
 
-        Raises:
-            QueueUnavailableError: The queue cannot be reached.
+        Args:
+            queues: The names of the queues whose messages come.
+            deliver: Called in the event loop for each delivery, in order.
         """
 
     @abstractmethod
     def grant(self, count: int) -> None:
-        """Let further messages be delivered (flow control by credit).
+        """Let `count` more messages be delivered.
 
-        A consumer grants what it can start on at once, so that no message waits at a busy worker while
-        another worker is idle.
+        A consumer grants what it can start on at once, so that no message waits in the hands of a busy
+        worker while another worker is idle.
 
         Args:
-            count: How many more messages may come.
+            count: How many, in addition to those that are granted already.
         """
 
     @abstractmethod
     async def count(self, queue: str = DEFAULT_QUEUE) -> int:
-        """Count the messages that wait in a queue, without those that consumers hold.
+        """Count the messages that no consumer holds.
 
         Args:
             queue: The name of the queue.
 
         Returns:
-            The number of messages.
+            How many messages are in it.
 
         Raises:
-            QueueUnavailableError: The queue cannot be reached.
+            QueueUnavailableError: The server of the queue does not answer.
         """
 
     async def check(self) -> None:
-        """Make sure that the queue can be used by the side that is open.
+        """Return if the queue can be used by the side that is open.
 
         Raises:
             QueueUnavailableError: It cannot.
@@ -109,4 +108,4 @@ class Queue(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """Stop publishing and consuming; unacknowledged messages go back to the queue."""
+        """Stop to publish and to consume; unacknowledged messages go back."""

@@ -71,7 +71,7 @@ class StagedObject:
 
 
 def new_object_name(request_id: str, content_type: str) -> str:
-    """A fresh, unguessable name `<request id>/<128-bit token>.<extension>` (invariant 4)."""
+    """A fresh, unguessable name `<request id>/<128-bit token>.<extension>`."""
     return f"{request_id}/{secrets.token_hex(16)}.{EXTENSIONS.get(content_type, 'bin')}"
 
 
@@ -85,25 +85,29 @@ class Staging(ABC):
 
     @abstractmethod
     async def open(self) -> None:
-        """Connect, and create what the staging needs (idempotent)."""
+        """Connect, and create what the staging needs (idempotent).
+
+        Raises:
+            StagingUnavailableError: It cannot be reached, or cannot be used as it is configured.
+        """
 
     @abstractmethod
     async def close(self) -> None:
-        """Let go of all resources."""
+        """Release all resources."""
 
     def limit_gathering(self, size: int) -> None:  # noqa: B027 -- most hold little, and need no bound
-        """Bound the memory for objects that are not complete, in a process whose objects come from clients,
-        which may stall.
+        """Hold at most `size` bytes at a time of objects that are not complete, or one block of one object.
 
-        A staging that needs a large block (more than 2 MiB) of an object before it can pass it on lets other
-        objects wait for memory, and may end :meth:`create` with :class:`TooSlowError`.
+        For a process whose objects come from clients, which may stall. A staging that needs a large block
+        (more than 2 MiB) of an object before it can pass it on lets others wait for room, and may end
+        :meth:`create` with :class:`TooSlowError`.
 
         Args:
-            size: The bytes to hold at a time, of all objects; one block of one object is always held.
+            size: In bytes, of all objects together.
         """
 
     async def check(self) -> None:
-        """Make sure that objects can be read.
+        """Return if objects can be read.
 
         Raises:
             StagingUnavailableError: They cannot.
@@ -115,58 +119,63 @@ class Staging(ABC):
     async def create(
         self, name: str, chunks: AsyncIterator[bytes], content_type: str, md5: str | None = None
     ) -> StagedObject:
-        """Store an object. It appears complete or not at all; an empty one is legal.
+        """Store the chunks as one object. It appears complete or not at all; an empty one is legal.
 
         Args:
-            name: The name, as :func:`new_object_name` makes it.
-            chunks: The bytes, as they come.
-            content_type: The media type.
-            md5: The MD5 sum that the bytes must have, in hex; None if that is not known.
+            name: Made by :func:`new_object_name`.
+            chunks: The bytes. What they raise ends the call, and nothing is stored.
+            content_type: Their media type.
+            md5: Their MD5 sum in hex, if it is known before.
 
         Returns:
-            What is known of the object.
+            The object as it is stored.
 
         Raises:
             ChecksumError: The bytes have another MD5 sum than the one given.
-            TooSlowError: The bytes came too slowly, see :meth:`limit_gathering`.
+            TooSlowError: They came too slowly, see :meth:`limit_gathering`.
             StagingFullError: There is no room at the moment, where the staging knows what room it has.
-            ObjectTooLargeError: The object would not fit if it were alone.
-            StagingUnavailableError: The staging cannot be reached.
+            ObjectTooLargeError: There would be no room for the object even in an empty staging.
+            StagingUnavailableError: The object could not be stored.
         """
 
     async def room(self) -> int | None:
-        """Look how much may be stored at present.
+        """Say how much room there is.
 
         Returns:
-            The bytes, less than 0 if a reserve is in use; None where that is not known.
+            Bytes that may be stored at present, less than 0 if a reserve is touched; None where not known.
+
+        Raises:
+            StagingUnavailableError: The staging cannot be reached.
         """
         return None
 
     async def admit(self, size: int) -> None:
-        """Return if an object may come, as far as this is known before it does. Others may take the room
-        meanwhile.
+        """Return if an object may come, as far as this is known before it does.
+
+        Others may take the room meanwhile.
 
         Args:
-            size: The bytes of the object.
+            size: Of the object, in bytes.
 
         Raises:
             StagingFullError: There is no room at the moment.
-            ObjectTooLargeError: The object would not fit if it were alone.
+            ObjectTooLargeError: There would be none even in an empty staging.
+            StagingUnavailableError: The staging cannot be reached.
         """
         return
 
     @abstractmethod
     async def stat(self, name: str) -> StagedObject:
-        """Look up an object.
+        """Look an object up.
 
         Args:
-            name: The name of the object.
+            name: Any text; one that cannot be the name of an object is not found.
 
         Returns:
-            What is known of it.
+            What is known of the object.
 
         Raises:
-            ObjectNotFoundError: There is no object of that name.
+            ObjectNotFoundError: There is none of that name.
             StagingUnavailableError: The staging cannot be reached.
         """
 
@@ -175,16 +184,16 @@ class Staging(ABC):
         """Read an object, or a part of it.
 
         Args:
-            name: The name of the object.
-            start: The first byte to read.
-            length: How many bytes to read; None for all that follow.
+            name: That of the object.
+            start: The first byte, from 0.
+            length: How many bytes; None for all from there on.
 
         Returns:
             The bytes, in chunks.
 
         Raises:
-            ObjectNotFoundError: There is no object of that name.
-            StagingUnavailableError: The staging cannot be reached.
+            ObjectNotFoundError: There is none of that name; raised by the first chunk.
+            StagingUnavailableError: The staging cannot be reached; raised by any chunk.
         """
 
     @abstractmethod
@@ -219,25 +228,25 @@ class Staging(ABC):
     def list(self) -> AsyncIterator[StagedObject]:
         """List all objects, read page by page.
 
-        An object that is made or deleted meanwhile may be listed or not.
+        Whether one is listed that is made or deleted meanwhile is open.
 
         Returns:
-            The objects. Those of one request follow each other, else there is no order. `content_type`,
-            `md5` and `etag` may be empty here.
+            The objects. Those of one request follow each other; else there is no order. `content_type`, `md5`
+            and `etag` may be empty.
 
         Raises:
-            StagingUnavailableError: The staging cannot be reached.
+            StagingUnavailableError: The staging cannot be reached; raised by any object.
         """
 
     @abstractmethod
     async def abandoned(self, before: float) -> int:
-        """Remove what interrupted writes left behind.
+        """Remove what was left behind by writes that were never completed.
 
         Args:
-            before: Remove what received its last bytes before this time, in seconds since the epoch.
+            before: Seconds since the epoch: writes whose last bytes came later may still go on.
 
         Returns:
-            How many were removed.
+            How many such writes there were.
 
         Raises:
             StagingUnavailableError: The staging cannot be reached.

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from polytope_server.authentication.identification import Identification
+from polytope_server.authentication.manager import Identification
 from polytope_server.frontend import requests
 from polytope_server.frontend.waiters import Waiters
 from polytope_server.notices import Notice, Topic
