@@ -44,7 +44,7 @@ def create_api_keys(settings: Settings, data: Path) -> APIKeys | None:
 async def add_user(
     users: Identity, keys: APIKeys | None, username: str, password: str, roles: Sequence[str]
 ) -> None:
-    """Keep a new user, after ending the API keys of whoever had that name before.
+    """Keep a new user, after ending the API keys of an earlier user of that name.
 
     Raises :class:`~polytope_server.accounts.users.InvalidUserError`,
     :class:`~polytope_server.accounts.users.UserExistsError`,
@@ -75,7 +75,7 @@ async def remove_user(users: Identity, keys: APIKeys | None, username: str) -> N
         raise UnknownUserError(f"there is no user {username!r}")
     owner = User(username, users.realm)
     if keys is not None:
-        # Before: once the user is gone, nobody would come back for keys that could not be ended.
+        # Before: for a user who is gone this cannot be repeated, and keys might stay.
         await keys.revoke_all(owner)
     await users.remove_user(username)
     if keys is not None:

@@ -60,6 +60,6 @@ class CredentialCollection:
         try:
             yield
         except MongoDBUnavailableError as error:
-            # The caller is told less than the log: the text holds an address.
+            # For the log only: the text holds an address.
             logger.error("%s", error)
             raise AuthenticationUnavailableError(_UNAVAILABLE) from error

@@ -28,15 +28,19 @@ def is_hash(text: str) -> bool:
 class Passwords:
     """Hashes passwords and compares them with hashes."""
 
-    def __init__(self, hasher: argon2.PasswordHasher | None = None) -> None:
-        """`hasher` says how dear a new hash is; by default as the library recommends."""
+    def __init__(self, hasher: argon2.PasswordHasher | None = None, pool: BoundedPool | None = None) -> None:
+        """`hasher` says what a new hash costs; by default as the library recommends.
+
+        The work is done by `pool`, by default the one of the process.
+        """
+        self._pool = pool or _POOL
         self._hasher = hasher or argon2.PasswordHasher()
         self._dummy = _dummy(self._hasher)
         self._today = argon2.extract_parameters(self._dummy)
 
     async def hash(self, password: str) -> str:
         """The hash to keep of a password."""
-        return await _POOL.run(lambda: self._hasher.hash(password))
+        return await self._pool.run(lambda: self._hasher.hash(password))
 
     async def verify(self, stored: str | None, password: str) -> bool:
         """Whether it is the password of that hash.
@@ -44,7 +48,7 @@ class Passwords:
         `stored` None, for a user that does not exist, costs the same time and is never right. Raises
         :class:`AuthenticationUnavailableError` if too many wait.
         """
-        right = await _POOL.run(lambda: self._check(stored or self._dummy, password))
+        right = await self._pool.run(lambda: self._check(stored or self._dummy, password))
         return right and stored is not None
 
     def _check(self, stored: str, password: str) -> bool:

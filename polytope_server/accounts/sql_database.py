@@ -18,6 +18,7 @@ class CredentialDatabase:
     """As :class:`Database`, but what fails raises :class:`AuthenticationUnavailableError`."""
 
     def __init__(self, url: str | None, data: Path) -> None:
+        """`url` is the address of a PostgreSQL server; None for SQLite in the folder `data`."""
         self._database = database_at(url, data)
 
     async def open(self, schema: Schema) -> None:
@@ -50,7 +51,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except DatabaseUnavailableError as error:
-        # The caller is told less than the log: the text holds a path or an address.
+        # For the log only: the text holds a path or an address.
         logger.error("%s", error)
         message = "Users and keys cannot be looked up at the moment, please try again later"
         raise AuthenticationUnavailableError(message) from error

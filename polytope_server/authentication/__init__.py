@@ -25,7 +25,11 @@ class AuthenticatorSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, hide_input_in_errors=True)
 
     def warnings(self) -> list[str]:
-        """What `config check` tells the operator about these keys, which are valid."""
+        """Warn of keys that are valid but unwise.
+
+        Returns:
+            Sentences that `config check` shows to the operator; they repeat no secret.
+        """
         return []
 
 
@@ -37,37 +41,60 @@ class Authenticator(ABC):
     scheme: str
     #: How a challenge tells a person what to send.
     hint: str = ""
-    #: Whether credentials are shown to a service of somebody else; those are the last that are asked.
+    #: Whether credentials are sent to another service; such authenticators are asked last.
     forwards: ClassVar[bool] = False
     #: Whether its users are those of :attr:`realm`, those of any realm, or not its own at all.
     users: ClassVar[Literal["realm", "any", "none"]] = "realm"
-    #: Whether its credentials may still be right when their user is gone: then it is asked who else knows the
-    #: user.
+    #: Whether its credentials may outlive their user: then the other authenticators and authorizers of the
+    #: realm are asked whether they know the user.
     outlives_users: ClassVar[bool] = False
 
     def __init__(self, realm: str, settings: Any, data: Path) -> None:
-        """`settings` is an instance of this class's `Settings`; `data` the folder of embedded back-ends."""
+        """Make an authenticator, not yet open.
+
+        Args:
+            realm: The realm of its users.
+            settings: An instance of this class's `Settings`.
+            data: The folder of embedded back-ends.
+        """
         self.realm = realm
         self.settings = settings
         self.data = data
 
     async def open(self) -> None:  # noqa: B027 -- many have nothing to open
-        """Connect."""
+        """Connect.
+
+        Raises:
+            AuthenticationUnavailableError: What knows the credentials cannot be reached.
+        """
 
     async def close(self) -> None:  # noqa: B027
         """Let go of all resources."""
 
     @abstractmethod
     async def authenticate(self, credentials: str) -> User | None:
-        """The user of these credentials (what follows the scheme), None if they are wrong.
+        """Check credentials. It must take the same time for an unknown user as for a wrong password.
 
-        Raises :class:`AuthenticationUnavailableError` if that cannot be found out now. Must take the same
-        time for a wrong user as for a wrong password.
+        Args:
+            credentials: What follows the scheme in the Authorization header.
+
+        Returns:
+            The user, or None if the credentials are wrong.
+
+        Raises:
+            AuthenticationUnavailableError: That cannot be found out now.
         """
 
     async def knows(self, username: str) -> bool | None:
-        """Whether there is a user of that name; None if that cannot be told without credentials.
+        """Look up a user without credentials, to find out whether a key has outlived its user.
 
-        Raises :class:`AuthenticationUnavailableError` if it cannot be found out now.
+        Args:
+            username: The name of the user in this authenticator's realm.
+
+        Returns:
+            Whether there is such a user; None if that cannot be found out without credentials.
+
+        Raises:
+            AuthenticationUnavailableError: It cannot be found out now.
         """
         return None

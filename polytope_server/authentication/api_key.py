@@ -13,7 +13,7 @@ from polytope_server.user import User
 class APIKeyAuthenticator(Authenticator):
     """`Bearer <API key>`: the user who made the key, whatever the realm.
 
-    The roles, and whether there still is such a user, are found anew.
+    The roles, and whether there still is such a user, are looked up at each verification.
     """
 
     scheme = "Bearer"

@@ -67,7 +67,7 @@ class AuthOTronAuthenticator(ServiceAuthenticator):
         self._url = f"{settings.address}/authenticate"
 
     async def authenticate(self, credentials: str) -> User | None:
-        forwarded = self._forwarded(credentials)
+        forwarded = self._forwarded_header(credentials)
         if forwarded is None:
             return None
         answer = await self._service.call(
@@ -80,9 +80,9 @@ class AuthOTronAuthenticator(ServiceAuthenticator):
             return None
         if answer.status != 200:
             raise self._service.unavailable(self._url, f"status {answer.status}")
-        return self._user(answer.headers.get("Authorization", ""))
+        return self._user_of_claims(answer.headers.get("Authorization", ""))
 
-    def _forwarded(self, credentials: str) -> str | None:
+    def _forwarded_header(self, credentials: str) -> str | None:
         """The header for the service, which knows Basic and Bearer; None for what cannot be right."""
         scheme, word = self.scheme, credentials
         if scheme == "EmailKey":
@@ -92,12 +92,12 @@ class AuthOTronAuthenticator(ServiceAuthenticator):
             scheme = "Basic"
         return f"{scheme} {word}" if scheme and _WORD.fullmatch(word) else None
 
-    def _user(self, authorization: str) -> User | None:
+    def _user_of_claims(self, authorization: str) -> User | None:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise self._service.unavailable(self._url, "status 200 without a token")
         try:
-            claims = _Claims.model_validate(self._verified(token))
+            claims = _Claims.model_validate(self._verify_token(token))
         except jwt.ExpiredSignatureError:
             logger.warning("%s: the token has ended already: are the clocks in step?", self._url)
             return None
@@ -110,18 +110,18 @@ class AuthOTronAuthenticator(ServiceAuthenticator):
             )
         raise self._service.unavailable(self._url, reason)
 
-    def _verified(self, token: str) -> dict[str, Any]:
+    def _verify_token(self, token: str) -> dict[str, Any]:
         """The claims of a token that is signed with the secret, and has not ended."""
         claims: dict[str, Any] = jwt.decode(
             token,
-            self._key(),
+            self._signing_key(),
             algorithms=["HS256"],
             # It was made for this call: there is no audience to check, and clocks differ by a second.
             options={"require": ["exp"], "verify_aud": False, "verify_iat": False},
         )
         return claims
 
-    def _key(self) -> bytes:
+    def _signing_key(self) -> bytes:
         # HMAC fills a short key up with zeros (RFC 2104, 2). PyJWT would warn of it at each token; the
-        # operator is told by `config check`.
+        # operator reads it in `config check`.
         return self._secret.get_secret_value().encode().ljust(_KEY_LENGTH, b"\0")

@@ -1,16 +1,26 @@
-"""Makes what the configuration names: authenticators and authorizers of the realms."""
+"""Makes the authentication that the settings describe, and its authenticators and authorizers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from polytope_server.accounts.api_keys import APIKeys
 from polytope_server.authentication import Authenticator, auth_o_tron
 from polytope_server.authentication.api_key import APIKeyAuthenticator
+from polytope_server.authentication.cache_entries import CacheEntries
 from polytope_server.authentication.federation import Federation
+from polytope_server.authentication.manager import Authentication
+from polytope_server.authentication.methods import Methods
+from polytope_server.authentication.recent_headers import RefusedHeaders, VerifiedHeaders
+from polytope_server.authentication.throttle import Throttle
+from polytope_server.authentication.verified_users import ForgottenUsers, VerifiedUsers
 from polytope_server.authorization import Authorizer
+from polytope_server.caching import Cache
+from polytope_server.secrets.deployment_key import DeploymentKeys
 from polytope_server.settings import (
     ConfigurationError,
     Settings,
@@ -24,10 +34,41 @@ from polytope_server.settings.values import parse_duration
 _DEFAULT_SECONDS = 60.0
 
 
+def create_authentication(
+    settings: Settings,
+    data: Path,
+    cache: Cache,
+    needed: Collection[str] = (),
+    *,
+    methods: Methods | None = None,
+    clock: Callable[[], float] = time.time,
+) -> Authentication:
+    """The authentication of a deployment, not yet open. Raises :class:`ConfigurationError`.
+
+    Args:
+        settings: The whole configuration.
+        data: The folder of embedded back-ends.
+        cache: Where verified users are kept; it may be shared by several processes.
+        needed: The attributes of users that some data source needs, though they are secrets.
+        methods: What log-ins are checked with; by default what the settings name.
+        clock: Seconds since the epoch.
+    """
+    seconds = cache_seconds(settings)
+    entries = CacheEntries(partial(DeploymentKeys, settings.secrets, data), needed)
+    return Authentication(
+        methods=methods or Methods(authenticators(settings, data), authorizers(settings, data)),
+        entries=entries,
+        users=VerifiedUsers(cache, entries, ForgottenUsers(seconds, clock), seconds, clock),
+        verified=VerifiedHeaders(clock),
+        refused=RefusedHeaders(clock),
+        throttle=Throttle(cache, entries.digest, clock),
+    )
+
+
 def authenticators(settings: Settings, data: Path) -> list[Authenticator]:
     """The authenticators of realms, API keys, federation and auth-o-tron, in this order, not yet open.
 
-    Those that show credentials to somebody else come last: what this server knows itself goes nowhere.
+    Those that forward credentials to another service come last: it sees none that this server knows itself.
     Raises :class:`ConfigurationError`.
     """
     found: list[Authenticator] = [

@@ -61,26 +61,26 @@ class ECMWFAPIAuthenticator(ServiceAuthenticator):
         email, _, key = credentials.partition(":")
         if not email or not key:
             return None
-        owner = await self._who_is(key)
+        owner = await self._request_owner(key)
         if owner is None or owner.email.casefold() != email.casefold():
             return None
         attributes = {"ecmwf-email": owner.email, "ecmwf-apikey": key}
         return User(owner.uid, self.realm, attributes=attributes)
 
-    async def _who_is(self, key: str) -> _Owner | None:
+    async def _request_owner(self, key: str) -> _Owner | None:
         options: dict[str, Any] = (
             {"headers": {"Authorization": f"Bearer {key}"}} if self._in_header else {"params": {"token": key}}
         )
         answer = await self._service.call("GET", self._url, **options)
         if answer.status in (401, 403):
             return None
-        owner = _owner(answer)
+        owner = _parse_owner(answer)
         if answer.status != 200 or owner is None:
             raise self._service.unavailable(self._url, f"status {answer.status}")
         return owner
 
 
-def _owner(answer: Answer) -> _Owner | None:
+def _parse_owner(answer: Answer) -> _Owner | None:
     """Who it names; None if it is something else."""
     uid, email = answer.text("uid"), answer.text("email")
     return _Owner(uid, email) if uid and email and is_name(uid) and is_name(email) else None

@@ -1,4 +1,4 @@
-"""The grammar of the Authorization header (REST v1, 2.1 and 2.2)."""
+"""The grammar of the Authorization header (docs/rest-api.md)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 #: A longer header is not looked at.
 MAX_LENGTH = 8192
-#: So many credentials of one header are tried: each may cost an argon2.
+#: How many credentials of one header are tried: each may cost a password hash.
 MAX_PARTS = 8
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9_.+-]{0,31}")
@@ -22,7 +22,7 @@ class Credential(NamedTuple):
     credentials: str
 
     def secrets(self) -> list[str]:
-        """The parts of it by which somebody could be this caller; not the name of the user."""
+        """The parts of it that let others pose as this caller; not the name of the user."""
         word, scheme = self.credentials, self.scheme.lower()
         if scheme in ("basic", "plain"):
             try:

@@ -17,7 +17,7 @@ from polytope_server.authentication.outgoing import OutgoingService
 
 logger = logging.getLogger(__name__)
 
-#: Seconds after which the set is read again: for so long a key that was withdrawn still counts.
+#: Seconds after which the set is read again: that is how long a key that was withdrawn still counts.
 _FRESH = 300.0
 #: Seconds for which keys count that cannot be read again because the service is down.
 _KEPT = 3600.0
@@ -25,7 +25,7 @@ _KEPT = 3600.0
 _PAUSE = 1.0
 _WEAKEST_RSA = 2048
 
-#: None with a shared secret: whoever can check such a token can make one.
+#: None with a shared secret: a server that can check such a token can make one.
 Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
 ]  # fmt: skip
@@ -80,11 +80,11 @@ class KeySet:
         """
         reads = self._reads
         if self._clock() - self._read_at > _FRESH:
-            # A service that is down is asked in the background: nobody with a known key waits for it.
-            await self._read_again(wait=self._error is None)
+            # A service that is down is asked in the background: callers with a known key do not wait for it.
+            await self._refresh_set(wait=self._error is None)
         found = self._suitable(kid, algorithm)
         if not found and self._reads == reads:
-            await self._read_again(pause=_PAUSE)
+            await self._refresh_set(pause=_PAUSE)
             found = self._suitable(kid, algorithm)
         if not found and self._error is not None:
             raise AuthenticationUnavailableError(*self._error.args)
@@ -95,23 +95,23 @@ class KeySet:
             return []
         return [key for key in self._keys if key.algorithm == algorithm and kid in (None, key.kid)]
 
-    async def _read_again(self, *, wait: bool = True, pause: float = 0.0) -> None:
-        """Read the set, or wait for whoever does; not if it was too lately, and not again for `pause` s."""
+    async def _refresh_set(self, *, wait: bool = True, pause: float = 0.0) -> None:
+        """Read the set, or join the read that runs, unless the last pause lasts; `pause` is the next one."""
         if self._reading is None:
             now = self._clock()
             if now < self._not_before:
                 return
             self._not_before = now + pause
             # A task of its own: that one caller goes away must not end it for the others.
-            self._reading = asyncio.create_task(self._read())
-            self._reading.add_done_callback(self._has_read)
+            self._reading = asyncio.create_task(self._read_set())
+            self._reading.add_done_callback(self._finish_read)
         if wait:
             await asyncio.shield(self._reading)
 
-    def _has_read(self, _: asyncio.Task[None]) -> None:
+    def _finish_read(self, _: asyncio.Task[None]) -> None:
         self._reading = None
 
-    async def _read(self) -> None:
+    async def _read_set(self) -> None:
         try:
             answer = await self._service.call("GET", self._url)
             keys = _usable(answer.document, self.algorithms) if answer.status == 200 else []
@@ -132,7 +132,7 @@ def _usable(document: Any, algorithms: Collection[str]) -> list[_Key]:
     """The keys of a JWKS that are for signatures by one of the algorithms; others are left out."""
     listed = document.get("keys") if isinstance(document, dict) else None
     keys = [key for key in listed if isinstance(key, dict)] if isinstance(listed, list) else []
-    found = (_key(jwk, algorithm) for jwk in keys for algorithm in algorithms if _fits(jwk, algorithm))
+    found = (_parse_key(jwk, algorithm) for jwk in keys for algorithm in algorithms if _fits(jwk, algorithm))
     return [key for key in found if key is not None]
 
 
@@ -153,7 +153,7 @@ def _fits(jwk: dict[str, Any], algorithm: str) -> bool:
     )
 
 
-def _key(jwk: dict[str, Any], algorithm: str) -> _Key | None:
+def _parse_key(jwk: dict[str, Any], algorithm: str) -> _Key | None:
     kid = jwk["kid"] if isinstance(jwk.get("kid"), str) else None
     try:
         key = PyJWK(jwk, algorithm)

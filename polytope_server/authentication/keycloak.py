@@ -78,10 +78,10 @@ class KeycloakAuthenticator(ServiceAuthenticator):
         # Keycloak's database fails on control characters, which would count as an outage.
         if not is_name(username) or "\0" in password:
             return None
-        token = await self._token(username, password)
-        return None if token is None else await self._user(token)
+        token = await self._request_token(username, password)
+        return None if token is None else await self._request_user(token)
 
-    async def _token(self, username: str, password: str) -> str | None:
+    async def _request_token(self, username: str, password: str) -> str | None:
         """The access token of the user; None if the user name or the password is wrong."""
         form = {
             "grant_type": "password",
@@ -104,7 +104,7 @@ class KeycloakAuthenticator(ServiceAuthenticator):
         reason = f"status {answer.status}, {error_code(answer)}"
         raise self._service.unavailable(self._token_url, reason)
 
-    async def _user(self, token: str) -> User:
+    async def _request_user(self, token: str) -> User:
         answer = await self._service.call("GET", self._user_url, headers={"Authorization": f"Bearer {token}"})
         if answer.status != 200:
             raise self._service.unavailable(self._user_url, f"status {answer.status}")
@@ -114,9 +114,9 @@ class KeycloakAuthenticator(ServiceAuthenticator):
         if username is None or not is_name(username):
             reason = "no preferred_username: the client needs the scope `profile`, and no signed answers"
             raise self._service.unavailable(self._user_url, reason)
-        return User(username, self.realm, attributes=self._mapped(answer.document))
+        return User(username, self.realm, attributes=self._map_attributes(answer.document))
 
-    def _mapped(self, claims: dict[str, Any]) -> dict[str, str]:
+    def _map_attributes(self, claims: dict[str, Any]) -> dict[str, str]:
         """The attributes that the configuration names; what is no text becomes JSON."""
         found = {local: claims.get(remote) for local, remote in self._attributes.items()}
         return {

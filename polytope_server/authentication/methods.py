@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
 
-from polytope_server.accounts.fair_queue import Asker, asking
+from polytope_server.accounts.fair_queue import Flow, in_flow
 from polytope_server.authentication import AuthenticationUnavailableError, Authenticator, header
-from polytope_server.authentication.configuration import authenticators, authorizers
 from polytope_server.authorization import Authorizer, NoSuchUserError
-from polytope_server.settings import Settings
 from polytope_server.user import User
 
 logger = logging.getLogger(__name__)
 
 
 class Methods:
-    """What the configuration names, opened and closed together."""
+    """Authenticators, in the order in which they are asked, and authorizers by realm."""
 
-    def __init__(self, settings: Settings, data: Path) -> None:
-        """Raises :class:`~polytope_server.config.ConfigurationError`."""
-        self.authenticators = authenticators(settings, data)
-        self.authorizers = authorizers(settings, data)
+    def __init__(
+        self, authenticators: Sequence[Authenticator], authorizers: Mapping[str, Sequence[Authorizer]]
+    ) -> None:
+        self.authenticators = authenticators
+        self.authorizers = authorizers
         #: By the scheme in small letters, in the order in which they are asked.
         self.by_scheme: dict[str, list[Authenticator]] = {}
         for authenticator in self.authenticators:
@@ -63,17 +62,17 @@ class Methods:
             except AuthenticationUnavailableError as error:
                 unavailable = error
                 continue
-            if user is not None and (found := await self._authorized(user, authenticator)) is not None:
+            if user is not None and (found := await self._add_roles(user, authenticator)) is not None:
                 return found
         if unavailable is not None:
             raise unavailable
         return None
 
-    async def _authorized(self, user: User, authenticator: Authenticator) -> User | None:
+    async def _add_roles(self, user: User, authenticator: Authenticator) -> User | None:
         """The user with all roles; None if the credentials have outlived the user."""
         user, unknown_to = user.with_roles(("default",)), []
-        # Whoever has shown right credentials is no suspect any more.
-        with asking(Asker()):
+        # The credentials were right, so what is asked now does not wait behind guesses.
+        with in_flow(Flow()):
             for authorizer in self.authorizers.get(user.realm, ()):
                 try:
                     user = user.with_roles(*await authorizer.roles(user))
@@ -87,10 +86,10 @@ class Methods:
         return user
 
     async def _is_gone(self, user: User, unknown_to: list[Authorizer]) -> bool:
-        """Whether there is no such user (any more), as far as can be told without the user's credentials.
+        """Whether there is no such user (any more), as far as can be known without the user's credentials.
 
         `unknown_to` are the authorizers of the realm that say so. Raises AuthenticationUnavailableError if it
-        depends on somebody who could not be asked.
+        depends on an authenticator that could not be asked.
         """
         asked = [
             authenticator

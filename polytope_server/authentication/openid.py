@@ -79,7 +79,7 @@ class OfflineAccessAuthenticator(TokenAuthenticator):
             return None
         if self._checks and not await self._is_active(credentials):
             return None
-        token = await self._access_token(credentials)
+        token = await self._request_access_token(credentials)
         if token is None:
             return None
         user = await self._tokens.user(token)
@@ -91,7 +91,7 @@ class OfflineAccessAuthenticator(TokenAuthenticator):
         return user
 
     def _may_be_offline(self, token: str) -> bool:
-        """Whether it is worth a call: not somebody else's token, which must not be shown to the provider."""
+        """Whether it is worth a call: the token of another service must not be shown to the provider."""
         if len(token) > LARGEST_TOKEN:
             return False
         try:
@@ -115,7 +115,7 @@ class OfflineAccessAuthenticator(TokenAuthenticator):
         kinds = (found.get("token_type"), found.get("typ"))
         return bool(found["active"]) and _OFFLINE in kinds
 
-    async def _access_token(self, token: str) -> str | None:
+    async def _request_access_token(self, token: str) -> str | None:
         """The access token for an offline token; None if the provider gives none."""
         form = {
             "grant_type": "refresh_token",

@@ -1,4 +1,4 @@
-"""Calls of services that know credentials: bounded in time, size and number, and never told in a log."""
+"""Calls of services that know credentials: bounded in time, size and number, and never logged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from polytope_server.settings.addresses import HTTPAddress, HTTPBase
 
 logger = logging.getLogger(__name__)
 
-#: Calls at a time; further ones wait, and beyond so many that wait they are refused.
+#: Calls at a time, and how many more may wait; further ones are refused.
 _CONNECTIONS, _LIMIT = 32, 256
 _LARGEST_ANSWER = 128 << 10
 _TOO_MANY = "Too many log-ins at a time, please try again later"
@@ -34,7 +34,7 @@ Timeout = Annotated[float, Field(gt=0, le=300, description="Seconds after which 
 
 
 def unencrypted(address: str, warning: str) -> list[str]:
-    """The warning, if whoever is on the way to that address can read and change what travels."""
+    """The warning, and what to do, if what is sent to that address is not encrypted."""
     return [f"{warning}; use https://"] if urlsplit(address).scheme == "http" else []
 
 
@@ -59,7 +59,7 @@ class OutgoingService:
     """
 
     def __init__(self, unavailable: str, timeout: float, *, verify: bool = True) -> None:
-        """`unavailable` is what callers are told when it cannot be reached, without address or secret;
+        """`unavailable` is the answer to callers when it cannot be reached, without address or secret;
         `timeout` is in seconds, for a call as a whole; `verify` says whether its certificate is checked.
         """
         self._unavailable = unavailable
@@ -97,7 +97,7 @@ class OutgoingService:
             raise AuthenticationUnavailableError(_TOO_MANY)
         self._calls += 1
         try:
-            return await self._answer(self._session, method, url, options)
+            return await self._read_answer(self._session, method, url, options)
         # Their texts hold addresses, and with some services the secret is part of the address.
         except TimeoutError:
             reason = "no answer in time"
@@ -115,15 +115,15 @@ class OutgoingService:
         return AuthenticationUnavailableError(self._unavailable)
 
     @staticmethod
-    async def _answer(
+    async def _read_answer(
         session: aiohttp.ClientSession, method: str, url: str, options: Mapping[str, Any]
     ) -> Answer:
         proxy = os.environ.get("POLYTOPE_PROXY") or None
         async with session.request(method, url, allow_redirects=False, proxy=proxy, **options) as answer:
-            return Answer(answer.status, await _document(answer), answer.headers)
+            return Answer(answer.status, await _parse_document(answer), answer.headers)
 
 
-async def _document(answer: aiohttp.ClientResponse) -> Any:
+async def _parse_document(answer: aiohttp.ClientResponse) -> Any:
     body = bytearray()
     async for piece in answer.content.iter_any():
         body += piece

@@ -63,12 +63,14 @@ class PlainAuthenticator(Authenticator):
     scheme = "Basic"
     hint = "User name and password"
 
-    def __init__(self, realm: str, settings: PlainSettings, data: Path) -> None:
+    def __init__(
+        self, realm: str, settings: PlainSettings, data: Path, *, passwords: Passwords | None = None
+    ) -> None:
         super().__init__(realm, settings, data)
         self._users = {user.uid: user for user in settings.users}
-        self._passwords = Passwords()
+        self._passwords = passwords or Passwords()
         stored = (user.password.get_secret_value() for user in settings.users)
-        # What somebody who has no hash is compared with, for the time that it takes.
+        # Compared with when a user has no hash, so that it takes the same time.
         self._decoy = next((password for password in stored if is_hash(password)), None)
 
     async def authenticate(self, credentials: str) -> User | None:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from polytope_server.accounts.passwords import Passwords
 from polytope_server.accounts.users.sql import SQLIdentity, SQLIdentitySettings
 from polytope_server.authentication import AuthenticatorSettings
 from polytope_server.authentication.users import UsersAuthenticator
@@ -24,6 +25,14 @@ class SQLAuthenticator(UsersAuthenticator):
 
     Settings: ClassVar[type[AuthenticatorSettings]] = SQLAuthenticatorSettings
 
-    def __init__(self, realm: str, settings: SQLAuthenticatorSettings, data: Path) -> None:
-        identity = SQLIdentity(SQLIdentitySettings(url=settings.url, realm=realm), data)
+    def __init__(
+        self,
+        realm: str,
+        settings: SQLAuthenticatorSettings,
+        data: Path,
+        *,
+        passwords: Passwords | None = None,
+    ) -> None:
+        kept = SQLIdentitySettings(url=settings.url, realm=realm)
+        identity = SQLIdentity(kept, data, passwords=passwords)
         super().__init__(realm, settings, data, identity)

@@ -1,4 +1,4 @@
-"""Who failed to log in lately, and who was right: by this those who guess are slowed down, and nobody else.
+"""Slows down guesses, and nothing else, by what is known of failed log-ins and of right credentials.
 
 Failures are counted for each user name and each address, in the cache, so that all frontends count together.
 Beyond a limit
@@ -9,8 +9,8 @@ Beyond a limit
   before. What is remembered of those is a keyed hash, and it only says that they need not wait: they are
   checked all the same. See :mod:`polytope_server.accounts.fair_queue`.
 
-So an attacker can make wait only those who log in for the first time in weeks, from the attacker's address or
-with the name that is being guessed: for a slot that all such log-ins share, address by address.
+So an attacker delays only log-ins with credentials that were not used for weeks, from the attacker's address
+or with the name that is being guessed: they wait for a slot that all such log-ins share, address by address.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from typing import TypeVar
 
 from cachetools import LRUCache
 
-from polytope_server.accounts.fair_queue import Asker, Standing, asking
+from polytope_server.accounts.fair_queue import Flow, Reputation, in_flow
 from polytope_server.authentication import basic
 from polytope_server.caching import Cache
 from polytope_server.caching.window import SlidingWindow
 
 T = TypeVar("T")
 
-#: So many failures in the last minute are let pass.
+#: How many failures in a minute have no consequence.
 _MOST_OF_NAME, _MOST_OF_ADDRESS = 10, 50
 _SECONDS = 60.0
-#: Somebody who logs in this often is known; a cache keeps nothing for longer.
+#: Credentials that are used this often stay trusted; a cache keeps nothing for longer.
 _KNOWN_SECONDS = 28 * 86400.0
 _KNOWN = 10_000
 
@@ -51,56 +51,57 @@ class Throttle:
     """Remembers failures and successes."""
 
     def __init__(self, cache: Cache, digest: Callable[..., str], clock: Callable[[], float]) -> None:
-        """`digest` makes keyed hashes: what somebody types as a user name may be a password."""
+        """`digest` makes keyed hashes: what is typed as a user name may be a password."""
         self._cache = cache
         self._digest = digest
         self._failures = SlidingWindow(cache, "failures", _SECONDS, clock=clock)
-        # PERF and safety: in front of the cache, which forgets when somebody fills it.
+        # PERF and safety: in front of the cache, which forgets when it is full.
         self._right: LRUCache[str, bool] = LRUCache(_KNOWN)
 
     async def guarded(self, attempt: Attempt, check: Callable[[], Awaitable[T]]) -> T:
-        """What `check` finds, when it is the attempt's turn; None or False counts as a failure."""
-        with asking(await self._asker(attempt)):
+        """What `check` finds, in the flow of the attempt; None or False counts as a failure."""
+        with in_flow(await self.flow(attempt)):
             found = await check()
-        await (self._succeeded(attempt) if found else self._failed(attempt))
+        await (self._record_success(attempt) if found else self._record_failure(attempt))
         return found
 
-    async def _asker(self, attempt: Attempt) -> Asker:
-        """Whose turn it is that the attempt takes."""
+    async def flow(self, attempt: Attempt) -> Flow:
+        """Where the attempt is queued."""
         if attempt.digest in self._right or await self._was_right(attempt):
-            standing = Standing.TRUSTED
+            reputation = Reputation.TRUSTED
         else:
-            standing = Standing.SUSPECT if await self.wait(attempt) else Standing.UNKNOWN
-        return Asker(standing, attempt.address, attempt.name)
+            reputation = Reputation.SUSPECT if await self.wait(attempt) else Reputation.UNKNOWN
+        return Flow(reputation, attempt.address, attempt.name)
 
-    async def _failed(self, attempt: Attempt) -> None:
+    async def _record_failure(self, attempt: Attempt) -> None:
         """The credentials were wrong."""
         self._right.pop(attempt.digest, None)
-        await asyncio.gather(*(self._failures.add(key) for key, _ in self._limits(attempt)))
+        await asyncio.gather(*(self._failures.add(key) for key, _ in self._limits_of(attempt)))
 
-    async def _succeeded(self, attempt: Attempt) -> None:
+    async def _record_success(self, attempt: Attempt) -> None:
         """The credentials were right."""
         self._right[attempt.digest] = True
-        await self._cache.set(_known(attempt), self._mark(attempt), _KNOWN_SECONDS)
+        await self._cache.set(_trusted_key(attempt), self._success_mark(attempt), _KNOWN_SECONDS)
 
     async def _was_right(self, attempt: Attempt) -> bool:
-        # Not whatever is there: who can write to the cache would make guesses that need not wait.
-        return await self._cache.get(_known(attempt)) == self._mark(attempt)
+        # The value is compared, or whoever can write to the cache could make guesses that do not wait.
+        return await self._cache.get(_trusted_key(attempt)) == self._success_mark(attempt)
 
-    def _mark(self, attempt: Attempt) -> str:
+    def _success_mark(self, attempt: Attempt) -> str:
         return self._digest("right", attempt.digest)
 
     async def wait(self, attempt: Attempt) -> int:
-        """Seconds until one more failure of the name and the address would be let pass; 0 if there were not
-        too many.
+        """Seconds until one more failure of the name and the address has no consequence.
+
+        0 if there were not too many.
         """
-        limits = self._limits(attempt)
+        limits = self._limits_of(attempt)
         counts = await asyncio.gather(*(self._failures.look(key) for key, _ in limits))
         found = zip(counts, limits, strict=True)
         waits = [count.wait(most - 1) for count, (_, most) in found if count.total > most]
         return math.ceil(max(waits, default=0.0))
 
-    def _limits(self, attempt: Attempt) -> list[tuple[str, int]]:
+    def _limits_of(self, attempt: Attempt) -> list[tuple[str, int]]:
         limits = [(self._digest("address", attempt.address), _MOST_OF_ADDRESS)]
         if attempt.name:
             limits.append((self._digest("name", attempt.name), _MOST_OF_NAME))
@@ -115,5 +116,5 @@ def name_of(scheme: str, credentials: str) -> str:
     return credentials.partition(":")[0].casefold() if scheme == "emailkey" else ""
 
 
-def _known(attempt: Attempt) -> str:
+def _trusted_key(attempt: Attempt) -> str:
     return f"known:{attempt.digest}"

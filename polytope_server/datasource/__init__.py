@@ -72,34 +72,69 @@ class DataSource(ABC):
     requires: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, name: str, settings: Any) -> None:
-        """`settings` is an instance of this class's `Settings`."""
+        """Make a data source, which must be cheap: the frontend does it too.
+
+        Args:
+            name: Its name in the configuration.
+            settings: An instance of this class's `Settings`.
+        """
         self.name = name
         self.settings = settings
 
     @classmethod
     def archives(cls, settings: Any) -> bool:
-        """Whether a data source with these settings takes archive requests."""
+        """Find out whether a data source takes archive requests.
+
+        Args:
+            settings: An instance of this class's `Settings`.
+
+        Returns:
+            Whether it does, with these settings.
+        """
         return False
 
     @classmethod
     def user_attributes(cls, settings: Any) -> Collection[str]:
-        """Names of attributes of the user that a data source with these settings needs, such as an API key.
+        """Name the attributes of the user that a data source needs, such as an API key.
 
         They are sealed when the request is submitted, kept with it until it ends, and opened for
         :attr:`Job.attributes`. No other data source gets them.
+
+        Args:
+            settings: An instance of this class's `Settings`.
+
+        Returns:
+            The names of the attributes.
         """
         return ()
 
     def prepare(self) -> None:  # noqa: B027 -- most need nothing
-        """Import and open what is dear, once, before the first request."""
+        """Import and open what is costly, once, before the first request."""
 
     @abstractmethod
     def retrieve(self, job: Job) -> Result:
-        """Fetch the data. Raises :class:`DataSourceError`, or :class:`TemporaryError` to be tried again.
+        """Fetch the data.
 
-        Both may come from the chunks, too. A chunk must not change after the next one was asked for.
+        Args:
+            job: The request.
+
+        Returns:
+            The data. A chunk must not change after the next one was asked for. The chunks may raise, too.
+
+        Raises:
+            DataSourceError: The request fails for good; the message is for the user.
+            TemporaryError: The attempt failed; the request is tried again.
         """
 
     def archive(self, job: Job, data: Iterable[bytes]) -> None:
-        """Store the data, all or nothing where that is possible. Raises as :meth:`retrieve` does."""
+        """Store data, all or nothing where that is possible.
+
+        Args:
+            job: The request.
+            data: The bytes to archive, in chunks.
+
+        Raises:
+            DataSourceError: As :meth:`retrieve` does; also by default, as a data source need not archive.
+            TemporaryError: As :meth:`retrieve` does.
+        """
         raise DataSourceError(f"data source {self.name} does not archive")

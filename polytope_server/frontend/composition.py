@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from polytope_server import accounts
-from polytope_server.authentication.manager import Authentication
+from polytope_server.authentication.configuration import create_authentication
 from polytope_server.caching import Cache
 from polytope_server.collection import Collection
 from polytope_server.config import Configuration, coercion_rules, source_rules
@@ -48,7 +48,7 @@ def compose(configuration: Configuration, data: Path) -> Services:
     cache: Cache = create_backend("caching", settings.caching, data)
     sources = _make_sources(configuration.collections)
     attributes = _find_needed_attributes(sources)
-    authentication = Authentication(settings, data, cache, attributes)
+    authentication = create_authentication(settings, data, cache, attributes)
     validation = Validation(
         sources,
         coercion_rules(settings),

@@ -1,4 +1,4 @@
-"""The connections of a process that serves HTTP: how many, from whom, and for how long without progress.
+"""The connections of a process that serves HTTP: how many, from where, and for how long without progress.
 
 A connection may wait: for its next call, for the end of a request, for an event. It may not make the server
 wait: for the head of a call, for the rest of a body, or for its reader to take what was sent.
@@ -29,9 +29,9 @@ _SHARE = 4
 #: Seconds between two looks at the connections, unless times are so short that it must be less.
 _LOOK = 1.0
 #: Seconds between two lines in the log about connections that were cut.
-_TOLD_EVERY = 10.0
+_LOG_INTERVAL = 10.0
 
-#: Whom an address stands for: itself, or its network of version 6.
+#: The client that an address stands for: itself, or its network of version 6.
 network = lru_cache(maxsize=4096)(network_of)
 
 #: Why a connection is cut, as the metric names it, and as the log does.
@@ -58,7 +58,7 @@ class ConnectionLimits:
 def connection_limits(
     settings: ConnectionsSettings | None = None, descriptors: int | None = None
 ) -> ConnectionLimits:
-    """The limits that the settings stand for, in a process that may open so many file descriptors.
+    """The limits that the settings stand for, in a process that may open a number of file descriptors.
 
     By default the settings are the default ones, and the descriptors those that the system allows now.
     """
@@ -99,10 +99,10 @@ class Connections:
         self._proxies = proxies
         self._open: dict[Connection, str] = {}
         self._of_network: Counter[str] = Counter()
-        self._untold: Counter[str] = Counter()
-        self._told = float("-inf")
+        self._unlogged: Counter[str] = Counter()
+        self._logged_at = float("-inf")
         self._looking: asyncio.TimerHandle | None = None
-        #: Is told the reason of each connection that is cut.
+        #: Called with the reason of each connection that is cut.
         self.on_cut: Callable[[str], None] = lambda reason: None
 
     def __len__(self) -> int:
@@ -112,10 +112,10 @@ class Connections:
         """Count a new connection from that address; False, and not counted, if there are too many."""
         owner = "" if address in self._proxies else network(address)
         if len(self._open) >= self.limits.total:
-            self._note("process")
+            self._count_cut("process")
             return False
         if owner and self._of_network[owner] >= self.limits.per_address:
-            self._note("address")
+            self._count_cut("address")
             return False
         self._open[connection] = owner
         self._of_network[owner] += 1
@@ -131,34 +131,34 @@ class Connections:
     def look_on(self, loop: asyncio.AbstractEventLoop) -> None:
         """Look at the connections from now on, again and again, if that is not done yet."""
         if self._looking is None:
-            self._look_again(loop)
+            self._schedule_look(loop)
 
-    def _look_again(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _schedule_look(self, loop: asyncio.AbstractEventLoop) -> None:
         pause = min(_LOOK, self.limits.head_time / 4, self.limits.rate_time / 4)
         self._looking = loop.call_later(pause, self._look_and_go_on, loop)
 
     def _look_and_go_on(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._look_again(loop)
+        self._schedule_look(loop)
         self.look(loop.time())
 
     def look(self, now: float) -> None:
         """End the connections that make the server wait for too long, and tell of all that were cut."""
         for connection in list(self._open):
             if reason := connection.fault(now):
-                self._note(reason)
+                self._count_cut(reason)
                 connection.cut()
-        self._tell(now)
+        self._log_cuts(now)
 
-    def _note(self, reason: str) -> None:
-        self._untold[reason] += 1
+    def _count_cut(self, reason: str) -> None:
+        self._unlogged[reason] += 1
         self.on_cut(reason)
 
-    def _tell(self, now: float) -> None:
-        if self._untold and now - self._told >= _TOLD_EVERY:
-            told = "; ".join(f"{count} because {REASONS[reason]}" for reason, count in self._untold.items())
-            logger.warning("connections were cut: %s; %d are open", told, len(self._open))
-            self._untold.clear()
-            self._told = now
+    def _log_cuts(self, now: float) -> None:
+        if self._unlogged and now - self._logged_at >= _LOG_INTERVAL:
+            cuts = "; ".join(f"{count} because {REASONS[reason]}" for reason, count in self._unlogged.items())
+            logger.warning("connections were cut: %s; %d are open", cuts, len(self._open))
+            self._unlogged.clear()
+            self._logged_at = now
 
 
 class Pace:

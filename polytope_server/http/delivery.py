@@ -26,7 +26,7 @@ async def deliver(
 ) -> StagedObject:
     """Answer with the object of that name, without its bytes if `head`; returns what is known of it.
 
-    `served` is told how many bytes were sent, as they are. `admit` is told before how many it
+    `served` is called with the bytes that were sent, as they are. `admit` is called before with how many it
     will be, and may end the call. `completed` is called when the last byte of the object was sent,
     alone or with others.
     Raises ObjectNotFoundError, and ends the call with 416 for a range that lies outside of the object.
@@ -40,7 +40,7 @@ async def deliver(
         resp.status = falcon.HTTP_304
         return found
     # HEAD knows no ranges (RFC 9110, 14.2).
-    part = None if head else _part(req, found.size, etag)
+    part = None if head else _requested_range(req, found.size, etag)
     start, length = part or (0, found.size)
     if admit is not None and not head:
         await admit(length)
@@ -60,11 +60,11 @@ async def deliver(
     else:
         to_the_end = start + length == found.size
         chunks = staging.read(name, start, length)
-        resp.stream = _counted(chunks, served, completed if to_the_end else lambda: None)
+        resp.stream = _count_served(chunks, served, completed if to_the_end else lambda: None)
     return found
 
 
-def _part(req: falcon.asgi.Request, size: int, etag: str) -> tuple[int, int] | None:
+def _requested_range(req: falcon.asgi.Request, size: int, etag: str) -> tuple[int, int] | None:
     """The first byte of a single Range and how many it has, None for the whole; 416 if it lies outside."""
     wanted = _RANGE.fullmatch(req.get_header("range") or "")
     condition = req.get_header("if-range")
@@ -86,7 +86,7 @@ def _part(req: falcon.asgi.Request, size: int, etag: str) -> tuple[int, int] | N
     return start, end - start + 1
 
 
-async def _counted(
+async def _count_served(
     chunks: AsyncIterator[bytes], served: Callable[[int], None], completed: Callable[[], object]
 ) -> AsyncIterator[bytes]:
     async for chunk in chunks:

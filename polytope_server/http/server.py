@@ -22,9 +22,9 @@ from polytope_server.runtime.process import die_with_parent, shorten_thread_swit
 from polytope_server.settings.connections import ConnectionsSettings
 from polytope_server.settings.root import LoggingSettings, ManagementSettings
 
-#: A server process that is told to stop gets so many seconds for the calls in progress.
+#: Seconds that a process which is to stop has for the calls in progress.
 _GRACE = 30
-#: A worker process whose event loop has not turned for so many seconds is ended, and another started; each
+#: A worker process whose event loop has not turned for this many seconds is ended, and another started; each
 #: gives a sign of life every half of it. No call holds the loop for a second, so one that is that late hangs.
 #: It is not less, because a machine short of memory or disk may stop a process for a while, and the end of a
 #: worker cuts everybody's polls, uploads and downloads.
@@ -108,7 +108,7 @@ class WebServer(BaseApplication):  # type: ignore[misc]
 
         `connections` bound those of each worker process, `proxies` are peers with those of many clients.
 
-        Raises ConfigurationError if the management port cannot be had.
+        Raises ConfigurationError if the management port cannot be opened.
         """
         self._name = name
         #: For management, shared by all worker processes: one of them answers.

@@ -34,15 +34,15 @@ class StalledError(TimeoutError):
 
 
 async def body(req: falcon.asgi.Request, seconds: float) -> AsyncIterator[bytes]:
-    """The body in chunks. Raises StalledError when none comes for so many seconds."""
+    """The body in chunks. Raises StalledError when none comes in time."""
     chunks = aiter(req.stream)
     # PERF: a time limit for each chunk would take as long as all the rest that is done with it.
-    while gathered := await _gathered(chunks, seconds):
+    while gathered := await _gather_chunks(chunks, seconds):
         for chunk in gathered:
             yield chunk
 
 
-async def _gathered(chunks: AsyncIterator[bytes], seconds: float) -> list[bytes]:
+async def _gather_chunks(chunks: AsyncIterator[bytes], seconds: float) -> list[bytes]:
     """The next chunks that come in quick succession, none at the end of the body."""
     gathered: list[bytes] = []
     size = 0
@@ -64,7 +64,7 @@ class Shell:
     """An ASGI application around another one.
 
     It puts headers on every answer, errors too, refuses unknown versions of HTTP, and ends the work for a
-    client that hung up. Below it, a body that breaks off and a stream that nobody takes raise
+    client that hung up. Below it, a body that breaks off and a stream without a reader raise
     ClientGoneError; servers would let the first look complete, and the second go on.
     """
 
@@ -177,5 +177,5 @@ async def no_body() -> AsyncIterator[bytes]:
 async def pass_on(
     req: falcon.asgi.Request, resp: falcon.asgi.Response, error: Exception, params: dict[str, Any]
 ) -> None:
-    """The error handler for ClientGoneError: there is nobody to answer to, and :class:`Shell` takes it."""
+    """The error handler for ClientGoneError: the answer has no reader, and :class:`Shell` takes it."""
     raise error

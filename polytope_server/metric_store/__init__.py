@@ -11,7 +11,7 @@ from uuid import uuid4
 
 @dataclass(frozen=True, slots=True)
 class RequestStatusChange:
-    """A request reached a state. Time in seconds since the epoch."""
+    """A request entered a state. `timestamp` is in seconds since the epoch."""
 
     request_id: str
     user_id: str
@@ -23,7 +23,12 @@ class RequestStatusChange:
 
 
 class MetricStore(ABC):
-    """Keeps metrics until they are too old."""
+    """Keeps metrics until they are too old.
+
+    Raises:
+        ~polytope_server.runtime.unavailable.UnavailableError: By every method, when the store cannot be
+            reached.
+    """
 
     @abstractmethod
     async def open(self) -> None:
@@ -34,19 +39,43 @@ class MetricStore(ABC):
         """Let go of all resources; pending writes are finished first."""
 
     async def check(self) -> None:
-        """Return if the store answers; raises an exception if it does not."""
+        """Make sure that the store answers.
+
+        Raises:
+            ~polytope_server.runtime.unavailable.UnavailableError: It does not.
+        """
         await self.find(since=math.inf)
 
     @abstractmethod
     async def add(self, *metrics: RequestStatusChange) -> None:
-        """Store metrics."""
+        """Store metrics.
+
+        Args:
+            metrics: What to store.
+        """
 
     @abstractmethod
     async def find(
         self, *, since: float = 0.0, statuses: Collection[str] | None = None
     ) -> list[RequestStatusChange]:
-        """Metrics from that time on (in those states), the oldest first."""
+        """Read metrics.
+
+        Args:
+            since: The earliest time, in seconds since the epoch.
+            statuses: The states to read; None for all.
+
+        Returns:
+            The metrics, the oldest first.
+        """
 
     @abstractmethod
     async def remove_old(self, before: float, limit: int) -> int:
-        """Delete up to `limit` metrics older than that time; returns how many."""
+        """Delete old metrics.
+
+        Args:
+            before: Delete those older than this time, in seconds since the epoch.
+            limit: How many to delete at most.
+
+        Returns:
+            How many were deleted.
+        """

@@ -58,7 +58,7 @@ class MongoDBMetricStore(MetricStore):
     async def add(self, *metrics: RequestStatusChange) -> None:
         if not metrics:
             return
-        documents = [_document(metric) for metric in metrics]
+        documents = [_document_of_metric(metric) for metric in metrics]
         with self._connection.failing_with(MongoDBUnavailableError):
             try:
                 await self._metrics().insert_many(documents, ordered=False)
@@ -73,7 +73,9 @@ class MongoDBMetricStore(MetricStore):
         if statuses is not None:
             wanted |= {"status": {"$in": list(statuses)}}
         with self._connection.failing_with(MongoDBUnavailableError):
-            return [_metric(found) async for found in self._metrics().find(wanted).sort("timestamp")]
+            return [
+                _metric_of_document(found) async for found in self._metrics().find(wanted).sort("timestamp")
+            ]
 
     async def remove_old(self, before: float, limit: int) -> int:
         wanted = _OURS | {"timestamp": {"$lt": before}}
@@ -89,12 +91,12 @@ class MongoDBMetricStore(MetricStore):
         return self._connection.collection(*self._names)
 
 
-def _document(metric: RequestStatusChange) -> Document:
+def _document_of_metric(metric: RequestStatusChange) -> Document:
     document = asdict(metric)
     return {"_id": document.pop("uuid"), **document}
 
 
-def _metric(document: Document) -> RequestStatusChange:
+def _metric_of_document(document: Document) -> RequestStatusChange:
     # Not those that a later version may have added.
     return RequestStatusChange(
         uuid=document["_id"], **{name: document[name] for name in _NAMES if name != "uuid"}

@@ -49,7 +49,9 @@ class SQLMetricStore(MetricStore):
         await self._database.close()
 
     async def add(self, *metrics: RequestStatusChange) -> None:
-        batches = [_insertion(metrics[start : start + _BATCH]) for start in range(0, len(metrics), _BATCH)]
+        batches = [
+            _insert_statement(metrics[start : start + _BATCH]) for start in range(0, len(metrics), _BATCH)
+        ]
         if batches:
             await self._database.write_all(batches)
 
@@ -69,14 +71,14 @@ class SQLMetricStore(MetricStore):
         return (await self._database.write(sql, {"before": before, "limit": limit})).changed
 
 
-def _insertion(metrics: Sequence[RequestStatusChange]) -> Statement:
+def _insert_statement(metrics: Sequence[RequestStatusChange]) -> Statement:
     values: dict[str, Any] = {
         f"{name}_{number}": getattr(metric, name) for number, metric in enumerate(metrics) for name in _NAMES
     }
-    return _insert(len(metrics)), values
+    return _insert_text(len(metrics)), values
 
 
 @cache
-def _insert(number: int) -> str:
+def _insert_text(number: int) -> str:
     rows = (f"({', '.join(f':{name}_{row}' for name in _NAMES)})" for row in range(number))
     return f"INSERT INTO metrics ({_COLUMNS}) VALUES {', '.join(rows)} ON CONFLICT DO NOTHING"

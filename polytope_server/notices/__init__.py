@@ -1,6 +1,6 @@
-"""Notices: tell other processes, at once, that a request changed.
+"""Notices: other processes learn at once that a request changed.
 
-Lossy by contract: whoever waits for a notice also looks into the store from time to time.
+Lossy by contract: a process that waits for a notice also looks into the store from time to time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Topic(StrEnum):
     REQUEUED = "requeued"  #: a worker gave a request back
     CLAIMED = "claimed"  #: a worker took a request: there is room in the queue
     ENDED = "ended"  #: a request was processed, failed or removed: a place is free
-    REMOVED = "removed"  #: a request was removed: whoever works on it stops
+    REMOVED = "removed"  #: a request was removed: its worker stops
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +34,30 @@ class Notices(ABC):
 
     @abstractmethod
     async def open(self) -> None:
-        """Get ready to publish and subscribe."""
+        """Get ready to publish and subscribe.
+
+        Raises:
+            UnavailableError: The server of the notices cannot be reached. A back-end may also come back by
+                itself later, and raise nothing.
+        """
 
     @abstractmethod
     def publish(self, topic: Topic, *request_ids: str) -> None:
-        """Tell all subscribers of the topic. Returns at once and never raises; a notice may be lost."""
+        """Inform all subscribers of the topic. Returns at once and never raises; a notice may be lost.
+
+        Args:
+            topic: What happened.
+            request_ids: The requests to which it happened.
+        """
 
     @abstractmethod
     async def subscribe(self, topics: set[Topic], receive: Callable[[Notice], None]) -> None:
-        """Call `receive` in the event loop for each notice of these topics, until :meth:`close`."""
+        """Have notices delivered until :meth:`close`.
+
+        Args:
+            topics: Those whose notices are wanted.
+            receive: Called in the event loop for each notice. It must not raise.
+        """
 
     @abstractmethod
     async def close(self) -> None:

@@ -60,52 +60,132 @@ class Retention(ABC):
 
     @abstractmethod
     async def existing(self, request_ids: Iterable[str]) -> set[str]:
-        """Those of the given ids that are stored.
+        """Find out which requests are stored.
 
-        What is missing in the answer was not stored when this was called: a server that was deposed by
-        another, and does not know it yet, raises an error instead of answering.
+        Args:
+            request_ids: The ids to look for.
+
+        Returns:
+            Those of the ids that are stored. What is missing was not stored when this was called.
+
+        Raises:
+            StoreUnavailableError: Also from a database server that lost its leadership to another, and does
+                not know it yet.
         """
 
     @abstractmethod
     async def results(self, request_ids: Collection[str]) -> dict[str, str]:
-        """The `url` of those of the requests that have ended, by their id; read as with :meth:`existing`."""
+        """Look up the results of requests that have ended.
+
+        Args:
+            request_ids: The ids to look for.
+
+        Returns:
+            The `url` of each of those that have ended, by id.
+
+        Raises:
+            StoreUnavailableError: As :meth:`existing` does.
+        """
 
     @abstractmethod
     async def stale(self, status: Status, age: float, limit: int) -> list[Summary]:
-        """Requests in that state that were last modified longer ago than `age`, the oldest first."""
+        """Find requests that have not changed for a time.
+
+        Args:
+            status: The state in which they are.
+            age: For how many seconds at least they have not changed.
+            limit: How many to return at most.
+
+        Returns:
+            Their summaries, the oldest first.
+        """
 
     @abstractmethod
     async def touch(self, request_id: str) -> None:
-        """Note that data of a request that is uploading came in: its age begins anew."""
+        """Note that data of a request that is uploading came in: its age begins again.
+
+        Args:
+            request_id: The id of the request.
+        """
 
     @abstractmethod
     async def mark_downloaded(self, request_ids: Collection[str]) -> None:
-        """Note that the results of these requests were downloaded. Only the first time of each is kept."""
+        """Note that results were downloaded. Only the first time of each is kept.
+
+        Args:
+            request_ids: The requests whose results were downloaded.
+        """
 
     @abstractmethod
     async def usage(self, limit: int) -> list[Usage]:
-        """The users with the most bytes of results, whoever has most first."""
+        """Find the users with most bytes of results.
+
+        Args:
+            limit: How many to return at most.
+
+        Returns:
+            The users, the one with most first.
+        """
 
     @abstractmethod
     async def removable(self, user_id: str, age: float, limit: int) -> list[Summary]:
-        """Processed requests of a user that are older than `age` or were downloaded, the oldest first."""
+        """Find processed requests that may be removed to make room.
+
+        Args:
+            user_id: The owner.
+            age: Requests that were not downloaded must be older than this many seconds.
+            limit: How many to return at most.
+
+        Returns:
+            Their summaries, the oldest first.
+        """
 
     @abstractmethod
     async def bury(self, request_ids: Collection[str], status: Status, reason: str) -> set[str]:
-        """Remove those of the requests that are in that state, and leave a tombstone of each, in one step.
+        """Remove requests, and leave a tombstone of each, in one step.
 
-        Returns the ids of those that were removed. A request that somebody else removes at the same time has
-        no tombstone.
+        Args:
+            request_ids: The requests to remove.
+            status: The state in which they must be.
+            reason: Why, for the tombstones: one of :class:`Reason`.
+
+        Returns:
+            The ids of those that were removed. A request that another caller removes at the same time has no
+            tombstone.
         """
 
     @abstractmethod
     async def tombstone(self, request_id: str, user_id: str) -> Tombstone | None:
-        """The tombstone of that request of that user; None if there is none, or if it is another user's."""
+        """Look up the tombstone of a request.
+
+        Args:
+            request_id: The id of the request.
+            user_id: The owner.
+
+        Returns:
+            The tombstone; None if there is none, or if it is another user's.
+        """
 
     @abstractmethod
     async def trim_tombstones(self, user_id: str, most: int) -> int:
-        """Forget the oldest tombstones of a user beyond so many; returns how many. A call may leave some."""
+        """Remove the oldest tombstones of a user.
+
+        Args:
+            user_id: The owner.
+            most: How many may stay.
+
+        Returns:
+            How many were removed; a call may leave some that another call removes.
+        """
 
     @abstractmethod
     async def remove_tombstones(self, age: float, limit: int) -> int:
-        """Forget up to `limit` tombstones that are older than `age`; returns how many."""
+        """Remove old tombstones.
+
+        Args:
+            age: Remove those older than this many seconds.
+            limit: How many to remove at most.
+
+        Returns:
+            How many were removed.
+        """

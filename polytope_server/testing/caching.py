@@ -8,19 +8,33 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import pytest
 
 from polytope_server.caching import JSON, Cache
 from polytope_server.testing.cache_making import MakingContract
-from testbed.services import Service
 
-#: Lets so many seconds pass, for the cache: by a clock of the test's own, or by waiting.
+#: Lets a number of seconds pass, for the cache: by a clock of the test's own, or by waiting.
 PassTime = Callable[[float], Awaitable[None]]
+
+
+class CacheServer(Protocol):
+    """The server of a remote cache, for a test that lets it fail."""
+
+    port: int
+
+    def start(self) -> None:
+        """Start it, empty, on the same port; returns when it answers."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+    def signal(self, number: int) -> None:
+        """Send a signal to its processes, such as SIGSTOP."""
 
 
 class CacheContract(MakingContract):
@@ -169,7 +183,7 @@ class RemoteCacheContract(CacheContract):
         assert await cache.get("key") == "a"
 
     async def test_two_processes_count_together(
-        self, cache: Cache, own: Service, connect: Callable[[Service], Cache]
+        self, cache: Cache, own: CacheServer, connect: Callable[[CacheServer], Cache]
     ) -> None:
         one, other = connect(own), connect(own)
         await asyncio.gather(one.open(), other.open())
@@ -187,7 +201,7 @@ class RemoteCacheContract(CacheContract):
         assert all(await asyncio.gather(*(use(number) for number in range(100))))
 
     async def test_an_outage_is_told_once_and_ends_by_itself(
-        self, own: Service, connect: Callable[[Service], Cache], caplog: pytest.LogCaptureFixture
+        self, own: CacheServer, connect: Callable[[CacheServer], Cache], caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.INFO, "polytope_server")
         cache = connect(own)
@@ -203,21 +217,21 @@ class RemoteCacheContract(CacheContract):
         assert str(own.port) in caplog.records[0].message
 
     async def test_a_server_that_does_not_answer_costs_one_time_out(
-        self, own: Service, connect: Callable[[Service], Cache]
+        self, own: CacheServer, connect: Callable[[CacheServer], Cache]
     ) -> None:
         cache = connect(own)
         await cache.open()
         await asyncio.gather(*(cache.set(str(number), number, 60) for number in range(5)))
-        _signal(own, signal.SIGSTOP)
+        own.signal(signal.SIGSTOP)
         await _lost(cache)
-        _signal(own, signal.SIGCONT)
+        own.signal(signal.SIGCONT)
         await _back(cache, 5)
         # No late answer is taken for that of another question.
         assert all([await cache.get(str(number)) in (number, None) for number in range(5)])
         await cache.close()
 
     async def test_it_opens_while_the_server_is_down(
-        self, own: Service, connect: Callable[[Service], Cache]
+        self, own: CacheServer, connect: Callable[[CacheServer], Cache]
     ) -> None:
         own.kill()
         cache = connect(own)
@@ -248,8 +262,3 @@ async def _back(cache: Cache, seconds: float) -> None:
         while await cache.get("key") != "after":
             await cache.set("key", "after", 60)
             await asyncio.sleep(0.02)
-
-
-def _signal(service: Service, number: int) -> None:
-    assert service._process is not None
-    os.killpg(service._process.pid, number)

@@ -117,6 +117,12 @@ class Service(ABC):
             end(self._process)
             self._process = None
 
+    def signal(self, number: int) -> None:
+        """Send a signal to the server and all its processes."""
+        if self._process is None:
+            raise RuntimeError(f"{self.name} is not running")
+        os.killpg(self._process.pid, number)
+
     def stop(self) -> None:
         """End the server for good. Nothing that it keeps is needed any more, so that is no good order."""
         self.kill()

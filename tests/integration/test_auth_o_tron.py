@@ -20,7 +20,9 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from polytope_server.authentication import AuthenticationUnavailableError, Authenticator
 from polytope_server.authentication.auth_o_tron import authenticators
-from polytope_server.authentication.manager import Authentication, UnauthenticatedError
+from polytope_server.authentication.configuration import create_authentication
+from polytope_server.authentication.identification import UnauthenticatedError
+from polytope_server.authentication.manager import Authentication
 from polytope_server.caching.memory import MemoryCache, MemoryCacheSettings
 from polytope_server.config import load
 from polytope_server.settings import ConfigurationError, Settings
@@ -280,7 +282,7 @@ def manage(tmp_path: Path) -> Manage:
         authentication = {"auth-o-tron": {"url": service.url, "secret": SECRET}, **sections}
         settings = Settings.model_validate({"authentication": authentication})
         cache = MemoryCache(MemoryCacheSettings(), tmp_path, clock=clock)
-        manager = Authentication(settings, tmp_path, cache, clock=clock)
+        manager = create_authentication(settings, tmp_path, cache, clock=clock)
         await manager.open()
         try:
             yield manager

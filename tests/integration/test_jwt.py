@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from joserfc.jwk import ECKey, RSAKey
 from openid_provider import Account, OAuthClient, OpenIDProvider, new_key
 
 from polytope_server.authentication import AuthenticationUnavailableError, Authenticator
+from polytope_server.authentication.configuration import create_authentication
+from polytope_server.authentication.identification import UnauthenticatedError
 from polytope_server.authentication.jwt import JWTAuthenticator, JWTSettings
-from polytope_server.authentication.manager import Authentication, UnauthenticatedError
 from polytope_server.caching.memory import MemoryCache
 from polytope_server.config import load
 from polytope_server.settings import Settings
@@ -656,22 +658,31 @@ class TestManyBearers:
             clock = Clock()
             clock.now = now
             cache = MemoryCache(MemoryCache.Settings(), tmp_path)
-            manager = Authentication(settings, tmp_path, cache, clock=clock)
+            manager = create_authentication(settings, tmp_path, cache, clock=clock)
             await manager.open()
             try:
-                found = await manager.authenticate(f"Bearer {issued(provider)}")
-                assert found.user == User("alice", "one", (*ROLES, "default"))
+                alices = f"Bearer {issued(provider)}"
+                alice = await manager.authenticate(alices)
+                assert alice.user == User("alice", "one", (*ROLES, "default"))
                 provider.answers["/certs"] = (503, b"", {})
                 token = second.grant("polytope", "bob", "bobs")["access_token"]
-                assert (await manager.authenticate(f"Bearer {token}")).user.realm == "two"
+                bob = await manager.authenticate(f"Bearer {token}")
+                assert bob.user.realm == "two"
                 with pytest.raises(UnauthenticatedError):
                     await manager.authenticate("Bearer an-api-key")
                 # One that ends in less than the minute for which others are remembered.
-                brief = signed(second, exp=int(now) - 8, aud="polytope", sub="bob")
-                assert (await manager.authenticate(f"Bearer {brief}")).user.username == "bob"
-                assert len(manager._known) == 3
+                brief = f"Bearer {signed(second, exp=int(now) - 8, aud='polytope', sub='bob')}"
+                briefly = await manager.authenticate(brief)
+                assert briefly.user.username == "bob"
+                # Who is remembered is the same object.
+                remembered = {alices: alice, f"Bearer {token}": bob}
+                for header, found in (remembered | {brief: briefly}).items():
+                    assert await manager.authenticate(header) is found
                 clock.now = now + 3.0
-                assert len(manager._known) == 2
+                for header, found in remembered.items():
+                    assert await manager.authenticate(header) is found
+                with suppress(UnauthenticatedError):  # by now the token itself may have ended
+                    assert await manager.authenticate(brief) is not briefly
             finally:
                 await manager.close()
 

@@ -43,13 +43,15 @@ class OwnedKey(KeyEntry):
 
 
 class APIKeys(ABC):
-    """Keeps API keys as hashes; the key itself cannot be had from the store.
+    """Keeps API keys as hashes: the key itself cannot be read from the store.
 
-    Every method may raise :class:`~polytope_server.authentication.AuthenticationUnavailableError`.
+    Raises:
+        ~polytope_server.authentication.AuthenticationUnavailableError: By every method, when the keys
+            cannot be read or written now.
     """
 
-    #: The realm whose users this server keeps itself, and ends their keys with them; those of others may end
-    #: sooner by default. Set by whoever makes the store.
+    #: The realm whose users this server keeps itself: their keys end with them, those of other realms may end
+    #: sooner by default. Set when the store is made from the settings.
     own_realm: str | None = None
 
     @abstractmethod
@@ -62,35 +64,90 @@ class APIKeys(ABC):
 
     @abstractmethod
     async def create(self, user: User, days: int | None = None) -> NewKey:
-        """A new key (a UUID of version 4) of a user, for so many days (None: as many as are allowed).
+        """Make a key, a UUID of version 4. Earlier keys stay valid, up to the number that a user may have:
+        then the oldest end.
 
-        It ends no later than `user.until`. Earlier ones stay valid; of more live keys than a user may have,
-        the oldest end. Raises :class:`RealmNotAllowedError`, :class:`InvalidExpiryError`.
+        Args:
+            user: The owner. The key ends no later than `user.until`.
+            days: For how long it is valid; None for the longest time that is allowed.
+
+        Returns:
+            The key, which cannot be read again, and when it ends.
+
+        Raises:
+            RealmNotAllowedError: The users of that realm get no keys.
+            InvalidExpiryError: The key would end too soon or too late.
         """
 
     @abstractmethod
     async def verify(self, key: str) -> User | None:
-        """The owner, `until` the key ends; None if the key is unknown, revoked or too old."""
+        """Find the owner of a key.
+
+        Args:
+            key: The key as the caller sent it.
+
+        Returns:
+            The owner, `until` the key ends; None if the key is unknown, revoked or expired.
+        """
 
     @abstractmethod
     async def list_keys(self, user: User) -> list[KeyEntry]:
-        """The live keys of a user, the oldest first."""
+        """List the live keys of a user.
+
+        Args:
+            user: The owner.
+
+        Returns:
+            The keys, the oldest first.
+        """
 
     @abstractmethod
     async def revoke(self, user: User, prefix: str) -> int:
-        """End the keys of a user that have that `prefix`, as a list shows it; returns how many."""
+        """End keys of a user.
+
+        Args:
+            user: The owner.
+            prefix: How the keys begin, as a list shows it.
+
+        Returns:
+            How many keys were ended.
+        """
 
     @abstractmethod
     async def revoke_all(self, user: User) -> int:
-        """End all keys of a user, to be called when the user is removed; returns how many."""
+        """End all keys of a user, when the user is removed.
+
+        Args:
+            user: The owner.
+
+        Returns:
+            How many keys were ended.
+        """
 
     def list_realm(self, realm: str) -> AsyncIterator[OwnedKey]:
-        """The live keys of all users of a realm, those of a user the oldest first.
+        """List the live keys of all users of a realm.
 
-        Raises NotImplementedError if this store cannot say, as may those made for earlier servers.
+        Args:
+            realm: The name of the realm.
+
+        Returns:
+            The keys, those of each user the oldest first.
+
+        Raises:
+            NotImplementedError: This store cannot list them. Stores made for earlier servers need not.
         """
         raise NotImplementedError
 
     async def revoke_realm(self, realm: str) -> int:
-        """End the keys of all users of a realm; returns how many. Raises as :meth:`list_realm`."""
+        """End the keys of all users of a realm.
+
+        Args:
+            realm: The name of the realm.
+
+        Returns:
+            How many keys were ended.
+
+        Raises:
+            NotImplementedError: As :meth:`list_realm` does.
+        """
         raise NotImplementedError

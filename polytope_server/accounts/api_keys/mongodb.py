@@ -54,9 +54,9 @@ class MongoDBAPIKeys(StoredAPIKeys):
         self._keys = CredentialCollection(settings, settings.collection)
 
     async def open(self) -> None:
-        await self._keys.open(self._prepare)
+        await self._keys.open(self._prepare_collection)
 
-    async def _prepare(self) -> None:
+    async def _prepare_collection(self) -> None:
         with self._keys.use() as keys:
             await prepare(keys, _SCHEMA)
 
@@ -70,30 +70,30 @@ class MongoDBAPIKeys(StoredAPIKeys):
             await keys.delete_many({"expires": {"$lte": key.created}})
             await keys.insert_one(document)
             # Two who insert at a time remove the same ones.
-            await _trim(keys, {"realm": key.realm, "username": key.username})
+            await _trim_keys(keys, {"realm": key.realm, "username": key.username})
 
     async def find(self, digest: bytes, now: float) -> StoredKey | None:
         with self._keys.use() as keys:
             found = await keys.find_one({"_id": digest, "expires": {"$gt": now}})
-        return None if found is None else _key(found)
+        return None if found is None else _key_of_document(found)
 
     async def find_all(self, user: User, now: float) -> list[StoredKey]:
-        wanted = _owned(user) | {"expires": {"$gt": now}}
+        wanted = _owner_filter(user) | {"expires": {"$gt": now}}
         with self._keys.use() as keys:
-            return [_key(found) async for found in keys.find(wanted).sort(_OLDEST_FIRST)]
+            return [_key_of_document(found) async for found in keys.find(wanted).sort(_OLDEST_FIRST)]
 
     async def find_realm(self, realm: str, now: float) -> AsyncIterator[StoredKey]:
         wanted = {"realm": realm, "expires": {"$gt": now}}
         with self._keys.use() as keys:
             async for found in keys.find(wanted).sort([("username", ASCENDING), *_OLDEST_FIRST]):
-                yield _key(found)
+                yield _key_of_document(found)
 
     async def note_use(self, digest: bytes, now: float) -> None:
         with self._keys.use() as keys:
             await keys.update_one({"_id": digest}, {"$max": {"last_used": now}})
 
     async def delete(self, user: User, prefix: str | None) -> int:
-        wanted = _owned(user) | ({} if prefix is None else {"prefix": prefix})
+        wanted = _owner_filter(user) | ({} if prefix is None else {"prefix": prefix})
         with self._keys.use() as keys:
             return (await keys.delete_many(wanted)).deleted_count
 
@@ -102,17 +102,17 @@ class MongoDBAPIKeys(StoredAPIKeys):
             return (await keys.delete_many({"realm": realm})).deleted_count
 
 
-async def _trim(keys: AsyncCollection[Document], owned: Document) -> None:
+async def _trim_keys(keys: AsyncCollection[Document], owned: Document) -> None:
     surplus = keys.find(owned, {"_id": 1}).sort(_NEWEST_FIRST).skip(MOST_KEYS)
     if found := [document["_id"] async for document in surplus]:
         await keys.delete_many({"_id": {"$in": found}})
 
 
-def _owned(user: User) -> Document:
+def _owner_filter(user: User) -> Document:
     return {"realm": user.realm, "username": user.username}
 
 
-def _key(document: Document) -> StoredKey:
+def _key_of_document(document: Document) -> StoredKey:
     return StoredKey(
         hash=document["_id"],
         prefix=document["prefix"],

@@ -60,10 +60,15 @@ class SQLAPIKeys(StoredAPIKeys):
     Settings = SQLAPIKeysSettings
 
     def __init__(
-        self, settings: SQLAPIKeysSettings, data: Path, *, clock: Callable[[], float] = time.time
+        self,
+        settings: SQLAPIKeysSettings,
+        data: Path,
+        *,
+        database: CredentialDatabase | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(settings.allowed_realms, settings.expiry, clock)
-        self._database = CredentialDatabase(settings.url, data)
+        self._database = database or CredentialDatabase(settings.url, data)
 
     async def open(self) -> None:
         await self._database.open(_SCHEMA)
@@ -84,11 +89,13 @@ class SQLAPIKeys(StoredAPIKeys):
     async def find(self, digest: bytes, now: float) -> StoredKey | None:
         sql = f"SELECT {_COLUMNS} FROM api_keys WHERE hash = :hash AND expires > :now"
         rows = await self._database.read(sql, {"hash": digest, "now": now})
-        return _key(rows[0]) if rows else None
+        return _key_of_row(rows[0]) if rows else None
 
     async def find_all(self, user: User, now: float) -> list[StoredKey]:
         sql = f"SELECT {_COLUMNS} FROM api_keys WHERE {_OWNED} AND expires > :now ORDER BY sequence"
-        return [_key(row) for row in await self._database.read(sql, _owner(user) | {"now": now})]
+        return [
+            _key_of_row(row) for row in await self._database.read(sql, _owner_parameters(user) | {"now": now})
+        ]
 
     async def find_realm(self, realm: str, now: float) -> AsyncIterator[StoredKey]:
         sql = (
@@ -102,7 +109,7 @@ class SQLAPIKeys(StoredAPIKeys):
             rows = await self._database.read(sql, parameters)
             last = None
             for *columns, sequence in rows:
-                key = _key(columns)
+                key = _key_of_row(columns)
                 last = (key.username, sequence)
                 yield key
 
@@ -111,7 +118,7 @@ class SQLAPIKeys(StoredAPIKeys):
         await self._database.write(sql, {"now": now, "hash": digest})
 
     async def delete(self, user: User, prefix: str | None) -> int:
-        sql, parameters = f"DELETE FROM api_keys WHERE {_OWNED}", _owner(user)
+        sql, parameters = f"DELETE FROM api_keys WHERE {_OWNED}", _owner_parameters(user)
         if prefix is not None:
             sql, parameters = f"{sql} AND prefix = :prefix", parameters | {"prefix": prefix}
         return (await self._database.write(sql, parameters)).changed
@@ -121,9 +128,9 @@ class SQLAPIKeys(StoredAPIKeys):
         return (await self._database.write(sql, {"realm": realm})).changed
 
 
-def _owner(user: User) -> dict[str, Any]:
+def _owner_parameters(user: User) -> dict[str, Any]:
     return {"username": user.username, "realm": user.realm}
 
 
-def _key(row: Row) -> StoredKey:
+def _key_of_row(row: Row) -> StoredKey:
     return StoredKey(*row)

@@ -26,7 +26,7 @@ from polytope_server.user import User
 
 #: Live keys of one user.
 MOST_KEYS = 100
-#: The last use is known to so many seconds: a key in steady use costs few writes.
+#: The precision, in seconds, of the last use: a key in steady use costs few writes.
 _PRECISION = 60.0
 _PREFIX, _DAY = 8, 86400.0
 #: A user of `identity` takes the keys along; one of another realm may be gone without this server hearing of
@@ -119,13 +119,13 @@ class StoredAPIKeys(APIKeys):
         key = str(uuid.uuid4())
         expires = datetime.fromtimestamp(now, UTC).replace(second=0, microsecond=0) + timedelta(days=days)
         await self.insert(
-            StoredKey(_hash(key), key[:_PREFIX], user.username, user.realm, now, expires.timestamp())
+            StoredKey(_hash_key(key), key[:_PREFIX], user.username, user.realm, now, expires.timestamp())
         )
         return NewKey(key, expires)
 
     async def verify(self, key: str) -> User | None:
         now = self._clock()
-        found = await self.find(_hash(key), now)
+        found = await self.find(_hash_key(key), now)
         if found is None:
             return None
         if now - (found.last_used or 0.0) >= _PRECISION:
@@ -139,11 +139,11 @@ class StoredAPIKeys(APIKeys):
             logger.warning("the use of an API key could not be noted")  # no reason to refuse the key
 
     async def list_keys(self, user: User) -> list[KeyEntry]:
-        return [_entry(key) for key in await self.find_all(user, self._clock())]
+        return [_list_entry(key) for key in await self.find_all(user, self._clock())]
 
     async def list_realm(self, realm: str) -> AsyncIterator[OwnedKey]:
         async for key in self.find_realm(realm, self._clock()):
-            yield {**_entry(key), "username": key.username}
+            yield {**_list_entry(key), "username": key.username}
 
     async def revoke(self, user: User, prefix: str) -> int:
         # What is no ASCII begins no key, and may be nothing that a database takes.
@@ -156,7 +156,7 @@ class StoredAPIKeys(APIKeys):
         return await self.delete_realm(realm)
 
 
-def _entry(key: StoredKey) -> KeyEntry:
+def _list_entry(key: StoredKey) -> KeyEntry:
     return {
         "prefix": key.prefix,
         "created": key.created,
@@ -165,5 +165,5 @@ def _entry(key: StoredKey) -> KeyEntry:
     }
 
 
-def _hash(key: str) -> bytes:
+def _hash_key(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()

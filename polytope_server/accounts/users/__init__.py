@@ -35,7 +35,9 @@ class UserEntry(TypedDict):
 class Identity(ABC):
     """Keeps the users of one realm. Passwords are kept as argon2id hashes only.
 
-    Every method may raise :class:`~polytope_server.authentication.AuthenticationUnavailableError`.
+    Raises:
+        ~polytope_server.authentication.AuthenticationUnavailableError: By every method, when the users
+            cannot be read or written now.
     """
 
     #: The realm of these users.
@@ -51,40 +53,100 @@ class Identity(ABC):
 
     @abstractmethod
     async def add_user(self, username: str, password: str, roles: Sequence[str]) -> None:
-        """Keep a new user. Raises :class:`InvalidUserError`, :class:`UserExistsError`."""
+        """Add a user.
+
+        Args:
+            username: The name; see :func:`check_username`.
+            password: The password in clear text, of which only a hash is kept; see :func:`check_password`.
+            roles: The user's roles; see :func:`check_roles`.
+
+        Raises:
+            InvalidUserError: The name, the password or a role cannot be used.
+            UserExistsError: There is a user of that name already.
+        """
 
     @abstractmethod
     async def remove_user(self, username: str) -> None:
-        """Forget a user. Raises :class:`UnknownUserError`."""
+        """Remove a user.
+
+        Args:
+            username: The name of the user.
+
+        Raises:
+            UnknownUserError: There is no user of that name.
+        """
 
     @abstractmethod
     async def set_password(self, username: str, password: str) -> None:
-        """Replace a password. Raises :class:`InvalidUserError`, :class:`UnknownUserError`."""
+        """Replace a password, as an operator does.
+
+        Args:
+            username: The name of the user.
+            password: The new password in clear text.
+
+        Raises:
+            InvalidUserError: The password cannot be used.
+            UnknownUserError: There is no user of that name.
+        """
 
     @abstractmethod
     async def change_password(self, username: str, current: str, new: str) -> bool:
-        """Replace a password by a user who knows it, and only while it is still that one.
+        """Replace a password, as the user does: by a compare-and-set on the password that is checked.
 
-        False if `current` is wrong or there is no such user. Raises :class:`InvalidUserError`.
+        Args:
+            username: The name of the user.
+            current: The password that the user has now.
+            new: The password that replaces it.
+
+        Returns:
+            Whether it was replaced: False if `current` is wrong, or there is no such user.
+
+        Raises:
+            InvalidUserError: The new password cannot be used.
         """
 
     @abstractmethod
     async def set_roles(self, username: str, roles: Sequence[str]) -> None:
-        """Replace the roles. Raises :class:`InvalidUserError`, :class:`UnknownUserError`."""
+        """Replace all roles of a user.
+
+        Args:
+            username: The name of the user.
+            roles: The new roles.
+
+        Raises:
+            InvalidUserError: A role cannot be used.
+            UnknownUserError: There is no user of that name.
+        """
 
     @abstractmethod
     async def list_users(self) -> list[UserEntry]:
-        """All users, by name (by code points), without passwords or hashes."""
+        """List all users.
+
+        Returns:
+            The users by name (by code points), without passwords or hashes.
+        """
 
     @abstractmethod
     async def roles_of(self, username: str) -> list[str] | None:
-        """The roles of a user, None if there is no such user."""
+        """Look up the roles of a user.
+
+        Args:
+            username: The name of the user.
+
+        Returns:
+            The roles, or None if there is no such user.
+        """
 
     @abstractmethod
     async def verify(self, username: str, password: str) -> list[str] | None:
-        """The roles of the user if the password is right, else None.
+        """Check a password. It takes the same time for a user that does not exist as for a wrong password.
 
-        Takes the same time for a user that does not exist as for a wrong password.
+        Args:
+            username: The name of the user.
+            password: The password in clear text.
+
+        Returns:
+            The roles of the user if the password is right, else None.
         """
 
 

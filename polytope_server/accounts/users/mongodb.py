@@ -3,7 +3,7 @@
 A document has realm and name of its user as `_id`, which makes them unique. Those of the earlier server,
 which have another kind of `_id`, are neither read nor changed: what it kept as the hash of a password begins
 with the password itself, in clear, so that everybody who saw the database or a copy of it knows them. Those
-users are to be added anew, with new passwords.
+users have to be added again, with new passwords.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ class MongoDBIdentity(StoredIdentity):
         return cls(MongoDBIdentitySettings(realm=realm, **where.model_dump(include=names)), data)
 
     async def open(self) -> None:
-        await self._users.open(self._prepare)
+        await self._users.open(self._prepare_collection)
 
-    async def _prepare(self) -> None:
+    async def _prepare_collection(self) -> None:
         with self._users.use() as users:
             await prepare(users, _SCHEMA)
         await self.add_extra_users()
@@ -79,17 +79,19 @@ class MongoDBIdentity(StoredIdentity):
 
     async def find(self, username: str) -> StoredUser | None:
         with self._users.use() as users:
-            found = await users.find_one({"_id": self._id(username)})
-        return None if found is None else _user(found)
+            found = await users.find_one({"_id": self._document_id(username)})
+        return None if found is None else _user_of_document(found)
 
     async def find_page(self, after: str, limit: int) -> list[StoredUser]:
-        page = {"$gt": self._id(after), "$lt": self._id(MaxKey())}
+        page = {"$gt": self._document_id(after), "$lt": self._document_id(MaxKey())}
         with self._users.use() as users:
-            return [_user(found) async for found in users.find({"_id": page}).sort("_id").limit(limit)]
+            return [
+                _user_of_document(found) async for found in users.find({"_id": page}).sort("_id").limit(limit)
+            ]
 
     async def insert(self, user: StoredUser) -> bool:
         document = asdict(user)
-        document["_id"] = self._id(document.pop("username"))
+        document["_id"] = self._document_id(document.pop("username"))
         try:
             with self._users.use() as users:
                 await users.insert_one(document)
@@ -98,25 +100,25 @@ class MongoDBIdentity(StoredIdentity):
         return True
 
     async def replace_password(self, username: str, new: str, old: str | None = None) -> bool:
-        return await self._update(username, {} if old is None else {"password": old}, {"password": new})
+        return await self._update_user(username, {} if old is None else {"password": old}, {"password": new})
 
     async def replace_roles(self, username: str, roles: Sequence[str]) -> bool:
-        return await self._update(username, {}, {"roles": list(roles)})
+        return await self._update_user(username, {}, {"roles": list(roles)})
 
     async def delete(self, username: str) -> bool:
         with self._users.use() as users:
-            return (await users.delete_one({"_id": self._id(username)})).deleted_count == 1
+            return (await users.delete_one({"_id": self._document_id(username)})).deleted_count == 1
 
-    async def _update(self, username: str, wanted: Document, changes: Document) -> bool:
+    async def _update_user(self, username: str, wanted: Document, changes: Document) -> bool:
         with self._users.use() as users:
-            done = await users.update_one({"_id": self._id(username)} | wanted, {"$set": changes})
+            done = await users.update_one({"_id": self._document_id(username)} | wanted, {"$set": changes})
         return done.matched_count == 1
 
-    def _id(self, username: object) -> Document:
+    def _document_id(self, username: object) -> Document:
         return {"realm": self.realm, "username": username}
 
 
-def _user(document: Document) -> StoredUser:
+def _user_of_document(document: Document) -> StoredUser:
     return StoredUser(
         document["_id"]["username"], document["password"], tuple(document["roles"]), document["created"]
     )

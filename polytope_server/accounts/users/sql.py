@@ -74,18 +74,21 @@ class SQLIdentity(StoredIdentity):
 
     async def find(self, username: str) -> StoredUser | None:
         sql = f"SELECT {_COLUMNS} FROM users WHERE {_ONE}"
-        rows = await self._database.read(sql, self._named(username))
-        return _user(rows[0]) if rows else None
+        rows = await self._database.read(sql, self._name_parameters(username))
+        return _user_of_row(rows[0]) if rows else None
 
     async def find_page(self, after: str, limit: int) -> list[StoredUser]:
         sql = (
             f"SELECT {_COLUMNS} FROM users WHERE realm = :realm AND username > :username "
             "ORDER BY username LIMIT :limit"
         )
-        return [_user(row) for row in await self._database.read(sql, self._named(after) | {"limit": limit})]
+        return [
+            _user_of_row(row)
+            for row in await self._database.read(sql, self._name_parameters(after) | {"limit": limit})
+        ]
 
     async def insert(self, user: StoredUser) -> bool:
-        parameters = self._named(user.username) | {
+        parameters = self._name_parameters(user.username) | {
             "password": user.password,
             "roles": json.dumps(user.roles),
             "created": user.created,
@@ -100,22 +103,22 @@ class SQLIdentity(StoredIdentity):
         sql, parameters = f"UPDATE users SET password = :new WHERE {_ONE}", {"new": new}
         if old is not None:
             sql, parameters = f"{sql} AND password = :old", parameters | {"old": old}
-        return await self._change(username, sql, parameters)
+        return await self._change_row(username, sql, parameters)
 
     async def replace_roles(self, username: str, roles: Sequence[str]) -> bool:
         sql = f"UPDATE users SET roles = :roles WHERE {_ONE}"
-        return await self._change(username, sql, {"roles": json.dumps(list(roles))})
+        return await self._change_row(username, sql, {"roles": json.dumps(list(roles))})
 
     async def delete(self, username: str) -> bool:
-        return await self._change(username, f"DELETE FROM users WHERE {_ONE}", {})
+        return await self._change_row(username, f"DELETE FROM users WHERE {_ONE}", {})
 
-    async def _change(self, username: str, sql: str, parameters: dict[str, Any]) -> bool:
-        return (await self._database.write(sql, self._named(username) | parameters)).changed == 1
+    async def _change_row(self, username: str, sql: str, parameters: dict[str, Any]) -> bool:
+        return (await self._database.write(sql, self._name_parameters(username) | parameters)).changed == 1
 
-    def _named(self, username: str) -> dict[str, Any]:
+    def _name_parameters(self, username: str) -> dict[str, Any]:
         return {"realm": self.realm, "username": username}
 
 
-def _user(row: Row) -> StoredUser:
+def _user_of_row(row: Row) -> StoredUser:
     username, password, roles, created = row
     return StoredUser(username, password, tuple(json.loads(roles)), created)

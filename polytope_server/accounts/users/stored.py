@@ -132,21 +132,21 @@ class StoredIdentity(Identity):
 
     async def remove_user(self, username: str) -> None:
         if not _is_text(username) or not await self.delete(username):
-            raise _unknown(username)
+            raise _unknown_user(username)
 
     async def set_password(self, username: str, password: str) -> None:
         check_password(password)
         if not _is_text(username) or not await self.replace_password(
             username, await self._passwords.hash(password)
         ):
-            raise _unknown(username)
+            raise _unknown_user(username)
 
     async def change_password(self, username: str, current: str, new: str) -> bool:
         check_password(new)
         replacement = await self._passwords.hash(new)
         # What is replaced is what was verified. If it has changed meanwhile, maybe only by a log-in that
-        # renewed the hash, it is verified anew.
-        while user := await self._verified(username, current):
+        # renewed the hash, it is verified again.
+        while user := await self._verify_user(username, current):
             if await self.replace_password(username, replacement, user.password):
                 return True
         return False
@@ -154,7 +154,7 @@ class StoredIdentity(Identity):
     async def set_roles(self, username: str, roles: Sequence[str]) -> None:
         check_roles(roles)
         if not _is_text(username) or not await self.replace_roles(username, roles):
-            raise _unknown(username)
+            raise _unknown_user(username)
 
     async def list_users(self) -> list[UserEntry]:
         users: list[StoredUser] = []
@@ -165,16 +165,16 @@ class StoredIdentity(Identity):
         ]
 
     async def roles_of(self, username: str) -> list[str] | None:
-        user = await self._found(username)
+        user = await self._find_user(username)
         return None if user is None else list(user.roles)
 
     async def verify(self, username: str, password: str) -> list[str] | None:
-        user = await self._verified(username, password)
+        user = await self._verify_user(username, password)
         if user is None:
             return None
         if username not in self._renewals and self._passwords.needs_rehash(user.password):
             # Beside the log-in, which does not wait for it.
-            self._renewals[username] = renewal = asyncio.create_task(self._renew(user, password))
+            self._renewals[username] = renewal = asyncio.create_task(self._renew_hash(user, password))
             renewal.add_done_callback(lambda _: self._renewals.pop(username))
         return list(user.roles)
 
@@ -185,15 +185,15 @@ class StoredIdentity(Identity):
             renewal.cancel()
         await asyncio.gather(*renewals, return_exceptions=True)
 
-    async def _verified(self, username: str, password: str) -> StoredUser | None:
-        user = await self._found(username)
+    async def _verify_user(self, username: str, password: str) -> StoredUser | None:
+        user = await self._find_user(username)
         right = await self._passwords.verify(None if user is None else user.password, password)
         return user if right else None
 
-    async def _found(self, username: str) -> StoredUser | None:
+    async def _find_user(self, username: str) -> StoredUser | None:
         return await self.find(username) if _is_text(username) else None
 
-    async def _renew(self, user: StoredUser, password: str) -> None:
+    async def _renew_hash(self, user: StoredUser, password: str) -> None:
         try:
             async with self._one_at_a_time:  # most of the threads are for log-ins
                 new = await self._passwords.hash(password)
@@ -203,7 +203,7 @@ class StoredIdentity(Identity):
             logger.warning("the hash of a password could not be renewed; the next log-in will try again")
 
 
-def _unknown(username: str) -> UnknownUserError:
+def _unknown_user(username: str) -> UnknownUserError:
     return UnknownUserError(f"there is no user {username!r}")
 
 

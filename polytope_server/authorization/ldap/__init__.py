@@ -1,4 +1,4 @@
-"""Roles from an LDAP directory: the groups of users whom others have authenticated."""
+"""Roles from an LDAP directory: the groups of users who are authenticated already."""
 
 from __future__ import annotations
 
@@ -71,8 +71,7 @@ class LDAPAuthorizer(Authorizer):
             return [], {}
         if self._pool is None or self._directory is None:
             raise AuthenticationUnavailableError(_UNAVAILABLE)
-        # The time in which it waits for a connection counts, too; a look-up that nobody waits for any
-        # more is not begun.
+        # The wait for a connection counts, too: a look-up whose caller has given up is not begun.
         deadline = time.monotonic() + self.settings.timeout
         work = partial(self._directory.ask, partial(self._granted, name), deadline)
         try:

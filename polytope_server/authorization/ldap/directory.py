@@ -85,7 +85,7 @@ class _Limits:
 
 
 class _BoundedSocket:
-    """A socket within limits. The time-outs of ldap3 start anew with every piece of an answer."""
+    """A socket within limits. The time-outs of ldap3 start again with every piece of an answer."""
 
     def __init__(self, inner: socket.socket, limits: _Limits) -> None:
         self._inner = inner
@@ -178,7 +178,7 @@ class Session:
             self._connection.socket.close()
 
     def search(self, base: str, filter_: str, attributes: Sequence[str], most: int) -> Found:
-        """The entries below `base`, at most so many. Raises DirectoryError, LDAPException or OSError."""
+        """The entries below `base`, `most` at most. Raises DirectoryError, LDAPException or OSError."""
         code, description, entries = self._ask(base, filter_, SUBTREE, attributes, most)
         if code not in (RESULT_SUCCESS, RESULT_SIZE_LIMIT_EXCEEDED):
             raise DirectoryError(f"the search below {base!r} failed: {description}")

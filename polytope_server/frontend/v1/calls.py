@@ -48,7 +48,7 @@ async def identify(services: Services, req: falcon.asgi.Request, *, anew: bool =
     """
     try:
         authorization = req.get_header("authorization")
-        caller = await services.authentication.authenticate(authorization, address_of(req), anew=anew)
+        caller = await services.authentication.authenticate(authorization, address_of(req), fresh=anew)
     except AuthenticationUnavailableError as error:
         raise RefusedError(Kind.UNAVAILABLE, str(error)) from None
     req.context.realm = caller.user.realm

@@ -119,12 +119,12 @@ async def test_a_server_that_is_down_is_told_and_used_again(
 class TestPostgreSQLAuthenticator(AuthenticatorContract):
     @pytest.fixture
     async def authenticator(
-        self, identity: SQLIdentity, postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch
+        self, identity: SQLIdentity, postgresql: PostgreSQL
     ) -> AsyncIterator[Authenticator]:
         await identity.add_user("alice", "r-password", ["some-role"])
         await with_another_realm(postgresql, "other-password", [])
-        authenticator = SQLAuthenticator("r", SQLAuthenticatorSettings(url=postgresql.url), UNUSED)
-        monkeypatch.setattr(authenticator._identity, "_passwords", Passwords(CHEAP))
+        settings = SQLAuthenticatorSettings(url=postgresql.url)
+        authenticator = SQLAuthenticator("r", settings, UNUSED, passwords=Passwords(CHEAP))
         await authenticator.open()
         yield authenticator
         await authenticator.close()

@@ -92,12 +92,12 @@ class TestPlainInClearText(AuthenticatorContract):
 class TestSQL(AuthenticatorContract):
     @pytest.fixture
     async def authenticator(self, tmp_path: Path) -> AsyncIterator[Authenticator]:
-        authenticator = SQLAuthenticator("r", SQLAuthenticatorSettings(), tmp_path)
-        authenticator._identity._passwords = Passwords(CHEAP)
+        settings = SQLAuthenticatorSettings()
+        authenticator = SQLAuthenticator("r", settings, tmp_path, passwords=Passwords(CHEAP))
         await authenticator.open()
         for realm in ("r", "other"):
-            settings = SQLIdentitySettings(url=None, realm=realm, extra_users=[])
-            identity = SQLIdentity(settings, tmp_path, passwords=Passwords(CHEAP))
+            kept = SQLIdentitySettings(url=None, realm=realm, extra_users=[])
+            identity = SQLIdentity(kept, tmp_path, passwords=Passwords(CHEAP))
             await identity.open()
             await identity.add_user("alice", f"{realm}-password", ["some-role"])
             await identity.close()
@@ -176,16 +176,19 @@ class TestFederation(AuthenticatorContract):
 
 class TestAPIKey(AuthenticatorContract):
     @pytest.fixture
-    async def authenticator(self, tmp_path: Path) -> AsyncIterator[Authenticator]:
-        keys = SQLAPIKeys(SQLAPIKeysSettings(allowed_realms=["r"]), tmp_path)
+    def keys(self, tmp_path: Path) -> SQLAPIKeys:
+        return SQLAPIKeys(SQLAPIKeysSettings(allowed_realms=["r"]), tmp_path)
+
+    @pytest.fixture
+    async def authenticator(self, keys: SQLAPIKeys, tmp_path: Path) -> AsyncIterator[Authenticator]:
         authenticator = APIKeyAuthenticator("polytope", None, tmp_path, keys)
         await authenticator.open()
         yield authenticator
         await authenticator.close()
 
     @pytest.fixture
-    async def right(self, authenticator: APIKeyAuthenticator) -> str:
-        return (await authenticator._keys.create(User("alice", "r", ("admin",)))).key
+    async def right(self, authenticator: Authenticator, keys: SQLAPIKeys) -> str:
+        return (await keys.create(User("alice", "r", ("admin",)))).key
 
     @pytest.fixture
     def expected(self) -> User:
@@ -237,12 +240,12 @@ def test_plain_warns_of_clear_text_without_showing_it() -> None:
 
 
 async def test_verifying_does_not_hold_the_event_loop(tmp_path: Path) -> None:
-    dear = argon2.PasswordHasher(2, 32 << 10, 1)
-    authenticator = plain(tmp_path, {"uid": "a", "password": dear.hash("x")})
+    slow = argon2.PasswordHasher(2, 32 << 10, 1)
+    authenticator = plain(tmp_path, {"uid": "a", "password": slow.hash("x")})
     task = asyncio.ensure_future(authenticator.authenticate(basic("a", "x")))
-    turns = 0
+    rounds = 0
     while not task.done():
-        turns += 1
+        rounds += 1
         await asyncio.sleep(0)
     assert task.result() == User("a", "r")
-    assert turns > 10
+    assert rounds > 10

@@ -10,7 +10,9 @@ import pytest
 
 from polytope_server.accounts.api_keys.sql import SQLAPIKeys, SQLAPIKeysSettings
 from polytope_server.authentication import AuthenticationUnavailableError, Authenticator
-from polytope_server.authentication.manager import Authentication, UnauthenticatedError
+from polytope_server.authentication.configuration import create_authentication
+from polytope_server.authentication.identification import UnauthenticatedError
+from polytope_server.authentication.manager import Authentication
 from polytope_server.authorization import Authorizer, NoSuchUserError
 from polytope_server.caching.memory import MemoryCache, MemoryCacheSettings
 from polytope_server.settings import backends
@@ -100,7 +102,7 @@ async def open_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
                 "federation": {"peer": {"secret": SECRET}},
             }
         )
-        manager = Authentication(settings, tmp_path, MemoryCache(MemoryCacheSettings(), tmp_path))
+        manager = create_authentication(settings, tmp_path, MemoryCache(MemoryCacheSettings(), tmp_path))
         await manager.open()
         opened.append(manager)
         return manager

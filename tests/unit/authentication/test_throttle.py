@@ -12,11 +12,14 @@ from pathlib import Path
 import argon2
 import pytest
 
-from polytope_server.accounts import passwords as passwords_module
-from polytope_server.accounts.fair_queue import Standing
+from polytope_server.accounts.fair_queue import Reputation
 from polytope_server.accounts.passwords import Passwords
 from polytope_server.accounts.pool import BoundedPool
-from polytope_server.authentication.manager import Authentication, UnauthenticatedError
+from polytope_server.authentication.configuration import create_authentication
+from polytope_server.authentication.identification import UnauthenticatedError
+from polytope_server.authentication.manager import Authentication
+from polytope_server.authentication.methods import Methods
+from polytope_server.authentication.plain import PlainAuthenticator, PlainSettings
 from polytope_server.authentication.throttle import Attempt, Throttle
 from polytope_server.caching.memory import MemoryCache, MemoryCacheSettings
 from polytope_server.settings.networks import network_of
@@ -54,24 +57,25 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def hasher(monkeypatch: pytest.MonkeyPatch) -> Hasher:
-    hasher = Hasher()
-    monkeypatch.setattr(passwords_module, "_POOL", BoundedPool("test", threads=2, limit=1000))
-    monkeypatch.setattr("polytope_server.authentication.plain.Passwords", lambda: Passwords(hasher))
-    return hasher
+def hasher() -> Hasher:
+    return Hasher()
 
 
 @pytest.fixture
 async def open_(tmp_path: Path, clock: Clock, hasher: Hasher) -> AsyncIterator[Open]:
     """Opens a frontend's authentication; all of them share a cache."""
     users = [{"uid": name, "password": HASHER.hash(f"{name}'s password")} for name in USERS]
-    realm = {"authenticators": {"plain": {"type": "plain", "users": users}}}
-    settings = Settings.model_validate({"authentication": {"r": realm}})
+    passwords = Passwords(hasher, BoundedPool("test", threads=2, limit=1000))
+    plain = PlainAuthenticator(
+        "r", PlainSettings.model_validate({"users": users}), tmp_path, passwords=passwords
+    )
     cache = MemoryCache(MemoryCacheSettings(), tmp_path, clock=clock)
     opened = []
 
     async def open_() -> Authentication:
-        manager = Authentication(settings, tmp_path, cache, clock=clock)
+        manager = create_authentication(
+            Settings(), tmp_path, cache, methods=Methods([plain], {}), clock=clock
+        )
         await manager.open()
         opened.append(manager)
         return manager
@@ -173,9 +177,9 @@ async def test_what_others_write_into_the_cache_makes_nobody_trusted(tmp_path: P
         return Throttle(cache, lambda *parts: f"digest of {parts}", clock)
 
     await cache.set("known:d", True, 60)
-    assert (await throttle()._asker(attempt)).standing is Standing.UNKNOWN
+    assert (await throttle().flow(attempt)).reputation is Reputation.UNKNOWN
     await throttle().guarded(attempt, right)
-    assert (await throttle()._asker(attempt)).standing is Standing.TRUSTED
+    assert (await throttle().flow(attempt)).reputation is Reputation.TRUSTED
 
 
 async def test_the_answer_to_a_right_one_that_was_right_before_does_not_wait_for_guesses(

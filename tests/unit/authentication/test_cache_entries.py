@@ -1,4 +1,4 @@
-"""What the cache remembers of users who were verified."""
+"""What the shared cache holds of users who were verified."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from polytope_server.authentication.remembered import Memory, Remembered
+from polytope_server.authentication.cache_entries import CacheEntries, Verification
 from polytope_server.secrets.deployment_key import DeploymentKeys
 from polytope_server.secrets.sealing import CREDENTIALS, Seals
 from polytope_server.settings.secrets import SecretsSettings
@@ -22,21 +22,23 @@ def keys(tmp_path: Path) -> DeploymentKeys:
 
 
 @pytest.fixture
-def remembered(keys: DeploymentKeys) -> Remembered:
-    return Remembered(keys, [])
+async def entries(keys: DeploymentKeys) -> CacheEntries:
+    entries = CacheEntries(lambda: keys)
+    await entries.open()
+    return entries
 
 
 @pytest.mark.parametrize(("until", "ends"), [(2.0, 2.0), (9.0, 5.0)])
 def test_a_user_is_as_remembered_until_the_credentials_end(
-    remembered: Remembered, until: float, ends: float
+    entries: CacheEntries, until: float, ends: float
 ) -> None:
-    found = remembered.memory("key", remembered.entry("key", Memory(ALICE, 1.0, until)))
-    assert found == Memory(ALICE, 1.0, ends)
+    found = entries.unseal("key", entries.seal("key", Verification(ALICE, 1.0, until)))
+    assert found == Verification(ALICE, 1.0, ends)
     assert found.user.attributes == ALICE.attributes
 
 
-def test_an_entry_is_for_its_key(remembered: Remembered) -> None:
-    assert remembered.memory("other", remembered.entry("key", Memory(ALICE, 1.0, 2.0))) is None
+def test_an_entry_is_for_its_key(entries: CacheEntries) -> None:
+    assert entries.unseal("other", entries.seal("key", Verification(ALICE, 1.0, 2.0))) is None
 
 
 @pytest.mark.parametrize(
@@ -46,25 +48,23 @@ def test_an_entry_is_for_its_key(remembered: Remembered) -> None:
         *("ecmwf-apikey", "ssh_keys", "authorization", "x-signature", "access_token", "client-secret"),
     ],
 )
-def test_a_secret_that_no_data_source_needs_is_not_remembered(keys: DeploymentKeys, name: str) -> None:
+def test_a_secret_that_no_data_source_needs_is_not_kept(keys: DeploymentKeys, name: str) -> None:
     user = User("alice", "people", attributes={name: "hunter2", "team": "ops"})
     for needed, attributes in (([], {"team": "ops"}), ([name], user.attributes)):
-        remembered = Remembered(keys, needed)
-        found = remembered.memory("key", remembered.entry("key", Memory(user, 1.0, 2.0)))
+        entries = CacheEntries(keys, needed)
+        found = entries.unseal("key", entries.seal("key", Verification(user, 1.0, 2.0)))
         assert found is not None
         assert found.user.attributes == attributes
 
 
-def test_nothing_in_an_entry_can_be_changed(remembered: Remembered) -> None:
-    entry = remembered.entry("key", Memory(ALICE, 1.0, 2.0))
+def test_nothing_in_an_entry_can_be_changed(entries: CacheEntries) -> None:
+    entry = entries.seal("key", Verification(ALICE, 1.0, 2.0))
     for place in range(len("sealed.v1."), len(entry) - 4):  # what comes then may be padding
         changed = entry[:place] + ("A" if entry[place] != "A" else "B") + entry[place + 1 :]
-        assert remembered.memory("key", changed) is None
+        assert entries.unseal("key", changed) is None
 
 
-def test_a_user_whom_a_later_version_remembered_is_known(
-    remembered: Remembered, keys: DeploymentKeys
-) -> None:
+def test_a_user_whom_a_later_version_remembered_is_known(entries: CacheEntries, keys: DeploymentKeys) -> None:
     document = {
         "username": "alice",
         "realm": "people",
@@ -75,7 +75,7 @@ def test_a_user_whom_a_later_version_remembered_is_known(
         "groups": ["a"],
     }
     later = Seals(keys, CREDENTIALS).seal({"user": json.dumps(document), "more": "x"}, "key")
-    assert remembered.memory("key", later) == Memory(ALICE, 1.0, 2.0)
+    assert entries.unseal("key", later) == Verification(ALICE, 1.0, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,6 @@ def test_a_user_whom_a_later_version_remembered_is_known(
     [(("a", "bc"), ("ab", "c")), (("a\0b",), ("a", "b")), (('a", "b',), ("a", "b")), (("\ud800",), ("?",))],
 )
 def test_no_two_lists_of_names_have_one_digest(
-    remembered: Remembered, one: tuple[str, ...], other: tuple[str, ...]
+    entries: CacheEntries, one: tuple[str, ...], other: tuple[str, ...]
 ) -> None:
-    assert remembered.digest(*one) != remembered.digest(*other)
+    assert entries.digest(*one) != entries.digest(*other)

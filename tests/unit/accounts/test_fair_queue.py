@@ -1,4 +1,4 @@
-"""Who is next at a thing that is dear."""
+"""Which log-in is checked next."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ import asyncio
 
 import pytest
 
-from polytope_server.accounts.fair_queue import Asker, Standing, Turns, asking
+from polytope_server.accounts.fair_queue import FairQueue, Flow, Reputation, in_flow
 from polytope_server.authentication import AuthenticationUnavailableError
 
-TRUSTED, UNKNOWN, SUSPECT = Standing.TRUSTED, Standing.UNKNOWN, Standing.SUSPECT
+TRUSTED, UNKNOWN, SUSPECT = Reputation.TRUSTED, Reputation.UNKNOWN, Reputation.SUSPECT
 
 
 class Desk:
     """One slot, which a first caller holds until :meth:`serve`; then the order of all others is noted."""
 
     def __init__(self, limit: int = 1000) -> None:
-        self.turns = Turns(1, limit, clock=lambda: 0.0)  # so that no rest takes time
+        self.queue = FairQueue(1, limit, clock=lambda: 0.0)  # so that no rest takes time
         self.order: list[str] = []
         self._open = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    async def come(self, standing: Standing, address: str, name: str, times: int = 1) -> None:
+    async def come(self, reputation: Reputation, address: str, name: str, times: int = 1) -> None:
         for _ in range(times):
             word = f"{address}/{name}"
-            task = asyncio.ensure_future(self._visit(Asker(standing, address, name), word))
+            task = asyncio.ensure_future(self._visit(Flow(reputation, address, name), word))
             self._tasks[f"{word}#{len(self._tasks)}"] = task
             for _ in range(3):  # until it waits, and who gives way to it has heard of that
                 await asyncio.sleep(0)
 
-    async def _visit(self, asker: Asker, word: str) -> None:
-        with asking(asker):
-            async with self.turns.turn():
+    async def _visit(self, flow: Flow, word: str) -> None:
+        with in_flow(flow):
+            async with self.queue.slot():
                 await self._open.wait()
                 self.order.append(word)
 
@@ -53,11 +53,15 @@ class Desk:
         return [name.partition("#")[0] for name in failed]
 
 
-@pytest.fixture
-async def desk() -> Desk:
-    desk = Desk()
+async def busy_desk(limit: int = 1000) -> Desk:
+    desk = Desk(limit)
     await desk.come(TRUSTED, "first", "")
     return desk
+
+
+@pytest.fixture
+async def desk() -> Desk:
+    return await busy_desk()
 
 
 async def test_who_is_trusted_waits_for_one_of_each_other_group_at_most(desk: Desk) -> None:
@@ -87,20 +91,20 @@ async def test_many_names_give_an_address_no_more_turns(desk: Desk) -> None:
 
 
 async def test_everybody_gets_a_turn(desk: Desk) -> None:
-    for standing in Standing:
+    for reputation in Reputation:
         for address in "ab":
-            await desk.come(standing, address + standing.name, "n", 3)
+            await desk.come(reputation, address + reputation.name, "n", 3)
     assert len(await desk.serve()) == 18
 
 
 async def test_one_suspect_at_a_time_although_slots_are_free() -> None:
-    turns = Turns(4, 1000, clock=lambda: 0.0)
+    queue = FairQueue(4, 1000, clock=lambda: 0.0)
     served = most = 0
 
-    async def visit(standing: Standing) -> None:
+    async def visit(reputation: Reputation) -> None:
         nonlocal served, most
-        with asking(Asker(standing)):
-            async with turns.turn():
+        with in_flow(Flow(reputation)):
+            async with queue.slot():
                 served += 1
                 most = max(most, served)
                 await asyncio.sleep(0.001)
@@ -113,14 +117,14 @@ async def test_one_suspect_at_a_time_although_slots_are_free() -> None:
 
 
 async def test_a_suspect_rests_as_long_as_it_took_while_others_use_the_slot() -> None:
-    turns = Turns(1, 1000)
+    queue = FairQueue(1, 1000)
     began = asyncio.get_running_loop().time
 
-    async def visit(standing: Standing) -> float:
-        with asking(Asker(standing)):
-            async with turns.turn():
+    async def visit(reputation: Reputation) -> float:
+        with in_flow(Flow(reputation)):
+            async with queue.slot():
                 start = began()
-                await asyncio.sleep(0.05 if standing is SUSPECT else 0)
+                await asyncio.sleep(0.05 if reputation is SUSPECT else 0)
         return start
 
     first, second, other = await asyncio.gather(*map(visit, (SUSPECT, SUSPECT, UNKNOWN)))
@@ -128,8 +132,8 @@ async def test_a_suspect_rests_as_long_as_it_took_while_others_use_the_slot() ->
     assert other - first < second - first
 
 
-async def test_of_too_many_one_of_the_longest_lane_gives_way(desk: Desk) -> None:
-    desk.turns._limit = 11  # with the first one, who is served
+async def test_of_too_many_one_of_the_longest_line_gives_way() -> None:
+    desk = await busy_desk(11)  # with the first one, who is served
     await desk.come(TRUSTED, "t", "")
     await desk.come(UNKNOWN, "quiet", "a")
     await desk.come(UNKNOWN, "flood", "quiet")
@@ -140,8 +144,8 @@ async def test_of_too_many_one_of_the_longest_lane_gives_way(desk: Desk) -> None
     assert len(await desk.serve()) == 10
 
 
-async def test_suspects_give_way_to_others(desk: Desk) -> None:
-    desk.turns._limit = 4
+async def test_suspects_give_way_to_others() -> None:
+    desk = await busy_desk(4)
     await desk.come(SUSPECT, "s", "", 3)
     await desk.come(UNKNOWN, "flood", "", 2)
     assert desk.refused == ["s/", "s/"]
@@ -158,15 +162,15 @@ async def test_who_goes_away_leaves_the_turn_to_others(desk: Desk, number: int) 
     await desk.serve()
     assert set(desk.order) == left
     # And nobody has taken a slot along.
-    async with asyncio.timeout(1), desk.turns.turn():
+    async with asyncio.timeout(1), desk.queue.slot():
         pass
 
 
 async def test_who_goes_away_in_the_moment_of_the_turn_gives_it_back() -> None:
-    turns = Turns(1, 10)
+    queue = FairQueue(1, 10)
 
     async def hold(release: asyncio.Event) -> None:
-        async with turns.turn():
+        async with queue.slot():
             await release.wait()
 
     release = asyncio.Event()
@@ -176,5 +180,5 @@ async def test_who_goes_away_in_the_moment_of_the_turn_gives_it_back() -> None:
     await holder
     next_one.cancel()  # its turn has come, and it has not run yet
     await asyncio.gather(next_one, return_exceptions=True)
-    async with asyncio.timeout(1), turns.turn():
+    async with asyncio.timeout(1), queue.slot():
         pass

@@ -1,13 +1,14 @@
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from polytope_server.accounts.api_keys import InvalidExpiryError
 from polytope_server.accounts.api_keys.sql import SQLAPIKeys, SQLAPIKeysSettings
+from polytope_server.accounts.sql_database import CredentialDatabase
 from polytope_server.authentication import AuthenticationUnavailableError
+from polytope_server.drivers.sql import Outcome, Parameters
 from polytope_server.testing.api_keys import APIKeysContract
 from polytope_server.testing.caching import PassTime
 from polytope_server.user import User
@@ -77,16 +78,23 @@ class TestSQLAPIKeys(APIKeysContract):
     async def test_by_default_no_realm_gets_keys(self, tmp_path: Path) -> None:
         assert SQLAPIKeysSettings().allowed_realms == []
 
-    async def test_a_full_disk_does_not_refuse_a_key(
-        self, api_keys: SQLAPIKeys, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_a_full_disk_does_not_refuse_a_key(self, tmp_path: Path) -> None:
+        class Full(CredentialDatabase):
+            """Notes no use of a key; a new key is written in another way."""
+
+            failed = 0
+
+            async def write(self, sql: str, parameters: Parameters) -> Outcome:
+                self.failed += 1
+                raise AuthenticationUnavailableError
+
+        database = Full(None, tmp_path)
+        api_keys = SQLAPIKeys(SQLAPIKeysSettings(allowed_realms=["allowed"]), tmp_path, database=database)
+        await api_keys.open()
         key = (await api_keys.create(User("alice", "allowed"))).key
-
-        async def fail(*_: Any) -> None:
-            raise AuthenticationUnavailableError
-
-        monkeypatch.setattr(api_keys._database, "write", fail)
         assert await api_keys.verify(key) == User("alice", "allowed")
+        assert database.failed == 1
+        await api_keys.close()
 
     async def test_a_damaged_database_is_told_without_its_path(
         self, api_keys: SQLAPIKeys, tmp_path: Path
