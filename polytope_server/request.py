@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
+from polytope_server.media_types import OCTET_STREAM
 from polytope_server.user import User
 
 
@@ -91,7 +92,7 @@ class Request:
     url: str = ""
     md5: str | None = None
     content_length: int | None = None
-    content_type: str = "application/octet-stream"
+    content_type: str = OCTET_STREAM
     datasource: str = ""
     status_history: dict[str, float] = field(default_factory=dict)
     attempt: int = 0

@@ -14,9 +14,19 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-GRIB = "application/x-grib"
-COVERAGE_JSON = "application/prs.coverage+json"
-OCTET_STREAM = "application/octet-stream"
+from polytope_server.media_types import COVERAGE_JSON, GRIB, OCTET_STREAM
+
+__all__ = [
+    "COVERAGE_JSON",
+    "GRIB",
+    "OCTET_STREAM",
+    "DataSource",
+    "DataSourceError",
+    "DataSourceSettings",
+    "Job",
+    "Result",
+    "TemporaryError",
+]
 
 
 class DataSourceError(Exception):

@@ -17,6 +17,7 @@ from polytope_server.frontend.requests import answer_pending, answer_state, poll
 from polytope_server.frontend.services import Services
 from polytope_server.frontend.support import FailedRequestError
 from polytope_server.http.shell import StalledError, body, refuse
+from polytope_server.media_types import OCTET_STREAM
 from polytope_server.notices import Topic
 from polytope_server.request import Request, Status, Verb
 from polytope_server.request_store import StoreUnavailableError
@@ -40,8 +41,6 @@ _CHUNK_TIME = 60.0
 _LARGE = 1 << 20
 #: Seconds between two notes in the store that an upload makes progress.
 _NOTED_EVERY = 10.0
-#: What the data are is for the data source to find out.
-_TYPE = "application/octet-stream"
 #: States in which data may still be (re)placed, and the state after it.
 _OPEN = {
     Status.UPLOADING: Status.WAITING,
@@ -99,12 +98,13 @@ class UploadResource:
         limit = self._services.settings.max_upload
         if (req.content_length or 0) > limit:
             refuse(falcon.HTTP_413, f"The upload is larger than {limit} bytes")
-        name = new_object_name(request.id, _TYPE)
+        # What the data are is for the data source to find out.
+        name = new_object_name(request.id, OCTET_STREAM)
         data = self._noted(_body(req, limit), request.id)
         try:
             if (req.content_length or 0) >= _LARGE:
                 await self._services.staging.admit(req.content_length or 0)
-            staged = await self._services.staging.create(name, data, _TYPE, md5)
+            staged = await self._services.staging.create(name, data, OCTET_STREAM, md5)
         except ChecksumError:
             refuse(falcon.HTTP_400, "Uploaded data checksum does not agree with header X-Checksum")
         except ObjectTooLargeError as error:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from polytope_server.datasource import DataSource, DataSourceError, Job, TemporaryError
+from polytope_server.media_types import OCTET_STREAM
 from polytope_server.redaction import redactor
 from polytope_server.runtime import log
 from polytope_server.runtime.process import die_with_parent
@@ -128,7 +129,7 @@ class Server:
         task = Job(**job)
         if task.verb == "archive":
             source.archive(task, self._connection.input())
-            self._connection.send(Frame.START, b"application/octet-stream")
+            self._connection.send(Frame.START, OCTET_STREAM.encode())
         else:
             result = source.retrieve(task)
             if result.size is not None:
