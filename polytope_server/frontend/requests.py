@@ -130,7 +130,7 @@ class RequestResource:
             async for part in store.remove_all(user.id, LIVE):
                 yield part
         elif is_request_id(name) and (found := await store.remove(name, user_id=user.id)):
-            yield [Removed(found.id, found.collection, found.status, found.url)]
+            yield [Removed(found.id, found.collection, found.status, found.staged)]
 
     async def _clean_up(self, removed: list[Removed]) -> None:
         """Tell who waits for those requests, or works for them, and delete what they have staged."""
@@ -138,7 +138,7 @@ class RequestResource:
         services.notices.publish(Topic.REMOVED, *(request.id for request in removed))
         services.metrics.revoked(removed)
         for request in removed:
-            if request.url or request.status is Status.PROCESSING:
+            if request.staged or request.status is Status.PROCESSING:
                 # If the staging cannot be reached the garbage collector finds it.
                 with suppress(StagingUnavailableError):
                     await services.staging.delete_request(request.id)
@@ -245,8 +245,7 @@ def answer_state(
 
 def result_location(services: Services, request: Request) -> str:
     """Where the result is: at the staging, or relative to `/api/v1/requests/` where this server serves it."""
-    name = request.url.removeprefix("./downloads/")
-    return services.staging.public_url(name) or f"../downloads/{name}"
+    return services.staging.public_url(request.result) or f"../downloads/{request.result}"
 
 
 def absolute_result(

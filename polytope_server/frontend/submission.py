@@ -23,7 +23,7 @@ from polytope_server.language import (
     coerce,
     parse,
 )
-from polytope_server.request import Request, Status, Verb
+from polytope_server.request import Address, Request, Status, Verb
 from polytope_server.texts import encodable
 from polytope_server.user import User
 
@@ -67,10 +67,10 @@ def make_request(
         refuse(falcon.HTTP_400, "HTTP request content is missing 'request'")
     verb = _verb(body["verb"])
     sources = _able(services.sources[collection.name], verb)
-    url = _input_url(services, verb, body.get("url"))
+    address = _input_address(services, verb, body.get("url"))
     text = _text(body["request"], collection)
     source, coerced = _match(services, sources, user, text, comparisons)
-    status = Status.UPLOADING if verb is Verb.ARCHIVE and not url else Status.WAITING
+    status = Status.UPLOADING if verb is Verb.ARCHIVE and address is None else Status.WAITING
     request = Request(
         user=user,
         collection=collection.name,
@@ -78,7 +78,7 @@ def make_request(
         user_request=text,
         coerced_request=coerced,
         datasource=source.config.name,
-        url=url,
+        input=address,
         status=status,
         timestamp=services.store.local_clock.now(),
     )
@@ -110,9 +110,9 @@ def _able(sources: list[Source], verb: Verb) -> list[Source]:
     return able
 
 
-def _input_url(services: Services, verb: Verb, url: Any) -> str:
+def _input_address(services: Services, verb: Verb, url: Any) -> Address | None:
     if verb is not Verb.ARCHIVE or url in (None, ""):
-        return ""
+        return None
     if not isinstance(url, str):
         refuse(falcon.HTTP_400, "The value of 'url' is not a string")
     # Not printable: control characters, which parsers of addresses leave out, and surrogates.
@@ -123,7 +123,7 @@ def _input_url(services: Services, verb: Verb, url: Any) -> str:
         )
     if reason := refusal(url, services.input_hosts):
         refuse(falcon.HTTP_400, encodable(reason))
-    return url
+    return Address(url)
 
 
 def _text(value: Any, collection: Collection) -> str:

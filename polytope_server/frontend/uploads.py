@@ -10,7 +10,6 @@ from contextlib import suppress
 import falcon
 import falcon.asgi
 
-from polytope_server.datasource.inputs import STAGED
 from polytope_server.frontend.calls import answer, identify, shown
 from polytope_server.frontend.removed import refuse_removed
 from polytope_server.frontend.requests import answer_pending, answer_state, poll
@@ -19,7 +18,7 @@ from polytope_server.frontend.support import FailedRequestError
 from polytope_server.http.shell import StalledError, body, refuse
 from polytope_server.media_types import OCTET_STREAM
 from polytope_server.notices import Topic
-from polytope_server.request import Request, Status, Verb
+from polytope_server.request import Request, Status, Upload, Verb
 from polytope_server.request_store import StoreUnavailableError
 from polytope_server.runtime import log
 from polytope_server.staging import (
@@ -83,7 +82,7 @@ class UploadResource:
         request = await self._services.store.get(request_id) if is_request_id(request_id) else None
         if request is None or request.user.id != user_id:
             refuse(falcon.HTTP_400, f"Request {shown(request_id)} does not exist")
-        uploaded = request.status is Status.UPLOADING or request.url.startswith(STAGED)
+        uploaded = request.status is Status.UPLOADING or isinstance(request.input, Upload)
         if request.verb is not Verb.ARCHIVE or not uploaded:
             refuse(falcon.HTTP_400, f"Request {request_id} is not an upload")
         if request.status is Status.PROCESSED:
@@ -137,11 +136,11 @@ class UploadResource:
                 current.status,
                 current.attempt,
                 _OPEN[current.status],
-                url=f"{STAGED}{staged.name}",
+                input=Upload(staged.name),
             )
             if changed is not None:
-                if current.url.startswith(STAGED):
-                    await self._services.staging.delete(current.url.removeprefix(STAGED))
+                if isinstance(current.input, Upload):
+                    await self._services.staging.delete(current.input.name)
                 return changed
             current = await self._services.store.get(request.id)
         await self._services.staging.delete(staged.name)

@@ -68,7 +68,10 @@ class Retention(ABC):
 
     @abstractmethod
     async def results(self, request_ids: Collection[str]) -> dict[str, str]:
-        """The `url` of those of the requests that have ended, by their id; read as with :meth:`existing`."""
+        """The name of the staged object of each of the requests that has ended, by its id.
+
+        Empty where it has none. Read as with :meth:`existing`.
+        """
 
     @abstractmethod
     async def stale(self, status: Status, age: float, limit: int) -> list[Summary]:

@@ -38,9 +38,12 @@ class Page(NamedTuple):
 
 
 class Removed(NamedTuple):
-    """What is left of a request that was removed; `status` is its last one."""
+    """What is left of a request that was removed.
+
+    `status` is its last one, `staged` the name of its object in staging, empty if it had none.
+    """
 
     id: str
     collection: str
     status: Status
-    url: str
+    staged: str

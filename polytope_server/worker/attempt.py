@@ -70,8 +70,10 @@ class Attempts:
             "max_memory": memory.allowed(source.keys.get("max_memory", memory.DEFAULT)),
         }
         if request.verb is Verb.ARCHIVE:
+            if request.input is None:
+                raise DataSourceError("The request has no input.")
             settings = self._settings
-            data = open_input(request.url, self._staging, settings.input_hosts, settings.max_input)
+            data = open_input(request.input, self._staging, settings.input_hosts, settings.max_input)
             try:
                 _, answer = await child.run(job, data)
             except ObjectNotFoundError as error:

@@ -127,7 +127,8 @@ async def test_processes_that_start_together_upgrade_once(tmp_path: Path) -> Non
     script = f"""
 import asyncio
 from pathlib import Path
-from polytope_server.drivers.sql import Column, Database, Schema
+from polytope_server.drivers.sql import Column, Schema
+from polytope_server.drivers.sql.address import database_at
 async def main():
     database = database_at(None, Path({str(tmp_path)!r}))
     print(flush=True); input()
@@ -184,7 +185,7 @@ class TestStoreOfALaterVersion(RequestStoreContract):
             )
         await store.renew([(request.id, request.attempt)], "w", 60)
         done = await store.transition(
-            request.id, Status.PROCESSING, request.attempt, Status.PROCESSED, url="u"
+            request.id, Status.PROCESSING, request.attempt, Status.PROCESSED, result="u"
         )
         assert done is not None
         with connected(tmp_path) as connection:
