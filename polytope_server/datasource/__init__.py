@@ -45,7 +45,7 @@ class DataSourceSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a data source is told of a request: the text as submitted, and its coerced form.
+    """What a data source gets of a request: the text as submitted, and its coerced form.
 
     `attributes` are those of :meth:`DataSource.user_attributes` that the user has. They may be secrets: a
     data source uses them, and writes them nowhere.
@@ -88,7 +88,11 @@ class DataSource(ABC):
 
     @classmethod
     def archives(cls, settings: Any) -> bool:
-        """Whether a data source with these settings takes archive requests."""
+        """Whether a data source with these settings takes archive requests.
+
+        Args:
+            settings: An instance of `Settings`.
+        """
         return False
 
     @classmethod
@@ -97,19 +101,47 @@ class DataSource(ABC):
 
         They are sealed when the request is submitted, kept with it until it ends, and opened for
         :attr:`Job.attributes`. No other data source gets them.
+
+        Args:
+            settings: An instance of `Settings`.
+
+        Returns:
+            The names, as the authenticators of the users give them; none by default.
         """
         return ()
 
     def prepare(self) -> None:  # noqa: B027 -- most need nothing
-        """Import and open what is dear, once, before the first request."""
+        """Import and open what takes long, once in each child process, before its first request.
+
+        Raises:
+            Exception: Any; it is logged, and requests for this data source are tried again later.
+        """
 
     @abstractmethod
     def retrieve(self, job: Job) -> Result:
-        """Fetch the data. Raises :class:`DataSourceError`, or :class:`TemporaryError` to be tried again.
+        """Fetch the data.
 
-        Both may come from the chunks, too. A chunk must not change after the next one was asked for.
+        Args:
+            job: The request, which matches the rules of this data source.
+
+        Returns:
+            The media type and the chunks, which are read once. A chunk must not change when the next one is
+            asked for.
+
+        Raises:
+            DataSourceError: The request cannot be fulfilled. The chunks may raise it, too.
+            TemporaryError: Another attempt may succeed. The chunks may raise it, too.
         """
 
     def archive(self, job: Job, data: Iterable[bytes]) -> None:
-        """Store the data, all or nothing where that is possible. Raises as :meth:`retrieve` does."""
+        """Store the data, all or nothing where that is possible.
+
+        Args:
+            job: The request, which matches the rules of this data source.
+            data: Chunks of the data, to be read once; they end when all are there.
+
+        Raises:
+            DataSourceError: The data cannot be stored, however often it is tried.
+            TemporaryError: Another attempt may succeed; it gets the data from the start.
+        """
         raise DataSourceError(f"data source {self.name} does not archive")

@@ -15,7 +15,7 @@ from polytope_server.request import Input, Upload
 from polytope_server.staging import Staging
 
 _CHUNK = 64 << 10
-#: Seconds in which so much, or the rest, must come: at 1 kB/s.
+#: Seconds in which a chunk, or the rest, must come: that is 1 kB/s.
 _CHUNK_TIME = 65.0
 #: A pool of its own: hosts that are slow hold up nothing but each other.
 _threads = ThreadPoolExecutor(16, thread_name_prefix="input")

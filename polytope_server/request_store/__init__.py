@@ -150,7 +150,7 @@ class RequestStore(Retention, ABC):
         """Compare-and-set: take the request to state `to` if it is in state `expect` at that `attempt`.
 
         `changes` are further fields of :class:`Request` to set in the same step; with `delay`, `not_before`
-        is set to the time in so many seconds. `last_modified` is set, and `status_history` for the first
+        is set to the time in `delay` seconds. `last_modified` is set, and `status_history` for the first
         entry into a state; `sealed` is removed with the entry into a state that is never left (see
         :func:`without_secrets`). Returns the changed request, None if the request is gone or stands elsewhere
         (nothing is changed then). Raises :class:`~polytope_server.request.IllegalTransitionError` for a step

@@ -79,7 +79,7 @@ class Retention(ABC):
 
     @abstractmethod
     async def touch(self, request_id: str) -> None:
-        """Note that data of a request that is uploading came in: its age begins anew."""
+        """Note that data of a request that is uploading came in: its age starts from zero again."""
 
     @abstractmethod
     async def mark_downloaded(self, request_ids: Collection[str]) -> None:
@@ -87,7 +87,7 @@ class Retention(ABC):
 
     @abstractmethod
     async def usage(self, limit: int) -> list[Usage]:
-        """The users with the most bytes of results, whoever has most first."""
+        """The users with the most bytes of results, in descending order."""
 
     @abstractmethod
     async def removable(self, user_id: str, age: float, limit: int) -> list[Summary]:
@@ -97,8 +97,8 @@ class Retention(ABC):
     async def bury(self, request_ids: Collection[str], status: Status, reason: str) -> set[str]:
         """Remove those of the requests that are in that state, and leave a tombstone of each, in one step.
 
-        Returns the ids of those that were removed. A request that somebody else removes at the same time has
-        no tombstone.
+        Returns the ids of those that were removed. A request that another process removes at the same time
+        has no tombstone.
         """
 
     @abstractmethod
@@ -107,7 +107,10 @@ class Retention(ABC):
 
     @abstractmethod
     async def trim_tombstones(self, user_id: str, most: int) -> int:
-        """Forget the oldest tombstones of a user beyond so many; returns how many. A call may leave some."""
+        """Forget the oldest tombstones of a user beyond the newest `most`; returns how many.
+
+        A call may leave some.
+        """
 
     @abstractmethod
     async def remove_tombstones(self, age: float, limit: int) -> int:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from polytope_server.request import Request, Status
 
-#: Requests of a page, and characters of their texts: so much is read and encoded in a few milliseconds.
+#: Requests of a page, and characters of their texts: these are read and encoded in a few milliseconds.
 PAGE, PAGE_SIZE = 100, 256 << 10
 
 

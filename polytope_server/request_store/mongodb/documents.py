@@ -12,7 +12,7 @@ The fields are those of :class:`Request`, but for these:
 * `tombstone` is in what is left of a request that the garbage collector removed, with nothing beside it but
   `_id` and `user_id`. It holds `removed_at`, `reason`, and `burial`, which names the removal.
 * `removed_at`, `removal` and `removed_from` mark what is about to be deleted. Such a document has no `state`
-  any more, so nobody else finds it.
+  any more, so that no query finds it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ BY_RESULT: Index = [
 BY_TOMBSTONE: Index = [("user_id", 1), ("tombstone.removed_at", 1)]
 BY_BURIAL: Index = [("tombstone.removed_at", 1)]
 
-#: What a process left behind that ended in the middle of a removal goes after so many seconds.
+#: What a process left behind that ended in the middle of a removal is deleted after this many seconds.
 _REMOVAL_TIME = 600
 
 #: Every query names the one that serves it, so each must be there, and be found by its fields. One that is to
@@ -165,7 +165,7 @@ def step(to: Status, changes: Mapping[str, Any], **expressions: Any) -> list[Doc
 
 
 def after(seconds: float) -> Document:
-    """The expression for the server's time in so many seconds."""
+    """The expression for the server's time `seconds` from now."""
     return {"$add": [NOW, seconds]}
 
 

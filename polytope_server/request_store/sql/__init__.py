@@ -47,7 +47,7 @@ class SQLRequestStore(SQLRetention, SQLSketches, RequestStore):
         self._now = now = dialect.began
         history = dialect.with_default("status_history", "to", now)
         self._enter = f"UPDATE requests SET status = :to, last_modified = {now}, status_history = {history}"
-        # Nobody can take the lead away before what depends on it is done.
+        # No other broker can take the lead before what depends on it is done.
         self._leading = (
             "EXISTS (SELECT 1 FROM leases WHERE name = 'broker' AND holder = :leader AND term = :term "
             f"{dialect.held})"
