@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -16,10 +15,11 @@ from polytope_server.request_store.errors import (
     StoreUnavailableError,
     UnknownStateError,
 )
+from polytope_server.request_store.leasing import Leasing
 from polytope_server.request_store.retention import Retention
-from polytope_server.request_store.selections import PAGE, PAGE_SIZE, Page, Removed, Selection
+from polytope_server.request_store.selections import PAGE, PAGE_SIZE, Page, Paging, Removed, Selection
 from polytope_server.request_store.states import States, without_secrets
-from polytope_server.request_store.summaries import Digest, Sketch, new_sketch
+from polytope_server.request_store.summaries import Digest, Sketch, Sketching, new_sketch
 
 __all__ = [
     "PAGE",
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 
-class RequestStore(Retention, ABC):
+class RequestStore(Leasing, Retention, Paging, Sketching, ABC):
     """Keeps requests; every change of state is one atomic compare-and-set.
 
     Every method may raise :class:`StoreUnavailableError`. What a method has returned is durable. Several
@@ -60,7 +60,12 @@ class RequestStore(Retention, ABC):
 
     @abstractmethod
     async def open(self) -> None:
-        """Connect, and create what the store needs (idempotent)."""
+        """Connect, and create what the store needs (idempotent).
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached; the caller tries again.
+            IncompatibleSchemaError: The store is of a version that this process must not work on.
+        """
 
     @abstractmethod
     async def close(self) -> None:
@@ -72,15 +77,41 @@ class RequestStore(Retention, ABC):
 
     @abstractmethod
     async def clock(self) -> float:
-        """The store's time, in seconds since the epoch."""
+        """The store's time.
+
+        Returns:
+            Seconds since the epoch.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
+        """
 
     @abstractmethod
     async def add(self, request: Request) -> None:
-        """Store a new request. Raises :class:`DuplicateRequestError` if its id is taken."""
+        """Store a new request.
+
+        Args:
+            request: The request; the attributes of its user are not stored.
+
+        Raises:
+            DuplicateRequestError: Its id is taken.
+            StoreUnavailableError: The store cannot be reached; the request may be stored all the same.
+        """
 
     @abstractmethod
     async def get(self, request_id: str) -> Request | None:
-        """The request of that id, None if there is none."""
+        """One request.
+
+        Args:
+            request_id: Its id.
+
+        Returns:
+            The request, None if there is none of that id.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
+            UnknownStateError: The request is in a state of a later version.
+        """
 
     @abstractmethod
     async def find(
@@ -94,28 +125,18 @@ class RequestStore(Retention, ABC):
         """Requests that fulfil all the conditions given, in the order of submission.
 
         All of them at once, in memory: for tests and operators. See :meth:`pages`.
-        """
 
-    @abstractmethod
-    async def page(self, selection: Selection) -> Page:
-        """The first :data:`PAGE` requests of the selection, or fewer with :data:`PAGE_SIZE` characters.
+        Args:
+            user_id: The owner.
+            collection: The collection; needs a user.
+            statuses: The states, by default all that this version knows.
+            limit: How many requests to return at most.
 
-        Costs the same however many requests there are: before the selection, in it, and of other users.
-        """
+        Returns:
+            The requests.
 
-    async def pages(self, selection: Selection) -> AsyncIterator[list[Request]]:
-        """The selection page by page; what changes meanwhile may be seen as it was before or after."""
-        after: int | None = selection.after
-        while after is not None:
-            requests, after = await self.page(replace(selection, after=after))
-            if requests:
-                yield requests
-
-    @abstractmethod
-    async def place(self, selection: Selection, newer: int = 0) -> int | None:
-        """The place of the newest request of the selection after those `newer`; None if there are no more.
-
-        Costs no more than to count those that are newer.
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
         """
 
     @abstractmethod
@@ -127,14 +148,35 @@ class RequestStore(Retention, ABC):
         statuses: Collection[Status] | None = None,
         limit: int | None = None,
     ) -> int:
-        """How many requests fulfil all the conditions given, up to `limit` (at least 1), where that ends.
+        """How many requests fulfil all the conditions given.
 
-        `collection` needs a user.
+        Args:
+            user_id: The owner.
+            collection: The collection; needs a user.
+            statuses: The states, by default all that this version knows.
+            limit: The number, at least 1, at which counting ends.
+
+        Returns:
+            The number.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
         """
 
     @abstractmethod
     async def text_size(self, user_id: str, statuses: Collection[Status]) -> int:
-        """Bytes of the texts of a user's requests in those states: the sum of :attr:`Request.text_size`."""
+        """The sum of :attr:`Request.text_size` of a user's requests.
+
+        Args:
+            user_id: The owner.
+            statuses: The states.
+
+        Returns:
+            Bytes.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
+        """
 
     @abstractmethod
     async def transition(
@@ -149,37 +191,43 @@ class RequestStore(Retention, ABC):
     ) -> Request | None:
         """Compare-and-set: take the request to state `to` if it is in state `expect` at that `attempt`.
 
-        `changes` are further fields of :class:`Request` to set in the same step; with `delay`, `not_before`
-        is set to the time in `delay` seconds. `last_modified` is set, and `status_history` for the first
-        entry into a state; `sealed` is removed with the entry into a state that is never left (see
-        :func:`without_secrets`). Returns the changed request, None if the request is gone or stands elsewhere
-        (nothing is changed then). Raises :class:`~polytope_server.request.IllegalTransitionError` for a step
-        outside the table.
+        `last_modified` is set, and `status_history` for the first entry into a state; `sealed` is removed
+        with the entry into a state that is never left (see :func:`without_secrets`).
+
+        Args:
+            request_id: The request.
+            expect: The state that it must be in.
+            attempt: The attempt that it must be at.
+            to: The next state.
+            delay: Sets `not_before`, in seconds from now.
+            changes: Further fields of :class:`Request` to set in the same step.
+
+        Returns:
+            The changed request; None if it is gone or stands elsewhere, and nothing is changed.
+
+        Raises:
+            IllegalTransitionError: :data:`~polytope_server.request.TRANSITIONS` does not have this step.
+            StoreUnavailableError: The store cannot be reached; the step may be taken all the same.
         """
 
     @abstractmethod
     async def promote(self, request_ids: Sequence[str], leader: str, term: int) -> set[str]:
-        """Take those of the requests that are waiting to queued; returns their ids.
+        """Take those of the requests that are waiting to queued.
 
-        Does nothing, and returns an empty set, unless `leader` holds the lease `broker` in that `term`: a
-        broker that lost its lead cannot exceed a limit.
+        Does nothing unless `leader` holds the lease `broker` in that `term`: a broker that lost leadership
+        cannot exceed a limit.
+
+        Args:
+            request_ids: The requests.
+            leader: The broker.
+            term: The term of its lease, from :meth:`lead`.
+
+        Returns:
+            The ids of those that were taken.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached; some may be queued all the same.
         """
-
-    @abstractmethod
-    async def claim(self, request_ids: Sequence[str], worker: str, lease: float) -> list[Request]:
-        """Take those of the requests that are queued to processing, for `worker`, for `lease` seconds.
-
-        Adds 1 to `attempt`. Returns the claimed requests. A claim that was not answered, because the store
-        cannot be reached, may be there all the same: the request then names this `worker`.
-        """
-
-    @abstractmethod
-    async def renew(self, claims: Collection[tuple[str, int]], worker: str, lease: float) -> set[str]:
-        """Extend the leases of the (id, attempt) pairs that `worker` holds; returns the ids still held."""
-
-    @abstractmethod
-    async def expired(self, limit: int) -> list[Request]:
-        """At most `limit` requests in processing whose lease has ended, in the order in which that was."""
 
     @abstractmethod
     async def expire(
@@ -187,71 +235,32 @@ class RequestStore(Retention, ABC):
     ) -> Request | None:
         """:meth:`transition` from processing, if the lease of that attempt has ended.
 
-        That is judged in the same operation: a worker that renews in time keeps its request.
-        """
-
-    @abstractmethod
-    async def sketches(self, statuses: Collection[Status], request_ids: Sequence[str]) -> list[Sketch]:
-        """Sketches of those of the requests that are in those states, in order of submission."""
-
-    @abstractmethod
-    async def active(self, after: int, limit: int) -> list[Sketch]:
-        """A slice of the queued and processing requests: see :meth:`waiting`, without an end."""
-
-    @abstractmethod
-    async def waiting(self, after: int, until: int | None, limit: int) -> list[Sketch]:
-        """A slice of the waiting requests: the first ones with `after` < sequence <= `until` (None: no end).
-
-        In order of submission. An empty slice is the last; each other goes on after the sequence of the one
-        before. Requests of the same sequence are never in two slices, so that there may be fewer than
-        `limit`, and more if there are more of one sequence. To be read from an index in that order: the
-        cost does not grow with what else is stored.
-        """
-
-    @abstractmethod
-    async def digest(self, after: int, until: int, limit: int) -> Digest:
-        """The digest of the waiting requests with `after` < sequence <= `until`, the first `limit` of them.
-
-        To be read from an index alone.
+        That is judged in the same operation: a worker that renews in time keeps its request. Arguments,
+        result and errors are those of :meth:`transition`.
         """
 
     @abstractmethod
     async def remove(
         self, request_id: str, *, user_id: str | None = None, statuses: Collection[Status] | None = None
     ) -> Request | None:
-        """Delete a request if it fulfils the conditions, atomically; returns it, None if nothing matched."""
+        """Delete a request if it fulfils the conditions, atomically.
 
-    @abstractmethod
-    async def remove_page(self, selection: Selection) -> tuple[list[Removed], int | None]:
-        """Delete the first :data:`PAGE` requests of the selection, each atomically if it is still in it.
+        Args:
+            request_id: The request.
+            user_id: Its owner, if that is a condition.
+            statuses: The states, if they are a condition.
 
-        Returns those that were removed, and the place after which to go on, as :class:`Page` has it.
+        Returns:
+            The request as it was, None if nothing matched.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached; the request may be gone all the same.
         """
-
-    async def remove_all(self, user_id: str, statuses: Collection[Status]) -> AsyncIterator[list[Removed]]:
-        """Delete the requests of a user that are in those states now; gives what was removed, in parts.
-
-        Each is removed atomically, unless it has left those states before its turn. What is submitted
-        meanwhile stays.
-        """
-        selection = Selection(user_id, statuses)
-        last = await self.place(selection)
-        after: int | None = selection.after
-        while last is not None and after is not None:
-            removed, after = await self.remove_page(replace(selection, after=after, until=last))
-            yield removed
-
-    @abstractmethod
-    async def lead(self, name: str, holder: str, seconds: float) -> int | None:
-        """Take or renew the named lease for `holder`.
-
-        Returns the term (a number that grows with each change of holder), None while another holds it.
-        """
-
-    @abstractmethod
-    async def resign(self, name: str, holder: str) -> None:
-        """Give the named lease back, if `holder` has it."""
 
     @abstractmethod
     async def wipe(self) -> None:
-        """Delete everything. For tests and operators."""
+        """Delete everything. For tests and operators.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
+        """

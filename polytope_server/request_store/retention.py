@@ -60,58 +60,163 @@ class Retention(ABC):
 
     @abstractmethod
     async def existing(self, request_ids: Iterable[str]) -> set[str]:
-        """Those of the given ids that are stored.
+        """Which requests are stored.
 
         What is missing in the answer was not stored when this was called: a server that was deposed by
         another, and does not know it yet, raises an error instead of answering.
+
+        Args:
+            request_ids: The ids to look for.
+
+        Returns:
+            Those that are stored, in whatever state.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached, or cannot confirm that it is the primary.
         """
 
     @abstractmethod
     async def results(self, request_ids: Collection[str]) -> dict[str, str]:
-        """The name of the staged object of each of the requests that has ended, by its id.
+        """The staged objects of requests that have ended; read as with :meth:`existing`.
 
-        Empty where it has none. Read as with :meth:`existing`.
+        Args:
+            request_ids: The requests.
+
+        Returns:
+            By the id of each that has ended: the name of its object, empty if it has none
+            (:attr:`Request.staged <polytope_server.request.Request.staged>`).
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached, or cannot confirm that it is the primary.
         """
 
     @abstractmethod
     async def stale(self, status: Status, age: float, limit: int) -> list[Summary]:
-        """Requests in that state that were last modified longer ago than `age`, the oldest first."""
+        """Requests that were not modified for a time.
+
+        Args:
+            status: Their state.
+            age: The least time since the last change.
+            limit: How many at most.
+
+        Returns:
+            Their summaries, the oldest first.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
+        """
 
     @abstractmethod
     async def touch(self, request_id: str) -> None:
-        """Note that data of a request that is uploading came in: its age starts from zero again."""
+        """Note that data of a request that is uploading came in: its age starts from zero again.
+
+        Args:
+            request_id: The request; without effect in any other state.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
+        """
 
     @abstractmethod
     async def mark_downloaded(self, request_ids: Collection[str]) -> None:
-        """Note that the results of these requests were downloaded. Only the first time of each is kept."""
+        """Note that results were downloaded. Only the first time of each is kept.
+
+        Args:
+            request_ids: The requests.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
+        """
 
     @abstractmethod
     async def usage(self, limit: int) -> list[Usage]:
-        """The users with the most bytes of results, in descending order."""
+        """The users with the most bytes of results.
+
+        Args:
+            limit: How many users at most.
+
+        Returns:
+            The sums, in descending order.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
+        """
 
     @abstractmethod
     async def removable(self, user_id: str, age: float, limit: int) -> list[Summary]:
-        """Processed requests of a user that are older than `age` or were downloaded, the oldest first."""
+        """Processed requests of a user that are old or were downloaded.
+
+        Args:
+            user_id: The owner.
+            age: The time since the last change from which on a request is old.
+            limit: How many at most.
+
+        Returns:
+            Their summaries, the oldest first.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
+        """
 
     @abstractmethod
     async def bury(self, request_ids: Collection[str], status: Status, reason: str) -> set[str]:
         """Remove those of the requests that are in that state, and leave a tombstone of each, in one step.
 
-        Returns the ids of those that were removed. A request that another process removes at the same time
-        has no tombstone.
+        A request that another process removes at the same time has no tombstone.
+
+        Args:
+            request_ids: The requests.
+            status: The state that they must be in.
+            reason: One of :class:`Reason`, for the tombstone.
+
+        Returns:
+            The ids of those that were removed.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached; some may be removed all the same.
         """
 
     @abstractmethod
     async def tombstone(self, request_id: str, user_id: str) -> Tombstone | None:
-        """The tombstone of that request of that user; None if there is none, or if it is another user's."""
+        """What is left of a removed request.
+
+        Args:
+            request_id: The request.
+            user_id: The user who asks.
+
+        Returns:
+            The tombstone, None if there is none, or if it is another user's.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
+        """
 
     @abstractmethod
     async def trim_tombstones(self, user_id: str, most: int) -> int:
-        """Forget the oldest tombstones of a user beyond the newest `most`; returns how many.
+        """Forget the oldest tombstones of a user; a call may leave some.
 
-        A call may leave some.
+        Args:
+            user_id: The owner.
+            most: How many of the newest are kept.
+
+        Returns:
+            How many were forgotten.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
         """
 
     @abstractmethod
     async def remove_tombstones(self, age: float, limit: int) -> int:
-        """Forget up to `limit` tombstones that are older than `age`; returns how many."""
+        """Forget old tombstones.
+
+        Args:
+            age: The time since the removal from which on a tombstone is old.
+            limit: How many to forget at most.
+
+        Returns:
+            How many were forgotten.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
+        """
