@@ -17,6 +17,8 @@ from contextvars import ContextVar
 from typing import NamedTuple
 from urllib.parse import quote, quote_plus
 
+from polytope_server.media_types import EXTENSIONS
+
 MASK = "***"
 #: A shorter secret is not searched for: the log would be full of holes, which would give it away.
 SHORTEST = 6
@@ -87,7 +89,11 @@ _RULES = (
     _Rule(("$argon2",), re.compile(r"\$argon2[\w$=,+/.-]+"), MASK),
     _Rule(("sealed.v",), re.compile(r"sealed\.v\d\.[\w=-]+"), MASK),
     # The name of a result is a capability: it is enough to read the result.
-    _Rule((".grib", ".covjson", ".bin"), re.compile(r"/[0-9a-f]{32}(?=\.(?:grib|covjson|bin))"), f"/{MASK}"),
+    _Rule(
+        tuple(f".{extension}" for extension in EXTENSIONS.values()),
+        re.compile(rf"/[0-9a-f]{{32}}(?=\.(?:{'|'.join(EXTENSIONS.values())}))"),
+        f"/{MASK}",
+    ),
 )
 #: PERF: nearly every line has none of these, and is done.
 _HINTS = tuple(hint for rule in _RULES for hint in rule.hints)

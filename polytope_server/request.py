@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from polytope_server.media_types import OCTET_STREAM
 from polytope_server.user import User
 
 
@@ -60,8 +61,22 @@ def check_transition(current: Status, to: Status) -> None:
         raise IllegalTransitionError(f"a request cannot go from {current} to {to}")
 
 
-#: Fields that no user sees.
-_INTERNAL = ("attempt", "failures", "not_before", "worker", "lease_until", "sealed", "lost_leases")
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Input that the user has uploaded: the name of the object in staging."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Input that another server holds, at this URL; the worker reads it there."""
+
+    url: str
+
+
+#: The input of an archive request.
+Input = Upload | Address
 
 
 @dataclass(slots=True)
@@ -71,9 +86,10 @@ class Request:
     Times are seconds since the epoch, by the clock of the request store. `attempt` is the number of the
     current (or last) claim and the fencing token of invariant 4; `failures` counts the attempts that failed,
     `lost_leases` those whose lease ended: their worker died, or could not reach the store. `not_before` is
-    when a retried request may run again; `worker` and `lease_until` are the lease. `url` is the address of
-    the input of an archive, then of the result. Sizes are in bytes. `sealed` are the secrets of the user that
-    its data source needs (:mod:`polytope_server.secrets.sealing`), until it ends.
+    when a retried request may run again; `worker` and `lease_until` are the lease. `input` is that of an
+    archive, None until it is uploaded; `result` is the name of the staged result, empty until there is one.
+    Sizes are in bytes. `sealed` are the secrets of the user that its data source needs
+    (:mod:`polytope_server.secrets.sealing`), until it ends.
     """
 
     user: User
@@ -86,10 +102,11 @@ class Request:
     last_modified: float = 0.0
     status: Status = Status.WAITING
     user_message: str = ""
-    url: str = ""
+    input: Input | None = None
+    result: str = ""
     md5: str | None = None
     content_length: int | None = None
-    content_type: str = "application/octet-stream"
+    content_type: str = OCTET_STREAM
     datasource: str = ""
     status_history: dict[str, float] = field(default_factory=dict)
     attempt: int = 0
@@ -105,8 +122,18 @@ class Request:
         if not self.status_history:
             self.status_history = {self.status: self.timestamp}
 
+    @property
+    def url(self) -> str:
+        """`input` and `result` as one text: the `url` of lists, and what earlier versions keep instead."""
+        return url_of(self.input, self.result)
+
+    @property
+    def staged(self) -> str:
+        """The name of its object in staging: the result, or the upload. Empty if it has none."""
+        return staged_of(self.input, self.result)
+
     def to_document(self) -> dict[str, Any]:
-        """The document of the list routes (REST v1, 4.2): without lease, attempt and secrets."""
+        """The document of the list routes: without lease, attempt and secrets."""
         # PERF: thousands for one list; `asdict` copies all that is in it, which takes ten times as long.
         document = {name: getattr(self, name) for name in _SHOWN}
         document["user"] = self.user.to_document()
@@ -118,4 +145,36 @@ class Request:
         return len(self.user_request.encode()) + len(json.dumps(self.coerced_request))
 
 
-_SHOWN = tuple(shown.name for shown in fields(Request) if shown.name not in _INTERNAL)
+#: How `url` begins before the name of an upload, and of a result.
+_UPLOAD_URL, _RESULT_URL = "staging:", "./downloads/"
+
+
+def url_of(source: Input | None, result: str) -> str:
+    """The :attr:`Request.url` of that input and result."""
+    if result:
+        return f"{_RESULT_URL}{result}"
+    if isinstance(source, Upload):
+        return f"{_UPLOAD_URL}{source.name}"
+    return source.url if source is not None else ""
+
+
+def staged_of(source: Input | None, result: str) -> str:
+    """The :attr:`Request.staged` of that input and result."""
+    return result or (source.name if isinstance(source, Upload) else "")
+
+
+def parse_url(url: str) -> tuple[Input | None, str]:
+    """The input and the result of a :attr:`Request.url`."""
+    if url.startswith(_RESULT_URL):
+        return None, url.removeprefix(_RESULT_URL)
+    if url.startswith(_UPLOAD_URL):
+        return Upload(url.removeprefix(_UPLOAD_URL)), ""
+    return Address(url) if url else None, ""
+
+
+#: What users see of a request.
+_SHOWN = (
+    *("user", "collection", "verb", "user_request", "coerced_request", "id", "timestamp", "last_modified"),
+    *("status", "user_message", "url", "md5", "content_length", "content_type", "datasource"),
+    "status_history",
+)

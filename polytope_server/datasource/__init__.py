@@ -14,9 +14,19 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-GRIB = "application/x-grib"
-COVERAGE_JSON = "application/prs.coverage+json"
-OCTET_STREAM = "application/octet-stream"
+from polytope_server.media_types import COVERAGE_JSON, GRIB, OCTET_STREAM
+
+__all__ = [
+    "COVERAGE_JSON",
+    "GRIB",
+    "OCTET_STREAM",
+    "DataSource",
+    "DataSourceError",
+    "DataSourceSettings",
+    "Job",
+    "Result",
+    "TemporaryError",
+]
 
 
 class DataSourceError(Exception):
@@ -35,7 +45,7 @@ class DataSourceSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a data source is told of a request: the text as submitted, and its coerced form.
+    """What a data source gets of a request: the text as submitted, and its coerced form.
 
     `attributes` are those of :meth:`DataSource.user_attributes` that the user has. They may be secrets: a
     data source uses them, and writes them nowhere.
@@ -72,69 +82,66 @@ class DataSource(ABC):
     requires: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, name: str, settings: Any) -> None:
-        """Make a data source, which must be cheap: the frontend does it too.
-
-        Args:
-            name: Its name in the configuration.
-            settings: An instance of this class's `Settings`.
-        """
+        """`settings` is an instance of this class's `Settings`."""
         self.name = name
         self.settings = settings
 
     @classmethod
     def archives(cls, settings: Any) -> bool:
-        """Find out whether a data source takes archive requests.
+        """Whether a data source with these settings takes archive requests.
 
         Args:
-            settings: An instance of this class's `Settings`.
-
-        Returns:
-            Whether it does, with these settings.
+            settings: An instance of `Settings`.
         """
         return False
 
     @classmethod
     def user_attributes(cls, settings: Any) -> Collection[str]:
-        """Name the attributes of the user that a data source needs, such as an API key.
+        """Names of attributes of the user that a data source with these settings needs, such as an API key.
 
         They are sealed when the request is submitted, kept with it until it ends, and opened for
         :attr:`Job.attributes`. No other data source gets them.
 
         Args:
-            settings: An instance of this class's `Settings`.
+            settings: An instance of `Settings`.
 
         Returns:
-            The names of the attributes.
+            The names, as the authenticators of the users give them; none by default.
         """
         return ()
 
     def prepare(self) -> None:  # noqa: B027 -- most need nothing
-        """Import and open what is costly, once, before the first request."""
+        """Import and open what takes long, once in each child process, before its first request.
+
+        Raises:
+            Exception: Any; it is logged, and requests for this data source are tried again later.
+        """
 
     @abstractmethod
     def retrieve(self, job: Job) -> Result:
         """Fetch the data.
 
         Args:
-            job: The request.
+            job: The request, which matches the rules of this data source.
 
         Returns:
-            The data. A chunk must not change after the next one was asked for. The chunks may raise, too.
+            The media type and the chunks, which are read once. A chunk must not change when the next one is
+            asked for.
 
         Raises:
-            DataSourceError: The request fails for good; the message is for the user.
-            TemporaryError: The attempt failed; the request is tried again.
+            DataSourceError: The request cannot be fulfilled. The chunks may raise it, too.
+            TemporaryError: Another attempt may succeed. The chunks may raise it, too.
         """
 
     def archive(self, job: Job, data: Iterable[bytes]) -> None:
-        """Store data, all or nothing where that is possible.
+        """Store the data, all or nothing where that is possible.
 
         Args:
-            job: The request.
-            data: The bytes to archive, in chunks.
+            job: The request, which matches the rules of this data source.
+            data: Chunks of the data, to be read once; they end when all are there.
 
         Raises:
-            DataSourceError: As :meth:`retrieve` does; also by default, as a data source need not archive.
-            TemporaryError: As :meth:`retrieve` does.
+            DataSourceError: The data cannot be stored, however often it is tried.
+            TemporaryError: Another attempt may succeed; it gets the data from the start.
         """
         raise DataSourceError(f"data source {self.name} does not archive")

@@ -11,12 +11,11 @@ import requests
 
 from polytope_server.datasource import DataSourceError, TemporaryError
 from polytope_server.redaction import redactor
+from polytope_server.request import Input, Upload
 from polytope_server.staging import Staging
 
-#: Marks the `url` of a request whose input was uploaded; the name of the staged object follows.
-STAGED = "staging:"
 _CHUNK = 64 << 10
-#: Seconds in which so much, or the rest, must come: at 1 kB/s.
+#: Seconds in which a chunk, or the rest, must come: that is 1 kB/s.
 _CHUNK_TIME = 65.0
 #: A pool of its own: hosts that are slow hold up nothing but each other.
 _threads = ThreadPoolExecutor(16, thread_name_prefix="input")
@@ -41,12 +40,15 @@ def refusal(url: str, hosts: Collection[str]) -> str | None:
     return None
 
 
-async def open_input(url: str, staging: Staging, hosts: Collection[str], limit: int) -> AsyncIterator[bytes]:
-    """The bytes of the input at `url`, at most `limit`. Raises DataSourceError and TemporaryError."""
-    if url.startswith(STAGED):
-        async for chunk in staging.read(url.removeprefix(STAGED)):
+async def open_input(
+    source: Input, staging: Staging, hosts: Collection[str], limit: int
+) -> AsyncIterator[bytes]:
+    """The bytes of an input, at most `limit` from an address. Raises DataSourceError and TemporaryError."""
+    if isinstance(source, Upload):
+        async for chunk in staging.read(source.name):
             yield chunk
         return
+    url = source.url
     if reason := refusal(url, hosts):
         raise DataSourceError(reason)
     size = 0

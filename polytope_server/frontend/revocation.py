@@ -38,7 +38,7 @@ class Revocations:
 
     async def _remove_request(self, user: User, request_id: str) -> AsyncIterator[list[Removed]]:
         if is_request_id(request_id) and (found := await self._store.remove(request_id, user_id=user.id)):
-            yield [Removed(found.id, found.collection, found.status, found.url)]
+            yield [Removed(found.id, found.collection, found.status, found.staged)]
 
     async def _clean_up_all(self, user: User, parts: AsyncIterator[list[Removed]]) -> int:
         number = 0
@@ -53,7 +53,7 @@ class Revocations:
         self._notices.publish(Topic.REMOVED, *(request.id for request in removed))
         self._metrics.revoked(removed)
         for request in removed:
-            if request.url or request.status is Status.PROCESSING:
+            if request.staged or request.status is Status.PROCESSING:
                 # If the staging cannot be reached, the garbage collector finds it.
                 with suppress(StagingUnavailableError):
                     await self._staging.delete_request(request.id)

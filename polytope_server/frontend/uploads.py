@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import NoReturn
 
-from polytope_server.datasource.inputs import STAGED
 from polytope_server.frontend.metrics import FrontendMetrics
 from polytope_server.frontend.refusals import FailedRequestError, Kind, RefusedError
+from polytope_server.media_types import OCTET_STREAM
 from polytope_server.notices import Notices, Topic
-from polytope_server.request import Request, Status, Verb
+from polytope_server.request import Request, Status, Upload, Verb
 from polytope_server.request_store import RequestStore, StoreUnavailableError
 from polytope_server.staging import (
     ObjectTooLargeError,
@@ -28,8 +28,6 @@ logger = logging.getLogger(__name__)
 _LARGE = 1 << 20
 #: Seconds between two notes in the store that an upload makes progress.
 _NOTED_EVERY = 10.0
-#: What the data are is for the data source to find out.
-_TYPE = "application/octet-stream"
 #: States in which data may still be (re)placed, and the state after it.
 _OPEN = {
     Status.UPLOADING: Status.WAITING,
@@ -61,7 +59,7 @@ class Uploads:
 
         Raises RefusedError, and FailedRequestError if it failed.
         """
-        uploaded = request.status is Status.UPLOADING or request.url.startswith(STAGED)
+        uploaded = request.status is Status.UPLOADING or isinstance(request.input, Upload)
         if request.verb is not Verb.ARCHIVE or not uploaded:
             _refuse_upload(f"Request {request.id} is not an upload")
         if request.status is Status.PROCESSED:
@@ -89,12 +87,13 @@ class Uploads:
     ) -> StagedObject:
         if size > self._largest:
             self._refuse_size()
-        name = new_object_name(request.id, _TYPE)
+        # What the data are is for the data source to find out.
+        name = new_object_name(request.id, OCTET_STREAM)
         chunks = noting_progress(self._store, request.id, self._bound_size(data))
         try:
             if size >= _LARGE:
                 await self._staging.admit(size)
-            staged = await self._staging.create(name, chunks, _TYPE, md5)
+            staged = await self._staging.create(name, chunks, OCTET_STREAM, md5)
         except ObjectTooLargeError as error:
             raise RefusedError(Kind.TOO_LARGE, f"The upload {error}") from None
         except StagingFullError as error:
@@ -124,11 +123,11 @@ class Uploads:
                 current.status,
                 current.attempt,
                 _OPEN[current.status],
-                url=f"{STAGED}{staged.name}",
+                input=Upload(staged.name),
             )
             if changed is not None:
-                if current.url.startswith(STAGED):
-                    await self._staging.delete(current.url.removeprefix(STAGED))
+                if isinstance(current.input, Upload):
+                    await self._staging.delete(current.input.name)
                 return changed
             current = await self._store.get(request.id)
         await self._staging.delete(staged.name)

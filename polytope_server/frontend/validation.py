@@ -21,7 +21,7 @@ from polytope_server.language import (
     coerce,
     parse,
 )
-from polytope_server.request import Request, Status, Verb
+from polytope_server.request import Address, Request, Status, Verb
 from polytope_server.request_store import RequestStore
 from polytope_server.secrets.sealing import Seals
 from polytope_server.texts import encodable
@@ -84,10 +84,10 @@ class Validation:
         """
         verb = _read_verb(draft.verb)
         sources = _select_sources(self._sources[collection.name], verb)
-        url = self._check_url(verb, draft.url)
+        address = self._read_address(verb, draft.url)
         text = _read_text(draft.request, collection)
         source, coerced = self._find_source(sources, user, text, comparisons)
-        status = Status.UPLOADING if verb is Verb.ARCHIVE and not url else Status.WAITING
+        status = Status.UPLOADING if verb is Verb.ARCHIVE and address is None else Status.WAITING
         request = Request(
             user=user,
             collection=collection.name,
@@ -95,7 +95,7 @@ class Validation:
             user_request=text,
             coerced_request=coerced,
             datasource=source.config.name,
-            url=url,
+            input=address,
             status=status,
             timestamp=self._store.local_clock.now(),
         )
@@ -110,9 +110,9 @@ class Validation:
             raise RefusedError(Kind.UNSUPPORTED, _NO_SEALS)
         return self._seals.seal(needed, request.id) if self._seals is not None else ""
 
-    def _check_url(self, verb: Verb, url: Any) -> str:
+    def _read_address(self, verb: Verb, url: Any) -> Address | None:
         if verb is not Verb.ARCHIVE or url in (None, ""):
-            return ""
+            return None
         if not isinstance(url, str):
             _refuse_draft("The value of 'url' is not a string")
         # Not printable: control characters, which parsers of addresses leave out, and surrogates.
@@ -122,7 +122,7 @@ class Validation:
             )
         if reason := refusal(url, self._input_hosts):
             _refuse_draft(encodable(reason))
-        return url
+        return Address(url)
 
     def _find_source(
         self, sources: Sequence[Source], user: User, text: str, comparisons: int

@@ -76,7 +76,7 @@ def _add_orphan(found: Survey, request_id: str, owned: list[StagedObject], befor
         found.orphaned.append((request_id, sum(one.size for one in owned)))
 
 
-def _add_leftovers(found: Survey, owned: list[StagedObject], url: str, before: float) -> None:
-    """Note what attempts that were overtaken left of a request that has ended with the result `url`."""
-    left = [one for one in owned if not url.endswith(one.name) and one.modified <= before]
+def _add_leftovers(found: Survey, owned: list[StagedObject], kept: str, before: float) -> None:
+    """Note what attempts that were overtaken left of a request that has ended; it keeps the object `kept`."""
+    left = [one for one in owned if one.name != kept and one.modified <= before]
     found.leftovers += left[: _MOST - len(found.leftovers)]

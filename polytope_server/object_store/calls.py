@@ -9,6 +9,7 @@ import falcon
 import falcon.asgi
 
 from polytope_server.http.shell import refuse, trust
+from polytope_server.media_types import OCTET_STREAM
 from polytope_server.staging.checksums import announced_md5
 
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,64}/[\w!#$&^.+-]{1,128}(?:;[ -~]{1,128})?", re.ASCII)
@@ -38,7 +39,7 @@ class Gate:
 
 def media_type(req: falcon.asgi.Request) -> str:
     """The media type of the body. Ends the call with 400 if it is none."""
-    given = req.content_type or "application/octet-stream"
+    given = req.content_type or OCTET_STREAM
     if not _MEDIA_TYPE.fullmatch(given):
         refuse(falcon.HTTP_400, "The header Content-Type must hold a media type")
     return given

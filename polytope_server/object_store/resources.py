@@ -12,6 +12,7 @@ import falcon.asgi
 
 from polytope_server.http.delivery import deliver
 from polytope_server.http.shell import StalledError, body, refuse
+from polytope_server.media_types import EXTENSIONS
 from polytope_server.object_store.calls import Gate, age, checksum, media_type
 from polytope_server.object_store.metrics import StoreMetrics
 from polytope_server.object_store.store import Store, WriteEndedError
@@ -25,6 +26,7 @@ _LIST_BLOCK = 64 << 10
 #: fields; one whose machine is gone is found by the system much earlier.
 _CHUNK_TIME = 3600.0
 _NO_OBJECT = "There is no such object"
+_WRONG_PATH = f"The path must be <request id>/<token>.<extension>, one of {', '.join(EXTENSIONS.values())}"
 
 
 class ObjectResource:
@@ -52,7 +54,9 @@ class ObjectResource:
         self._gate.check(req)
         full_name = f"{request_id}/{name}"
         if not is_object_name(full_name):
-            refuse(falcon.HTTP_400, "The path must be <request id>/<token>.<grib, covjson or bin>")
+            refuse(
+                falcon.HTTP_400, f"The path must be <request id>/<token>.<{', '.join(EXTENSIONS.values())}>"
+            )
         made = await self._create(req, full_name)
         resp.status = falcon.HTTP_201
         sums = {"md5": made.md5, "etag": made.etag}

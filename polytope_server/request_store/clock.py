@@ -1,7 +1,7 @@
 """The clock of the request store, which judges leases, pauses and ages, as a process estimates it.
 
 Machines disagree about the time. What is kept in the store is written and judged by the store's clock, within
-its own operations. A process that needs a number at hand takes the time that the store told last, and adds
+its own operations. A process that needs a number at hand takes the last answer of the store, and adds
 what has passed since by the monotonic clock.
 """
 
@@ -46,10 +46,10 @@ class LocalClock:
         The answer is uncertain by half of the round trip: within that the earlier estimate stays.
         """
         asked = time.monotonic()
-        told = await self._read()
+        answer = await self._read()
         answered = time.monotonic()
         uncertain = (answered - asked) / 2
-        offset = told + uncertain - answered
+        offset = answer + uncertain - answered
         before, self._offset = self._offset, offset
         if before is None:
             return

@@ -60,52 +60,61 @@ class Retention(ABC):
 
     @abstractmethod
     async def existing(self, request_ids: Iterable[str]) -> set[str]:
-        """Find out which requests are stored.
+        """Which requests are stored.
+
+        What is missing in the answer was not stored when this was called: a server that was deposed by
+        another, and does not know it yet, raises an error instead of answering.
 
         Args:
             request_ids: The ids to look for.
 
         Returns:
-            Those of the ids that are stored. What is missing was not stored when this was called.
+            Those that are stored, in whatever state.
 
         Raises:
-            StoreUnavailableError: Also from a database server that lost its leadership to another, and does
-                not know it yet.
+            StoreUnavailableError: The store cannot be reached, or cannot confirm that it is the primary.
         """
 
     @abstractmethod
     async def results(self, request_ids: Collection[str]) -> dict[str, str]:
-        """Look up the results of requests that have ended.
+        """The staged objects of requests that have ended; read as with :meth:`existing`.
 
         Args:
-            request_ids: The ids to look for.
+            request_ids: The requests.
 
         Returns:
-            The `url` of each of those that have ended, by id.
+            By the id of each that has ended: the name of its object, empty if it has none
+            (:attr:`Request.staged <polytope_server.request.Request.staged>`).
 
         Raises:
-            StoreUnavailableError: As :meth:`existing` does.
+            StoreUnavailableError: The store cannot be reached, or cannot confirm that it is the primary.
         """
 
     @abstractmethod
     async def stale(self, status: Status, age: float, limit: int) -> list[Summary]:
-        """Find requests that have not changed for a time.
+        """Requests that were not modified for a time.
 
         Args:
-            status: The state in which they are.
-            age: For how many seconds at least they have not changed.
-            limit: How many to return at most.
+            status: Their state.
+            age: The least time since the last change.
+            limit: How many at most.
 
         Returns:
             Their summaries, the oldest first.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
         """
 
     @abstractmethod
     async def touch(self, request_id: str) -> None:
-        """Note that data of a request that is uploading came in: its age begins again.
+        """Note that data of a request that is uploading came in: its age starts from zero again.
 
         Args:
-            request_id: The id of the request.
+            request_id: The request; without effect in any other state.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
         """
 
     @abstractmethod
@@ -113,79 +122,101 @@ class Retention(ABC):
         """Note that results were downloaded. Only the first time of each is kept.
 
         Args:
-            request_ids: The requests whose results were downloaded.
+            request_ids: The requests.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
         """
 
     @abstractmethod
     async def usage(self, limit: int) -> list[Usage]:
-        """Find the users with most bytes of results.
+        """The users with the most bytes of results.
 
         Args:
-            limit: How many to return at most.
+            limit: How many users at most.
 
         Returns:
-            The users, the one with most first.
+            The sums, in descending order.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
         """
 
     @abstractmethod
     async def removable(self, user_id: str, age: float, limit: int) -> list[Summary]:
-        """Find processed requests that may be removed to make room.
+        """Processed requests of a user that are old or were downloaded.
 
         Args:
             user_id: The owner.
-            age: Requests that were not downloaded must be older than this many seconds.
-            limit: How many to return at most.
+            age: The time since the last change from which on a request is old.
+            limit: How many at most.
 
         Returns:
             Their summaries, the oldest first.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
         """
 
     @abstractmethod
     async def bury(self, request_ids: Collection[str], status: Status, reason: str) -> set[str]:
-        """Remove requests, and leave a tombstone of each, in one step.
+        """Remove those of the requests that are in that state, and leave a tombstone of each, in one step.
+
+        A request that another process removes at the same time has no tombstone.
 
         Args:
-            request_ids: The requests to remove.
-            status: The state in which they must be.
-            reason: Why, for the tombstones: one of :class:`Reason`.
+            request_ids: The requests.
+            status: The state that they must be in.
+            reason: One of :class:`Reason`, for the tombstone.
 
         Returns:
-            The ids of those that were removed. A request that another caller removes at the same time has no
-            tombstone.
+            The ids of those that were removed.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached; some may be removed all the same.
         """
 
     @abstractmethod
     async def tombstone(self, request_id: str, user_id: str) -> Tombstone | None:
-        """Look up the tombstone of a request.
+        """What is left of a removed request.
 
         Args:
-            request_id: The id of the request.
-            user_id: The owner.
+            request_id: The request.
+            user_id: The user who asks.
 
         Returns:
-            The tombstone; None if there is none, or if it is another user's.
+            The tombstone, None if there is none, or if it is another user's.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
         """
 
     @abstractmethod
     async def trim_tombstones(self, user_id: str, most: int) -> int:
-        """Remove the oldest tombstones of a user.
+        """Forget the oldest tombstones of a user; a call may leave some.
 
         Args:
             user_id: The owner.
-            most: How many may stay.
+            most: How many of the newest are kept.
 
         Returns:
-            How many were removed; a call may leave some that another call removes.
+            How many were forgotten.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
         """
 
     @abstractmethod
     async def remove_tombstones(self, age: float, limit: int) -> int:
-        """Remove old tombstones.
+        """Forget old tombstones.
 
         Args:
-            age: Remove those older than this many seconds.
-            limit: How many to remove at most.
+            age: The time since the removal from which on a tombstone is old.
+            limit: How many to forget at most.
 
         Returns:
-            How many were removed.
+            How many were forgotten.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
         """

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from sys import intern
@@ -48,6 +49,79 @@ class Digest:
         """The digest of requests with these sequences."""
         rests = [sequence % cls.MODULUS for sequence in sequences]
         return cls(len(rests), sum(rests), sum(rest * rest for rest in rests))
+
+
+class Sketching(ABC):
+    """The part of a request store that the broker reads: many requests, and little of each."""
+
+    @abstractmethod
+    async def sketches(self, statuses: Collection[Status], request_ids: Sequence[str]) -> list[Sketch]:
+        """Sketches of some requests.
+
+        Args:
+            statuses: The states in which a request must be.
+            request_ids: The requests to look for.
+
+        Returns:
+            Sketches of those that are found, in order of submission.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
+        """
+
+    @abstractmethod
+    async def active(self, after: int, limit: int) -> list[Sketch]:
+        """A slice of the queued and processing requests: see :meth:`waiting`, without an end.
+
+        Args:
+            after: The sequence after which the slice starts.
+            limit: How many sketches it has.
+
+        Returns:
+            The sketches, in order of submission.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
+        """
+
+    @abstractmethod
+    async def waiting(self, after: int, until: int | None, limit: int) -> list[Sketch]:
+        """A slice of the waiting requests: the first ones with `after` < sequence <= `until`.
+
+        An empty slice is the last; each other goes on after the sequence of the one
+        before. Requests of the same sequence are never in two slices, so that there may be fewer than
+        `limit`, and more if there are more of one sequence. To be read from an index in that order: the
+        cost does not grow with what else is stored.
+
+        Args:
+            after: The sequence after which the slice starts.
+            until: The last sequence that it may have, None for no end.
+            limit: How many sketches it has.
+
+        Returns:
+            The sketches, in order of submission.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
+        """
+
+    @abstractmethod
+    async def digest(self, after: int, until: int, limit: int) -> Digest:
+        """The digest of the waiting requests with `after` < sequence <= `until`, the first `limit` of them.
+
+        To be read from an index alone.
+
+        Args:
+            after: The sequence after which the requests start.
+            until: The last sequence.
+            limit: How many requests count.
+
+        Returns:
+            The digest of their sequences.
+
+        Raises:
+            StoreUnavailableError: The store cannot be reached.
+        """
 
 
 def new_sketch(

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from polytope_server.media_types import OCTET_STREAM, extension
 from polytope_server.runtime.unavailable import UnavailableError
 
-EXTENSIONS = {"application/x-grib": "grib", "application/prs.coverage+json": "covjson"}
 #: A name that an object could have, and none has.
-_NO_OBJECT = f"none/{'0' * 32}.bin"
+_NO_OBJECT = f"none/{'0' * 32}.{extension(OCTET_STREAM)}"
 
 
 class StagingUnavailableError(UnavailableError):
@@ -72,7 +72,7 @@ class StagedObject:
 
 def new_object_name(request_id: str, content_type: str) -> str:
     """A fresh, unguessable name `<request id>/<128-bit token>.<extension>`."""
-    return f"{request_id}/{secrets.token_hex(16)}.{EXTENSIONS.get(content_type, 'bin')}"
+    return f"{request_id}/{secrets.token_hex(16)}.{extension(content_type)}"
 
 
 def request_of(name: str) -> str:

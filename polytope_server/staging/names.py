@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import re
 
-_NAME = re.compile(r"[A-Za-z0-9-]{1,64}/[A-Za-z0-9][A-Za-z0-9_-]{0,63}\.(?:grib|covjson|bin)")
+from polytope_server.media_types import EXTENSIONS
+
+_REQUEST_ID = re.compile("[A-Za-z0-9-]{1,64}")
+_NAME = re.compile(
+    rf"{_REQUEST_ID.pattern}/[A-Za-z0-9][A-Za-z0-9_-]{{0,63}}\.(?:{'|'.join(EXTENSIONS.values())})"
+)
 
 
 def is_object_name(name: str) -> bool:
@@ -14,4 +19,4 @@ def is_object_name(name: str) -> bool:
 
 def is_request_id(text: str) -> bool:
     """Whether objects can belong to a request of that id."""
-    return is_object_name(f"{text}/x.bin")
+    return _REQUEST_ID.fullmatch(text) is not None

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from polytope_server.request import LIVE, Request, Status
+from polytope_server.request import LIVE, Request, Status, Upload
 from polytope_server.request_store import RequestStore
 from polytope_server.request_store.retention import Reason, Summary, Usage
 from polytope_server.testing.requests import ALICE, BOB, make
@@ -56,10 +56,12 @@ class RetentionContract:
         assert changed is not None
         assert replace(changed, last_modified=0.0) == replace(uploading, last_modified=0.0)
 
-    async def test_results_gives_the_address_of_what_has_ended(self, store: RequestStore) -> None:
-        done, failed, live = aged(1, url="./downloads/x"), aged(1, status=Status.FAILED), make(url="y")
-        ids = await stored(store, done, failed, live)
-        assert await store.results([*ids, "unknown"]) == {done.id: "./downloads/x", failed.id: ""}
+    async def test_results_gives_the_objects_of_what_has_ended(self, store: RequestStore) -> None:
+        done, failed = aged(1, result="r/1.bin"), aged(1, status=Status.FAILED)
+        archived, live = aged(1, input=Upload("a/1.bin")), make(input=Upload("b/1.bin"))
+        ids = await stored(store, done, failed, archived, live)
+        expected = {done.id: "r/1.bin", failed.id: "", archived.id: "a/1.bin"}
+        assert await store.results([*ids, "unknown"]) == expected
         assert await store.results([]) == {}
 
     async def test_usage_sums_the_results_of_each_user(self, store: RequestStore) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from polytope_server.request import LIVE, TERMINAL, Status
+from polytope_server.request import LIVE, TERMINAL, Status, Upload
 from polytope_server.request_store import PAGE, PAGE_SIZE, Removed, RequestStore, Selection
 from polytope_server.testing.requests import ALICE, BOB, make, removed_all
 
@@ -20,10 +20,10 @@ class SelectionContract:
         assert await store.existing([mine.id, done.id, bobs.id]) == {done.id, bobs.id}
 
     async def test_remove_all_tells_what_each_was(self, store: RequestStore) -> None:
-        request = make(status=Status.UPLOADING, collection="d", url="http://x/y")
+        request = make(status=Status.UPLOADING, collection="d", input=Upload("r/1.bin"))
         await store.add(request)
         (removed,) = await removed_all(store, ALICE.id, LIVE)
-        assert removed == Removed(request.id, "d", Status.UPLOADING, "http://x/y")
+        assert removed == Removed(request.id, "d", Status.UPLOADING, "r/1.bin")
         assert await removed_all(store, ALICE.id, LIVE) == []
 
     async def test_remove_all_leaves_what_came_or_ended_meanwhile(self, store: RequestStore) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from polytope_server.request import LIVE, TERMINAL, IllegalTransitionError, Status, Verb
+from polytope_server.request import LIVE, TERMINAL, Address, IllegalTransitionError, Status, Upload, Verb
 from polytope_server.request_store import DuplicateRequestError, RequestStore
 from polytope_server.testing.request_leases import LeaseContract
 from polytope_server.testing.request_retention import RetentionContract
@@ -33,11 +33,42 @@ class RequestStoreContract(LeaseContract, SketchContract, SelectionContract, Ret
             user_request="a: 'b\\n\"ü'\n",
             coerced_request={"step": ["0", "6"], "number": 1, "nothing": None},
             datasource="d",
-            url="http://x/y",
+            input=Address("http://x/y"),
             sealed="sealed.v1.abc",
         )
         await store.add(request)
         assert await store.get(request.id) == request
+
+    async def test_an_input_and_a_result_come_back_as_they_were(self, store: RequestStore) -> None:
+        request = make(verb=Verb.ARCHIVE, status=Status.UPLOADING)
+        await store.add(request)
+        for step in ("first", "second"):
+            current = await store.get(request.id)
+            assert current is not None
+            source = Upload(f"{request.id}/{step}.bin")
+            changed = await store.transition(request.id, current.status, 0, Status.WAITING, input=source)
+            assert changed is not None
+            assert (changed.input, changed.result, changed.staged) == (source, "", source.name)
+            assert await store.get(request.id) == changed
+        running = await claimed(store)
+        name = f"{running.id}/result.grib"
+        done = await store.transition(running.id, Status.PROCESSING, 1, Status.PROCESSED, result=name)
+        assert done is not None
+        assert (done.input, done.result, done.staged) == (None, name, name)
+        assert await store.get(running.id) == done
+
+    async def test_lists_show_input_and_result_as_an_address(self, store: RequestStore) -> None:
+        shown = {
+            "": make(),
+            "http://x/y": make(verb=Verb.ARCHIVE, input=Address("http://x/y")),
+            "staging:r/1.bin": make(verb=Verb.ARCHIVE, input=Upload("r/1.bin")),
+            "./downloads/r/1.grib": make(status=Status.PROCESSED, result="r/1.grib"),
+        }
+        for request in shown.values():
+            await store.add(request)
+        documents = [request.to_document() for request in await store.find()]
+        assert [document["url"] for document in documents] == list(shown)
+        assert all("input" not in document and "result" not in document for document in documents)
 
     async def test_secret_attributes_of_the_user_are_not_stored(self, store: RequestStore) -> None:
         request = make()

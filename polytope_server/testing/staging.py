@@ -9,6 +9,7 @@ from itertools import groupby
 
 import pytest
 
+from polytope_server.media_types import COVERAGE_JSON, GRIB
 from polytope_server.staging import (
     ChecksumError,
     ObjectNotFoundError,
@@ -18,7 +19,7 @@ from polytope_server.staging import (
     request_of,
 )
 
-GRIB = "application/x-grib"
+__all__ = ["GRIB", "StagingContract", "breaking", "chunked", "names", "read"]
 
 
 async def chunked(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
@@ -140,5 +141,5 @@ class StagingContract:
         first, second = new_object_name("r1", GRIB), new_object_name("r1", GRIB)
         assert first != second
         assert len(first.split("/")[1]) == 32 + len(".grib")
-        assert new_object_name("r", "application/prs.coverage+json").endswith(".covjson")
+        assert new_object_name("r", COVERAGE_JSON).endswith(".covjson")
         assert new_object_name("r", "text/plain").endswith(".bin")

@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 
 from polytope_server.collection import Collection, DataSourceConfig
-from polytope_server.datasource import DataSourceError, TemporaryError, factory
+from polytope_server.datasource import DataSourceError, Job, TemporaryError, factory
 from polytope_server.datasource.inputs import open_input
 from polytope_server.request import Request, Verb
 from polytope_server.secrets.sealing import Seals, UnsealableError
@@ -20,6 +20,7 @@ from polytope_server.staging import (
     new_object_name,
 )
 from polytope_server.worker import memory
+from polytope_server.worker.assignment import Assignment
 from polytope_server.worker.children import Child
 
 logger = logging.getLogger(__name__)
@@ -57,33 +58,38 @@ class Attempts:
         Raises DataSourceError if the request cannot be served, TemporaryError if it may be another time,
         StagingUnavailableError.
         """
-        job = {
-            "collection": request.collection,
-            "datasource": source.name,
-            "request_id": request.id,
-            "verb": request.verb,
-            "user_request": request.user_request,
-            "coerced_request": request.coerced_request,
-            "username": request.user.username,
-            "realm": request.user.realm,
-            "attributes": self._open(request, source),
-            "max_memory": memory.allowed(source.keys.get("max_memory", memory.DEFAULT)),
-        }
+        assignment = self._assignment(request, source)
         if request.verb is Verb.ARCHIVE:
+            if request.input is None:
+                raise DataSourceError("The request has no input.")
             settings = self._settings
-            data = open_input(request.url, self._staging, settings.input_hosts, settings.max_input)
+            data = open_input(request.input, self._staging, settings.input_hosts, settings.max_input)
             try:
-                _, answer = await child.run(job, data)
+                _, answer = await child.run(assignment, data)
             except ObjectNotFoundError as error:
                 raise DataSourceError("The uploaded data are no longer there.") from error
             async for _ in answer:
                 pass
             return None
-        content_type, chunks = await child.run(job)
+        content_type, chunks = await child.run(assignment)
         if limit := source.keys.get("max_result", self._settings.max_result):
             _check_size(child.announced or 0, limit)
             chunks = _bounded(chunks, limit)
         return await self._stage(request, content_type, chunks, child.announced or 0)
+
+    def _assignment(self, request: Request, source: DataSourceConfig) -> Assignment:
+        """What the child is given to do. Raises DataSourceError."""
+        job = Job(
+            request_id=request.id,
+            verb=request.verb,
+            user_request=request.user_request,
+            coerced_request=request.coerced_request,
+            username=request.user.username,
+            realm=request.user.realm,
+            attributes=self._open(request, source),
+        )
+        max_memory = memory.allowed(source.keys.get("max_memory", memory.DEFAULT))
+        return Assignment(request.collection, source.name, max_memory, job)
 
     async def _stage(
         self, request: Request, content_type: str, chunks: AsyncIterator[bytes], announced: int

@@ -13,13 +13,16 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from polytope_server.datasource import DataSource, DataSourceError, Job, TemporaryError
+from polytope_server.datasource import DataSource, DataSourceError, TemporaryError
+from polytope_server.media_types import OCTET_STREAM
 from polytope_server.redaction import redactor
+from polytope_server.request import Verb
 from polytope_server.runtime import log
 from polytope_server.runtime.process import die_with_parent
 from polytope_server.settings import backends
 from polytope_server.settings.root import LoggingSettings
 from polytope_server.worker import memory
+from polytope_server.worker.assignment import Assignment
 from polytope_server.worker.frames import HEADER, MAX_DATA, Frame, header
 
 logger = logging.getLogger(__name__)
@@ -81,17 +84,17 @@ class Server:
                 continue
             self._sources[where] = source
 
-    def run(self, job: dict[str, Any]) -> None:
-        """Do one job and send its outcome."""
-        log.request_id.set(job["request_id"])
-        with redactor.knowing(job["attributes"].values()):
-            self._run(job)
+    def run(self, assignment: Assignment) -> None:
+        """Do one assignment and send its outcome."""
+        log.request_id.set(assignment.job.request_id)
+        with redactor.knowing(assignment.job.attributes.values()):
+            self._run_within_memory(assignment)
 
-    def _run(self, job: dict[str, Any]) -> None:
-        allowed, used = job.pop("max_memory"), memory.used()
+    def _run_within_memory(self, assignment: Assignment) -> None:
+        allowed, used = assignment.max_memory, memory.used()
         memory.limit(allowed)
         try:
-            self._work(job)
+            self._serve_job(assignment)
         except MemoryError:
             memory.limit(None)
             self._exhausted(allowed, used)
@@ -121,16 +124,16 @@ class Server:
             self._connection.send(Frame.EXHAUSTED, reason.encode())
         raise SystemExit(1)
 
-    def _work(self, job: dict[str, Any]) -> None:
-        source = self._sources.get((job.pop("collection"), job.pop("datasource")))
+    def _serve_job(self, assignment: Assignment) -> None:
+        source = self._sources.get((assignment.collection, assignment.datasource))
         if source is None:
             raise TemporaryError("The data source is not available at the moment.")
-        task = Job(**job)
-        if task.verb == "archive":
-            source.archive(task, self._connection.input())
-            self._connection.send(Frame.START, b"application/octet-stream")
+        job = assignment.job
+        if job.verb == Verb.ARCHIVE:
+            source.archive(job, self._connection.input())
+            self._connection.send(Frame.START, OCTET_STREAM.encode())
         else:
-            result = source.retrieve(task)
+            result = source.retrieve(job)
             if result.size is not None:
                 self._connection.send(Frame.SIZE, b"%d" % result.size)
             self._connection.send(Frame.START, result.content_type.encode())
@@ -164,7 +167,7 @@ def main(arguments: list[str]) -> None:
                 server.configure(config["sources"])
                 connection.send(Frame.READY)
             elif frame is Frame.JOB:
-                server.run(json.loads(body))
+                server.run(Assignment.decode(body))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the worker ended, or stopped to listen: so does its child
 

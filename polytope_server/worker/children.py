@@ -14,6 +14,7 @@ from typing import Any
 
 from polytope_server.config import Configuration
 from polytope_server.datasource import DataSourceError, TemporaryError, factory
+from polytope_server.worker.assignment import Assignment
 from polytope_server.worker.frames import HEADER, MAX_DATA, Frame, header
 
 logger = logging.getLogger(__name__)
@@ -82,16 +83,16 @@ class Child:
             raise TemporaryError(_CRASHED) from error
 
     async def run(
-        self, job: dict[str, Any], data: AsyncIterator[bytes] | None = None
+        self, assignment: Assignment, data: AsyncIterator[bytes] | None = None
     ) -> tuple[str, AsyncIterator[bytes]]:
-        """Do a job with `data` as its input: the media type of the result, and its bytes.
+        """Do an assignment with `data` as its input: the media type of the result, and its bytes.
 
         The child is free again when the bytes were read to the end. Raises DataSourceError and
         TemporaryError as the data source did, TemporaryError too when the process died; so may the bytes.
         """
         self._idle = False
         self.announced = None
-        self._send(Frame.JOB, json.dumps(job).encode())
+        self._send(Frame.JOB, assignment.encode())
         answer = asyncio.create_task(self._receive())
         try:
             if data is not None:

@@ -21,7 +21,7 @@ class Frame(IntEnum):
 
     CONFIG = 1  #: JSON: the data sources
     READY = 2
-    JOB = 3  #: JSON: the request
+    JOB = 3  #: JSON: an assignment
     START = 4  #: the media type, UTF-8
     DATA = 5
     END = 6

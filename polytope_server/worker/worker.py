@@ -15,11 +15,10 @@ from uuid import uuid4
 from polytope_server.collection import queues
 from polytope_server.config import Configuration
 from polytope_server.datasource import DataSourceError, TemporaryError, factory
-from polytope_server.datasource.inputs import STAGED
 from polytope_server.metric_store import MetricStore
 from polytope_server.notices import Notice, Notices, Topic
 from polytope_server.queue import Delivery, Queue
-from polytope_server.request import TERMINAL, Request, Status
+from polytope_server.request import TERMINAL, Request, Status, Upload
 from polytope_server.request_store import RequestStore, StoreUnavailableError
 from polytope_server.retry import after_failure, after_outage
 from polytope_server.runtime import log
@@ -224,7 +223,7 @@ class Worker:
         changes: dict[str, Any] = {"user_message": "Success", "worker": ""}
         if result is not None:
             changes |= {
-                "url": f"./downloads/{result.name}",
+                "result": result.name,
                 "content_type": result.content_type,
                 "content_length": result.size,
                 "md5": result.md5,
@@ -251,7 +250,7 @@ class Worker:
         """Set the outcome of this attempt, unless the request was lost."""
         self._ending.add((request.id, request.attempt))
         recorded = await self._outcomes.record(request, to, changes)
-        if recorded and to in TERMINAL and request.url.startswith(STAGED):
+        if recorded and to in TERMINAL and isinstance(request.input, Upload):
             # The input of an archive, of no use to anybody now, takes the room of results.
-            await self._discard(request.url.removeprefix(STAGED))
+            await self._discard(request.input.name)
         return recorded

@@ -5,6 +5,7 @@ Of the version before the code comes out of the history of this repository.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import subprocess
 import tarfile
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import requests
 import yaml
-from faults import FULL, CountingSource
+from archive_host import ArchiveHost
+from faults import FULL, CountingSource, staged, until
 from fleet import Batch, Fleet, config
 
 from testbed.server import StandaloneServer
@@ -23,26 +26,39 @@ if TYPE_CHECKING:
 
 #: The last commit whose leases went by the clocks of the machines.
 BEFORE = "4d5976e"
+#: The last commit whose requests had one field `url`, instead of `input` and `result`.
+ONE_ADDRESS = "4bbee47"
 REPOSITORY = Path(__file__).parents[2]
 LEASE, WORK = 6.0, 8.0
 #: Which broker leads first, and the back-ends.
 SQLITE, MONGODB = "sqlite", "mongodb-rabbitmq-s3-redis"
 SHORT = [("old", SQLITE), ("new", MONGODB)]
+STACKS = [SQLITE, MONGODB] if FULL else [SQLITE]
 CASES = [*SHORT, ("new", SQLITE), ("old", MONGODB)] if FULL else SHORT
+
+
+def code_of(commit: str, folder: Path) -> Path:
+    """The folder, with the code of that commit."""
+    command = ["git", "-C", str(REPOSITORY), "archive", commit, "polytope_server"]
+    try:
+        done = subprocess.run(command, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip(f"there is no commit {commit}, in a copy without the history of the repository")
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
 
 
 @pytest.fixture(scope="module")
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the code of the version before."""
-    command = ["git", "-C", str(REPOSITORY), "archive", BEFORE, "polytope_server"]
-    try:
-        done = subprocess.run(command, capture_output=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip(f"cannot be had: commit {BEFORE}, in a copy without the history of the repository")
-    folder = tmp_path_factory.mktemp("before")
-    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        archive.extractall(folder, filter="data")
-    return folder
+    """A folder with the code of the version whose leases went by the clocks of the machines."""
+    return code_of(BEFORE, tmp_path_factory.mktemp("before"))
+
+
+@pytest.fixture(scope="module")
+def one_address(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the code of the version whose requests had one address for input and result."""
+    return code_of(ONE_ADDRESS, tmp_path_factory.mktemp("one-address"))
 
 
 @pytest.mark.parametrize(("first", "stack"), CASES)
@@ -79,3 +95,64 @@ def test_old_and_new_processes_work_together(
             batch.submit(4, other)
             batch.check()
             assert "the lease of worker" not in fleet.log()
+
+
+def archive(server: StandaloneServer, session: requests.Session, url: str | None = None) -> str:
+    """Submit an archive request; its id."""
+    body = {"verb": "archive", "request": "an archive", **({"url": url} if url else {})}
+    answer = session.post(f"{server.url}/requests/archive", json=body, timeout=60)
+    assert answer.status_code == 202, answer.text
+    return answer.headers["Location"].rpartition("/")[2]
+
+
+def upload(server: StandaloneServer, session: requests.Session, request_id: str, data: bytes) -> None:
+    """Give an archive request its data, or other ones than before."""
+    headers = {"X-Checksum": hashlib.md5(data).hexdigest()}
+    answer = session.post(f"{server.url}/uploads/{request_id}", data=data, headers=headers, timeout=60)
+    assert answer.status_code == 202, answer.text
+
+
+def addresses(server: StandaloneServer, session: requests.Session) -> dict[str, str]:
+    """The `url` of each request, as that frontend lists it."""
+    found = session.get(f"{server.url}/requests", timeout=60).json()["message"]
+    return {document["id"]: document["url"] for document in found}
+
+
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.parametrize(("door", "hands"), [("old", "new"), ("new", "old")])
+def test_inputs_and_results_pass_from_one_version_to_the_other(
+    stacks: Stacks, tmp_path: Path, one_address: Path, stack: str, door: str, hands: str
+) -> None:
+    """A frontend of one, and a worker and a second frontend, which replaces an upload, of the other."""
+    code = {"old": one_address, "new": None}
+    with ArchiveHost().serving() as host:
+        data, sections = tmp_path / "data", host.sections()
+        first = StandaloneServer(data, sections) if stack == SQLITE else stacks.server(stack, data, sections)
+        second = StandaloneServer(data / "other", sections)
+        port = tmp_path / "port.yaml"
+        port.write_text(yaml.safe_dump({"frontend": {"port": second.port}}))
+        with Fleet(first) as fleet, first.session() as session:
+            fleet.start("frontend", code=code[door])
+            fleet.wait()
+            fleet.start("frontend", code=code[hands], files=[port])
+            fleet.wait(second)
+            fleet.start("broker", code=code[door])
+            retrieval = first.submit(session, "archive", "a retrieval")
+            by_url = archive(first, session, host.input_url)
+            uploaded, replaced = archive(first, session), archive(first, session)
+            upload(first, session, uploaded, b"uploaded")
+            upload(first, session, replaced, b"to be replaced")
+            upload(second, session, replaced, b"replaced")
+            assert addresses(first, session) == addresses(second, session)
+            fleet.start("worker", code=code[hands])
+            for server in (first, second):
+                assert server.result(session, retrieval) == b"a retrieval"
+                for request_id in (by_url, uploaded, replaced):
+                    assert server.poll(session, request_id).status_code == 200
+            assert sorted(host.kept) == sorted([host.INPUT, b"uploaded", b"replaced"])
+            found = addresses(first, session)
+            assert found == addresses(second, session)
+            assert found[by_url] == host.input_url
+            assert found[uploaded].startswith(f"staging:{uploaded}/")
+            # The uploads are gone, the one that was replaced, too.
+            until(lambda: staged(first) == {found[retrieval].removeprefix("./downloads/")}, 20)

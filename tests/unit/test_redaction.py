@@ -13,7 +13,9 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from polytope_server import redaction
+from polytope_server.media_types import EXTENSIONS
 from polytope_server.redaction import Redactor, is_secret, may_be_secret, present
+from polytope_server.staging import new_object_name
 
 #: In each of these, `SEED1` is a secret that the redactor does not know.
 LOOKS = {
@@ -97,6 +99,13 @@ def test_tokens_are_known_by_their_form(token: str) -> None:
     assert token[:20] not in found
     assert found.startswith("GET /downloads/1/***")
     assert found.endswith("failed")
+
+
+@pytest.mark.parametrize("media_type", EXTENSIONS)
+def test_the_link_of_a_result_is_hidden_whatever_its_media_type(media_type: str) -> None:
+    name = new_object_name("3f2a", media_type)
+    extension = name.rpartition(".")[2]
+    assert Redactor().redact(f"GET /downloads/{name} failed") == f"GET /downloads/3f2a/***.{extension} failed"
 
 
 @pytest.mark.parametrize("text", PLAIN)

@@ -70,8 +70,7 @@ def answer_state(
 
 def result_location(services: Services, request: Request) -> str:
     """Where the result is: at the staging, or relative to `/api/v1/requests/` where this server serves it."""
-    name = request.url.removeprefix("./downloads/")
-    return services.staging.public_url(name) or f"../downloads/{name}"
+    return services.staging.public_url(request.result) or f"../downloads/{request.result}"
 
 
 def absolute_result(

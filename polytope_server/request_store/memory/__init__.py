@@ -243,7 +243,7 @@ class MemoryRequestStore(MemoryRetention, RequestStore):
         page = found[:PAGE]
         for _, request in page:
             del self._requests[request.id], self._sequences[request.id]
-        removed = [Removed(one.id, one.collection, one.status, one.url) for _, one in page]
+        removed = [Removed(one.id, one.collection, one.status, one.staged) for _, one in page]
         return removed, page[-1][0] if len(found) > len(page) else None
 
     async def lead(self, name: str, holder: str, seconds: float) -> int | None:

@@ -26,7 +26,7 @@ class MemoryRetention(Retention):
 
     async def results(self, request_ids: Collection[str]) -> dict[str, str]:
         found = (self._requests.get(request_id) for request_id in request_ids)
-        return {request.id: request.url for request in found if request and request.status in TERMINAL}
+        return {request.id: request.staged for request in found if request and request.status in TERMINAL}
 
     async def stale(self, status: Status, age: float, limit: int) -> list[Summary]:
         before = self._clock() - age

@@ -6,12 +6,13 @@ The fields are those of :class:`Request`, but for these:
   of earlier servers, which may be in the same collection, have other names there (`status`, `user`), so that
   neither server takes up what the other has stored.
 * `coerced_request` is JSON text: its keys may be of any form, and its numbers of any size.
+* `input` is a document, null without an input; `url` is there for processes of earlier versions.
 * `sequence` keeps the order of submission, `promotion` names the last promotion.
 * `downloaded` is when the result was downloaded first, in documents of which that is known.
 * `tombstone` is in what is left of a request that the garbage collector removed, with nothing beside it but
   `_id` and `user_id`. It holds `removed_at`, `reason`, and `burial`, which names the removal.
 * `removed_at`, `removal` and `removed_from` mark what is about to be deleted. Such a document has no `state`
-  any more, so nobody else finds it.
+  any more, so that no query finds it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,13 @@ from polytope_server.drivers.mongodb import Document
 from polytope_server.drivers.mongodb.schema import MongoDBSchema
 from polytope_server.request import Request, Status, Verb
 from polytope_server.request_store import Digest, Removed, Selection, Sketch, States, new_sketch
+from polytope_server.request_store.url import (
+    correct,
+    decode_input,
+    encode_input,
+    staged_name,
+    with_url,
+)
 from polytope_server.user import User
 
 Index = list[tuple[str, int]]
@@ -46,7 +54,7 @@ BY_RESULT: Index = [
 BY_TOMBSTONE: Index = [("user_id", 1), ("tombstone.removed_at", 1)]
 BY_BURIAL: Index = [("tombstone.removed_at", 1)]
 
-#: What a process left behind that ended in the middle of a removal goes after so many seconds.
+#: What a process left behind that ended in the middle of a removal is deleted after this many seconds.
 _REMOVAL_TIME = 600
 
 #: Every query names the one that serves it, so each must be there, and be found by its fields. One that is to
@@ -62,8 +70,9 @@ INDEXES = (
     IndexModel(BY_TOMBSTONE, partialFilterExpression={"tombstone.removed_at": {"$exists": True}}),
     IndexModel(BY_BURIAL, sparse=True),
 )
-#: Version 2 added the field `sealed`, version 3 `lost_leases`, `downloaded`, `tombstone`, and indexes.
-SCHEMA = MongoDBSchema(3, INDEXES)
+#: Version 2 added the field `sealed`, version 3 `lost_leases`, `downloaded`, `tombstone`, and indexes,
+#: version 4 `input` and `result`, which were one field `url`.
+SCHEMA = MongoDBSchema(4, INDEXES)
 #: In the expressions of a query or an update: the server's time when it began with it, in seconds.
 NOW: Document = {"$divide": [{"$toLong": "$$NOW"}, 1000.0]}
 #: The condition that a lease has ended.
@@ -85,8 +94,10 @@ SKETCH = {
 #: The key of sketches by which they are sorted.
 SEQUENCE = attrgetter("sequence")
 
+#: The fields of :func:`to_staged_name`.
+STAGED = {"input": 1, "result": 1, "url": 1}
 #: The fields of what is left of a removed request.
-REMOVED = {"_id": 1, "collection": 1, "removed_from": 1, "url": 1}
+REMOVED = {"_id": 1, "collection": 1, "removed_from": 1, **STAGED}
 #: Bytes of the texts of a request, as :attr:`Request.text_size` counts them.
 TEXT_SIZE = {"$add": [{"$strLenBytes": "$user_request"}, {"$strLenBytes": "$coerced_request"}]}
 
@@ -147,18 +158,21 @@ def step(to: Status, changes: Mapping[str, Any], **expressions: Any) -> list[Doc
     The time of the first entry into a state stays.
     """
     entered = f"status_history.{to}"
-    fields = {name: {"$literal": encode(name, value)} for name, value in changes.items()} | expressions
+    fields = {name: {"$literal": encode(name, value)} for name, value in with_url(changes).items()}
+    fields |= expressions
     first = {"$ifNull": [f"${entered}", NOW]}
     return [{"$set": {**fields, "state": str(to), "last_modified": NOW, entered: first}}]
 
 
 def after(seconds: float) -> Document:
-    """The expression for the server's time in so many seconds."""
+    """The expression for the server's time `seconds` from now."""
     return {"$add": [NOW, seconds]}
 
 
 def encode(name: str, value: Any) -> Any:
     """The value of a field of a request as it is stored."""
+    if name == "input":
+        return encode_input(value)
     return json.dumps(value) if name == "coerced_request" else value
 
 
@@ -179,6 +193,8 @@ def to_document(request: Request, sequence: int) -> Document:
         "last_modified": request.last_modified,
         "state": str(request.status),
         "user_message": request.user_message,
+        "input": encode_input(request.input),
+        "result": request.result,
         "url": request.url,
         "md5": request.md5,
         "content_length": request.content_length,
@@ -199,7 +215,7 @@ def to_document(request: Request, sequence: int) -> Document:
 def to_request(document: Document) -> Request:
     """The request of a document; one that is about to be deleted is as it was before."""
     # PERF: on the path of every poll; positions take three quarters of the time of names.
-    return Request(
+    request = Request(
         _user(document["username"], document["realm"], *document["roles"]),
         document["collection"],
         _VERBS[document["verb"]],
@@ -210,7 +226,8 @@ def to_request(document: Document) -> Request:
         document["last_modified"],
         _STATUSES[document.get("state") or document["removed_from"]],
         document["user_message"],
-        document["url"],
+        decode_input(document.get("input")),  # which documents of earlier versions have not
+        document.get("result", ""),
         document["md5"],
         document["content_length"],
         document["content_type"],
@@ -221,15 +238,22 @@ def to_request(document: Document) -> Request:
         document["not_before"],
         document["worker"],
         document["lease_until"],
-        document.get("sealed", ""),  # which documents of earlier versions have not
+        document.get("sealed", ""),
         document.get("lost_leases", 0),
     )
+    return correct(request, document.get("url", ""))
 
 
 def to_removed(document: Document) -> Removed:
     """What is left of a request that is about to be deleted."""
     status = _STATUSES[document["removed_from"]]
-    return Removed(document["_id"], document["collection"], status, document["url"])
+    return Removed(document["_id"], document["collection"], status, to_staged_name(document))
+
+
+def to_staged_name(document: Document) -> str:
+    """The name of the staged object of a document of which at least :data:`STAGED` was read."""
+    source, result = decode_input(document.get("input")), document.get("result", "")
+    return staged_name(source, result, document.get("url", ""))
 
 
 def text_size(document: Document) -> int:

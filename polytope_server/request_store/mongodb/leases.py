@@ -1,4 +1,4 @@
-"""Leases in MongoDB, by the clock of the server: who leads, and until when nobody else can."""
+"""Leases in MongoDB, by the clock of the server: who leads, and until when no other process can."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Lead:
     def condition(self) -> Document:
         """A filter that finds nothing once the lease has ended, by the server's own clock.
 
-        So whoever was held up, with a command on its way, cannot act for a lease that another has by now.
-        A command takes the time when it begins. It must end within `margin`: before the lease does.
+        So a process that was held up, with a command on its way, cannot act for a lease that another has
+        by now. A command takes the time when it begins. It must end within `margin`: before the lease does.
         """
         return {"$expr": {"$lt": ["$$NOW", self.until - timedelta(seconds=self.margin)]}}
 
@@ -72,7 +72,7 @@ class Leases:
         )
 
     async def find(self, name: str, holder: str, term: int) -> Lead | None:
-        """The lease, if `holder` took it in that term and nobody else has it since, as far as is known."""
+        """The lease, if `holder` took it in that term and none has taken it since, as far as is known."""
         asked = time.monotonic()
         lead, read = self._known.get(name, (None, 0.0))
         # A holder renews it three times within its time, with another instance, maybe.

@@ -39,8 +39,8 @@ class MongoDBRetention(MongoDBAccess, Retention):
 
     async def results(self, request_ids: Collection[str]) -> dict[str, str]:
         where = {"_id": {"$in": list(request_ids)}, **d.condition(statuses=TERMINAL)}
-        found = await self._confirmed(where, {"_id": 1, "url": 1})
-        return {document["_id"]: document["url"] for document in found}
+        found = await self._confirmed(where, {"_id": 1, **d.STAGED})
+        return {document["_id"]: d.to_staged_name(document) for document in found}
 
     async def _confirmed(self, where: Document, fields: Document) -> list[Document]:
         """What is found of the ids in `where`; a primary that was deposed does not answer."""

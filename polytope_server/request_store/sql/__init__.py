@@ -23,13 +23,16 @@ from polytope_server.request_store.sql.retention import SQLRetention
 from polytope_server.request_store.sql.rows import (
     ALL,
     INSERT,
+    STAGED,
     conditions,
     encode,
     selected,
     to_request,
     to_row,
+    to_staged_name,
 )
 from polytope_server.request_store.sql.summaries import SQLSketches
+from polytope_server.request_store.url import with_url
 
 
 class SQLRequestStore(SQLRetention, SQLSketches, RequestStore):
@@ -44,7 +47,7 @@ class SQLRequestStore(SQLRetention, SQLSketches, RequestStore):
         self._now = now = dialect.began
         history = dialect.with_default("status_history", "to", now)
         self._enter = f"UPDATE requests SET status = :to, last_modified = {now}, status_history = {history}"
-        # Nobody can take the lead away before what depends on it is done.
+        # No other broker can take the lead before what depends on it is done.
         self._leading = (
             "EXISTS (SELECT 1 FROM leases WHERE name = 'broker' AND holder = :leader AND term = :term "
             f"{dialect.held})"
@@ -144,7 +147,7 @@ class SQLRequestStore(SQLRetention, SQLSketches, RequestStore):
         changes: Mapping[str, Any],
     ) -> Request | None:
         check_transition(expect, to)
-        changes = without_secrets(to, changes)
+        changes = with_url(without_secrets(to, changes))
         settings = "".join(f", {column} = :set_{column}" for column in changes)
         parameters |= {f"set_{name}": encode(name, value) for name, value in changes.items()} | {"to": to}
         if delay is not None:
@@ -205,9 +208,12 @@ class SQLRequestStore(SQLRetention, SQLSketches, RequestStore):
             user_id=selection.user_id,
             statuses=selection.statuses,
         )
-        sql = f"DELETE FROM requests WHERE {self._in_order(where)} RETURNING id, collection, status, url"
+        sql = f"DELETE FROM requests WHERE {self._in_order(where)} RETURNING id, collection, status, {STAGED}"
         rows = (await self._write(sql, parameters)).rows if found else []
-        removed = [Removed(name, collection, Status(status), url) for name, collection, status, url in rows]
+        removed = [
+            Removed(name, collection, Status(status), to_staged_name(*staged))
+            for name, collection, status, *staged in rows
+        ]
         return removed, found[-1][-1] if len(found) == PAGE else None
 
     async def lead(self, name: str, holder: str, seconds: float) -> int | None:

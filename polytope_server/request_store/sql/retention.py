@@ -11,7 +11,7 @@ from polytope_server.drivers.sql import Parameters
 from polytope_server.request import TERMINAL, Status
 from polytope_server.request_store.retention import Retention, Summary, Tombstone, Usage
 from polytope_server.request_store.sql.access import SQLAccess
-from polytope_server.request_store.sql.rows import conditions
+from polytope_server.request_store.sql.rows import STAGED, conditions, to_staged_name
 
 _SUMMARY = "id, user_id, COALESCE(content_length, 0), last_modified"
 #: Users in one slice of the sums by user.
@@ -34,9 +34,9 @@ class SQLRetention(SQLAccess, Retention):
 
     async def results(self, request_ids: Collection[str]) -> dict[str, str]:
         where, parameters = conditions(self._dialect, ids=list(request_ids), statuses=TERMINAL)
-        sql = f"SELECT id, url FROM requests WHERE {where} AND {self._dialect.on_primary}"
+        sql = f"SELECT id, {STAGED} FROM requests WHERE {where} AND {self._dialect.on_primary}"
         rows = await self._read(sql, parameters)
-        return {row[0]: row[1] for row in rows}
+        return {request_id: to_staged_name(*staged) for request_id, *staged in rows}
 
     async def stale(self, status: Status, age: float, limit: int) -> list[Summary]:
         where, parameters = conditions(self._dialect, statuses=[status])

@@ -12,14 +12,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from polytope_server.staging import EXTENSIONS, ChecksumError, StagedObject, StagingUnavailableError
+from polytope_server.media_types import media_type
+from polytope_server.staging import ChecksumError, StagedObject, StagingUnavailableError
 from polytope_server.staging.checksums import Sums
 from polytope_server.staging.names import is_object_name
 from polytope_server.staging.space import Claim, lock
 
 #: What the system says when there is no space.
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-_TYPES = {extension: content_type for content_type, extension in EXTENSIONS.items()}
 
 
 class ObjectExistsError(ValueError):
@@ -200,7 +200,7 @@ def stat(path: Path) -> StagedObject:
     status = path.stat()
     meta = _meta(path)
     if not meta:  # lost in a power cut: the name still tells the common types
-        meta = {"content_type": _TYPES.get(path.suffix[1:], "application/octet-stream"), "md5": ""}
+        meta = {"content_type": media_type(path.suffix[1:]), "md5": ""}
     name = f"{path.parent.name}/{path.name}"
     kind, md5, etag = meta["content_type"], meta["md5"], meta.get("etag", "")
     return StagedObject(name, status.st_size, kind, md5, status.st_mtime, etag)

@@ -253,7 +253,7 @@ class TestMongoDBStoreOfALaterVersion(RequestStoreContract):
         documents.update_one({"_id": request.id}, {"$set": later})
         await store.renew([(request.id, request.attempt)], "w", 60)
         done = await store.transition(
-            request.id, Status.PROCESSING, request.attempt, Status.PROCESSED, url="u"
+            request.id, Status.PROCESSING, request.attempt, Status.PROCESSED, result="u"
         )
         assert done is not None
         found = documents.find_one({"_id": request.id})

@@ -185,7 +185,7 @@ class TestStoreOfALaterVersion(RequestStoreContract):
             )
         await store.renew([(request.id, request.attempt)], "w", 60)
         done = await store.transition(
-            request.id, Status.PROCESSING, request.attempt, Status.PROCESSED, url="u"
+            request.id, Status.PROCESSING, request.attempt, Status.PROCESSED, result="u"
         )
         assert done is not None
         with connected(tmp_path) as connection:

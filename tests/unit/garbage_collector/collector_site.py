@@ -37,7 +37,7 @@ class Site:
         """A request of that age, with a result of that size; returns its id."""
         request = Request(user, "c", status=status, timestamp=time.time() - age, **fields)
         if size is not None:
-            request.url = f"./downloads/{await self.put(request.id, size, age)}"
+            request.result = await self.put(request.id, size, age)
             request.content_length = size
         await self.store.add(request)
         return request.id

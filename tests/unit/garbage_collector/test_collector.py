@@ -12,7 +12,7 @@ import pytest
 from collector_site import DAY, HOUR, Site
 
 from polytope_server.metric_store import RequestStatusChange
-from polytope_server.request import Status
+from polytope_server.request import Status, Upload
 from polytope_server.request_store.retention import Reason
 
 
@@ -48,7 +48,7 @@ async def test_an_upload_that_arrives_meanwhile_is_kept(site: Site) -> None:
     request_id = await site.add(Status.UPLOADING, 2 * DAY)
     found = await site.store.stale(Status.UPLOADING, DAY, 10)
     name = await site.put(request_id, 5)
-    await site.store.transition(request_id, Status.UPLOADING, 0, Status.WAITING, url=f"staging:{name}")
+    await site.store.transition(request_id, Status.UPLOADING, 0, Status.WAITING, input=Upload(name))
     # As it stood when the collector read it.
     assert await site.collector._remover.remove(found, Status.UPLOADING, Reason.NO_UPLOAD) == []
     assert await site.objects() == {name}
@@ -72,7 +72,7 @@ async def test_what_an_overtaken_attempt_left_goes(site: Site) -> None:
     request = await site.store.get(ended)
     assert request is not None
     of_ended = {name for name in await site.objects() if name.startswith(ended)}
-    assert of_ended == {request.url.removeprefix("./downloads/")}
+    assert of_ended == {request.result}
     assert len(await site.objects()) == 3
 
 

@@ -19,14 +19,15 @@ from polytope_server.metric_store import MetricStore
 from polytope_server.notices import Notices
 from polytope_server.queue import Queue
 from polytope_server.request_store import RequestStore
-from polytope_server.request_store.backlog import Backlog
-from polytope_server.request_store.leases import Leases
+from polytope_server.request_store.leasing import Leasing
 from polytope_server.request_store.retention import Retention
+from polytope_server.request_store.selections import Paging
+from polytope_server.request_store.summaries import Sketching
 from polytope_server.staging import Staging
 
 INTERFACES = (
     *(APIKeys, Identity, Authenticator, AuthenticatorSettings, Authorizer, AuthorizerSettings, Cache),
-    *(DataSource, MetricStore, Notices, Queue, RequestStore, Backlog, Leases, Retention, Staging),
+    *(DataSource, MetricStore, Notices, Queue, RequestStore, Leasing, Retention, Paging, Sketching, Staging),
 )
 
 

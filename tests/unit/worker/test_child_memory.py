@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from polytope_server.datasource import DataSourceError, TemporaryError
+from polytope_server.datasource import DataSourceError, Job, TemporaryError
 from polytope_server.worker import memory
+from polytope_server.worker.assignment import Assignment
 from polytope_server.worker.children import Child
 
 MIB = 1 << 20
@@ -17,19 +17,8 @@ SOURCE = {"collection": "c", "name": "greedy", "type": "greedy", "settings": {}}
 pytestmark = pytest.mark.usefixtures("greedy")
 
 
-def job(request: str, max_memory: int | None) -> dict[str, Any]:
-    return {
-        "collection": "c",
-        "datasource": "greedy",
-        "request_id": "r",
-        "verb": "retrieve",
-        "user_request": request,
-        "coerced_request": {"data": request},
-        "username": "u",
-        "realm": "x",
-        "attributes": {},
-        "max_memory": max_memory,
-    }
+def job(request: str, max_memory: int | None) -> Assignment:
+    return Assignment("c", "greedy", max_memory, Job("r", "retrieve", request, {"data": request}, "u", "x"))
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from polytope_server.datasource import DataSourceError, TemporaryError
+from polytope_server.datasource import DataSourceError, Job, TemporaryError
 from polytope_server.testing.staging import breaking, chunked
 from polytope_server.testing.waiting import until
+from polytope_server.worker.assignment import Assignment
 from polytope_server.worker.children import Child, Children
 from polytope_server.worker.frames import MAX_DATA, Frame, header
 
@@ -26,19 +27,11 @@ SOURCES = [
 CONFIG = {"sources": SOURCES, "logging": {}, "secrets": ["a secret of the configuration"]}
 
 
-def job(source: str, text: str = "hello", verb: str = "retrieve", data: Any = None) -> dict[str, Any]:
-    return {
-        "collection": "c",
-        "datasource": source,
-        "request_id": "r",
-        "verb": verb,
-        "user_request": text,
-        "coerced_request": {"data": text if data is None else data},
-        "username": "u",
-        "realm": "x",
-        "attributes": {},
-        "max_memory": 2 << 30,
-    }
+def job(
+    source: str, text: str = "hello", verb: str = "retrieve", data: Any = None, **fields: Any
+) -> Assignment:
+    coerced = {"data": text if data is None else data}
+    return Assignment("c", source, 2 << 30, Job("r", verb, text, coerced, "u", "x", **fields))
 
 
 @pytest.fixture
@@ -84,7 +77,7 @@ async def test_what_the_user_is_told_holds_no_secret(capfd: pytest.CaptureFixtur
     sources = [{**SOURCES[2], "settings": {"error_message": told}}]
     child = await Child.start({**CONFIG, "sources": sources})
     with pytest.raises(DataSourceError) as caught:
-        await child.run(job("raise") | {"attributes": {"k": key}})
+        await child.run(job("raise", attributes={"k": key}))
     assert str(caught.value) == "refused ***, ***, token=***"
     # Of the next user, it is a word as any other.
     with pytest.raises(DataSourceError) as caught:

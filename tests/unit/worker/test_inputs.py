@@ -10,7 +10,8 @@ import pytest
 import requests
 
 from polytope_server.datasource import DataSourceError, TemporaryError, inputs
-from polytope_server.datasource.inputs import STAGED, open_input, refusal
+from polytope_server.datasource.inputs import open_input, refusal
+from polytope_server.request import Address, Input, Upload
 from polytope_server.staging import Staging, new_object_name
 from polytope_server.staging.local import LocalStaging, LocalStagingSettings
 from polytope_server.testing.staging import chunked
@@ -68,13 +69,14 @@ async def staging(tmp_path: Path) -> AsyncIterator[Staging]:
     await staging.close()
 
 
-async def read(url: str, staging: Staging, limit: int = 1 << 30) -> bytes:
-    return b"".join([chunk async for chunk in open_input(url, staging, HOSTS, limit)])
+async def read(source: Input | str, staging: Staging, limit: int = 1 << 30) -> bytes:
+    chosen = Address(source) if isinstance(source, str) else source
+    return b"".join([chunk async for chunk in open_input(chosen, staging, HOSTS, limit)])
 
 
 async def test_an_uploaded_input_comes_from_staging(staging: Staging) -> None:
     made = await staging.create(new_object_name("r", ""), chunked([b"a", b"b"]), "x/y")
-    assert await read(f"{STAGED}{made.name}", staging) == b"ab"
+    assert await read(Upload(made.name), staging) == b"ab"
 
 
 async def test_an_input_of_an_allowed_host_is_fetched(url: str, staging: Staging) -> None:
@@ -150,6 +152,7 @@ async def test_an_input_that_is_too_large_is_refused(url: str, staging: Staging)
         "http://[::1/x",
         "//127.0.0.1/x",
         "staging",
+        "staging:r/1.bin",
     ],
 )
 async def test_an_address_outside_of_the_list_is_refused(staging: Staging, bad: str) -> None:

@@ -15,9 +15,8 @@ import yaml
 
 from polytope_server.broker.broker import Broker
 from polytope_server.config import load
-from polytope_server.datasource.inputs import STAGED
 from polytope_server.notices import Topic
-from polytope_server.request import TERMINAL, Request, Status, Verb
+from polytope_server.request import TERMINAL, Request, Status, Upload, Verb
 from polytope_server.request_store import StoreUnavailableError
 from polytope_server.retry import after_outage
 from polytope_server.settings.root import WorkerSettings
@@ -90,8 +89,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
 async def test_a_request_is_processed_and_its_result_recorded(site: Site) -> None:
     request = await site.ended(await site.submit("echo", "hello"))
     assert (request.status, request.user_message, request.attempt) == (Status.PROCESSED, "Success", 1)
-    name = request.url.removeprefix("./downloads/")
-    found = await site.staging.stat(name)
+    found = await site.staging.stat(request.result)
     assert (found.size, found.md5) == (request.content_length, request.md5)
     assert list(request.status_history) == ["waiting", "queued", "processing", "processed"]
 
@@ -197,14 +195,14 @@ async def test_a_queued_request_without_a_message_is_published_again(site: Site)
 
 async def test_the_upload_of_an_archive_that_failed_is_removed(site: Site) -> None:
     made = await site.staging.create(new_object_name("u", ""), chunked([b"x" * 100]), "a/b")
-    fields = {"verb": Verb.ARCHIVE, "url": f"{STAGED}{made.name}"}
+    fields = {"verb": Verb.ARCHIVE, "input": Upload(made.name)}
     assert (await site.ended(await site.submit("raise", **fields))).status is Status.FAILED
     await until(lambda: not list((site.data / "staging" / "objects").iterdir()))
 
 
 async def test_an_archive_takes_the_upload_and_removes_it(site: Site) -> None:
     made = await site.staging.create(new_object_name("u", ""), chunked([b"x" * 100]), "a/b")
-    fields = {"verb": Verb.ARCHIVE, "url": f"{STAGED}{made.name}"}
+    fields = {"verb": Verb.ARCHIVE, "input": Upload(made.name)}
     assert (await site.ended(await site.submit("echo", **fields))).status is Status.PROCESSED
     # It is removed after the outcome is told.
     await until(lambda: not list((site.data / "staging" / "objects").iterdir()))
@@ -465,7 +463,7 @@ async def test_an_outcome_that_was_stored_without_an_answer_is_no_lost_one(
     await site.worker._notices.subscribe({Topic.ENDED}, ended.append)
     request = await site.ended(await site.submit("echo"))
     await until(lambda: ended)
-    assert (await site.staging.stat(request.url.removeprefix("./downloads/"))).size == 5
+    assert (await site.staging.stat(request.result)).size == 5
 
 
 async def test_an_outcome_of_an_attempt_that_was_overtaken_is_dropped(
@@ -483,7 +481,7 @@ async def test_an_outcome_of_an_attempt_that_was_overtaken_is_dropped(
 
     monkeypatch.setattr(site.store, "transition", away)
     request = await site.ended(await site.submit("echo"))
-    assert (request.status, request.url) == (Status.FAILED, "")
+    assert (request.status, request.result) == (Status.FAILED, "")
 
     async def is_empty() -> bool:
         return not [found async for found in site.staging.list()]

@@ -1,0 +1,34 @@
+"""What a worker gives a child process to do: a job, the data source for it, and its share of memory."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from polytope_server.datasource import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A job for a data source of a collection; `max_memory` is in bytes, None for no limit."""
+
+    collection: str
+    datasource: str
+    max_memory: int | None
+    job: Job
+
+    def encode(self) -> bytes:
+        """As the frame JOB has it."""
+        return json.dumps({**_values(self), "job": _values(self.job)}).encode()
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        """The assignment that :meth:`encode` has written."""
+        found = json.loads(body)
+        return cls(**{**found, "job": Job(**found["job"])})
+
+
+def _values(instance: Any) -> dict[str, Any]:
+    # Not `asdict`, which copies the request, however large it is.
+    return {one.name: getattr(instance, one.name) for one in fields(instance)}
