@@ -22,18 +22,25 @@ def with_url(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def correct(request: Request, url: str) -> Request:
-    """The request, which was read with that `url`: if the two differ an earlier version has written last.
-
-    An empty `url` says nothing: a later version leaves it out.
-    """
-    if url and url != request.url:
+    """The request, which was read with that `url`, as the last process that changed it has written it."""
+    if _was_written_last(url, request.url):
         request.input, request.result = parse_url(url)
     return request
 
 
 def staged_name(source: Input | None, result: str, url: str) -> str:
-    """The name of the staged object of a request that was read with these fields: see :func:`correct`."""
-    return staged_of(*(parse_url(url) if url and url != url_of(source, result) else (source, result)))
+    """The name of the staged object of a request that was read with these fields."""
+    if _was_written_last(url, url_of(source, result)):
+        source, result = parse_url(url)
+    return staged_of(source, result)
+
+
+def _was_written_last(url: str, derived: str) -> bool:
+    """Whether an earlier version has written `url` after the other fields, which say `derived`.
+
+    An empty one says nothing: a later version leaves it out.
+    """
+    return bool(url) and url != derived
 
 
 def encode_input(source: Input | None) -> dict[str, str] | None:
