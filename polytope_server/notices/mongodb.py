@@ -20,6 +20,7 @@ from pymongo.asynchronous.change_stream import AsyncChangeStream
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import OperationFailure
 
+from polytope_server.back_off import BackOff
 from polytope_server.drivers.mongodb import (
     Connection,
     Document,
@@ -169,7 +170,7 @@ class MongoDBNotices(Notices):
         topics = sorted({str(topic) for wanted, _ in self._subscriptions for topic in wanted})
         inserted = {"operationType": "insert", "fullDocument.topic": {"$in": topics}}
         token = None
-        pause = _FIRST_PAUSE
+        back_off = BackOff(_FIRST_PAUSE, _LONGEST_PAUSE)
         while True:
             try:
                 with self._operations:
@@ -177,19 +178,18 @@ class MongoDBNotices(Notices):
                         if ready.is_set():
                             logger.info("notices from MongoDB at %s come in again", self._connection.server)
                         ready.set()
-                        pause = _FIRST_PAUSE
+                        back_off.succeeded()
                         while stream.alive:
                             change = await self._next(stream)
                             token = stream.resume_token
                             if change is not None:
                                 self._deliver(change["fullDocument"])
             except MongoDBUnavailableError as error:
-                if pause == _FIRST_PAUSE:
+                if not back_off.failures:
                     logger.warning("no notices come in: %s", error)
                 if isinstance(error.__cause__, OperationFailure):  # it may not reach as far back
                     token = None
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            await asyncio.sleep(back_off.failed())
 
     async def _next(self, stream: AsyncChangeStream[Document]) -> Mapping[str, Any] | None:
         with self._operations:

@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from polytope_server.back_off import BackOff
 from polytope_server.drivers.sql.postgresql_connection import (
     Driver,
     answering,
@@ -115,7 +116,7 @@ class PostgreSQLNotices(Notices):
 
     async def _send(self, connection: Driver | None) -> None:
         """Send together what comes in within a turn of the event loop, or while the last was sent."""
-        pause = _FIRST_PAUSE
+        back_off = BackOff(_FIRST_PAUSE, _LONGEST_PAUSE)
         try:
             while self._pending or not self._closing:
                 await self._wake.wait()
@@ -123,11 +124,11 @@ class PostgreSQLNotices(Notices):
                 while self._pending:
                     try:
                         connection = await self._connected(connection)
-                        pause = self._back("are sent", pause)
+                        self._end_outage("are sent", back_off)
                         with answering(connection, _PATIENCE):
                             await connection.execute(_NOTIFY, self._take())
                     except (psycopg.Error, OSError) as error:
-                        pause = await self._out("are not sent", pause, error)
+                        await self._wait_out("are not sent", back_off, error)
         finally:
             if connection is not None:
                 await connection.close()
@@ -160,18 +161,18 @@ class PostgreSQLNotices(Notices):
         self, topics: Iterable[Topic], receive: Callable[[Notice], None], ready: asyncio.Event
     ) -> None:
         """Receive for as long as this process lives."""
-        pause = _FIRST_PAUSE
+        back_off = BackOff(_FIRST_PAUSE, _LONGEST_PAUSE)
         while True:
             connection: Driver | None = None
             try:
                 connection = await self._connect()
                 for topic in topics:
                     await connection.execute(f"LISTEN {_CHANNELS[topic]}")
-                pause = self._back("come in", pause)
+                self._end_outage("come in", back_off)
                 ready.set()
                 await self._receive(connection, receive)
             except (psycopg.Error, OSError) as error:
-                pause = await self._out("do not come in", pause, error)
+                await self._wait_out("do not come in", back_off, error)
             finally:
                 if connection is not None:
                     await connection.close()
@@ -185,18 +186,17 @@ class PostgreSQLNotices(Notices):
 
     # -- outages ---------------------------------------------------------------------------------------
 
-    async def _out(self, what: str, pause: float, error: Exception) -> float:
-        """Tell the beginning of an outage, and wait; returns how long to wait the next time."""
-        if pause == _FIRST_PAUSE:
+    async def _wait_out(self, what: str, back_off: BackOff, error: Exception) -> None:
+        """Log the beginning of an outage, and pause before the next attempt."""
+        if not back_off.failures:
             logger.warning("notices %s: %s: %s", what, self._server, first_line(error))
-        await asyncio.sleep(pause)
-        return min(pause * 2, _LONGEST_PAUSE)
+        await asyncio.sleep(back_off.failed())
 
-    def _back(self, what: str, pause: float) -> float:
-        """Tell the end of an outage, if there was one; returns how long to wait at the next one."""
-        if pause != _FIRST_PAUSE:
+    def _end_outage(self, what: str, back_off: BackOff) -> None:
+        """Log the end of an outage, if there was one."""
+        if back_off.failures:
             logger.info("notices %s again: %s", what, self._server)
-        return _FIRST_PAUSE
+        back_off.succeeded()
 
 
 def _payloads(request_ids: Iterable[str]) -> Iterator[str]:

@@ -19,6 +19,7 @@ from typing import cast
 
 from pydantic import BaseModel, ConfigDict
 
+from polytope_server.back_off import BackOff
 from polytope_server.queue import DEFAULT_QUEUE, Delivery, Message, Queue, QueueUnavailableError
 from polytope_server.runtime import local_sockets
 
@@ -226,17 +227,16 @@ class LocalQueue(Queue):
     async def _consume(self) -> None:
         """Stay connected for as long as there is a broker, and come back when there is one again."""
         loop = asyncio.get_running_loop()
-        pause = _FIRST_PAUSE
+        back_off = BackOff(_FIRST_PAUSE, _LONGEST_PAUSE)
         while True:
             try:
                 transport, client = await loop.create_unix_connection(
                     lambda: _Client(self), local_sockets.address(self._path)
                 )
             except OSError:
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                await asyncio.sleep(back_off.failed())
                 continue
-            pause = _FIRST_PAUSE
+            back_off.succeeded()
             try:
                 await client.ended
             finally:

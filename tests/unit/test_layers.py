@@ -17,7 +17,7 @@ PACKAGE = Path(polytope_server.__file__).parent
 #: From the ground up: the layers, and the rooms (modules and folders of the package) in each. Rooms of a
 #: layer do not import each other, but for the domain, whose modules are one room.
 LAYERS: dict[str, tuple[str, ...]] = {
-    "ground": ("redaction", "texts"),
+    "ground": ("redaction", "texts", "back_off"),
     "domain": ("user", "collection", "request", "retry", "roles", "language"),
     "settings": ("settings",),
     "runtime": ("runtime", "secrets"),
