@@ -125,24 +125,24 @@ def _serve(name: str, configuration: Configuration, data: Path) -> None:
 
         _work(Broker, name, configuration, data)
     elif name == "worker":
-        from polytope_server.worker.worker import Worker
+        from polytope_server.worker.composition import make_worker
 
-        _work(Worker, name, configuration, data)
+        _work(make_worker, name, configuration, data)
     else:
-        from polytope_server.garbage_collector.collector import GarbageCollector
+        from polytope_server.garbage_collector.composition import make_collector
 
-        _work(GarbageCollector, name, configuration, data)
+        _work(make_collector, name, configuration, data)
 
 
 def _work(
-    kind: Callable[[Configuration, Path], Work], name: str, configuration: Configuration, data: Path
+    make: Callable[[Configuration, Path], Work], name: str, configuration: Configuration, data: Path
 ) -> None:
     """Run a process without a REST API."""
     from polytope_server.runtime.management.work import serve
 
     settings = getattr(configuration.settings, name.replace("-", "_")).management
     listener = listen(settings, f"{name}.management")
-    process.run(lambda stop: serve(kind(configuration, data), listener, stop))
+    process.run(lambda stop: serve(make(configuration, data), listener, stop))
 
 
 def _standalone(files: list[Path], configuration: Configuration, data: Path) -> int:

@@ -6,9 +6,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
+from dataclasses import dataclass
 
-from polytope_server.config import Configuration
 from polytope_server.garbage_collector.metrics import CollectorMetrics
 from polytope_server.garbage_collector.removal import BATCH, Remover
 from polytope_server.garbage_collector.space import Room
@@ -19,7 +18,7 @@ from polytope_server.request_store import RequestStore
 from polytope_server.request_store.retention import Reason
 from polytope_server.runtime.management.health import Check, Health
 from polytope_server.runtime.process import opened, serve_until
-from polytope_server.settings import create_backend
+from polytope_server.settings import Settings
 from polytope_server.staging import Staging
 
 logger = logging.getLogger(__name__)
@@ -44,17 +43,23 @@ class StoppedError(RuntimeError):
     """A step was not done, because what it was about to do is more likely wrong than right."""
 
 
+@dataclass(frozen=True)
+class Parts:
+    """The back-ends of a garbage collector, not opened yet."""
+
+    store: RequestStore
+    staging: Staging
+    metric_store: MetricStore
+
+
 class GarbageCollector:
     """Runs a pass every `garbage-collector.interval`. Several may run: repeated steps do no harm."""
 
-    def __init__(self, configuration: Configuration, data: Path) -> None:
-        settings = configuration.settings
+    def __init__(self, settings: Settings, parts: Parts) -> None:
         self._settings = settings.garbage_collector
-        #: What has not been written to for so long has been abandoned.
+        #: What has not been written to for this time has been abandoned.
         self._write_time = max(settings.worker.timeout, _SLOWEST_PART)
-        self._store: RequestStore = create_backend("request_store", settings.request_store, data)
-        self._staging: Staging = create_backend("staging", settings.staging, data)
-        self._metric_store: MetricStore = create_backend("metric_store", settings.metric_store, data)
+        self._store, self._staging, self._metric_store = parts.store, parts.staging, parts.metric_store
         self.metrics = CollectorMetrics()
         self._remover = Remover(self._store, self._staging, self.metrics, self._settings.tombstones)
         self._room = Room(self._store, self._staging, self._remover, self._settings)

@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from polytope_server.config import Configuration
@@ -62,6 +62,20 @@ class Child:
             await child.kill()
             raise
         return child
+
+    @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._process.pid
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is in the middle of a job."""
+        return not self._idle
+
+    async def ended(self) -> int:
+        """Wait for the end of the process; returns its exit status."""
+        return await self._process.wait()
 
     @property
     def usable(self) -> bool:
@@ -161,6 +175,19 @@ class Child:
             await self._writer.wait_closed()
 
 
+class Slot:
+    """Room for one request, which takes a child when it needs one."""
+
+    def __init__(self, children: Children) -> None:
+        self._children = children
+        self.child: Child | None = None
+
+    async def take(self) -> Child:
+        """Take a free child for this request; waits for one."""
+        self.child = await self._children.take()
+        return self.child
+
+
 class Children:
     """A fixed number of warm children; one that died or had to be ended is replaced."""
 
@@ -202,6 +229,10 @@ class Children:
             ready()
             return
 
+    def living(self) -> set[Child]:
+        """The children that have started, whatever they do."""
+        return set(self._all)
+
     def slots(self, busy: int) -> dict[str, int]:
         """How many requests can run, by state, while `busy` of them do."""
         free = sum(child.usable for child in self._all) if not self._retired else 0
@@ -216,6 +247,18 @@ class Children:
                 return child
             # It died while it was idle. Its place is taken by this call: nothing becomes free anew.
             await self._discard(child, ready=lambda: None)
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[Slot]:
+        """Room for one request; in the end it is free for another."""
+        slot = Slot(self)
+        try:
+            yield slot
+        finally:
+            if slot.child is None:
+                self._ready()
+            else:
+                await self.give_back(slot.child)
 
     async def give_back(self, child: Child) -> None:
         """Return a child, in whatever state it is."""

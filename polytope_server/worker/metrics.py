@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -47,7 +47,7 @@ class WorkerMetrics(Metrics):
         self.leases_lost = self.counter("leases_lost", "Leases that could not be renewed.")
         self.computed(self._read)
 
-    def recorded(self, claimed: Request, ended: Request, changes: dict[str, Any]) -> None:
+    def recorded(self, claimed: Request, ended: Request, changes: Mapping[str, Any]) -> None:
         """An attempt has ended: the request as it was claimed, as it is in the store now, and what was set.
 
         All times are of the store.

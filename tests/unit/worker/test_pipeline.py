@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from polytope_server.staging import LargestObjectError, StagingUnavailableError,
 from polytope_server.testing.staging import chunked
 from polytope_server.testing.waiting import until
 from polytope_server.user import User
+from polytope_server.worker import composition as worker_composition
 from polytope_server.worker.worker import Worker
 from testbed.server import CONFIG
 
@@ -44,9 +46,10 @@ class Site:
         file = data / "config.yaml"
         file.write_text(yaml.safe_dump({**SETTINGS, **sections}))
         self.configuration = load([file])
-        self.worker = Worker(self.configuration, data)
+        self.parts = worker_composition.make_parts(self.configuration, data)
+        self.worker = Worker(self.configuration.settings, self.configuration.collections, self.parts)
         self.broker = Broker(self.configuration, data)
-        self.store, self.staging = self.worker._store, self.worker._staging
+        self.store, self.staging = self.parts.store, self.parts.staging
         self.stop, self.broker_stop = asyncio.Event(), asyncio.Event()
         self.tasks: list[asyncio.Task[None]] = []
 
@@ -63,7 +66,7 @@ class Site:
         fields = {"coerced_request": {"data": text}, **fields}
         request = Request(USER, collection or source, user_request=text, datasource=source, **fields)
         await self.store.add(request)
-        self.worker._notices.publish(Topic.WAITING, request.id)
+        self.parts.notices.publish(Topic.WAITING, request.id)
         return request.id
 
     async def ended(self, request_id: str) -> Request:
@@ -81,7 +84,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
     site = Site(tmp_path)
     await site.store.open()
     site.start()
-    await until(lambda: site.worker._children._all)
+    await until(site.parts.children.living)
     yield site
     await site.end()
     await site.store.close()
@@ -102,7 +105,7 @@ async def test_processed_requests_are_counted_for_the_statistics(site: Site) -> 
 
     async def stored() -> None:
         while not rows:
-            rows.extend(await site.worker._metric_store.find())
+            rows.extend(await site.parts.metric_store.find())
             await asyncio.sleep(0.005)
 
     await asyncio.wait_for(stored(), 10)
@@ -133,10 +136,10 @@ async def test_a_crash_is_tried_again_and_then_given_up(site: Site) -> None:
 
     async def kill_its_children() -> Request:
         while (request := await site.store.get(big)) and request.status not in TERMINAL:
-            for child in list(site.worker._children._all):
-                if not child._idle and child._process.pid not in killed:
-                    killed.add(child._process.pid)
-                    child._process.kill()
+            for child in site.parts.children.living():
+                if child.busy and child.pid not in killed:
+                    killed.add(child.pid)
+                    os.kill(child.pid, signal.SIGKILL)
             await asyncio.sleep(0.01)
         assert request is not None
         return request
@@ -150,18 +153,18 @@ async def test_a_crash_is_tried_again_and_then_given_up(site: Site) -> None:
 
 async def test_a_revoked_request_stops_at_once(site: Site) -> None:
     big = await site.submit("dummy", coerced_request={"data": 1 << 40})
-    await until(lambda: big in site.worker._running)
+    await until(lambda: big in site.worker.claims.requests())
     await site.store.remove(big)
-    site.broker._notices.publish(Topic.REMOVED, big)
-    await until(lambda: big not in site.worker._running)
+    site.parts.notices.publish(Topic.REMOVED, big)
+    await until(lambda: big not in site.worker.claims.requests())
     assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
 
 
 async def test_a_request_that_was_removed_without_a_notice_stops_at_the_next_renewal(site: Site) -> None:
     big = await site.submit("dummy", coerced_request={"data": 1 << 40})
-    await until(lambda: big in site.worker._running)
+    await until(lambda: big in site.worker.claims.requests())
     await site.store.remove(big)
-    await until(lambda: big not in site.worker._running)
+    await until(lambda: big not in site.worker.claims.requests())
 
 
 async def test_a_lost_notice_is_made_good_by_the_sweep(site: Site) -> None:
@@ -227,7 +230,7 @@ async def test_a_child_that_never_starts_holds_no_request_for_ever(
 ) -> None:
     site = Site(tmp_path, worker={**SETTINGS["worker"], "timeout": 0.2, "max_attempts": 1})
     await site.store.open()
-    monkeypatch.setattr(site.worker._children, "take", asyncio.Event().wait)
+    monkeypatch.setattr(site.parts.children, "take", asyncio.Event().wait)
     site.start()
     ended = await site.ended(await site.submit("echo"))
     assert ended.user_message == "It took longer than 0.2 seconds."
@@ -240,7 +243,7 @@ async def test_a_worker_that_stops_gives_its_requests_back_uncounted(tmp_path: P
     await site.store.open()
     site.start()
     big = await site.submit("dummy", coerced_request={"data": 1 << 40})
-    await until(lambda: big in site.worker._running)
+    await until(lambda: big in site.worker.claims.requests())
     await site.end()
     request = await site.store.get(big)
     assert request is not None
@@ -263,7 +266,7 @@ async def test_stores_that_fail_for_a_while_stop_nothing(site: Site, monkeypatch
         monkeypatch.setattr(store, name, call)
 
     for name in ("claim", "transition", "renew"):
-        failing(site.worker._store, name)
+        failing(site.store, name)
     for name in ("promote", "lead", "expired"):
         failing(site.broker._store, name)
     assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
@@ -276,7 +279,7 @@ async def test_a_metric_that_cannot_be_stored_harms_no_request(
     async def fail(*_: Any) -> None:
         raise RuntimeError("no statistics")
 
-    monkeypatch.setattr(site.worker._metric_store, "add", fail)
+    monkeypatch.setattr(site.parts.metric_store, "add", fail)
     assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
     await until(lambda: "metrics could not be stored" in caplog.text)
 
@@ -307,14 +310,14 @@ async def test_a_revoke_while_a_child_is_being_replaced_loses_no_slot(tmp_path: 
     site = Site(tmp_path, worker={**SETTINGS["worker"], "concurrency": 1})
     await site.store.open()
     site.start()
-    await until(lambda: site.worker._children._all)
-    (child,) = site.worker._children._all
+    await until(site.parts.children.living)
+    (child,) = site.parts.children.living()
     await child.kill()
     lost = await site.submit("echo")
-    await until(lambda: lost in site.worker._running)
+    await until(lambda: lost in site.worker.claims.requests())
     await site.store.remove(lost)
-    site.broker._notices.publish(Topic.REMOVED, lost)
-    await until(lambda: lost not in site.worker._running)
+    site.parts.notices.publish(Topic.REMOVED, lost)
+    await until(lambda: lost not in site.worker.claims.requests())
     for _ in range(3):
         assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
     await site.end()
@@ -462,7 +465,7 @@ async def test_an_outcome_that_was_stored_without_an_answer_is_no_lost_one(
 
     monkeypatch.setattr(site.store, "transition", forgetful)
     ended = []
-    await site.worker._notices.subscribe({Topic.ENDED}, ended.append)
+    await site.parts.notices.subscribe({Topic.ENDED}, ended.append)
     request = await site.ended(await site.submit("echo"))
     await until(lambda: ended)
     assert (await site.staging.stat(request.url.removeprefix("./downloads/"))).size == 5
@@ -527,7 +530,7 @@ async def test_processes_wait_for_a_store_that_is_not_there_yet(
     for store in (site.store, site.broker._store):
         monkeypatch.setattr(store, "open", patiently(store))
     site.start()
-    await until(lambda: site.worker._children._all)
+    await until(site.parts.children.living)
     assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
     await site.end()
 
