@@ -22,7 +22,7 @@ from polytope_server.runtime.waiting import wait_at_most
 
 logger = logging.getLogger(__name__)
 
-#: The lease is renewed so many times within its time, and looked for by those who wait.
+#: How often a lease is renewed within its time, and how often those who wait look whether it has ended.
 _RENEWALS, _LOOKS = 3, 6
 #: How long a broker leads without progress: in leases, and in seconds at least. Its longest call is shorter.
 _PATIENCE, _LEAST_PATIENCE = 5, 15.0
@@ -33,9 +33,8 @@ _CLOSING_TIME = 10.0
 class Leadership:
     """The lead, as far as one broker has it. Its methods are for the event loop that calls :meth:`start`.
 
-    `make_store` is called in the thread, since a store belongs to one event loop. `changed` is called in that
-    of :meth:`start` when :attr:`term` may have changed; so is `answered`, with the seconds of each call of
-    the store, infinity if that failed.
+    `make_store` is called in the thread, since a store belongs to one event loop. `clock` gives seconds that
+    only grow.
     """
 
     def __init__(
@@ -43,16 +42,14 @@ class Leadership:
         make_store: Callable[[], RequestStore],
         holder: str,
         lease: float,
-        changed: Callable[[], None],
-        answered: Callable[[float], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._make_store = make_store
         self._holder = holder
         self._lease = lease
-        self._changed = changed
-        self._answered = answered
+        self._clock = clock
         self._patience = max(_PATIENCE * lease, _LEAST_PATIENCE)
-        self._progress = time.monotonic()
+        self._progress = self._clock()
         self._led: tuple[int, float] | None = None
         self._keeps_lease = False
         self._ended: Future[None] = Future()
@@ -65,14 +62,19 @@ class Leadership:
     def term(self) -> int | None:
         """The term in which this broker leads, None while it does not, or once its lease has ended."""
         led = self._led
-        return led[0] if led is not None and time.monotonic() < led[1] else None
+        return led[0] if led is not None and self._clock() < led[1] else None
 
     def progress(self) -> None:
         """The work goes on: keeps the watchdog quiet."""
-        self._progress = time.monotonic()
+        self._progress = self._clock()
 
-    def start(self) -> None:
-        """Begin to take the lead when it is free."""
+    def start(self, changed: Callable[[], None], answered: Callable[[float], None]) -> None:
+        """Begin to take the lead when it is free.
+
+        `changed` is called in this event loop when :attr:`term` may have changed; so is `answered`, with the
+        seconds of each call of the store, infinity if that failed.
+        """
+        self._changed, self._answered = changed, answered
         self._loop = asyncio.get_running_loop()
         self._thread.start()
 
@@ -114,15 +116,15 @@ class Leadership:
 
     async def _renew(self, store: RequestStore) -> None:
         """Take or renew the lead, unless the work stands still."""
-        asked = time.monotonic()
+        asked = self._clock()
         try:
             if asked - self._progress < self._patience:
                 term = await store.lead("broker", self._holder, self._lease)
-                self._loop.call_soon_threadsafe(self._answered, time.monotonic() - asked)
+                self._loop.call_soon_threadsafe(self._answered, self._clock() - asked)
                 self._now(None if term is None else (term, asked + self._lease))
                 return
             if self._led is not None:
-                logger.error("the work of this broker stands still: its lead is not renewed")
+                logger.error("this broker makes no progress: its lead is not renewed")
         except (StoreUnavailableError, OSError) as error:
             logger.warning("cannot renew the lead: %s", error)
             self._loop.call_soon_threadsafe(self._answered, math.inf)

@@ -121,9 +121,9 @@ def _serve(name: str, configuration: Configuration, data: Path) -> None:
 
         ObjectStore(configuration, data).run()
     elif name == "broker":
-        from polytope_server.broker.broker import Broker
+        from polytope_server.broker.composition import make_broker
 
-        _work(Broker, name, configuration, data)
+        _work(make_broker, name, configuration, data)
     elif name == "worker":
         from polytope_server.worker.composition import make_worker
 

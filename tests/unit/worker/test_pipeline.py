@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from polytope_server.broker import composition as broker_composition
 from polytope_server.broker.broker import Broker
 from polytope_server.config import load
 from polytope_server.datasource.inputs import STAGED
@@ -48,7 +49,8 @@ class Site:
         self.configuration = load([file])
         self.parts = worker_composition.make_parts(self.configuration, data)
         self.worker = Worker(self.configuration.settings, self.configuration.collections, self.parts)
-        self.broker = Broker(self.configuration, data)
+        self.broker_parts = broker_composition.make_parts(self.configuration, data)
+        self.broker = Broker(self.configuration.settings, self.configuration.collections, self.broker_parts)
         self.store, self.staging = self.parts.store, self.parts.staging
         self.stop, self.broker_stop = asyncio.Event(), asyncio.Event()
         self.tasks: list[asyncio.Task[None]] = []
@@ -268,7 +270,7 @@ async def test_stores_that_fail_for_a_while_stop_nothing(site: Site, monkeypatch
     for name in ("claim", "transition", "renew"):
         failing(site.store, name)
     for name in ("promote", "lead", "expired"):
-        failing(site.broker._store, name)
+        failing(site.broker_parts.store, name)
     assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
     assert not any(outages[name] for name in ("claim", "promote", "transition", "expired"))
 
@@ -285,25 +287,25 @@ async def test_a_metric_that_cannot_be_stored_harms_no_request(
 
 
 async def test_of_two_brokers_one_leads_and_the_other_takes_over(site: Site) -> None:
-    second = Broker(site.configuration, site.data)
+    second = broker_composition.make_broker(site.configuration, site.data)
     stop = asyncio.Event()
     serving = asyncio.create_task(second.serve(stop))
     await site.ended(await site.submit("echo"))
-    assert second._term is None
+    assert second.turns.term is None
     site.broker_stop.set()
-    await until(lambda: second._term is not None)
+    await until(lambda: second.turns.term is not None)
     assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
     stop.set()
     await serving
 
 
-async def test_a_broker_that_lost_its_lead_does_nothing_until_it_leads_again(site: Site) -> None:
-    await until(lambda: site.broker._term is not None)
-    await site.broker._store.resign("broker", site.broker._name)
-    await site.broker._store.lead("broker", "another", 0.5)
+async def test_a_broker_that_lost_leadership_does_nothing_until_it_leads_again(site: Site) -> None:
+    await until(lambda: site.broker.turns.term is not None)
+    await site.broker_parts.store.resign("broker", site.broker_parts.name)
+    await site.broker_parts.store.lead("broker", "another", 0.5)
     waiting = await site.submit("echo")
     assert (await site.ended(waiting)).status is Status.PROCESSED
-    assert (site.broker._term or 0) > 1
+    assert (site.broker.turns.term or 0) > 1
 
 
 async def test_a_revoke_while_a_child_is_being_replaced_loses_no_slot(tmp_path: Path) -> None:
@@ -330,10 +332,10 @@ async def test_a_part_that_fails_ends_its_process(tmp_path: Path, monkeypatch: p
     async def fail(*_: Any) -> None:
         raise RuntimeError("a fault of the program")
 
-    monkeypatch.setattr(site.broker, "_turn", fail)
+    monkeypatch.setattr(site.broker.turns, "take", fail)
     with pytest.raises(RuntimeError, match="a fault of the program"):
         await asyncio.wait_for(site.broker.serve(asyncio.Event()), 20)
-    for part in (site.broker._queue, site.broker._notices, site.broker._store):
+    for part in (site.broker_parts.queue, site.broker_parts.notices, site.broker_parts.store):
         await part.close()
 
 
@@ -516,7 +518,7 @@ async def test_processes_wait_for_a_store_that_is_not_there_yet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site = Site(tmp_path)
-    opens = {id(store): store.open for store in (site.store, site.broker._store)}
+    opens = {id(store): store.open for store in (site.store, site.broker_parts.store)}
     outages = iter(range(3))
 
     def patiently(store: Any) -> Any:
@@ -527,7 +529,7 @@ async def test_processes_wait_for_a_store_that_is_not_there_yet(
 
         return open_later
 
-    for store in (site.store, site.broker._store):
+    for store in (site.store, site.broker_parts.store):
         monkeypatch.setattr(store, "open", patiently(store))
     site.start()
     await until(site.parts.children.living)
@@ -542,7 +544,7 @@ async def test_a_process_that_is_stopped_while_it_waits_ends(
         raise StoreUnavailableError("not there")
 
     site = Site(tmp_path)
-    for store in (site.store, site.broker._store):
+    for store in (site.store, site.broker_parts.store):
         monkeypatch.setattr(store, "open", never)
     site.start()
     await asyncio.wait_for(site.end(), 20)
