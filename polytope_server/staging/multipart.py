@@ -106,8 +106,13 @@ class Window:
         self._turn = asyncio.Lock()
         self._left = asyncio.Event()
 
+    @property
+    def full(self) -> bool:
+        """Whether a part waits for room."""
+        return self._turn.locked()
+
     async def enter(self, size: int) -> None:
-        """Wait until so many bytes may set out. Whoever entered leaves again."""
+        """Wait until this many bytes may be sent. Each call is followed by one of :meth:`leave`."""
         async with self._turn:
             while self._size and self._size + size > self._limit:
                 self._left.clear()
@@ -115,6 +120,6 @@ class Window:
             self._size += size
 
     def leave(self, size: int) -> None:
-        """So many bytes are on their way no more."""
+        """This many bytes are no longer on their way."""
         self._size -= size
         self._left.set()

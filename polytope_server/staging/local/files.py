@@ -147,11 +147,11 @@ def sweep(unfinished: Path, objects: Path, before: float) -> int:
     with os.scandir(objects) as folders:
         for folder in folders:
             if _modified(folder) < before and next(_files(Path(folder)), None) is None:
-                _remove_empty(Path(folder))
+                remove_empty_folder(Path(folder))
     return count
 
 
-def _remove_empty(folder: Path) -> None:
+def remove_empty_folder(folder: Path) -> None:
     """Remove the folder of a request that held no object, and still holds none."""
     for left in folder.glob("*.meta"):
         if not left.with_suffix("").exists():

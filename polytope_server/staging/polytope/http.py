@@ -117,24 +117,26 @@ class Connection:
                     reason = f"is none: something else answers there, with status {answer.status}"
                     raise StagingUnavailableError(f"{self.store} {reason}")
                 if not 200 <= answer.status < 300 and answer.status not in accept:
-                    await self._fail(answer, path)
+                    await raise_failure(answer, self.store, path)
                 yield answer
         except (aiohttp.ClientError, OSError) as error:
             raise StagingUnavailableError(f"{self.store} {_why(error)}") from error
 
-    async def _fail(self, answer: aiohttp.ClientResponse, path: str) -> None:
-        if answer.status == 404:
-            raise ObjectNotFoundError(path)
-        if answer.status == TOO_LARGE:
-            raise ObjectTooLargeError(int(answer.headers[SIZE]), int(answer.headers[ROOM]))
-        if answer.status == FULL:
-            kind = LargestObjectError if LARGEST in answer.headers else StagingFullError
-            raise kind(f"{self.store} is full: {await _message(answer)}")
-        if answer.status == 401:
-            reason = "refuses the token: staging.polytope.token must be the same there and here"
-        else:
-            reason = f"answered with status {answer.status}: {await _message(answer)}"
-        raise StagingUnavailableError(f"{self.store} {reason}")
+
+async def raise_failure(answer: aiohttp.ClientResponse, store: str, path: str) -> None:
+    """Raise the error of staging for an answer that is none of success."""
+    if answer.status == 404:
+        raise ObjectNotFoundError(path)
+    if answer.status == TOO_LARGE:
+        raise ObjectTooLargeError(int(answer.headers[SIZE]), int(answer.headers[ROOM]))
+    if answer.status == FULL:
+        kind = LargestObjectError if LARGEST in answer.headers else StagingFullError
+        raise kind(f"{store} is full: {await _message(answer)}")
+    if answer.status == 401:
+        reason = "refuses the token: staging.polytope.token must be the same there and here"
+    else:
+        reason = f"answered with status {answer.status}: {await _message(answer)}"
+    raise StagingUnavailableError(f"{store} {reason}")
 
 
 class Upload:

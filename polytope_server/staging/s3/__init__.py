@@ -29,7 +29,8 @@ from polytope_server.staging.gathering import Gathering
 from polytope_server.staging.multipart import Window
 from polytope_server.staging.names import is_object_name, is_request_id
 from polytope_server.staging.s3.bucket import prepare
-from polytope_server.staging.s3.client import S3Client, S3RefusedError
+from polytope_server.staging.s3.client import S3Client
+from polytope_server.staging.s3.errors import S3RefusedError
 from polytope_server.staging.s3.objects import Download, Upload, abort, checksum_name, last_part
 from polytope_server.staging.s3.settings import LONGEST_EXPIRY, S3Settings
 
@@ -52,10 +53,15 @@ class S3Staging(Staging):
     Settings = S3Settings
 
     def __init__(
-        self, settings: S3Settings, data: Path, *, clock: Callable[[], float] = time.monotonic
+        self,
+        settings: S3Settings,
+        data: Path,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        client: S3Client | None = None,
     ) -> None:
         self._settings = settings
-        self._client = S3Client(settings)
+        self._client = client or S3Client(settings)
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="s3-md5")
         self._gathering = Gathering()
         self._window = Window(_ON_THEIR_WAY)

@@ -15,7 +15,8 @@ from botocore.exceptions import BotoCoreError
 from polytope_server.staging import ChecksumError, StagingUnavailableError
 from polytope_server.staging.gathering import Gathering
 from polytope_server.staging.multipart import Window, cut, part_sizes
-from polytope_server.staging.s3.client import S3Client, S3RefusedError
+from polytope_server.staging.s3.client import S3Client
+from polytope_server.staging.s3.errors import S3RefusedError
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
