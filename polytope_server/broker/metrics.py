@@ -1,4 +1,4 @@
-"""What a broker tells: how many requests wait and run, which the one that leads knows."""
+"""The metrics of a broker: how many requests wait and run, which the one that leads knows."""
 
 from __future__ import annotations
 

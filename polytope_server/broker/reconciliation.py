@@ -34,7 +34,7 @@ class _Range:
 class Reconciliation:
     """Passes over the waiting requests of the store; each makes a schedule agree with it.
 
-    Between two steps anything may happen to both. `admit` is told what was found waiting.
+    Between two steps anything may happen to both. `admit` is called with what was found waiting.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class Reconciliation:
 
     async def _compare(self, after: int, until: int) -> None:
         known = [sketch.sequence for sketch in self._schedule.waiting(after, until)]
-        # One more than is known suffices to tell that there are more.
+        # One more than is known suffices to see that there are more.
         stored = await self._store.digest(after, until, len(known) + 1)
         self._differing.pop()
         if stored == Digest.of(known):

@@ -1,4 +1,4 @@
-"""Caching: values that are dear to get and may be lost at any time."""
+"""Caching: values that are expensive to get and may be lost at any time."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Cache(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """Let go of all resources."""
+        """Release all resources."""
 
     async def check(self) -> None:
         """Raise an exception if the server of this cache does not answer; some have none."""
@@ -37,7 +37,7 @@ class Cache(ABC):
 
     @abstractmethod
     async def set(self, key: str, value: JSON, seconds: float) -> None:
-        """Keep a value for so many seconds."""
+        """Keep a value for `seconds`."""
 
     @abstractmethod
     async def delete(self, key: str) -> None:
@@ -45,7 +45,7 @@ class Cache(ABC):
 
     @abstractmethod
     async def add(self, key: str, amount: int, seconds: float) -> int | None:
-        """Add to a whole number, in one atomic step for all processes; the sum, None if nobody can count now.
+        """Add to a whole number, atomically for all processes; the sum, None if it cannot be counted now.
 
         A number that is not there, or no number, begins at 0 and is kept for `seconds` from then on. `get`
         reads it. A negative `amount` gives back what was added before.
@@ -58,7 +58,7 @@ class Cache(ABC):
         and the others wait for it (single flight). An exception of `make` reaches all of them and is not
         kept. A None that `make` returns is not kept either.
         """
-        # The flight begins with the look: else whoever looked in vain while another made the value, and
+        # The flight begins with the look: else a caller that looked in vain while another made the value, and
         # hears of that only when it is done, would make it again.
         flight = self._flights.get(key)
         if flight is None:

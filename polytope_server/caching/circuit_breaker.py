@@ -1,4 +1,4 @@
-"""Patience with a server that is down: not to ask it again and again, and not to tell it again and again."""
+"""A circuit breaker for cache servers: after a failure the server is skipped for a second, then probed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TypeVar
 from polytope_server.runtime import unavailable
 
 T = TypeVar("T")
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 #: Seconds that one question may take.
 TIMEOUT = 0.25
@@ -19,14 +19,14 @@ TIMEOUT = 0.25
 _PAUSE = 1.0
 
 
-class Patience:
-    """Asks a server that may be lost. After a failure nobody asks for a second, then one caller tries."""
+class CircuitBreaker:
+    """Asks a server that may be down. A second after a failure, one caller probes it."""
 
     def __init__(self, server: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         """`server` names the server in the log, without credentials."""
         self._server = server
         self._clock = clock
-        self._asking_again: float | None = None
+        self._probe_at: float | None = None
 
     async def ask(self, question: Callable[[], Awaitable[T]]) -> T | None:
         """What `question` returns; None if it failed, took longer than 0.25 s, or was not asked."""
@@ -49,33 +49,33 @@ class Patience:
         return answer
 
     def _may_ask(self) -> bool:
-        if self._asking_again is None:
+        if self._probe_at is None:
             return True
         now = self._clock()
-        if now < self._asking_again:
+        if now < self._probe_at:
             return False
         # This caller tries, and the others do not wait for what comes of it.
-        self._asking_again = now + _PAUSE
+        self._probe_at = now + _PAUSE
         return True
 
     def _failed(self, error: Exception) -> None:
         unavailable.failed("caching")
-        if self._asking_again is None:
+        if self._probe_at is None:
             reason = f"no answer in {TIMEOUT} s" if isinstance(error, TimeoutError) else str(error)
-            _log.warning(
+            logger.warning(
                 "%s cannot be used, so nothing is cached or limited: %s",
                 self._server,
                 reason or type(error).__name__,
             )
-        self._asking_again = self._clock() + _PAUSE
+        self._probe_at = self._clock() + _PAUSE
 
     def _succeeded(self) -> None:
-        if self._asking_again is not None:
-            self._asking_again = None
-            _log.info("%s can be used again", self._server)
+        if self._probe_at is not None:
+            self._probe_at = None
+            logger.info("%s can be used again", self._server)
 
 
 def _forget(asked: asyncio.Future[T]) -> None:
-    """Take note of what came of a question, so that nobody is told of an error that does not matter."""
+    """Take note of what came of a question, so that an error that does not matter is not logged."""
     if not asked.cancelled():
         asked.exception()

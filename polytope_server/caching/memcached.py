@@ -111,7 +111,7 @@ def _count(client: Client, name: str, amount: int, seconds: int) -> int:
     if total is None:
         total = max(amount, 0)  # there are no negative ones
         if not client.add(name, str(total), expire=seconds, noreply=False):
-            # Somebody else has begun at the same time.
+            # Another process has begun at the same time.
             total = change(noreply=False)
     if total is None:
         raise MemcacheUnexpectedCloseError(f"{name} ends at once")

@@ -26,7 +26,7 @@ class MemoryCacheSettings(BaseModel):
 
 
 class MemoryCache(Cache):
-    """A bounded dictionary. Values are kept as text, so that nobody can change what others will get."""
+    """A bounded dictionary. Values are kept as text, so that no caller can change what others will get."""
 
     Settings = MemoryCacheSettings
 

@@ -93,5 +93,5 @@ class MongoDBCache(RemoteCache):
 
 
 def _after(seconds: float) -> Document:
-    """So many seconds from now, by the clock of the server."""
+    """The time in `seconds` from now, by the clock of the server."""
     return {"$add": ["$$NOW", max(round(seconds * 1000), 1)]}

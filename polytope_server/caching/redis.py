@@ -17,7 +17,7 @@ from polytope_server.caching.remote import LARGEST, RemoteCache, RemoteCacheSett
 from polytope_server.settings.addresses import Host, is_server, server_in
 from polytope_server.settings.values import Port
 
-#: Beyond so many questions at a time, the others wait.
+#: The most questions at a time; others wait.
 _CONNECTIONS = 16
 _EXPECTED = "expected redis://HOST:PORT/DB or rediss://HOST:PORT/DB"
 
@@ -70,7 +70,7 @@ class RedisCache(RemoteCache):
 
     async def read(self, name: str) -> str | bytes | None:
         try:
-            # Not GET: what somebody else put there may be of any size.
+            # Not GET: what another program put there may be of any size.
             text = await self._client.getrange(name, 0, LARGEST)
         except ResponseError as error:
             if str(error).startswith("WRONGTYPE"):  # not a string, so not ours

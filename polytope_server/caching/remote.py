@@ -1,4 +1,4 @@
-"""What caches on servers have in common: names, texts, and patience when the server is down."""
+"""What caches on servers have in common: names, texts, and breaker when the server is down."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from abc import abstractmethod
 from pydantic import BaseModel, ConfigDict, Field
 
 from polytope_server.caching import JSON, Cache
-from polytope_server.caching.circuit_breaker import Patience
+from polytope_server.caching.circuit_breaker import CircuitBreaker
 
 #: Bytes of a value as JSON; Memcached keeps no more than 1 MiB by default, with the name.
 LARGEST = 1_000_000
@@ -42,7 +42,7 @@ class RemoteCache(Cache):
         """`server` names the server in the log, without credentials."""
         super().__init__()
         self._prefix = prefix
-        self._patience = Patience(server)
+        self._breaker = CircuitBreaker(server)
 
     @abstractmethod
     async def read(self, name: str) -> str | bytes | None:
@@ -50,11 +50,11 @@ class RemoteCache(Cache):
 
     @abstractmethod
     async def write(self, name: str, text: str, seconds: float) -> None:
-        """Keep a text of ASCII characters for so many seconds (more than 0)."""
+        """Keep a text of ASCII characters for `seconds` (more than 0)."""
 
     @abstractmethod
     async def count(self, name: str, amount: int, seconds: float) -> int:
-        """Add to the number of that name, which begins at 0 and is then kept for so many seconds; the sum."""
+        """Add to the number of that name, which begins at 0 and is then kept for `seconds`; the sum."""
 
     @abstractmethod
     async def remove(self, name: str) -> None:
@@ -65,7 +65,7 @@ class RemoteCache(Cache):
 
     async def get(self, key: str) -> JSON:
         name = self._name(key)
-        text = await self._patience.ask(lambda: self.read(name))
+        text = await self._breaker.ask(lambda: self.read(name))
         return None if text is None else _value(text)
 
     async def set(self, key: str, value: JSON, seconds: float) -> None:
@@ -75,15 +75,15 @@ class RemoteCache(Cache):
             await self.delete(key)
             return
         name = self._name(key)
-        await self._patience.ask(lambda: self.write(name, text, min(seconds, _LONGEST)))
+        await self._breaker.ask(lambda: self.write(name, text, min(seconds, _LONGEST)))
 
     async def add(self, key: str, amount: int, seconds: float) -> int | None:
         name = self._name(key)
-        return await self._patience.ask(lambda: self.count(name, amount, min(seconds, _LONGEST)))
+        return await self._breaker.ask(lambda: self.count(name, amount, min(seconds, _LONGEST)))
 
     async def delete(self, key: str) -> None:
         name = self._name(key)
-        await self._patience.ask(lambda: self.remove(name))
+        await self._breaker.ask(lambda: self.remove(name))
 
     def _name(self, key: str) -> str:
         if _PLAIN_KEY.fullmatch(key):
@@ -93,7 +93,7 @@ class RemoteCache(Cache):
 
 
 def _value(text: str | bytes) -> JSON:
-    """The value of a text, None for what nobody of us can have written."""
+    """The value of a text, None for what this server cannot have written."""
     if len(text) > LARGEST:
         return None
     try:

@@ -1,6 +1,6 @@
-"""Notices: tell other processes, at once, that a request changed.
+"""Notices: other processes learn at once that a request changed.
 
-Lossy by contract: whoever waits for a notice also looks into the store from time to time.
+Lossy by contract: a process that waits for a notice also looks into the store from time to time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Topic(StrEnum):
     REQUEUED = "requeued"  #: a worker gave a request back
     CLAIMED = "claimed"  #: a worker took a request: there is room in the queue
     ENDED = "ended"  #: a request was processed, failed or removed: a place is free
-    REMOVED = "removed"  #: a request was removed: whoever works on it stops
+    REMOVED = "removed"  #: a request was removed: its worker stops
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Notices(ABC):
 
     @abstractmethod
     def publish(self, topic: Topic, *request_ids: str) -> None:
-        """Tell all subscribers of the topic. Returns at once and never raises; a notice may be lost."""
+        """Inform all subscribers of the topic. Returns at once and never raises; a notice may be lost."""
 
     @abstractmethod
     async def subscribe(self, topics: set[Topic], receive: Callable[[Notice], None]) -> None:

@@ -23,9 +23,9 @@ from polytope_server.runtime import local_sockets
 
 #: Ids in one datagram; 512 ids of 36 characters fit the socket buffers of every system.
 _BATCH = 512
-#: So many ids are kept for a subscriber that does not keep up; further ones are lost to it.
+#: The most ids that are kept for a subscriber that does not keep up; further ones are lost to it.
 _BACKLOG = 20_000
-#: A folder is read again after so many seconds even if it seems unchanged: its time stamp is coarse.
+#: Seconds after which a folder is read again even if it seems unchanged: its time stamp is coarse.
 _RESCAN = 1.0
 
 
@@ -73,7 +73,7 @@ class LocalNotices(Notices):
     def publish(self, topic: Topic, *request_ids: str) -> None:
         if self._loop is None or not request_ids:
             return
-        # What one turn of the event loop has to tell goes out together.
+        # What is published in one turn of the event loop goes out together.
         if not self._pending:
             self._loop.call_soon(self._flush)
         self._pending.setdefault(topic, []).extend(request_ids)

@@ -39,12 +39,12 @@ _TOPICS = frozenset(Topic)
 _TIME_TO_LIVE = 60
 #: Ids in one document.
 _BATCH = 512
-#: So many ids wait for the server at most; further ones are lost.
+#: The most ids that wait for the server; further ones are lost.
 _BACKLOG = 20_000
 #: Seconds for the first look at the changes, and for what is still to be sent in the end.
 _PATIENCE = 3.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
-#: Change streams tell of what is on disk. The server writes its journal at once for those who wait for that,
+#: Change streams hold what is on disk. The server writes its journal at once for those who wait for that,
 #: ten times a second for others.
 _WRITTEN = WriteConcern(w=1, j=True)
 
@@ -125,7 +125,7 @@ class MongoDBNotices(Notices):
 
     async def _send(self, collection: AsyncCollection[Document]) -> None:
         """Send together what comes in within a turn of the event loop, or while the last was sent."""
-        told = False
+        logged = False
         while self._collection is not None or self._pending:
             await self._wake.wait()
             self._wake.clear()
@@ -134,12 +134,12 @@ class MongoDBNotices(Notices):
             try:
                 with self._operations:
                     await collection.insert_many(documents)
-                told = False
+                logged = False
             except MongoDBUnavailableError as error:
-                # Not kept: whoever misses a notice looks into the store, and later it would be no news.
-                if not told:
+                # Not kept: who misses a notice looks into the store, and later it would be no news.
+                if not logged:
                     logger.warning("notices are lost: %s", error)
-                told = True
+                logged = True
 
     def _take(self) -> list[Document]:
         pending, self._pending, self._waiting = self._pending, {}, 0

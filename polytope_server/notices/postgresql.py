@@ -33,11 +33,11 @@ logger = logging.getLogger(__name__)
 
 #: A payload has less than 8000 bytes (`sql-notify` in PostgreSQL's manual).
 _LONGEST = 7999
-#: So many ids wait for the server at most; further ones are lost.
+#: The most ids that wait for the server; further ones are lost.
 _BACKLOG = 20_000
 #: Seconds for an answer, for the first connection of a subscription, and for what is to be sent in the end.
 _PATIENCE = 3.0
-#: So many seconds after the last notice a subscription asks whether the server is still there.
+#: Seconds after the last notice until a subscription asks whether the server is still there.
 _SILENCE = 10.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 _CHANNELS = {topic: f"polytope_{topic}" for topic in Topic}
@@ -205,7 +205,7 @@ def _payloads(request_ids: Iterable[str]) -> Iterator[str]:
     size = 0
     for request_id in request_ids:
         text = json.dumps(request_id)
-        if len(text) + 2 > _LONGEST:  # no id of a request is so long
+        if len(text) + 2 > _LONGEST:  # no id of a request is that long
             continue
         if size + len(text) + 2 > _LONGEST:
             yield f"[{','.join(batch)}]"
@@ -220,7 +220,7 @@ def _deliver(topic: Topic, payload: str, receive: Callable[[Notice], None]) -> N
     request_ids: Any = None
     with suppress(ValueError):
         request_ids = json.loads(payload)
-    if not isinstance(request_ids, list):  # somebody else's
+    if not isinstance(request_ids, list):  # of another program
         return
     for request_id in request_ids:
         try:

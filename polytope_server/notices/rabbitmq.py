@@ -1,6 +1,6 @@
 """Notices through RabbitMQ: an exchange for each topic, and a queue for each subscription.
 
-Nothing is confirmed or kept. What is told while there is no connection goes out when there is one again,
+Nothing is confirmed or kept. What is published while there is no connection goes out when there is one again,
 unless that takes longer than notices are worth.
 """
 
@@ -32,8 +32,8 @@ _UNREAD = 10_000
 
 
 @dataclass(frozen=True)
-class _Telling:
-    """Ids that are to be told, and when they came."""
+class _Publication:
+    """Ids that are to be published, and when they came."""
 
     topic: Topic
     ids: tuple[str, ...]
@@ -51,7 +51,7 @@ class RabbitMQNotices(Notices):
         self._topics = {exchange: topic for topic, exchange in self._exchanges.items()}
         self._channel: Channel | None = None
         self._subscriptions: list[tuple[set[Topic], Receive]] = []
-        self._pending: deque[_Telling] = deque(maxlen=_BACKLOG)
+        self._pending: deque[_Publication] = deque(maxlen=_BACKLOG)
         self._open = False
         self._blocked = False
         self._flushing = False
@@ -66,8 +66,8 @@ class RabbitMQNotices(Notices):
             return
         if len(self._pending) == _BACKLOG:
             self._flush()
-        self._pending.append(_Telling(topic, request_ids, time.monotonic()))
-        # What one turn of the event loop has to tell goes out together.
+        self._pending.append(_Publication(topic, request_ids, time.monotonic()))
+        # What is published in one turn of the event loop goes out together.
         if not self._flushing:
             self._flushing = True
             asyncio.get_running_loop().call_soon(self._flush)
@@ -132,11 +132,11 @@ class RabbitMQNotices(Notices):
         self._flushing = False
         if self._channel is None or self._blocked or not self._channel.raw.is_open:
             return
-        pending = [telling for telling in self._pending if time.monotonic() - telling.time < _WORTH]
+        pending = [one for one in self._pending if time.monotonic() - one.time < _WORTH]
         self._pending.clear()
         together: dict[Topic, list[str]] = {}
-        for telling in pending:
-            together.setdefault(telling.topic, []).extend(telling.ids)
+        for one in pending:
+            together.setdefault(one.topic, []).extend(one.ids)
         for topic, ids in together.items():
             for start in range(0, len(ids), _BATCH):
                 body = "\n".join(ids[start : start + _BATCH]).encode()

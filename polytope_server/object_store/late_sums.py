@@ -13,7 +13,7 @@ from pathlib import Path
 from polytope_server.staging import StagedObject
 from polytope_server.staging.local import LocalStaging
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _BLOCK = 1 << 20
 #: Of more objects that wait, further ones get their sum when they are asked for again.
@@ -55,7 +55,7 @@ class LateSums:
         except FileNotFoundError:  # it was removed meanwhile
             pass
         except OSError as error:
-            _log.warning("the MD5 sum of an object cannot be computed: %s", error.strerror)
+            logger.warning("the MD5 sum of an object cannot be computed: %s", error.strerror)
         finally:
             self._wanted.discard(name)
 

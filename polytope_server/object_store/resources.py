@@ -28,7 +28,7 @@ _NO_OBJECT = "There is no such object"
 
 
 class ObjectResource:
-    """`/<request id>/<token>.<extension>`: whoever knows the unguessable name may read, others not."""
+    """`/<request id>/<token>.<extension>`: who knows the unguessable name may read, others not."""
 
     def __init__(self, store: Store, gate: Gate, metrics: StoreMetrics) -> None:
         self._store, self._gate, self._metrics = store, gate, metrics

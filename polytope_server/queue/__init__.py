@@ -60,7 +60,7 @@ class Queue(ABC):
 
     @abstractmethod
     def grant(self, count: int) -> None:
-        """Let so many more messages be delivered.
+        """Let `count` more messages be delivered.
 
         A consumer grants what it can start on at once, so that no message waits in the hands of a busy
         worker while another worker is idle.

@@ -209,13 +209,13 @@ class LocalQueue(Queue):
             self._client.send("C", count)
 
     def connected(self, client: _Client) -> None:
-        """A connection is there: tell what this consumer takes, and how much of it."""
+        """A connection is there: send it what this consumer takes, and how much of it."""
         self._client = client
         client.send("H", ",".join(self._queues))
         client.send("C", self._credit)
 
     def disconnected(self, client: _Client) -> None:
-        """A connection has ended: what is granted from now on is told to the next one."""
+        """A connection has ended: what is granted from now on is sent to the next one."""
         if self._client is client:
             self._client = None
 

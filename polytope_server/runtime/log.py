@@ -151,7 +151,7 @@ def configure(settings: LoggingSettings, process: str) -> None:
 
 def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if not issubclass(kind, KeyboardInterrupt):
-        logger.critical("this process ends by an error", exc_info=(kind, error, trace))
+        logger.critical("unhandled exception, exiting", exc_info=(kind, error, trace))
 
 
 def _log_uncaught_of_thread(hook: threading.ExceptHookArgs) -> None:

@@ -89,10 +89,10 @@ class Staging(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """Let go of all resources."""
+        """Release all resources."""
 
     def limit_gathering(self, size: int) -> None:  # noqa: B027 -- most hold little, and need no bound
-        """Hold so many bytes at a time at most of objects that are not complete, or one block of one object.
+        """Hold at most `size` bytes at a time of objects that are not complete, or one block of one object.
 
         For a process whose objects come from clients, which may stall. A staging that needs a large block
         (more than 2 MiB) of an object before it can pass it on lets others wait for room, and may end

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 
 from polytope_server.staging import TooSlowError
 
-#: While others wait, a part that is gathered must come at that rate, in bytes a second, over so many seconds:
+#: While others wait, a part that is gathered must come at that rate, in bytes a second, over these seconds:
 #: what is slower makes room, the slowest first.
 _PATIENCE, _RATE = 5.0, 100_000
 #: Seconds between two looks at who is too slow.
@@ -28,7 +28,7 @@ class Place:
         self._since, self._before = 0.0, 0
 
     async def enter(self, size: int) -> None:
-        """Wait until there is room for a part of so many bytes."""
+        """Wait until there is room for a part of `size` bytes."""
         await self._gathering.make_room(size)
         self.size = size
         self._mark(self._gathering.clock())
@@ -96,7 +96,7 @@ class Gathering:
             place.leave()
 
     async def make_room(self, size: int) -> None:
-        """Wait until so many bytes may be gathered."""
+        """Wait until `size` more bytes may be gathered."""
         async with self._turn:
             while self.limit is not None and self.size and self.size + size > self.limit:
                 self._left.clear()

@@ -1,4 +1,4 @@
-"""Objects of a size that nobody knows beforehand, in parts: how large these are, and how many wait."""
+"""Objects of a size that is not known beforehand, in parts: how large these are, and how many wait."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def cut(
 ) -> AsyncIterator[tuple[bytearray, bool]]:
     """The bytes of the chunks in parts of those sizes, each with whether it is the last.
 
-    `place` is where they are gathered; whoever takes a part answers for its memory from then on. There is
+    `place` is where they are gathered; who takes a part answers for its memory from then on. There is
     always a last one: it may be smaller, and is empty if there are no bytes at all.
     """
     part = _Part(next(sizes))

@@ -20,9 +20,9 @@ logger = logging.getLogger(__name__)
 
 _CRASHED = "The data source ended unexpectedly."
 _PAUSE = 0.2
-#: To import and prepare its data sources a child gets so many seconds.
+#: Seconds for a child to import and prepare its data sources.
 _START_TIME = 120.0
-#: A child that is told to end gets so many seconds.
+#: Seconds for a child to end by itself.
 _LAST_WORDS = 2.0
 
 
@@ -48,7 +48,7 @@ class Child:
             *("-m", "polytope_server.worker.child", str(theirs.fileno()), str(os.getpid())),
             pass_fds=[theirs.fileno()],
             stdin=asyncio.subprocess.DEVNULL,
-            # Native libraries print; nobody reads a data source's standard output.
+            # Native libraries print; the standard output of a data source is not read.
             stdout=asyncio.subprocess.DEVNULL,
         )
         theirs.close()
@@ -121,7 +121,7 @@ class Child:
 
     async def _feed(self, data: AsyncIterator[bytes], answer: asyncio.Task[tuple[Frame, bytes]]) -> None:
         """Send the input, until its end or until the child has answered (and ignores the rest)."""
-        with suppress(ConnectionError):  # the child died, which the missing answer tells
+        with suppress(ConnectionError):  # the child died: the missing answer shows it
             async for chunk in data:
                 if answer.done():
                     break
@@ -171,7 +171,7 @@ class Child:
         except TimeoutError:
             logger.error("the child process %d does not end", self._process.pid)
         self._writer.transport.abort()
-        with suppress(OSError):  # what was still to be sent has nobody to go to
+        with suppress(OSError):  # what was still to be sent has no receiver
             await self._writer.wait_closed()
 
 
@@ -245,7 +245,7 @@ class Children:
             child = await self._free.get()
             if child.usable:
                 return child
-            # It died while it was idle. Its place is taken by this call: nothing becomes free anew.
+            # It died while it was idle. Its place is taken by this call: no further one becomes free.
             await self._discard(child, ready=lambda: None)
 
     @asynccontextmanager
@@ -286,7 +286,7 @@ class Children:
 
 
 def child_config(configuration: Configuration) -> dict[str, Any]:
-    """What the child processes are told: the data sources with their own keys, and how to log."""
+    """The configuration of the child processes: the data sources with their own keys, and how to log."""
     sources = [
         {
             "collection": collection.name,

@@ -37,9 +37,10 @@ class Leases:
         lost: Callable[[Claim], None],
         given_back: Callable[[str], None],
     ) -> None:
-        """`running` tells what this worker works on; `lost` is told what it must stop.
+        """`running` returns what this worker works on; `lost` is called with what it must stop.
 
-        `given_back` is told the id of a request that was claimed without an answer and is queued again.
+        `given_back` is called with the id of a request that was claimed without an answer, and is queued
+        again.
         """
         self._store = store
         self._worker = worker
@@ -119,7 +120,7 @@ class Leases:
         return found is None or not self._holds(found) or found.attempt != claim[1]
 
     async def _give_back_uncertain(self) -> None:
-        """Give back what was claimed for this worker without an answer, and has gone to nobody since."""
+        """Give back what was claimed for this worker without an answer, and is still in its name."""
         for request_id in list(self._uncertain):
             found = await self._claimed_before(request_id)
             # Not if a further message has come meanwhile: then that claim goes on with it.

@@ -44,8 +44,8 @@ from polytope_server.drivers.sql.sqlite_writer import Writer
 
 #: Seconds for a write, with the wait for its turn; and for the creation of tables and indexes.
 _WRITE_TIME, _SCHEMA_TIME = 5.0, 600.0
-#: Seconds that SQLite waits for a lock of its own, which only programs beside this server hold for so long: a
-#: writer; and a reader, which holds up the event loop.
+#: Seconds that SQLite waits for a lock of its own, which only other programs hold for that long: a writer;
+#: and a reader, which holds up the event loop.
 _WRITER_LOCK_TIME, _READER_LOCK_TIME = 3.0, 1.0
 
 

@@ -1,8 +1,8 @@
 """The writer of SQLite: one thread in each process, which commits what came in meanwhile as one transaction.
 
 Writers of several processes take turns by `flock`, which the kernel hands on at once. That waits without end
-for a process that hangs with the lock in its hands; so whoever waits for a write does so for a bounded time,
-and the writer leaves out what nobody waits for any more.
+for a process that hangs with the lock in its hands; so a caller waits for a write for a bounded time,
+and the writer leaves out what no caller waits for any more.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from polytope_server.queue.rabbitmq.queues import Queues, decode
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that a subscription whose message is answered waits for the worker to have room again. So long the
-#: server does not know of the answer: should the worker end, another gets the message, and lets go of it.
+#: Seconds that a subscription whose message is answered waits for the worker to have room again. Until then
+#: the server does not know of the answer: should the worker end, another gets the message, and drops it.
 _PATIENCE = 0.2
 
 

@@ -43,7 +43,7 @@ class Publisher:
 
     async def _publish(self, messages: list[Message]) -> None:
         if returned := await self._send(messages):
-            # Somebody deleted the queue.
+            # The queue was deleted.
             for queue in {message.queue for message in returned}:
                 self._declared.discard(queue)
                 await self._declare(queue)

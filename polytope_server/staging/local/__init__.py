@@ -39,9 +39,9 @@ T = TypeVar("T")
 
 #: Small chunks are gathered to this size before they go to the disk.
 _WRITE_SIZE = 1 << 20
-#: Each reader that stalls holds a read or two; one that took so many bytes, each read within so many seconds,
-#: gets larger ones. That is more than the system takes for a reader that does not read at all. Among many
-#: readers none gets larger ones: they may stall after the proof.
+#: Each reader that stalls holds a read or two; one that took that many bytes, each read within those
+#: seconds, gets larger ones. That is more than the system takes for a reader that does not read at all. Among
+#: many readers none gets larger ones: they may stall after the proof.
 _READ_SIZE, _LARGE_READ_SIZE = 1 << 20, 4 << 20
 _PROOF, _AT_ONCE, _FEW_READERS = 16 << 20, 0.02, 8
 #: An object of up to this size is read in the event loop, which takes less time than going to a thread.

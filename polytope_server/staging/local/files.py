@@ -29,7 +29,7 @@ class ObjectExistsError(ValueError):
 class Writer:
     """Writes one object, in a thread: gathers chunks, counts and sums them.
 
-    Whoever gives up on it may do so while the thread still works: the lock lets one finish before the other.
+    A caller may give up on it while the thread still works: the lock lets one finish before the other.
     """
 
     def __init__(self, path: Path, sums: Sums, claim: Claim) -> None:
@@ -199,7 +199,7 @@ def stat(path: Path) -> StagedObject:
     """What is known of an object. Raises FileNotFoundError."""
     status = path.stat()
     meta = _meta(path)
-    if not meta:  # lost in a power cut: the name still tells the common types
+    if not meta:  # lost in a power cut: the name still shows the common types
         meta = {"content_type": _TYPES.get(path.suffix[1:], "application/octet-stream"), "md5": ""}
     name = f"{path.parent.name}/{path.name}"
     kind, md5, etag = meta["content_type"], meta["md5"], meta.get("etag", "")

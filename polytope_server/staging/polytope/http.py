@@ -41,7 +41,7 @@ TOO_LARGE, FULL = 413, 507
 SIZE, ROOM = "X-Size", "X-Room"
 #: On an answer of status FULL to the largest object that was being written.
 LARGEST = "X-Largest-Object"
-#: Seconds for the store to be told that an upload is given up.
+#: Seconds to inform the store that an upload is given up.
 _GIVE_UP = 5.0
 #: Bytes of an answer that says what is wrong.
 _LONGEST_MESSAGE = 300
@@ -51,13 +51,13 @@ class _Request(aiohttp.ClientRequest):
     """aiohttp writes the body in a task of its own, and looks at how that ends only while it writes data."""
 
     async def write_bytes(self, *arguments: Any, **options: Any) -> None:
-        # A connection that is lost is told by the answer that does not come.
+        # A lost connection shows by the missing answer.
         with suppress(aiohttp.ClientConnectionResetError):
             await super().write_bytes(*arguments, **options)
 
 
 class Connection:
-    """Calls the store at one address; connections are kept, and made anew when the store is back."""
+    """Calls the store at one address; connections are kept, and made again when the store is back."""
 
     def __init__(self, address: URL, token: str) -> None:
         self.store = f"the object store at {address}"

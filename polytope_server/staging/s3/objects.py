@@ -105,7 +105,7 @@ class Upload:
         """Start a call that ends by itself whatever becomes of its caller: a thread cannot be cancelled."""
         task = asyncio.create_task(call)
         self._calls.add(task)
-        # An error that nobody waits for any more is no news.
+        # The error is not waited for any more: it is no news.
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return task
 
@@ -140,7 +140,7 @@ class Upload:
         try:
             await asyncio.shield(self._start(self._finish(parts)))
         except S3RefusedError as error:
-            # The call before, whose answer was lost, has done it; if not, looking for the object tells.
+            # The call before, whose answer was lost, has done it; if not, a look for the object shows it.
             if error.code != NO_UPLOAD:
                 raise
 
@@ -153,7 +153,7 @@ class Upload:
         )
 
     async def discard(self) -> None:
-        """Leave nothing behind. What cannot be removed is told in the log; the garbage collector finds it."""
+        """Leave nothing behind. What cannot be removed is logged; the garbage collector finds it."""
         if self._calls:
             await asyncio.wait(self._calls, timeout=_LAST_CALLS)
         try:
@@ -197,7 +197,7 @@ async def last_part(client: S3Client, name: str, upload_id: str) -> float | None
 class Download:
     """Reads one object, in threads, from byte `start` to before `end` or to the end.
 
-    Whoever gives up on it may do so while a thread still reads: the lock lets that finish.
+    A caller may give up on it while a thread still reads: the lock lets that finish.
     """
 
     def __init__(self, client: S3Client, name: str, start: int, end: int | None) -> None:
@@ -209,7 +209,7 @@ class Download:
     def read(self) -> bytes:
         """The next bytes, none at the end.
 
-        When they break off, as with a server that does not wait for slow clients, they are asked for anew.
+        When they break off, as with a server that does not wait for slow clients, they are asked for again.
         """
         with self._lock:
             while True:
@@ -241,7 +241,7 @@ class Download:
         self._end = self._position + answer["ContentLength"]
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         with self._lock:
             self._drop()
 
