@@ -28,16 +28,30 @@ class Cache(ABC):
         """Release all resources."""
 
     async def check(self) -> None:
-        """Raise an exception if the server of this cache does not answer; some have none."""
+        """Return if the server of this cache answers, or if there is none.
+
+        Raises:
+            Exception: What the driver raises, if the server does not answer.
+        """
         return
 
     @abstractmethod
     async def get(self, key: str) -> JSON:
-        """The value of the key; None if there is none, or no more."""
+        """Look up a value.
+
+        Returns:
+            The value of the key; None if there is none, or none any more.
+        """
 
     @abstractmethod
     async def set(self, key: str, value: JSON, seconds: float) -> None:
-        """Keep a value for `seconds`."""
+        """Keep a value.
+
+        Args:
+            key: Its name; the value that it had is replaced.
+            value: What :meth:`get` returns from now on.
+            seconds: How long it is kept at most.
+        """
 
     @abstractmethod
     async def delete(self, key: str) -> None:
@@ -45,18 +59,33 @@ class Cache(ABC):
 
     @abstractmethod
     async def add(self, key: str, amount: int, seconds: float) -> int | None:
-        """Add to a whole number, atomically for all processes; the sum, None if it cannot be counted now.
+        """Add to a whole number, atomically for all processes. :meth:`get` reads it.
 
-        A number that is not there, or no number, begins at 0 and is kept for `seconds` from then on. `get`
-        reads it. A negative `amount` gives back what was added before.
+        Args:
+            key: Its name. A number that is not there, or no number, begins at 0.
+            amount: What is added; a negative one gives back what was added before.
+            seconds: How long a number that begins now is kept.
+
+        Returns:
+            The sum; None if it cannot be counted now.
         """
 
     async def get_or_make(self, key: str, seconds: float, make: Callable[[], Awaitable[JSON]]) -> JSON:
         """The value of the key, made by `make` if there is none.
 
         Of several callers in this process that miss the same key at the same time, one makes the value
-        and the others wait for it (single flight). An exception of `make` reaches all of them and is not
-        kept. A None that `make` returns is not kept either.
+        and the others wait for it (single flight).
+
+        Args:
+            key: The name of the value.
+            seconds: How long a value that is made is kept.
+            make: Makes the value. A None that it returns is not kept.
+
+        Returns:
+            The value that was kept, or was made.
+
+        Raises:
+            Exception: What `make` raises reaches all callers that wait, and is not kept.
         """
         # The flight begins with the look: else a caller that looked in vain while another made the value, and
         # hears of that only when it is done, would make it again.

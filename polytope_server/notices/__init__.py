@@ -34,15 +34,30 @@ class Notices(ABC):
 
     @abstractmethod
     async def open(self) -> None:
-        """Get ready to publish and subscribe."""
+        """Get ready to publish and subscribe.
+
+        Raises:
+            UnavailableError: The server of the notices cannot be reached. A back-end may also come back by
+                itself later, and raise nothing.
+        """
 
     @abstractmethod
     def publish(self, topic: Topic, *request_ids: str) -> None:
-        """Inform all subscribers of the topic. Returns at once and never raises; a notice may be lost."""
+        """Inform all subscribers of the topic. Returns at once and never raises; a notice may be lost.
+
+        Args:
+            topic: What happened.
+            request_ids: The requests to which it happened.
+        """
 
     @abstractmethod
     async def subscribe(self, topics: set[Topic], receive: Callable[[Notice], None]) -> None:
-        """Call `receive` in the event loop for each notice of these topics, until :meth:`close`."""
+        """Have notices delivered until :meth:`close`.
+
+        Args:
+            topics: Those whose notices are wanted.
+            receive: Called in the event loop for each notice. It must not raise.
+        """
 
     @abstractmethod
     async def close(self) -> None:

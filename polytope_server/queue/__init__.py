@@ -45,17 +45,32 @@ class Queue(ABC):
 
     @abstractmethod
     async def open_publisher(self) -> None:
-        """Get ready to publish. Called by the leading broker only."""
+        """Get ready to publish. Called by the leading broker only.
+
+        Raises:
+            QueueUnavailableError: The server of the queue cannot be reached.
+        """
 
     @abstractmethod
     async def publish(self, messages: list[Message]) -> None:
-        """Put messages into the queue. Raises :class:`QueueUnavailableError` if that is not certain."""
+        """Put messages into the queue.
+
+        Args:
+            messages: They may go to different queues.
+
+        Raises:
+            QueueUnavailableError: It is not certain that all messages are in the queue.
+        """
 
     @abstractmethod
     async def open_consumer(self, queues: list[str], deliver: Callable[[Delivery], None]) -> None:
-        """Get ready to receive messages of the named queues; none come before :meth:`grant`.
+        """Get ready to receive messages; none come before :meth:`grant`.
 
-        `deliver` is called in the event loop for each delivery, in order.
+        Never raises: a server that cannot be reached is tried again in the background.
+
+        Args:
+            queues: The names of the queues whose messages come.
+            deliver: Called in the event loop for each delivery, in order.
         """
 
     @abstractmethod
@@ -64,17 +79,31 @@ class Queue(ABC):
 
         A consumer grants what it can start on at once, so that no message waits in the hands of a busy
         worker while another worker is idle.
+
+        Args:
+            count: How many, in addition to those that are granted already.
         """
 
     @abstractmethod
     async def count(self, queue: str = DEFAULT_QUEUE) -> int:
-        """How many messages are in that queue, those in consumers' hands not counted.
+        """Count the messages that no consumer holds.
 
-        Raises :class:`QueueUnavailableError`.
+        Args:
+            queue: The name of the queue.
+
+        Returns:
+            How many messages are in it.
+
+        Raises:
+            QueueUnavailableError: The server of the queue does not answer.
         """
 
     async def check(self) -> None:
-        """Return if the queue can be used by the side that is open. Raises :class:`QueueUnavailableError`."""
+        """Return if the queue can be used by the side that is open.
+
+        Raises:
+            QueueUnavailableError: It cannot.
+        """
         await self.count()
 
     @abstractmethod

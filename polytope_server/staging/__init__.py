@@ -71,7 +71,7 @@ class StagedObject:
 
 
 def new_object_name(request_id: str, content_type: str) -> str:
-    """A fresh, unguessable name `<request id>/<128-bit token>.<extension>` (invariant 4)."""
+    """A fresh, unguessable name `<request id>/<128-bit token>.<extension>`."""
     return f"{request_id}/{secrets.token_hex(16)}.{EXTENSIONS.get(content_type, 'bin')}"
 
 
@@ -85,7 +85,11 @@ class Staging(ABC):
 
     @abstractmethod
     async def open(self) -> None:
-        """Connect, and create what the staging needs (idempotent)."""
+        """Connect, and create what the staging needs (idempotent).
+
+        Raises:
+            StagingUnavailableError: It cannot be reached, or cannot be used as it is configured.
+        """
 
     @abstractmethod
     async def close(self) -> None:
@@ -97,10 +101,17 @@ class Staging(ABC):
         For a process whose objects come from clients, which may stall. A staging that needs a large block
         (more than 2 MiB) of an object before it can pass it on lets others wait for room, and may end
         :meth:`create` with :class:`TooSlowError`.
+
+        Args:
+            size: In bytes, of all objects together.
         """
 
     async def check(self) -> None:
-        """Return if objects can be read. Raises :class:`StagingUnavailableError`."""
+        """Return if objects can be read.
+
+        Raises:
+            StagingUnavailableError: They cannot.
+        """
         with suppress(ObjectNotFoundError):
             await self.stat(_NO_OBJECT)
 
@@ -110,50 +121,135 @@ class Staging(ABC):
     ) -> StagedObject:
         """Store the chunks as one object. It appears complete or not at all; an empty one is legal.
 
-        Raises :class:`ChecksumError` if an MD5 sum is given, in hex, and the bytes have another one,
-        :class:`TooSlowError`, see :meth:`limit_gathering`, and :class:`StagingFullError` and
-        :class:`ObjectTooLargeError`, where the staging knows what room it has.
+        Args:
+            name: Made by :func:`new_object_name`.
+            chunks: The bytes. What they raise ends the call, and nothing is stored.
+            content_type: Their media type.
+            md5: Their MD5 sum in hex, if it is known before.
+
+        Returns:
+            The object as it is stored.
+
+        Raises:
+            ChecksumError: The bytes have another MD5 sum than the one given.
+            TooSlowError: They came too slowly, see :meth:`limit_gathering`.
+            StagingFullError: There is no room at the moment, where the staging knows what room it has.
+            ObjectTooLargeError: There would be no room for the object even in an empty staging.
+            StagingUnavailableError: The object could not be stored.
         """
 
     async def room(self) -> int | None:
-        """Bytes that may be stored at present, less than 0 if a reserve is touched; None where not known."""
+        """Say how much room there is.
+
+        Returns:
+            Bytes that may be stored at present, less than 0 if a reserve is touched; None where not known.
+
+        Raises:
+            StagingUnavailableError: The staging cannot be reached.
+        """
         return None
 
     async def admit(self, size: int) -> None:
-        """Return if an object of `size` bytes may come, as far as this is known before it does.
+        """Return if an object may come, as far as this is known before it does.
 
-        Raises :class:`StagingFullError` and :class:`ObjectTooLargeError`. Others may take the room meanwhile.
+        Others may take the room meanwhile.
+
+        Args:
+            size: Of the object, in bytes.
+
+        Raises:
+            StagingFullError: There is no room at the moment.
+            ObjectTooLargeError: There would be none even in an empty staging.
+            StagingUnavailableError: The staging cannot be reached.
         """
         return
 
     @abstractmethod
     async def stat(self, name: str) -> StagedObject:
-        """What is known of an object. Raises :class:`ObjectNotFoundError`."""
+        """Look an object up.
+
+        Args:
+            name: Any text; one that cannot be the name of an object is not found.
+
+        Returns:
+            What is known of the object.
+
+        Raises:
+            ObjectNotFoundError: There is none of that name.
+            StagingUnavailableError: The staging cannot be reached.
+        """
 
     @abstractmethod
     def read(self, name: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        """The bytes from `start` on, `length` of them or all. Raises :class:`ObjectNotFoundError`."""
+        """Read an object, or a part of it.
+
+        Args:
+            name: That of the object.
+            start: The first byte, from 0.
+            length: How many bytes; None for all from there on.
+
+        Returns:
+            The bytes, in chunks.
+
+        Raises:
+            ObjectNotFoundError: There is none of that name; raised by the first chunk.
+            StagingUnavailableError: The staging cannot be reached; raised by any chunk.
+        """
 
     @abstractmethod
     async def delete(self, name: str) -> bool:
-        """Remove an object; False if there was none."""
+        """Remove an object.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            StagingUnavailableError: The staging cannot be reached.
+        """
 
     @abstractmethod
     async def delete_request(self, request_id: str) -> int:
-        """Remove all objects of a request; returns how many there were."""
+        """Remove all objects of a request.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            StagingUnavailableError: The staging cannot be reached; some may have been removed.
+        """
 
     @abstractmethod
     def list(self) -> AsyncIterator[StagedObject]:
-        """All objects, read page by page; those of one request follow each other, else there is no order.
+        """List all objects, read page by page.
 
-        Whether one is listed that is made or deleted meanwhile is open. `content_type`, `md5` and `etag` may
-        be empty here.
+        Whether one is listed that is made or deleted meanwhile is open.
+
+        Returns:
+            The objects. Those of one request follow each other; else there is no order. `content_type`, `md5`
+            and `etag` may be empty.
+
+        Raises:
+            StagingUnavailableError: The staging cannot be reached; raised by any object.
         """
 
     @abstractmethod
     async def abandoned(self, before: float) -> int:
-        """Remove what was left behind by writes whose last bytes came before that time; returns how many."""
+        """Remove what was left behind by writes that were never completed.
+
+        Args:
+            before: Seconds since the epoch: writes whose last bytes came later may still go on.
+
+        Returns:
+            How many such writes there were.
+
+        Raises:
+            StagingUnavailableError: The staging cannot be reached.
+        """
 
     @abstractmethod
     def public_url(self, name: str) -> str | None:
-        """The absolute address of an object for clients, None where the frontend serves it."""
+        """Say where clients get an object.
+
+        Returns:
+            Its absolute address; None where the frontend serves it.
+        """
