@@ -44,15 +44,15 @@ class Broker:
             self.health.started = True
             self._leadership.start(self.turns.wake_up, self.turns.store_answered)
             leading = asyncio.create_task(self._leadership.ended())
-            working = asyncio.create_task(self._work())
+            working = asyncio.create_task(self._work_in_turns())
             try:
-                await serve_until(self._stopped(stop), leading, working)
+                await serve_until(self._wait_for_stop(stop), leading, working)
             finally:
                 await self._queue.close()
                 # While a promotion may still take place, no other broker may lead.
                 await self._leadership.stop(resign=self.turns.promotion.settled)
 
-    async def _stopped(self, stop: asyncio.Event) -> None:
+    async def _wait_for_stop(self, stop: asyncio.Event) -> None:
         """Return when this process is to stop, and no promotion is under way."""
         await stop.wait()
         await self.turns.promotion.stop()
@@ -66,7 +66,7 @@ class Broker:
         if self.turns.term is not None:
             self.turns.note(notice.topic, notice.request_id)
 
-    async def _work(self) -> None:
+    async def _work_in_turns(self) -> None:
         while True:
             await self.turns.rest()
             self._leadership.progress()

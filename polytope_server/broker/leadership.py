@@ -53,7 +53,7 @@ class Leadership:
         self._led: tuple[int, float] | None = None
         self._keeps_lease = False
         self._ended: Future[None] = Future()
-        self._thread = threading.Thread(target=self._run, name="leadership", daemon=True)
+        self._thread = threading.Thread(target=self._run_thread, name="leadership", daemon=True)
         self._stopping = threading.Event()
         #: Of the thread, once it runs.
         self._wake: Callable[[], object] = lambda: None
@@ -92,15 +92,15 @@ class Leadership:
 
     # -- the thread ------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
+    def _run_thread(self) -> None:
         try:
-            asyncio.run(self._serve())
+            asyncio.run(self._keep_lead())
         except BaseException as error:
             self._ended.set_exception(error)
         else:
             self._ended.set_result(None)
 
-    async def _serve(self) -> None:
+    async def _keep_lead(self) -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         self._wake = lambda: loop.call_soon_threadsafe(stop.set)
@@ -109,19 +109,19 @@ class Leadership:
         store = self._make_store()
         async with opened((store,), stop) as ready:
             while ready and not stop.is_set():
-                await self._renew(store)
+                await self._renew_lead(store)
                 await wait_at_most(self._lease / (_LOOKS if self._led is None else _RENEWALS), stop)
             if self._led is not None and not self._keeps_lease:
-                await self._resign(store)
+                await self._resign_lead(store)
 
-    async def _renew(self, store: RequestStore) -> None:
+    async def _renew_lead(self, store: RequestStore) -> None:
         """Take or renew the lead, unless the work stands still."""
         asked = self._clock()
         try:
             if asked - self._progress < self._patience:
                 term = await store.lead("broker", self._holder, self._lease)
                 self._loop.call_soon_threadsafe(self._answered, self._clock() - asked)
-                self._now(None if term is None else (term, asked + self._lease))
+                self._set_lead(None if term is None else (term, asked + self._lease))
                 return
             if self._led is not None:
                 logger.error("this broker makes no progress: its lead is not renewed")
@@ -129,14 +129,14 @@ class Leadership:
             logger.warning("cannot renew the lead: %s", error)
             self._loop.call_soon_threadsafe(self._answered, math.inf)
         if self.term is None:
-            self._now(None)
+            self._set_lead(None)
 
-    def _now(self, led: tuple[int, float] | None) -> None:
+    def _set_lead(self, led: tuple[int, float] | None) -> None:
         before, self._led = self._led, led
         if (before and before[0]) != (led and led[0]):
             self._loop.call_soon_threadsafe(self._changed)
 
-    async def _resign(self, store: RequestStore) -> None:
+    async def _resign_lead(self, store: RequestStore) -> None:
         self._led = None
         try:
             await store.resign("broker", self._holder)

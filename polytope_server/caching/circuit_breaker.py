@@ -40,12 +40,12 @@ class CircuitBreaker:
                 raise TimeoutError
             answer = asking.result()
         except Exception as error:  # whatever a driver makes of a server that is broken
-            self._failed(error)
+            self._note_failure(error)
             return None
         finally:
             asking.cancel()
-            asking.add_done_callback(_forget)
-        self._succeeded()
+            asking.add_done_callback(_ignore_outcome)
+        self._note_success()
         return answer
 
     def _may_ask(self) -> bool:
@@ -58,7 +58,7 @@ class CircuitBreaker:
         self._probe_at = now + _PAUSE
         return True
 
-    def _failed(self, error: Exception) -> None:
+    def _note_failure(self, error: Exception) -> None:
         unavailable.failed("caching")
         if self._probe_at is None:
             reason = f"no answer in {TIMEOUT} s" if isinstance(error, TimeoutError) else str(error)
@@ -69,13 +69,13 @@ class CircuitBreaker:
             )
         self._probe_at = self._clock() + _PAUSE
 
-    def _succeeded(self) -> None:
+    def _note_success(self) -> None:
         if self._probe_at is not None:
             self._probe_at = None
             logger.info("%s can be used again", self._server)
 
 
-def _forget(asked: asyncio.Future[T]) -> None:
+def _ignore_outcome(asked: asyncio.Future[T]) -> None:
     """Take note of what came of a question, so that an error that does not matter is not logged."""
     if not asked.cancelled():
         asked.exception()

@@ -63,19 +63,21 @@ class MemcachedCache(RemoteCache):
             self._clients.get_nowait().close()
 
     async def read(self, name: str) -> bytes | None:
-        item = await self._run(lambda client: client.get(name))
+        item = await self._run_in_thread(lambda client: client.get(name))
         return None if item is None else self._live(item)
 
     async def write(self, name: str, text: str, seconds: float) -> None:
         item = f"{self._clock() + seconds:.3f} {text}"
         # Its second may be over at once, so one more.
-        await self._run(lambda client: client.set(name, item, expire=math.ceil(seconds) + 1, noreply=False))
+        await self._run_in_thread(
+            lambda client: client.set(name, item, expire=math.ceil(seconds) + 1, noreply=False)
+        )
 
     async def count(self, name: str, amount: int, seconds: float) -> int:
-        return await self._run(lambda client: _count(client, name, amount, math.ceil(seconds)))
+        return await self._run_in_thread(lambda client: _count(client, name, amount, math.ceil(seconds)))
 
     async def remove(self, name: str) -> None:
-        await self._run(lambda client: client.delete(name, noreply=False))
+        await self._run_in_thread(lambda client: client.delete(name, noreply=False))
 
     def _live(self, item: bytes) -> bytes | None:
         if item.strip().isdigit():
@@ -86,7 +88,7 @@ class MemcachedCache(RemoteCache):
         except ValueError:  # not ours
             return None
 
-    async def _run(self, call: Callable[[Client], T]) -> T:
+    async def _run_in_thread(self, call: Callable[[Client], T]) -> T:
         # A call that waited too long for a thread is cancelled, so that no more than these ever wait.
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._called, call)
 

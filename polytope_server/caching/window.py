@@ -62,26 +62,26 @@ class SlidingWindow:
 
     async def add(self, name: str, amount: int = 1) -> Count | None:
         """The count with `amount` more; None if the cache is down."""
-        number, passed = self._now()
+        number, passed = self._locate_now()
         previous, current = await asyncio.gather(
-            self._cache.get(self._key(name, number - 1)),
-            self._cache.add(self._key(name, number), amount, 2 * self._seconds),
+            self._cache.get(self._make_key(name, number - 1)),
+            self._cache.add(self._make_key(name, number), amount, 2 * self._seconds),
         )
         return None if current is None else self._count(previous, current, passed)
 
     async def look(self, name: str) -> Count:
         """The count as it is; nothing if the cache is down."""
-        number, passed = self._now()
+        number, passed = self._locate_now()
         previous, current = await asyncio.gather(
-            *(self._cache.get(self._key(name, n)) for n in (number - 1, number))
+            *(self._cache.get(self._make_key(name, n)) for n in (number - 1, number))
         )
         return self._count(previous, current, passed)
 
-    def _now(self) -> tuple[int, float]:
+    def _locate_now(self) -> tuple[int, float]:
         number, rest = divmod(self._clock(), self._seconds)
         return int(number), rest / self._seconds
 
-    def _key(self, name: str, number: int) -> str:
+    def _make_key(self, name: str, number: int) -> str:
         return f"{self._prefix}:{name}:{number}"
 
     def _count(self, previous: JSON, current: JSON, passed: float) -> Count:

@@ -79,9 +79,9 @@ class GarbageCollector:
                 return
             self.health.started = True
             # A pass may be broken off anywhere: what is left to do the next one finds.
-            await serve_until(stop.wait(), asyncio.create_task(self._work()))
+            await serve_until(stop.wait(), asyncio.create_task(self._collect_repeatedly()))
 
-    async def _work(self) -> None:
+    async def _collect_repeatedly(self) -> None:
         while True:
             await self.collect()
             await asyncio.sleep(self._settings.interval)
@@ -92,7 +92,7 @@ class GarbageCollector:
         steps = (
             self._remove_old,
             self._remove_unfinished,
-            self._forget,
+            self._remove_tombstones,
             self._remove_metrics,
             self._clean_staging,
         )
@@ -125,12 +125,12 @@ class GarbageCollector:
     async def _remove_unfinished(self) -> None:
         self.metrics.unfinished.inc(await self._staging.abandoned(time.time() - self._write_time))
 
-    async def _forget(self) -> None:
-        await _repeat(lambda: self._store.remove_tombstones(self._settings.tombstone_age, _SLICE))
+    async def _remove_tombstones(self) -> None:
+        await _repeat_step(lambda: self._store.remove_tombstones(self._settings.tombstone_age, _SLICE))
 
     async def _remove_metrics(self) -> None:
         before = time.time() - self._settings.metric_age
-        await _repeat(lambda: self._metric_store.remove_old(before, _SLICE))
+        await _repeat_step(lambda: self._metric_store.remove_old(before, _SLICE))
 
     async def _clean_staging(self) -> None:
         found = await survey(self._staging, self._store, self._settings.orphan_age)
@@ -146,7 +146,7 @@ class GarbageCollector:
         await self._room.make(found.size - gone)
 
 
-async def _repeat(step: Callable[[], Awaitable[int]]) -> None:
+async def _repeat_step(step: Callable[[], Awaitable[int]]) -> None:
     """Take the step until it finds nothing more to remove, or this pass has taken enough of them."""
     for _ in range(_STEPS):
         if not await step():

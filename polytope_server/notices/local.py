@@ -85,7 +85,7 @@ class LocalNotices(Notices):
             self._scan(subscribers)
             for name, peer in list(subscribers.peers.items()):
                 peer.waiting += request_ids[: max(0, _BACKLOG - len(peer.waiting))]
-                self._send(subscribers, name)
+                self._send_to(subscribers, name)
 
     def _scan(self, subscribers: _Subscribers) -> None:
         """Bring the list of subscribers up to date."""
@@ -108,7 +108,7 @@ class LocalNotices(Notices):
             else:
                 subscribers.peers[name] = _Peer(connection)
 
-    def _send(self, subscribers: _Subscribers, name: str) -> None:
+    def _send_to(self, subscribers: _Subscribers, name: str) -> None:
         assert self._loop is not None  # noqa: S101 -- publish checked it
         peer = subscribers.peers[name]
         try:
@@ -125,11 +125,11 @@ class LocalNotices(Notices):
             subscribers.stamp = -1
 
     def _resume(self, subscribers: _Subscribers, name: str) -> None:
-        assert self._loop is not None  # noqa: S101 -- only _send asks for this
+        assert self._loop is not None  # noqa: S101 -- only _send_to asks for this
         peer = subscribers.peers.get(name)
         if peer is not None:
             self._loop.remove_writer(peer.connection)
-            self._send(subscribers, name)
+            self._send_to(subscribers, name)
 
     def _drop(self, subscribers: _Subscribers, name: str) -> None:
         peer = subscribers.peers.pop(name)

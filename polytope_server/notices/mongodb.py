@@ -81,7 +81,7 @@ class MongoDBNotices(Notices):
             await self._connection.open(self._prepare)
             self._collection = self._connection.collection(_DATABASE, self._name)
             self._sender = asyncio.create_task(
-                self._send(self._collection.with_options(write_concern=_WRITTEN))
+                self._send_pending(self._collection.with_options(write_concern=_WRITTEN))
             )
 
     async def _prepare(self) -> None:
@@ -123,13 +123,13 @@ class MongoDBNotices(Notices):
             self._waiting += len(taken)
             self._wake.set()
 
-    async def _send(self, collection: AsyncCollection[Document]) -> None:
+    async def _send_pending(self, collection: AsyncCollection[Document]) -> None:
         """Send together what comes in within a turn of the event loop, or while the last was sent."""
         logged = False
         while self._collection is not None or self._pending:
             await self._wake.wait()
             self._wake.clear()
-            if not (documents := self._take()):
+            if not (documents := self._take_pending()):
                 continue
             try:
                 with self._operations:
@@ -141,7 +141,7 @@ class MongoDBNotices(Notices):
                     logger.warning("notices are lost: %s", error)
                 logged = True
 
-    def _take(self) -> list[Document]:
+    def _take_pending(self) -> list[Document]:
         pending, self._pending, self._waiting = self._pending, {}, 0
         now = datetime.now(UTC)
         return [

@@ -87,7 +87,7 @@ class PostgreSQLNotices(Notices):
             except (psycopg.Error, OSError) as error:
                 raise UnavailableError(f"{self._server}: {first_line(error)}") from error
             self._closing = False
-            self._sender = asyncio.create_task(self._send(connection))
+            self._sender = asyncio.create_task(self._send_pending(connection))
 
     async def close(self) -> None:
         if self._sender is None:
@@ -114,7 +114,7 @@ class PostgreSQLNotices(Notices):
             self._waiting += len(taken)
             self._wake.set()
 
-    async def _send(self, connection: Driver | None) -> None:
+    async def _send_pending(self, connection: Driver | None) -> None:
         """Send together what comes in within a turn of the event loop, or while the last was sent."""
         back_off = BackOff(_FIRST_PAUSE, _LONGEST_PAUSE)
         try:
@@ -126,7 +126,7 @@ class PostgreSQLNotices(Notices):
                         connection = await self._connected(connection)
                         self._end_outage("are sent", back_off)
                         with answering(connection, _PATIENCE):
-                            await connection.execute(_NOTIFY, self._take())
+                            await connection.execute(_NOTIFY, self._take_pending())
                     except (psycopg.Error, OSError) as error:
                         await self._wait_out("are not sent", back_off, error)
         finally:
@@ -141,7 +141,7 @@ class PostgreSQLNotices(Notices):
             await connection.close()
         return await self._connect()
 
-    def _take(self) -> tuple[list[str], list[str]]:
+    def _take_pending(self) -> tuple[list[str], list[str]]:
         """Channels and payloads of all that waits."""
         pending, self._pending, self._waiting = self._pending, {}, 0
         pairs = [(_CHANNELS[topic], payload) for topic, ids in pending.items() for payload in _payloads(ids)]

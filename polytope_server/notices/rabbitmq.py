@@ -46,7 +46,7 @@ class RabbitMQNotices(Notices):
     Settings = RabbitMQSettings
 
     def __init__(self, settings: RabbitMQSettings, data: Path) -> None:
-        self._link = Link(settings, "notices", self._set_up, self._lost)
+        self._link = Link(settings, "notices", self._prepare_channel, self._forget_channel)
         self._exchanges = {topic: f"{settings.name}.notices.{topic}" for topic in Topic}
         self._topics = {exchange: topic for topic, exchange in self._exchanges.items()}
         self._channel: Channel | None = None
@@ -65,12 +65,12 @@ class RabbitMQNotices(Notices):
         if not self._open or not request_ids:
             return
         if len(self._pending) == _BACKLOG:
-            self._flush()
+            self._flush_pending()
         self._pending.append(_Publication(topic, request_ids, time.monotonic()))
         # What is published in one turn of the event loop goes out together.
         if not self._flushing:
             self._flushing = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self._flush_pending)
 
     async def subscribe(self, topics: set[Topic], receive: Receive) -> None:
         self._subscriptions.append((topics, receive))
@@ -78,32 +78,32 @@ class RabbitMQNotices(Notices):
         if channel is None:
             return  # it is part of what follows the next connection
         try:
-            await self._bind(channel, topics, receive)
+            await self._bind_queue(channel, topics, receive)
         except FAILURES as error:
             channel.connection.give_up(error)
 
     async def close(self) -> None:
-        self._flush()
+        self._flush_pending()
         self._open = False
         await self._link.close()
         self._subscriptions.clear()
         self._pending.clear()
 
-    async def _set_up(self, connection: Connection) -> None:
+    async def _prepare_channel(self, connection: Connection) -> None:
         channel = await connection.lasting_channel()
-        connection.raw.add_on_connection_blocked_callback(lambda *_: self._block(True))
-        connection.raw.add_on_connection_unblocked_callback(lambda *_: self._block(False))
+        connection.raw.add_on_connection_blocked_callback(lambda *_: self._set_blocked(True))
+        connection.raw.add_on_connection_unblocked_callback(lambda *_: self._set_blocked(False))
         for exchange in self._exchanges.values():
             # Durable: a publisher that comes after a restart of the server must find it.
             await channel.ask(channel.raw.exchange_declare, exchange, "fanout", durable=True)
         bound = 0
         while bound < len(self._subscriptions):
-            await self._bind(channel, *self._subscriptions[bound])
+            await self._bind_queue(channel, *self._subscriptions[bound])
             bound += 1
         self._channel = channel
-        self._flush()
+        self._flush_pending()
 
-    async def _bind(self, channel: Channel, topics: set[Topic], receive: Receive) -> None:
+    async def _bind_queue(self, channel: Channel, topics: set[Topic], receive: Receive) -> None:
         """Have a queue of the subscriber's own, which ends with the connection."""
         declared = await channel.ask(
             channel.raw.queue_declare, "", exclusive=True, auto_delete=True,
@@ -120,15 +120,15 @@ class RabbitMQNotices(Notices):
 
         await channel.ask(channel.raw.basic_consume, declared.queue, on_message, auto_ack=True)
 
-    def _lost(self) -> None:
+    def _forget_channel(self) -> None:
         self._channel, self._blocked = None, False
 
-    def _block(self, blocked: bool) -> None:
+    def _set_blocked(self, blocked: bool) -> None:
         """The server takes nothing while it is short of memory or disk."""
         self._blocked = blocked
-        self._flush()
+        self._flush_pending()
 
-    def _flush(self) -> None:
+    def _flush_pending(self) -> None:
         self._flushing = False
         if self._channel is None or self._blocked or not self._channel.raw.is_open:
             return

@@ -41,7 +41,7 @@ class Space:
         """Return if an object of `size` bytes would fit now; changes nothing. Raises as :meth:`share`."""
         self._check_disk(size)
         if self._quota is not None and size > (left := self._quota - self._used):
-            refuse_announced(size, self._quota, _why(self._quota, left))
+            refuse_announced(size, self._quota, _describe_lack(self._quota, left))
 
     def share(self, announced: int) -> Share:
         """The part of one object that is written, of which that many bytes are announced.
@@ -76,7 +76,7 @@ class Space:
 
     def _refuse(self, share: Share, more: int, quota: int) -> NoReturn:
         size, left = share.taken + more, max(0, quota - self._used)
-        reason = _why(quota, left)
+        reason = _describe_lack(quota, left)
         if share not in self._shares:
             refuse_announced(size, quota, reason)
         refuse(size, share.taken + left, quota, reason, is_full=lambda: is_most(size, quota))
@@ -128,5 +128,5 @@ class Share:
         self.size += more
 
 
-def _why(quota: int, left: int) -> str:
+def _describe_lack(quota: int, left: int) -> str:
     return f"the quota of {quota} bytes leaves {max(0, left)}"

@@ -83,7 +83,7 @@ class Disk:
         """Return if there is room for an object of `size` bytes. Raises as :func:`refuse_announced`."""
         room, total = self.measure()
         if size > room:
-            refuse_announced(size, self.capacity(total), _why(size, room))
+            refuse_announced(size, self.capacity(total), _describe_lack(size, room))
 
     def capacity(self, total: int) -> int:
         """Bytes that the staging could hold if nothing else were on a disk of that size."""
@@ -142,7 +142,7 @@ class Claim:
         if any((its, name) > own for name, its in unfinished.items()):
             if more <= room + self._disk.reserve(total) // 2:
                 return
-            raise StagingFullError(_why(more, room))
+            raise StagingFullError(_describe_lack(more, room))
         self.refuse(size, more)
 
     def refuse(self, size: int, more: int) -> NoReturn:
@@ -155,7 +155,7 @@ class Claim:
             rooms = accumulate(self._disk.finished(), initial=room)
             return all(is_most(size, each) for each in rooms)
 
-        refuse(size, size - more + max(0, left), total, _why(more, left), is_full=is_full)
+        refuse(size, size - more + max(0, left), total, _describe_lack(more, left), is_full=is_full)
 
 
 def lock(file: int) -> None:
@@ -176,5 +176,5 @@ def _is_left(path: str) -> bool:
     return True
 
 
-def _why(more: int, left: int) -> str:
+def _describe_lack(more: int, left: int) -> str:
     return f"the staging folder has no room for {more} bytes more: {max(0, left)} are free beside the reserve"

@@ -58,7 +58,7 @@ class Attempts:
         try:
             source = self._source(request)
             async with asyncio.timeout(self._settings.timeout):
-                return Outcome.succeeded(await self._make(request, source, await slot.take()))
+                return Outcome.succeeded(await self._make_result(request, source, await slot.take()))
         except DataSourceError as error:
             return Outcome.failed(str(error))
         except TimeoutError:
@@ -87,7 +87,9 @@ class Attempts:
             raise DataSourceError("The data source of this request is no longer available.")
         return source
 
-    async def _make(self, request: Request, source: DataSourceConfig, child: Child) -> StagedObject | None:
+    async def _make_result(
+        self, request: Request, source: DataSourceConfig, child: Child
+    ) -> StagedObject | None:
         """Fetch (or archive) the data; returns the staged result, None for an archive.
 
         Raises DataSourceError if the request cannot be served, TemporaryError if it may be another time,
@@ -102,7 +104,7 @@ class Attempts:
             "coerced_request": request.coerced_request,
             "username": request.user.username,
             "realm": request.user.realm,
-            "attributes": self._open(request, source),
+            "attributes": self._open_attributes(request, source),
             "max_memory": memory.allowed(source.keys.get("max_memory", memory.DEFAULT)),
         }
         if request.verb is Verb.ARCHIVE:
@@ -119,9 +121,9 @@ class Attempts:
         if limit := source.keys.get("max_result", self._settings.max_result):
             _check_size(child.announced or 0, limit)
             chunks = _bounded(chunks, limit)
-        return await self._stage(request, content_type, chunks, child.announced or 0)
+        return await self._stage_result(request, content_type, chunks, child.announced or 0)
 
-    async def _stage(
+    async def _stage_result(
         self, request: Request, content_type: str, chunks: AsyncIterator[bytes], announced: int
     ) -> StagedObject:
         name = new_object_name(request.id, content_type)
@@ -136,7 +138,7 @@ class Attempts:
             logger.warning("%s", error)
             raise TemporaryError("There was no room for the result, the largest that was written.") from error
 
-    def _open(self, request: Request, source: DataSourceConfig) -> dict[str, str]:
+    def _open_attributes(self, request: Request, source: DataSourceConfig) -> dict[str, str]:
         """Those of the user's attributes that the data source needs."""
         needed = factory.user_attributes(source)
         if not needed or self._seals is None:

@@ -85,16 +85,16 @@ class Server:
         """Do one job and send its outcome."""
         log.request_id.set(job["request_id"])
         with redactor.knowing(job["attributes"].values()):
-            self._run(job)
+            self._run_limited(job)
 
-    def _run(self, job: dict[str, Any]) -> None:
+    def _run_limited(self, job: dict[str, Any]) -> None:
         allowed, used = job.pop("max_memory"), memory.used()
         memory.limit(allowed)
         try:
-            self._work(job)
+            self._run_source(job)
         except MemoryError:
             memory.limit(None)
-            self._exhausted(allowed, used)
+            self._end_exhausted(allowed, used)
         except DataSourceError as error:
             self._connection.send(Frame.FAILED, _message(error))
         except TemporaryError as error:
@@ -108,7 +108,7 @@ class Server:
         finally:
             memory.limit(None)
 
-    def _exhausted(self, allowed: int | None, used: int) -> None:
+    def _end_exhausted(self, allowed: int | None, used: int) -> None:
         """End this process, which holds memory without use; `used` is what it had before the job.
 
         The request has failed for good, unless it was those before it that left too little, or the system.
@@ -121,7 +121,7 @@ class Server:
             self._connection.send(Frame.EXHAUSTED, reason.encode())
         raise SystemExit(1)
 
-    def _work(self, job: dict[str, Any]) -> None:
+    def _run_source(self, job: dict[str, Any]) -> None:
         source = self._sources.get((job.pop("collection"), job.pop("datasource")))
         if source is None:
             raise TemporaryError("The data source is not available at the moment.")

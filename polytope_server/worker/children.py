@@ -55,9 +55,9 @@ class Child:
         reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 21)
         child = cls(process, reader, writer)
         try:
-            child._send(Frame.CONFIG, json.dumps(config).encode())
+            child._send_frame(Frame.CONFIG, json.dumps(config).encode())
             async with asyncio.timeout(_START_TIME):
-                await child._receive()
+                await child._receive_frame()
         except BaseException:
             await child.kill()
             raise
@@ -82,10 +82,10 @@ class Child:
         """Whether it can take another job: alive, and done with the last one."""
         return self._idle and self._process.returncode is None and not self._reader.at_eof()
 
-    def _send(self, frame: Frame, body: bytes = b"") -> None:
+    def _send_frame(self, frame: Frame, body: bytes = b"") -> None:
         self._writer.write(header(frame, len(body)) + body)
 
-    async def _receive(self) -> tuple[Frame, bytes]:
+    async def _receive_frame(self) -> tuple[Frame, bytes]:
         try:
             kind, size = HEADER.unpack(await self._reader.readexactly(HEADER.size))
             if size > MAX_DATA:
@@ -105,40 +105,42 @@ class Child:
         """
         self._idle = False
         self.announced = None
-        self._send(Frame.JOB, json.dumps(job).encode())
-        answer = asyncio.create_task(self._receive())
+        self._send_frame(Frame.JOB, json.dumps(job).encode())
+        answer = asyncio.create_task(self._receive_frame())
         try:
             if data is not None:
-                await self._feed(data, answer)
+                await self._send_input(data, answer)
             frame, body = await answer
         finally:
             answer.cancel()
         if frame is Frame.SIZE:
             self.announced = int(body)
-            frame, body = await self._receive()
-        self._check(frame, body)
-        return body.decode(), self._data()
+            frame, body = await self._receive_frame()
+        self._raise_failure(frame, body)
+        return body.decode(), self._receive_result()
 
-    async def _feed(self, data: AsyncIterator[bytes], answer: asyncio.Task[tuple[Frame, bytes]]) -> None:
+    async def _send_input(
+        self, data: AsyncIterator[bytes], answer: asyncio.Task[tuple[Frame, bytes]]
+    ) -> None:
         """Send the input, until its end or until the child has answered (and ignores the rest)."""
         with suppress(ConnectionError):  # the child died: the missing answer shows it
             async for chunk in data:
                 if answer.done():
                     break
-                self._send(Frame.DATA, chunk)
+                self._send_frame(Frame.DATA, chunk)
                 await self._writer.drain()
-            self._send(Frame.END)
+            self._send_frame(Frame.END)
 
-    async def _data(self) -> AsyncIterator[bytes]:
+    async def _receive_result(self) -> AsyncIterator[bytes]:
         while True:
-            frame, body = await self._receive()
+            frame, body = await self._receive_frame()
             if frame is Frame.END:
                 self._idle = True
                 return
-            self._check(frame, body)
+            self._raise_failure(frame, body)
             yield body
 
-    def _check(self, frame: Frame, body: bytes) -> None:
+    def _raise_failure(self, frame: Frame, body: bytes) -> None:
         if frame is Frame.EXHAUSTED:  # the process ends, and is not used again
             raise DataSourceError(body.decode(errors="replace"))
         if frame is Frame.FAILED:
@@ -203,13 +205,13 @@ class Children:
         """Start all of them; `ready` is called each time that one has become free for a further job."""
         self._ready = ready
         for _ in range(self._count):
-            self._replace(ready)
+            self._start_replacement(ready)
 
     def retire(self) -> None:
         """Start no further ones: the worker is about to stop."""
         self._retired = True
 
-    def _replace(self, ready: Callable[[], None]) -> None:
+    def _start_replacement(self, ready: Callable[[], None]) -> None:
         if self._retired:
             return
         task = asyncio.create_task(self._start_one(ready))
@@ -246,7 +248,7 @@ class Children:
             if child.usable:
                 return child
             # It died while it was idle. Its place is taken by this call: no further one becomes free.
-            await self._discard(child, ready=lambda: None)
+            await self._discard_child(child, ready=lambda: None)
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[Slot]:
@@ -266,11 +268,11 @@ class Children:
             self._free.put_nowait(child)
             self._ready()
         else:
-            await self._discard(child, self._ready)
+            await self._discard_child(child, self._ready)
 
-    async def _discard(self, child: Child, ready: Callable[[], None]) -> None:
+    async def _discard_child(self, child: Child, ready: Callable[[], None]) -> None:
         self._all.discard(child)
-        self._replace(ready)
+        self._start_replacement(ready)
         await child.kill()
 
     async def close(self) -> None:

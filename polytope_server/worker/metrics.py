@@ -45,7 +45,7 @@ class WorkerMetrics(Metrics):
         self._staged = self.counter("staged_bytes", "Bytes of results that were staged.", "collection")
         #: Leases that could not be renewed: the request was revoked, or is another worker's.
         self.leases_lost = self.counter("leases_lost", "Leases that could not be renewed.")
-        self.computed(self._read)
+        self.computed(self._read_slots)
 
     def recorded(self, claimed: Request, ended: Request, changes: Mapping[str, Any]) -> None:
         """An attempt has ended: the request as it was claimed, as it is in the store now, and what was set.
@@ -70,7 +70,7 @@ class WorkerMetrics(Metrics):
         """An attempt was for nothing: its request is gone, or another worker's."""
         self._attempts.labels(self.collection(request.collection), "overtaken").inc()
 
-    def _read(self) -> Iterator[Metric]:
+    def _read_slots(self) -> Iterator[Metric]:
         family = GaugeMetricFamily(
             "polytope_worker_slots", "Requests that can run at a time, by state.", labels=["state"]
         )

@@ -81,7 +81,7 @@ class Outcomes:
         refused, as it must be.
         """
         to, changes = outcome.to, outcome.changes
-        recorded = await self._transition(request, to, changes)
+        recorded = await self._make_transition(request, to, changes)
         if recorded is None:
             logger.info("attempt %d was overtaken; its outcome is dropped", request.attempt)
             self._metrics.overtaken(request)
@@ -90,10 +90,12 @@ class Outcomes:
         self._notices.publish(Topic.REQUEUED if to is Status.QUEUED else Topic.ENDED, request.id)
         logger.info("%s", f"failed: {recorded.user_message}" if to is Status.FAILED else to)
         if to is not Status.QUEUED:
-            self._count(recorded)
+            self._count_end(recorded)
         return True
 
-    async def _transition(self, request: Request, to: Status, changes: Mapping[str, Any]) -> Request | None:
+    async def _make_transition(
+        self, request: Request, to: Status, changes: Mapping[str, Any]
+    ) -> Request | None:
         uncertain = False
         while True:
             try:
@@ -119,7 +121,7 @@ class Outcomes:
         same = all(getattr(found, key) == value for key, value in changes.items() if key != "delay")
         return found if same else None
 
-    def _count(self, request: Request) -> None:
+    def _count_end(self, request: Request) -> None:
         if not self._uncounted:
             self._spawn(self._store_metrics())
         self._uncounted.append(

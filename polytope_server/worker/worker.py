@@ -89,7 +89,9 @@ class Worker:
                 "metric_store": Check(self._metric_store.check, needed=False),
             }
         )
-        self._outcomes = Outcomes(self._store, self._notices, self._metric_store, self.metrics, self._spawn)
+        self._outcomes = Outcomes(
+            self._store, self._notices, self._metric_store, self.metrics, self._spawn_task
+        )
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then finish, or give back, what is running."""
@@ -125,14 +127,14 @@ class Worker:
     # -- claims and leases -----------------------------------------------------------------------------
 
     def _on_delivery(self, delivery: Delivery) -> None:
-        self._spawn(self._take(delivery))
+        self._spawn_task(self._take_delivery(delivery))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn_task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _take(self, delivery: Delivery) -> None:
+    async def _take_delivery(self, delivery: Delivery) -> None:
         """Claim a delivered request and work on it, unless it is gone or taken."""
         request_id = delivery.message.request_id
         try:
@@ -154,7 +156,7 @@ class Worker:
         assert task is not None  # noqa: S101 -- a coroutine runs in a task
         self.claims.begin(claim, task)
         try:
-            await self._work(request)
+            await self._work_on(request)
         finally:
             self.claims.end(claim)
 
@@ -172,16 +174,18 @@ class Worker:
 
     # -- one attempt -----------------------------------------------------------------------------------
 
-    async def _work(self, request: Request) -> None:
+    async def _work_on(self, request: Request) -> None:
         """Try a request once, and record the outcome, if it is still this worker's to record."""
         async with self._children.slot() as slot:
             try:
-                await self._record(request, await self._attempts.run(request, slot))
+                await self._record_outcome(request, await self._attempts.run(request, slot))
             except asyncio.CancelledError:
                 await self._end_cancelled(request)
             except Exception:
                 logger.exception("an attempt failed unexpectedly")
-                await self._record(request, self._attempts.failed(request, "An internal error occurred."))
+                await self._record_outcome(
+                    request, self._attempts.failed(request, "An internal error occurred.")
+                )
 
     async def _end_cancelled(self, request: Request) -> None:
         """Hand back a request whose attempt was cancelled because this worker ends."""
@@ -191,9 +195,9 @@ class Worker:
         # A store that cannot be reached must not keep this process: the lease ends by itself.
         with suppress(TimeoutError):
             async with asyncio.timeout(_HAND_BACK_TIME):
-                await self._record(request, Outcome.handed_back())
+                await self._record_outcome(request, Outcome.handed_back())
 
-    async def _record(self, request: Request, outcome: Outcome) -> None:
+    async def _record_outcome(self, request: Request, outcome: Outcome) -> None:
         """Record the outcome, unless the request was lost, and remove what is of no use after it."""
         self.claims.mark_ending((request.id, request.attempt))
         recorded = await self._outcomes.record(request, outcome)

@@ -54,7 +54,7 @@ class Writer:
         self._connection: sqlite3.Connection | None = None
         self._lock: int | None = None
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name=f"sql {path.name}", daemon=True)
+        self._thread = threading.Thread(target=self._run_thread, name=f"sql {path.name}", daemon=True)
         self._thread.start()
 
     async def write(self, statements: Sequence[Statement], seconds: float) -> list[Outcome]:
@@ -85,7 +85,7 @@ class Writer:
 
     # -- in the thread ---------------------------------------------------------------------------------
 
-    def _run(self) -> None:
+    def _run_thread(self) -> None:
         ending = False
         while not ending:
             job = self._jobs.get()

@@ -120,7 +120,7 @@ class Connection:
                     await raise_failure(answer, self.store, path)
                 yield answer
         except (aiohttp.ClientError, OSError) as error:
-            raise StagingUnavailableError(f"{self.store} {_why(error)}") from error
+            raise StagingUnavailableError(f"{self.store} {_describe_failure(error)}") from error
 
 
 async def raise_failure(answer: aiohttp.ClientResponse, store: str, path: str) -> None:
@@ -148,7 +148,7 @@ class Upload:
         self._headers = {"Content-Type": content_type} | ({"Content-MD5": md5} if md5 else {})
         self._sums = Sums(md5_up_to=0)
         self._blocks: asyncio.Queue[bytes] = asyncio.Queue(1)
-        self._sending = asyncio.create_task(self._send())
+        self._sending = asyncio.create_task(self._send_object())
         self._may_exist = False
 
     async def give(self, block: bytes) -> None:
@@ -198,7 +198,7 @@ class Upload:
         if not done:
             raise StagingUnavailableError(f"{self._connection.store} took no data for {IDLE:g} seconds")
 
-    async def _send(self) -> dict[str, Any]:
+    async def _send_object(self) -> dict[str, Any]:
         # Connects only when there is something to send: a data source may take hours to its first byte.
         first = await self._blocks.get()
         call = self._connection.call(
@@ -229,7 +229,7 @@ async def _message(answer: aiohttp.ClientResponse) -> str:
         return answer.reason or "no message"
 
 
-def _why(error: Exception) -> str:
+def _describe_failure(error: Exception) -> str:
     """What is wrong, for a sentence that begins with the store."""
     if isinstance(error, TimeoutError):
         return "does not answer in time"

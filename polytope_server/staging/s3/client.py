@@ -60,11 +60,11 @@ class S3Client:
 
         Raises :class:`S3RefusedError`, and StagingUnavailableError if there is no answer.
         """
-        return await self.run(operation, self._perform, self._clients.questions, operation, parameters)
+        return await self.run(operation, self._perform_call, self._clients.questions, operation, parameters)
 
     async def transfer(self, operation: str, **parameters: Any) -> dict[str, Any]:
         """The same, with more time and more attempts, for what carries data or is expensive to repeat."""
-        return await self.run(operation, self._perform, self._clients.transfers, operation, parameters)
+        return await self.run(operation, self._perform_call, self._clients.transfers, operation, parameters)
 
     async def send(
         self, operation: str, body: bytes | bytearray, md5: bytes | None = None, **parameters: Any
@@ -74,7 +74,7 @@ class S3Client:
         That is a header, and all headers are signed; it is the only checksum that every server verifies
         (SeaweedFS 4 accepts a wrong SHA-256).
         """
-        return await self.run(operation, self._send, operation, body, md5, parameters)
+        return await self.run(operation, self._send_body, operation, body, md5, parameters)
 
     async def put(
         self, name: str, body: bytes | bytearray, md5: bytes | None = None, **parameters: Any
@@ -83,11 +83,11 @@ class S3Client:
 
         `parameters` are ContentType, ContentDisposition and Metadata.
         """
-        return await self.run("put_object", self._put, name, body, md5, parameters)
+        return await self.run("put_object", self._put_object, name, body, md5, parameters)
 
     def get(self, **parameters: Any) -> dict[str, Any]:
         """The answer to `get_object`, with its body still to be read; called in a thread of :meth:`run`."""
-        return self._perform(self._clients.transfers, "get_object", parameters)
+        return self._perform_call(self._clients.transfers, "get_object", parameters)
 
     async def run(self, operation: str, function: Callable[..., T], *arguments: Any) -> T:
         """What `function` returns, in a thread. Errors of boto3 become those of staging."""
@@ -102,18 +102,20 @@ class S3Client:
         with suppress(RuntimeError):
             self._threads.submit(function)
 
-    def _perform(self, client: Any, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
+    def _perform_call(self, client: Any, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         answer: dict[str, Any] = getattr(client, operation)(Bucket=self._settings.bucket, **parameters)
         return answer
 
-    def _send(
+    def _send_body(
         self, operation: str, body: bytes | bytearray, md5: bytes | None, parameters: dict[str, Any]
     ) -> dict[str, Any]:
         digest = md5 or _md5(body)
         checked = {"Body": body, "ContentMD5": base64.b64encode(digest).decode()}
-        return self._perform(self._clients.senders, operation, {**parameters, **checked})
+        return self._perform_call(self._clients.senders, operation, {**parameters, **checked})
 
-    def _put(self, name: str, body: bytes | bytearray, md5: bytes | None, parameters: dict[str, Any]) -> str:
+    def _put_object(
+        self, name: str, body: bytes | bytearray, md5: bytes | None, parameters: dict[str, Any]
+    ) -> str:
         digest = md5 or _md5(body)
         etag = ""
         # PERF: a fifth of the processor time. What goes wrong is done again by boto3, which knows what to do.
@@ -121,7 +123,7 @@ class S3Client:
             headers = _headers(**parameters)
             etag = self._clients.direct.send(self._clients.written.signed(name, body, digest, headers))
         if not etag:
-            answer = self._send("put_object", body, digest, {"Key": name, **parameters})
+            answer = self._send_body("put_object", body, digest, {"Key": name, **parameters})
             etag = answer.get("ETag", "")
         return etag.strip('"')
 

@@ -74,7 +74,7 @@ class Upload:
                 if last and not self._parts:
                     await self._put_whole(part)
                 else:
-                    await self._send(part)
+                    await self._send_part(part)
                 # While the next one is gathered, this one is to be forgotten as soon as it is sent.
                 del part
         if self._parts:
@@ -109,7 +109,7 @@ class Upload:
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return task
 
-    async def _send(self, part: bytearray) -> None:
+    async def _send_part(self, part: bytearray) -> None:
         """Start to send a part, as soon as it may be on its way."""
         if not self._parts:
             await asyncio.shield(self._start(self._begin()))
@@ -214,24 +214,24 @@ class Download:
         with self._lock:
             while True:
                 try:
-                    return self._read()
+                    return self._read_block()
                 except BotoCoreError:
                     self._drop()
                     if not self._progress:
                         raise
                     self._progress = False
 
-    def _read(self) -> bytes:
+    def _read_block(self) -> bytes:
         if self._end is not None and self._position >= self._end:
             return b""
         if self._body is None:
-            self._open()
+            self._open_body()
         block: bytes = self._body.read(_BLOCK)
         self._position += len(block)
         self._progress = True
         return block
 
-    def _open(self) -> None:
+    def _open_body(self) -> None:
         parameters = {}
         if self._position or self._end is not None:
             last = "" if self._end is None else self._end - 1

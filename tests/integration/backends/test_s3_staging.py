@@ -22,6 +22,7 @@ from polytope_server.staging import (
     new_object_name,
 )
 from polytope_server.staging.s3 import S3Staging
+from polytope_server.staging.s3.direct import Sender
 from polytope_server.staging.s3.settings import S3Settings
 from polytope_server.testing.staging import GRIB, StagingContract, breaking, chunked, names, read
 from polytope_server.testing.waiting import until
@@ -306,14 +307,14 @@ class TestObjects:
     async def test_what_is_corrupted_on_its_way_is_sent_again(
         self, staging: S3Staging, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        real, sent = staging._client._direct.send, []  # type: ignore[union-attr]
+        real, sent = Sender.send, []
 
-        def corrupt(request: Any) -> str:
+        def corrupt(sender: Sender, request: Any) -> str:
             request.body = bytes(len(request.body))
-            sent.append(real(request))
+            sent.append(real(sender, request))
             return str(sent[-1])
 
-        monkeypatch.setattr(staging._client._direct, "send", corrupt)
+        monkeypatch.setattr(Sender, "send", corrupt)
         made = await self._put(staging)
         assert sent == [""]
         assert await read(staging, made.name) == b"data"
@@ -322,7 +323,8 @@ class TestObjects:
         self, staging: S3Staging, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         calls: list[str] = []
-        monkeypatch.setattr(staging._client, "_perform", lambda *call: calls.append(call[1]))
+        by_boto3 = "botocore.client.BaseClient._make_api_call"
+        monkeypatch.setattr(by_boto3, lambda *call: calls.append(call[1]))
         made = await self._put(staging)
         monkeypatch.undo()
         assert calls == []
