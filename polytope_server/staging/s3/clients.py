@@ -77,21 +77,25 @@ def _find_credentials(session: Any, settings: S3Settings) -> Any:
     return Credentials(key, secret) if key and secret else session.get_credentials()
 
 
+def make_client(session: Any, settings: S3Settings, endpoint: str | None) -> Any:
+    """A client of boto3 for questions, at that endpoint, or Amazon's if it is None."""
+    return _make_boto_client(session, settings, endpoint, _ANSWER_TIME, _ATTEMPTS)
+
+
 def _make_transfer_client(session: Any, settings: S3Settings, *, sign_body: bool = True) -> Any:
-    times = {"answer_time": _TRANSFER_TIME, "attempts": _TRANSFER_ATTEMPTS}
-    return make_client(session, settings, settings.endpoint, **times, sign_body=sign_body)
+    times = (_TRANSFER_TIME, _TRANSFER_ATTEMPTS)
+    return _make_boto_client(session, settings, settings.endpoint, *times, sign_body=sign_body)
 
 
-def make_client(
+def _make_boto_client(
     session: Any,
     settings: S3Settings,
     endpoint: str | None,
+    answer_time: int,
+    attempts: int,
     *,
-    answer_time: int = _ANSWER_TIME,
-    attempts: int = _ATTEMPTS,
     sign_body: bool = True,
 ) -> Any:
-    """A client of boto3 for that endpoint, Amazon's if it is None."""
     return session.client(
         "s3",
         endpoint_url=endpoint,

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 import requests
+from botocore.httpsession import URLLib3Session
 
 from polytope_server.staging import (
     ObjectNotFoundError,
@@ -295,11 +296,17 @@ class TestObjects:
     async def test_deleting_a_bad_name_finds_nothing(self, staging: Staging) -> None:
         assert await staging.delete("../x") is False
 
-    async def test_corrupted_data_are_refused(self, staging: S3Staging, client: Any) -> None:
-        def corrupt(request: Any, **_: Any) -> None:
-            request.body = bytes(len(request.body))
+    async def test_corrupted_data_are_refused(
+        self, staging: S3Staging, client: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = URLLib3Session.send
 
-        staging._client._senders.meta.events.register("before-send.s3.PutObject", corrupt)
+        def corrupt(session: URLLib3Session, request: Any) -> Any:
+            if request.method == "PUT":
+                request.body = bytes(len(request.body))
+            return real(session, request)
+
+        monkeypatch.setattr(URLLib3Session, "send", corrupt)
         with pytest.raises(StagingUnavailableError, match="BadDigest"):
             await self._put(staging, b"x" * (2 * MIB))
         assert keys(client) == set()
