@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from polytope_server.back_off import exponential
 from polytope_server.request import Request, Status
 
 _LONGEST_DELAY = 60.0
@@ -37,7 +38,7 @@ def after_failure(
         tries = f"\nGiven up after {failures} attempts." if failures > 1 else ""
         return Status.FAILED, changes | {"user_message": f"{reason}{tries}"}
     message = f"Attempt {failures} failed: {reason}\nTrying again."
-    return Status.QUEUED, changes | {"delay": _pause(policy, failures), "user_message": message}
+    return Status.QUEUED, changes | {"delay": _delay(policy, failures), "user_message": message}
 
 
 def after_lost_lease(request: Request, policy: RetryPolicy) -> tuple[Status, dict[str, Any]]:
@@ -52,7 +53,7 @@ def after_lost_lease(request: Request, policy: RetryPolicy) -> tuple[Status, dic
     reason = "The worker ended unexpectedly."
     if lost >= policy.max_lost_leases:
         return Status.FAILED, changes | {"user_message": f"{reason}\nGiven up after {lost} attempts."}
-    delay = _pause(policy, lost - 1) if lost > 1 else 0.0
+    delay = _delay(policy, lost - 1) if lost > 1 else 0.0
     return Status.QUEUED, changes | {"delay": delay, "user_message": f"{reason}\nTrying again."}
 
 
@@ -73,6 +74,5 @@ def after_outage(request: Request, policy: RetryPolicy, now: float) -> tuple[Sta
     return Status.QUEUED, changes | {"delay": delay, "user_message": message}
 
 
-def _pause(policy: RetryPolicy, times: int) -> float:
-    """Seconds to wait after something has gone wrong so many times."""
-    return float(min(policy.retry_delay * 2.0 ** (times - 1), _LONGEST_DELAY))
+def _delay(policy: RetryPolicy, failures: int) -> float:
+    return exponential(policy.retry_delay, _LONGEST_DELAY, failures)

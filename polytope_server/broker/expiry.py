@@ -25,9 +25,9 @@ _BATCH, _LOOK_TIME = 100, 1.0
 class Expiry:
     """Ends leases that the store says have ended; it decides again, with each, in the same operation.
 
-    A worker renews three times within each lease. When nobody could (the store was away, or its clock has
-    jumped), or when this broker does not know whether they could (it has just taken the lead), all workers
-    get one whole lease to renew before any is ended.
+    A worker renews three times within each lease. When none of them could (the store was away, or its clock
+    has jumped), or when this broker does not know whether they could (it has just taken the lead),
+    all workers get one whole lease to renew before any is ended.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Expiry:
         requeued: Callable[[str], None],
         failed: Callable[[str], None],
     ) -> None:
-        """`requeued` and `failed` are told the id of a request to which that happened."""
+        """`requeued` and `failed` are called with the id of a request to which that happened."""
         self._store = store
         self._notices = notices
         self._metrics = metrics
@@ -60,7 +60,7 @@ class Expiry:
         return time.monotonic() < self._held_until
 
     def answered(self, seconds: float) -> None:
-        """The store has taken so long for an answer: workers that ask it may have waited likewise.
+        """The store has taken that long for an answer: workers that ask it may have waited likewise.
 
         A store that is always that slow keeps leases from ending only half of the time.
         """

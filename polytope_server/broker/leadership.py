@@ -22,7 +22,7 @@ from polytope_server.runtime.waiting import wait_at_most
 
 logger = logging.getLogger(__name__)
 
-#: The lease is renewed so many times within its time, and looked for by those who wait.
+#: How often a lease is renewed within its time, and how often those who wait look whether it has ended.
 _RENEWALS, _LOOKS = 3, 6
 #: How long a broker leads without progress: in leases, and in seconds at least. Its longest call is shorter.
 _PATIENCE, _LEAST_PATIENCE = 5, 15.0
@@ -33,9 +33,8 @@ _CLOSING_TIME = 10.0
 class Leadership:
     """The lead, as far as one broker has it. Its methods are for the event loop that calls :meth:`start`.
 
-    `make_store` is called in the thread, since a store belongs to one event loop. `changed` is called in that
-    of :meth:`start` when :attr:`term` may have changed; so is `answered`, with the seconds of each call of
-    the store, infinity if that failed.
+    `make_store` is called in the thread, since a store belongs to one event loop. `clock` gives seconds that
+    only grow.
     """
 
     def __init__(
@@ -43,22 +42,20 @@ class Leadership:
         make_store: Callable[[], RequestStore],
         holder: str,
         lease: float,
-        changed: Callable[[], None],
-        answered: Callable[[float], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._make_store = make_store
         self._holder = holder
         self._lease = lease
-        self._changed = changed
-        self._answered = answered
+        self._clock = clock
         self._patience = max(_PATIENCE * lease, _LEAST_PATIENCE)
-        self._progress = time.monotonic()
+        self._progress = self._clock()
         self._led: tuple[int, float] | None = None
         #: Whether the last answer of the store was that this broker leads.
         self._led_last = False
         self._keeps_lease = False
         self._ended: Future[None] = Future()
-        self._thread = threading.Thread(target=self._run, name="leadership", daemon=True)
+        self._thread = threading.Thread(target=self._run_thread, name="leadership", daemon=True)
         self._stopping = threading.Event()
         #: Of the thread, once it runs.
         self._wake: Callable[[], object] = lambda: None
@@ -67,14 +64,19 @@ class Leadership:
     def term(self) -> int | None:
         """The term in which this broker leads, None while it does not, or once its lease has ended."""
         led = self._led
-        return led[0] if led is not None and time.monotonic() < led[1] else None
+        return led[0] if led is not None and self._clock() < led[1] else None
 
     def progress(self) -> None:
         """The work goes on: keeps the watchdog quiet."""
-        self._progress = time.monotonic()
+        self._progress = self._clock()
 
-    def start(self) -> None:
-        """Begin to take the lead when it is free."""
+    def start(self, changed: Callable[[], None], answered: Callable[[float], None]) -> None:
+        """Begin to take the lead when it is free.
+
+        `changed` is called in this event loop when :attr:`term` may have changed; so is `answered`, with the
+        seconds of each call of the store, infinity if that failed.
+        """
+        self._changed, self._answered = changed, answered
         self._loop = asyncio.get_running_loop()
         self._thread.start()
 
@@ -92,15 +94,15 @@ class Leadership:
 
     # -- the thread ------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
+    def _run_thread(self) -> None:
         try:
-            asyncio.run(self._serve())
+            asyncio.run(self._keep_lead())
         except BaseException as error:
             self._ended.set_exception(error)
         else:
             self._ended.set_result(None)
 
-    async def _serve(self) -> None:
+    async def _keep_lead(self) -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         self._wake = lambda: loop.call_soon_threadsafe(stop.set)
@@ -109,40 +111,40 @@ class Leadership:
         store = self._make_store()
         async with opened((store,), stop) as ready:
             while ready and not stop.is_set():
-                asked = time.monotonic()
-                answered = await self._renew(store)
-                took = time.monotonic() - asked if answered else math.inf
+                asked = self._clock()
+                answered = await self._renew_lead(store)
+                took = self._clock() - asked if answered else math.inf
                 await wait_at_most(pause(self._lease, took, self._led_last), stop)
             if self._led is not None and not self._keeps_lease:
-                await self._resign(store)
+                await self._resign_lead(store)
 
-    async def _renew(self, store: RequestStore) -> bool:
+    async def _renew_lead(self, store: RequestStore) -> bool:
         """Take or renew the lead, unless the work stands still. Whether the store did not fail."""
-        asked = time.monotonic()
+        asked = self._clock()
         try:
             if asked - self._progress < self._patience:
                 term = await store.lead("broker", self._holder, self._lease)
-                self._loop.call_soon_threadsafe(self._answered, time.monotonic() - asked)
+                self._loop.call_soon_threadsafe(self._answered, self._clock() - asked)
                 self._led_last = term is not None
-                self._now(None if term is None else (term, asked + self._lease))
+                self._set_lead(None if term is None else (term, asked + self._lease))
                 return True
             if self._led is not None:
-                logger.error("the work of this broker stands still: its lead is not renewed")
+                logger.error("this broker makes no progress: its lead is not renewed")
         except (StoreUnavailableError, OSError) as error:
             logger.warning("cannot renew the lead: %s", error)
             self._loop.call_soon_threadsafe(self._answered, math.inf)
             return False
         finally:
             if self.term is None:
-                self._now(None)
+                self._set_lead(None)
         return True
 
-    def _now(self, led: tuple[int, float] | None) -> None:
+    def _set_lead(self, led: tuple[int, float] | None) -> None:
         before, self._led = self._led, led
         if (before and before[0]) != (led and led[0]):
             self._loop.call_soon_threadsafe(self._changed)
 
-    async def _resign(self, store: RequestStore) -> None:
+    async def _resign_lead(self, store: RequestStore) -> None:
         self._led = None
         try:
             await store.resign("broker", self._holder)

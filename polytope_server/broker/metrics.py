@@ -1,4 +1,4 @@
-"""What a broker tells: how many requests wait and run, which the one that leads knows."""
+"""The metrics of a broker: how many requests wait and run, which the one that leads knows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class BrokerMetrics(Metrics):
         self._expired = self.counter(
             "leases_expired", "Leases that ended because their worker fell silent.", "collection"
         )
-        self.computed(self._read)
+        self.computed(self._read_schedule)
 
     def leads(self, schedule: Schedule | None) -> None:
         """This broker leads from now on, by that schedule; None: it does not."""
@@ -41,7 +41,7 @@ class BrokerMetrics(Metrics):
         """The lease of a request of that collection ended."""
         self._expired.labels(self.collection(collection)).inc()
 
-    def _read(self) -> Iterator[Metric]:
+    def _read_schedule(self) -> Iterator[Metric]:
         leads = GaugeMetricFamily("polytope_broker_leads", "Whether this broker leads.")
         leads.add_metric([], self._leading is not None)
         yield leads

@@ -14,9 +14,9 @@ from polytope_server.request_store import Sketch
 class Publication:
     """What a broker that leads puts into the queues. Raises what the queue raises.
 
-    A queue holds `most_queued` messages at most. `clock` tells the time of the request store, by which pauses
-    are set, in seconds since the epoch. `due` is called with the id of a request when its pause before a
-    further attempt has ended.
+    A queue holds `most_queued` messages at most. `clock` returns the time of the request store, by which
+    pauses are set, in seconds since the epoch. `due` is called with the id of a request when its
+    pause before a further attempt has ended.
     """
 
     def __init__(

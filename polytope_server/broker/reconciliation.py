@@ -34,7 +34,7 @@ class _Range:
 class Reconciliation:
     """Passes over the waiting requests of the store; each makes a schedule agree with it.
 
-    Between two steps anything may happen to both. `admit` is told what was found waiting.
+    Between two steps anything may happen to both. `admit` is called with what was found waiting.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class Reconciliation:
         Raises :class:`~polytope_server.request_store.StoreUnavailableError`; the next call goes on there.
         """
         if self._reading is not None:
-            await self._read(self._reading)
+            await self._read_range(self._reading)
         elif self._differing:
-            await self._compare(*self._differing[-1])
+            await self._compare_range(*self._differing[-1])
         elif self._compared is not None:
-            await self._go_on(self._compared)
+            await self._choose_range(self._compared)
         await asyncio.sleep(0)  # a store in this process may not have waited for anything
 
-    async def _go_on(self, after: int) -> None:
+    async def _choose_range(self, after: int) -> None:
         if after >= self._covered:
             self._reading = _Range(after, None)
             return
@@ -86,20 +86,20 @@ class Reconciliation:
         self._differing.append((after, until))
         self._compared = until
 
-    async def _compare(self, after: int, until: int) -> None:
+    async def _compare_range(self, after: int, until: int) -> None:
         known = [sketch.sequence for sketch in self._schedule.waiting(after, until)]
-        # One more than is known suffices to tell that there are more.
+        # One more than is known suffices to see that there are more.
         stored = await self._store.digest(after, until, len(known) + 1)
         self._differing.pop()
         if stored == Digest.of(known):
             return
-        parts = [] if len(known) <= _SMALL else _divide(after, until, known)
+        parts = [] if len(known) <= _SMALL else _divide_range(after, until, known)
         if len(parts) > 1:
             self._differing += reversed(parts)
         else:
             self._reading = _Range(after, until)
 
-    async def _read(self, span: _Range) -> None:
+    async def _read_range(self, span: _Range) -> None:
         found = await self._store.waiting(span.after, span.until, SLICE)
         end = found[-1].sequence if found else span.until
         stored = {sketch.id for sketch in found}
@@ -118,7 +118,7 @@ class Reconciliation:
                 self._compared = None
 
 
-def _divide(after: int, until: int, known: list[int]) -> list[tuple[int, int]]:
+def _divide_range(after: int, until: int, known: list[int]) -> list[tuple[int, int]]:
     """Parts of a range with about as many known requests in each."""
     size = -(-len(known) // _PARTS)
     ends = [*known[size - 1 :: size], until]

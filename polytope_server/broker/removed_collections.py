@@ -15,7 +15,7 @@ _FAILURES = 20
 
 
 class RemovedCollections:
-    """Fails such requests, some at a time. `is_configured` tells whether a collection is there."""
+    """Fails such requests, some at a time. `is_configured` says whether a collection is there."""
 
     def __init__(
         self,

@@ -150,7 +150,7 @@ class Schedule:
             self._tally(Status.PROCESSING, known[1], 1)
 
     def remove(self, request_id: str) -> None:
-        """A request ended or was removed; whoever waited for its place may have a turn."""
+        """A request ended or was removed; users who waited for its place may have a turn."""
         if (sketch := self._waiting.pop(request_id, None)) is not None:
             self._leave_lane(sketch)
             return

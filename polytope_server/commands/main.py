@@ -121,28 +121,28 @@ def _start_process(name: str, configuration: Configuration, data: Path) -> None:
 
         ObjectStore(configuration, data).run()
     elif name == "broker":
-        from polytope_server.broker.broker import Broker
+        from polytope_server.broker.composition import make_broker
 
-        _run_background_process(Broker, name, configuration, data)
+        _run_background_process(make_broker, name, configuration, data)
     elif name == "worker":
-        from polytope_server.worker.worker import Worker
+        from polytope_server.worker.composition import make_worker
 
-        _run_background_process(Worker, name, configuration, data)
+        _run_background_process(make_worker, name, configuration, data)
     else:
-        from polytope_server.garbage_collector.collector import GarbageCollector
+        from polytope_server.garbage_collector.composition import make_collector
 
-        _run_background_process(GarbageCollector, name, configuration, data)
+        _run_background_process(make_collector, name, configuration, data)
 
 
 def _run_background_process(
-    kind: Callable[[Configuration, Path], Work], name: str, configuration: Configuration, data: Path
+    make: Callable[[Configuration, Path], Work], name: str, configuration: Configuration, data: Path
 ) -> None:
     """Run a process without a REST API."""
     from polytope_server.runtime.management.work import serve
 
     settings = getattr(configuration.settings, name.replace("-", "_")).management
     listener = listen(settings, f"{name}.management")
-    process.run(lambda stop: serve(kind(configuration, data), listener, stop))
+    process.run(lambda stop: serve(make(configuration, data), listener, stop))
 
 
 def _run_standalone(files: list[Path], configuration: Configuration, data: Path) -> int:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from polytope_server.back_off import BackOff
 from polytope_server.runtime import process
 from polytope_server.runtime.management import VARIABLE
 from polytope_server.runtime.waiting import wait_at_most
@@ -59,7 +60,7 @@ class Supervisor:
             await asyncio.gather(*keepers)
 
     async def _keep_running(self, name: str, stop: asyncio.Event) -> None:
-        pause = _FIRST_PAUSE
+        back_off = BackOff(_FIRST_PAUSE, _LONGEST_PAUSE)
         while not stop.is_set():
             started = time.monotonic()
             try:
@@ -77,9 +78,8 @@ class Supervisor:
                     return
                 logger.error("the %s ended with status %d; restarting it", name, status)
             if time.monotonic() - started > _RUNS_WELL:
-                pause = _FIRST_PAUSE
-            await wait_at_most(pause, stop)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+                back_off.succeeded()
+            await wait_at_most(back_off.failed(), stop)
 
     async def _start_child(self, name: str) -> asyncio.subprocess.Process:
         # What the environment says of the management port is for one process; others have theirs configured.

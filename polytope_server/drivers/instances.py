@@ -1,4 +1,4 @@
-"""Objects such as connections, which are shared by what works in one event loop, and by nobody else."""
+"""Objects such as connections, which are shared by what works in one event loop, and by nothing else."""
 
 from __future__ import annotations
 

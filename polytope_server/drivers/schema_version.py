@@ -88,7 +88,7 @@ _maintenance: ContextVar[Maintenance | None] = ContextVar("maintenance", default
 
 
 def must_upgrade(name: str, stored: Stored | None, schema: Versioned) -> bool:
-    """Whether a store that records `stored` is to be brought to `schema` by whoever opens it.
+    """Whether a store that records `stored` is to be brought to `schema` by the process that opens it.
 
     `name` names the schema and where it is. Raises :class:`IncompatibleSchemaError`, or :class:`LookedError`
     if nothing is to be done.

@@ -6,9 +6,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
+from dataclasses import dataclass
 
-from polytope_server.config import Configuration
 from polytope_server.garbage_collector.metrics import CollectorMetrics
 from polytope_server.garbage_collector.removal import BATCH, Remover
 from polytope_server.garbage_collector.space import Room
@@ -19,7 +18,7 @@ from polytope_server.request_store import RequestStore
 from polytope_server.request_store.retention import Reason
 from polytope_server.runtime.management.health import Check, Health
 from polytope_server.runtime.process import opened, serve_until
-from polytope_server.settings import create_backend
+from polytope_server.settings import Settings
 from polytope_server.staging import Staging
 
 logger = logging.getLogger(__name__)
@@ -44,17 +43,23 @@ class StoppedError(RuntimeError):
     """A step was not done, because what it was about to do is more likely wrong than right."""
 
 
+@dataclass(frozen=True)
+class Parts:
+    """The back-ends of a garbage collector, not opened yet."""
+
+    store: RequestStore
+    staging: Staging
+    metric_store: MetricStore
+
+
 class GarbageCollector:
     """Runs a pass every `garbage-collector.interval`. Several may run: repeated steps do no harm."""
 
-    def __init__(self, configuration: Configuration, data: Path) -> None:
-        settings = configuration.settings
+    def __init__(self, settings: Settings, parts: Parts) -> None:
         self._settings = settings.garbage_collector
-        #: What has not been written to for so long has been abandoned.
+        #: What has not been written to for this time has been abandoned.
         self._write_time = max(settings.worker.timeout, _SLOWEST_PART)
-        self._store: RequestStore = create_backend("request_store", settings.request_store, data)
-        self._staging: Staging = create_backend("staging", settings.staging, data)
-        self._metric_store: MetricStore = create_backend("metric_store", settings.metric_store, data)
+        self._store, self._staging, self._metric_store = parts.store, parts.staging, parts.metric_store
         self.metrics = CollectorMetrics()
         self._remover = Remover(self._store, self._staging, self.metrics, self._settings.tombstones)
         self._room = Room(self._store, self._staging, self._remover, self._settings)
@@ -74,9 +79,9 @@ class GarbageCollector:
                 return
             self.health.started = True
             # A pass may be broken off anywhere: what is left to do the next one finds.
-            await serve_until(stop.wait(), asyncio.create_task(self._work()))
+            await serve_until(stop.wait(), asyncio.create_task(self._collect_repeatedly()))
 
-    async def _work(self) -> None:
+    async def _collect_repeatedly(self) -> None:
         while True:
             await self.collect()
             await asyncio.sleep(self._settings.interval)
@@ -87,7 +92,7 @@ class GarbageCollector:
         steps = (
             self._remove_old,
             self._remove_unfinished,
-            self._forget,
+            self._remove_tombstones,
             self._remove_metrics,
             self._clean_staging,
         )
@@ -120,12 +125,12 @@ class GarbageCollector:
     async def _remove_unfinished(self) -> None:
         self.metrics.unfinished.inc(await self._staging.abandoned(time.time() - self._write_time))
 
-    async def _forget(self) -> None:
-        await _repeat(lambda: self._store.remove_tombstones(self._settings.tombstone_age, _SLICE))
+    async def _remove_tombstones(self) -> None:
+        await _repeat_step(lambda: self._store.remove_tombstones(self._settings.tombstone_age, _SLICE))
 
     async def _remove_metrics(self) -> None:
         before = time.time() - self._settings.metric_age
-        await _repeat(lambda: self._metric_store.remove_old(before, _SLICE))
+        await _repeat_step(lambda: self._metric_store.remove_old(before, _SLICE))
 
     async def _clean_staging(self) -> None:
         found = await survey(self._staging, self._store, self._settings.orphan_age)
@@ -141,7 +146,7 @@ class GarbageCollector:
         await self._room.make(found.size - gone)
 
 
-async def _repeat(step: Callable[[], Awaitable[int]]) -> None:
+async def _repeat_step(step: Callable[[], Awaitable[int]]) -> None:
     """Take the step until it finds nothing more to remove, or this pass has taken enough of them."""
     for _ in range(_STEPS):
         if not await step():

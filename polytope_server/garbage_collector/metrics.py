@@ -27,13 +27,13 @@ class CollectorMetrics(Metrics):
         )
 
     def surveyed(self, objects: int, size: int, orphans: int, *, stopped: bool) -> None:
-        """The staging has so many objects, bytes, and orphans; `stopped` if none of these is removed."""
+        """Set how many objects, bytes and orphans the staging has; `stopped` if none of these is removed."""
         self.objects_found.set(objects)
         self.bytes_found.set(size)
         self.orphans_found.set(orphans)
         self.stopped.set(stopped)
 
     def removed(self, objects: int, size: int) -> None:
-        """Objects of so many bytes together were removed."""
+        """Count objects that were removed, and their bytes together."""
         self._objects.inc(objects)
         self._bytes.inc(size)

@@ -16,7 +16,7 @@ BATCH, _AT_ONCE = 100, 8
 
 
 class Remover:
-    """Removes what it is told to, and counts it."""
+    """Removes what it is given, and counts it."""
 
     def __init__(
         self, store: RequestStore, staging: Staging, metrics: CollectorMetrics, tombstones: int
@@ -37,7 +37,7 @@ class Remover:
         return removed
 
     async def delete_objects(self, requests: Sequence[tuple[str, int]]) -> None:
-        """Delete all objects of these requests, of so many bytes as far as that is known."""
+        """Delete all objects of these requests, with their sizes in bytes as far as they are known."""
         for start in range(0, len(requests), _AT_ONCE):
             some = requests[start : start + _AT_ONCE]
             await asyncio.gather(*(self._delete(request_id, size) for request_id, size in some))

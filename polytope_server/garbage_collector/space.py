@@ -1,4 +1,4 @@
-"""Makes room in a staging that is too large: whoever has most loses the oldest first."""
+"""Makes room in a staging that is too large: the user who has most loses the oldest first."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Room:
 
         Results that are young and were not downloaded go only if there is still much too much, or the disk
         is still full of results. The server sees no downloads by links of S3: there the age decides alone.
-        Uploads that wait for a worker are no results, and nobody loses any for them while they are young.
+        Uploads that wait for a worker are no results, and no user loses any for them while they are young.
         """
         settings, lacking = self._settings, await self._lacking()
         if max(total - settings.threshold, lacking) < 0:
@@ -48,7 +48,7 @@ class Room:
     async def _lacking(self) -> int:
         """How many bytes the disk lacks; less than 0 if it has room.
 
-        One object that fills it just now, and gives way in the next moment, must cost nobody a result: it
+        One object that fills it just now, and gives way in the next moment, must cost no user a result: it
         counts as full if it is in two passes, one after the other.
         """
         room = await self._staging.room()

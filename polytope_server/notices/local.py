@@ -23,9 +23,9 @@ from polytope_server.runtime import local_sockets
 
 #: Ids in one datagram; 512 ids of 36 characters fit the socket buffers of every system.
 _BATCH = 512
-#: So many ids are kept for a subscriber that does not keep up; further ones are lost to it.
+#: The most ids that are kept for a subscriber that does not keep up; further ones are lost to it.
 _BACKLOG = 20_000
-#: A folder is read again after so many seconds even if it seems unchanged: its time stamp is coarse.
+#: Seconds after which a folder is read again even if it seems unchanged: its time stamp is coarse.
 _RESCAN = 1.0
 
 
@@ -73,7 +73,7 @@ class LocalNotices(Notices):
     def publish(self, topic: Topic, *request_ids: str) -> None:
         if self._loop is None or not request_ids:
             return
-        # What one turn of the event loop has to tell goes out together.
+        # What is published in one turn of the event loop goes out together.
         if not self._pending:
             self._loop.call_soon(self._flush)
         self._pending.setdefault(topic, []).extend(request_ids)
@@ -85,7 +85,7 @@ class LocalNotices(Notices):
             self._scan(subscribers)
             for name, peer in list(subscribers.peers.items()):
                 peer.waiting += request_ids[: max(0, _BACKLOG - len(peer.waiting))]
-                self._send(subscribers, name)
+                self._send_to(subscribers, name)
 
     def _scan(self, subscribers: _Subscribers) -> None:
         """Bring the list of subscribers up to date."""
@@ -108,7 +108,7 @@ class LocalNotices(Notices):
             else:
                 subscribers.peers[name] = _Peer(connection)
 
-    def _send(self, subscribers: _Subscribers, name: str) -> None:
+    def _send_to(self, subscribers: _Subscribers, name: str) -> None:
         assert self._loop is not None  # noqa: S101 -- publish checked it
         peer = subscribers.peers[name]
         try:
@@ -125,11 +125,11 @@ class LocalNotices(Notices):
             subscribers.stamp = -1
 
     def _resume(self, subscribers: _Subscribers, name: str) -> None:
-        assert self._loop is not None  # noqa: S101 -- only _send asks for this
+        assert self._loop is not None  # noqa: S101 -- only _send_to asks for this
         peer = subscribers.peers.get(name)
         if peer is not None:
             self._loop.remove_writer(peer.connection)
-            self._send(subscribers, name)
+            self._send_to(subscribers, name)
 
     def _drop(self, subscribers: _Subscribers, name: str) -> None:
         peer = subscribers.peers.pop(name)

@@ -20,6 +20,7 @@ from pymongo.asynchronous.change_stream import AsyncChangeStream
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import OperationFailure
 
+from polytope_server.back_off import BackOff
 from polytope_server.drivers.mongodb import (
     Connection,
     Document,
@@ -38,12 +39,12 @@ _TOPICS = frozenset(Topic)
 _TIME_TO_LIVE = 60
 #: Ids in one document.
 _BATCH = 512
-#: So many ids wait for the server at most; further ones are lost.
+#: The most ids that wait for the server; further ones are lost.
 _BACKLOG = 20_000
 #: Seconds for the first look at the changes, and for what is still to be sent in the end.
 _PATIENCE = 3.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
-#: Change streams tell of what is on disk. The server writes its journal at once for those who wait for that,
+#: Change streams hold what is on disk. The server writes its journal at once for those who wait for that,
 #: ten times a second for others.
 _WRITTEN = WriteConcern(w=1, j=True)
 
@@ -80,7 +81,7 @@ class MongoDBNotices(Notices):
             await self._connection.open(self._prepare)
             self._collection = self._connection.collection(_DATABASE, self._name)
             self._sender = asyncio.create_task(
-                self._send(self._collection.with_options(write_concern=_WRITTEN))
+                self._send_pending(self._collection.with_options(write_concern=_WRITTEN))
             )
 
     async def _prepare(self) -> None:
@@ -122,25 +123,25 @@ class MongoDBNotices(Notices):
             self._waiting += len(taken)
             self._wake.set()
 
-    async def _send(self, collection: AsyncCollection[Document]) -> None:
+    async def _send_pending(self, collection: AsyncCollection[Document]) -> None:
         """Send together what comes in within a turn of the event loop, or while the last was sent."""
-        told = False
+        logged = False
         while self._collection is not None or self._pending:
             await self._wake.wait()
             self._wake.clear()
-            if not (documents := self._take()):
+            if not (documents := self._take_pending()):
                 continue
             try:
                 with self._operations:
                     await collection.insert_many(documents)
-                told = False
+                logged = False
             except MongoDBUnavailableError as error:
-                # Not kept: whoever misses a notice looks into the store, and later it would be no news.
-                if not told:
+                # Not kept: who misses a notice looks into the store, and later it would be no news.
+                if not logged:
                     logger.warning("notices are lost: %s", error)
-                told = True
+                logged = True
 
-    def _take(self) -> list[Document]:
+    def _take_pending(self) -> list[Document]:
         pending, self._pending, self._waiting = self._pending, {}, 0
         now = datetime.now(UTC)
         return [
@@ -169,7 +170,7 @@ class MongoDBNotices(Notices):
         topics = sorted({str(topic) for wanted, _ in self._subscriptions for topic in wanted})
         inserted = {"operationType": "insert", "fullDocument.topic": {"$in": topics}}
         token = None
-        pause = _FIRST_PAUSE
+        back_off = BackOff(_FIRST_PAUSE, _LONGEST_PAUSE)
         while True:
             try:
                 with self._operations:
@@ -177,19 +178,18 @@ class MongoDBNotices(Notices):
                         if ready.is_set():
                             logger.info("notices from MongoDB at %s come in again", self._connection.server)
                         ready.set()
-                        pause = _FIRST_PAUSE
+                        back_off.succeeded()
                         while stream.alive:
                             change = await self._next(stream)
                             token = stream.resume_token
                             if change is not None:
                                 self._deliver(change["fullDocument"])
             except MongoDBUnavailableError as error:
-                if pause == _FIRST_PAUSE:
+                if not back_off.failures:
                     logger.warning("no notices come in: %s", error)
                 if isinstance(error.__cause__, OperationFailure):  # it may not reach as far back
                     token = None
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            await asyncio.sleep(back_off.failed())
 
     async def _next(self, stream: AsyncChangeStream[Document]) -> Mapping[str, Any] | None:
         with self._operations:

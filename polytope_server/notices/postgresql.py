@@ -17,6 +17,7 @@ from typing import Any
 import psycopg
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from polytope_server.back_off import BackOff
 from polytope_server.drivers.sql.postgresql_connection import (
     Driver,
     answering,
@@ -32,11 +33,11 @@ logger = logging.getLogger(__name__)
 
 #: A payload has less than 8000 bytes (`sql-notify` in PostgreSQL's manual).
 _LONGEST = 7999
-#: So many ids wait for the server at most; further ones are lost.
+#: The most ids that wait for the server; further ones are lost.
 _BACKLOG = 20_000
 #: Seconds for an answer, for the first connection of a subscription, and for what is to be sent in the end.
 _PATIENCE = 3.0
-#: So many seconds after the last notice a subscription asks whether the server is still there.
+#: Seconds after the last notice until a subscription asks whether the server is still there.
 _SILENCE = 10.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 _CHANNELS = {topic: f"polytope_{topic}" for topic in Topic}
@@ -86,7 +87,7 @@ class PostgreSQLNotices(Notices):
             except (psycopg.Error, OSError) as error:
                 raise UnavailableError(f"{self._server}: {first_line(error)}") from error
             self._closing = False
-            self._sender = asyncio.create_task(self._send(connection))
+            self._sender = asyncio.create_task(self._send_pending(connection))
 
     async def close(self) -> None:
         if self._sender is None:
@@ -113,9 +114,9 @@ class PostgreSQLNotices(Notices):
             self._waiting += len(taken)
             self._wake.set()
 
-    async def _send(self, connection: Driver | None) -> None:
+    async def _send_pending(self, connection: Driver | None) -> None:
         """Send together what comes in within a turn of the event loop, or while the last was sent."""
-        pause = _FIRST_PAUSE
+        back_off = BackOff(_FIRST_PAUSE, _LONGEST_PAUSE)
         try:
             while self._pending or not self._closing:
                 await self._wake.wait()
@@ -123,11 +124,11 @@ class PostgreSQLNotices(Notices):
                 while self._pending:
                     try:
                         connection = await self._connected(connection)
-                        pause = self._back("are sent", pause)
+                        self._end_outage("are sent", back_off)
                         with answering(connection, _PATIENCE):
-                            await connection.execute(_NOTIFY, self._take())
+                            await connection.execute(_NOTIFY, self._take_pending())
                     except (psycopg.Error, OSError) as error:
-                        pause = await self._out("are not sent", pause, error)
+                        await self._wait_out("are not sent", back_off, error)
         finally:
             if connection is not None:
                 await connection.close()
@@ -140,7 +141,7 @@ class PostgreSQLNotices(Notices):
             await connection.close()
         return await self._connect()
 
-    def _take(self) -> tuple[list[str], list[str]]:
+    def _take_pending(self) -> tuple[list[str], list[str]]:
         """Channels and payloads of all that waits."""
         pending, self._pending, self._waiting = self._pending, {}, 0
         pairs = [(_CHANNELS[topic], payload) for topic, ids in pending.items() for payload in _payloads(ids)]
@@ -160,18 +161,18 @@ class PostgreSQLNotices(Notices):
         self, topics: Iterable[Topic], receive: Callable[[Notice], None], ready: asyncio.Event
     ) -> None:
         """Receive for as long as this process lives."""
-        pause = _FIRST_PAUSE
+        back_off = BackOff(_FIRST_PAUSE, _LONGEST_PAUSE)
         while True:
             connection: Driver | None = None
             try:
                 connection = await self._connect()
                 for topic in topics:
                     await connection.execute(f"LISTEN {_CHANNELS[topic]}")
-                pause = self._back("come in", pause)
+                self._end_outage("come in", back_off)
                 ready.set()
                 await self._receive(connection, receive)
             except (psycopg.Error, OSError) as error:
-                pause = await self._out("do not come in", pause, error)
+                await self._wait_out("do not come in", back_off, error)
             finally:
                 if connection is not None:
                     await connection.close()
@@ -185,18 +186,17 @@ class PostgreSQLNotices(Notices):
 
     # -- outages ---------------------------------------------------------------------------------------
 
-    async def _out(self, what: str, pause: float, error: Exception) -> float:
-        """Tell the beginning of an outage, and wait; returns how long to wait the next time."""
-        if pause == _FIRST_PAUSE:
+    async def _wait_out(self, what: str, back_off: BackOff, error: Exception) -> None:
+        """Log the beginning of an outage, and pause before the next attempt."""
+        if not back_off.failures:
             logger.warning("notices %s: %s: %s", what, self._server, first_line(error))
-        await asyncio.sleep(pause)
-        return min(pause * 2, _LONGEST_PAUSE)
+        await asyncio.sleep(back_off.failed())
 
-    def _back(self, what: str, pause: float) -> float:
-        """Tell the end of an outage, if there was one; returns how long to wait at the next one."""
-        if pause != _FIRST_PAUSE:
+    def _end_outage(self, what: str, back_off: BackOff) -> None:
+        """Log the end of an outage, if there was one."""
+        if back_off.failures:
             logger.info("notices %s again: %s", what, self._server)
-        return _FIRST_PAUSE
+        back_off.succeeded()
 
 
 def _payloads(request_ids: Iterable[str]) -> Iterator[str]:
@@ -205,7 +205,7 @@ def _payloads(request_ids: Iterable[str]) -> Iterator[str]:
     size = 0
     for request_id in request_ids:
         text = json.dumps(request_id)
-        if len(text) + 2 > _LONGEST:  # no id of a request is so long
+        if len(text) + 2 > _LONGEST:  # no id of a request is that long
             continue
         if size + len(text) + 2 > _LONGEST:
             yield f"[{','.join(batch)}]"
@@ -220,7 +220,7 @@ def _deliver(topic: Topic, payload: str, receive: Callable[[Notice], None]) -> N
     request_ids: Any = None
     with suppress(ValueError):
         request_ids = json.loads(payload)
-    if not isinstance(request_ids, list):  # somebody else's
+    if not isinstance(request_ids, list):  # of another program
         return
     for request_id in request_ids:
         try:

@@ -1,6 +1,6 @@
 """Notices through RabbitMQ: an exchange for each topic, and a queue for each subscription.
 
-Nothing is confirmed or kept. What is told while there is no connection goes out when there is one again,
+Nothing is confirmed or kept. What is published while there is no connection goes out when there is one again,
 unless that takes longer than notices are worth.
 """
 
@@ -32,8 +32,8 @@ _UNREAD = 10_000
 
 
 @dataclass(frozen=True)
-class _Telling:
-    """Ids that are to be told, and when they came."""
+class _Publication:
+    """Ids that are to be published, and when they came."""
 
     topic: Topic
     ids: tuple[str, ...]
@@ -46,12 +46,12 @@ class RabbitMQNotices(Notices):
     Settings = RabbitMQSettings
 
     def __init__(self, settings: RabbitMQSettings, data: Path) -> None:
-        self._link = Link(settings, "notices", self._set_up, self._lost)
+        self._link = Link(settings, "notices", self._prepare_channel, self._forget_channel)
         self._exchanges = {topic: f"{settings.name}.notices.{topic}" for topic in Topic}
         self._topics = {exchange: topic for topic, exchange in self._exchanges.items()}
         self._channel: Channel | None = None
         self._subscriptions: list[tuple[set[Topic], Receive]] = []
-        self._pending: deque[_Telling] = deque(maxlen=_BACKLOG)
+        self._pending: deque[_Publication] = deque(maxlen=_BACKLOG)
         self._open = False
         self._blocked = False
         self._flushing = False
@@ -65,12 +65,12 @@ class RabbitMQNotices(Notices):
         if not self._open or not request_ids:
             return
         if len(self._pending) == _BACKLOG:
-            self._flush()
-        self._pending.append(_Telling(topic, request_ids, time.monotonic()))
-        # What one turn of the event loop has to tell goes out together.
+            self._flush_pending()
+        self._pending.append(_Publication(topic, request_ids, time.monotonic()))
+        # What is published in one turn of the event loop goes out together.
         if not self._flushing:
             self._flushing = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self._flush_pending)
 
     async def subscribe(self, topics: set[Topic], receive: Receive) -> None:
         self._subscriptions.append((topics, receive))
@@ -78,32 +78,32 @@ class RabbitMQNotices(Notices):
         if channel is None:
             return  # it is part of what follows the next connection
         try:
-            await self._bind(channel, topics, receive)
+            await self._bind_queue(channel, topics, receive)
         except FAILURES as error:
             channel.connection.give_up(error)
 
     async def close(self) -> None:
-        self._flush()
+        self._flush_pending()
         self._open = False
         await self._link.close()
         self._subscriptions.clear()
         self._pending.clear()
 
-    async def _set_up(self, connection: Connection) -> None:
+    async def _prepare_channel(self, connection: Connection) -> None:
         channel = await connection.lasting_channel()
-        connection.raw.add_on_connection_blocked_callback(lambda *_: self._block(True))
-        connection.raw.add_on_connection_unblocked_callback(lambda *_: self._block(False))
+        connection.raw.add_on_connection_blocked_callback(lambda *_: self._set_blocked(True))
+        connection.raw.add_on_connection_unblocked_callback(lambda *_: self._set_blocked(False))
         for exchange in self._exchanges.values():
             # Durable: a publisher that comes after a restart of the server must find it.
             await channel.ask(channel.raw.exchange_declare, exchange, "fanout", durable=True)
         bound = 0
         while bound < len(self._subscriptions):
-            await self._bind(channel, *self._subscriptions[bound])
+            await self._bind_queue(channel, *self._subscriptions[bound])
             bound += 1
         self._channel = channel
-        self._flush()
+        self._flush_pending()
 
-    async def _bind(self, channel: Channel, topics: set[Topic], receive: Receive) -> None:
+    async def _bind_queue(self, channel: Channel, topics: set[Topic], receive: Receive) -> None:
         """Have a queue of the subscriber's own, which ends with the connection."""
         declared = await channel.ask(
             channel.raw.queue_declare, "", exclusive=True, auto_delete=True,
@@ -120,23 +120,23 @@ class RabbitMQNotices(Notices):
 
         await channel.ask(channel.raw.basic_consume, declared.queue, on_message, auto_ack=True)
 
-    def _lost(self) -> None:
+    def _forget_channel(self) -> None:
         self._channel, self._blocked = None, False
 
-    def _block(self, blocked: bool) -> None:
+    def _set_blocked(self, blocked: bool) -> None:
         """The server takes nothing while it is short of memory or disk."""
         self._blocked = blocked
-        self._flush()
+        self._flush_pending()
 
-    def _flush(self) -> None:
+    def _flush_pending(self) -> None:
         self._flushing = False
         if self._channel is None or self._blocked or not self._channel.raw.is_open:
             return
-        pending = [telling for telling in self._pending if time.monotonic() - telling.time < _WORTH]
+        pending = [one for one in self._pending if time.monotonic() - one.time < _WORTH]
         self._pending.clear()
         together: dict[Topic, list[str]] = {}
-        for telling in pending:
-            together.setdefault(telling.topic, []).extend(telling.ids)
+        for one in pending:
+            together.setdefault(one.topic, []).extend(one.ids)
         for topic, ids in together.items():
             for start in range(0, len(ids), _BATCH):
                 body = "\n".join(ids[start : start + _BATCH]).encode()

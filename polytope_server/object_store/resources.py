@@ -30,7 +30,7 @@ _WRONG_PATH = f"The path must be <request id>/<token>.<extension>, one of {', '.
 
 
 class ObjectResource:
-    """`/<request id>/<token>.<extension>`: whoever knows the unguessable name may read, others not."""
+    """`/<request id>/<token>.<extension>`: who knows the unguessable name may read, others not."""
 
     def __init__(self, store: Store, gate: Gate, metrics: StoreMetrics) -> None:
         self._store, self._gate, self._metrics = store, gate, metrics

@@ -27,7 +27,7 @@ class Server(WebServer):
                 [f"staging: is {next(iter(section))!r}; the object store serves `staging.polytope` only"]
             )
         settings = backend_settings("staging", "polytope", section["polytope"] or {}, "staging.polytope")
-        assert isinstance(settings, PolytopeStagingSettings)  # noqa: S101 -- tells the type
+        assert isinstance(settings, PolytopeStagingSettings)  # noqa: S101 -- for the type
         self._settings = settings
         self._data = data
         super().__init__(
@@ -48,9 +48,9 @@ class Server(WebServer):
 
 
 def end_dead_connections(listener: socket.socket, seconds: int) -> None:
-    """Have the system end the connections of a listening socket that are stuck for so long.
+    """Have the system end the connections of a listening socket that are stuck for that long.
 
-    Nobody else would: HTTP knows no answer to a client that neither reads on nor hangs up.
+    Nothing else would: HTTP knows no answer to a client that neither reads on nor hangs up.
     """
     options = {
         (socket.SOL_SOCKET, socket.SO_KEEPALIVE): 1,

@@ -24,11 +24,11 @@ class Space:
         self._shares: set[Share] = set()
 
     def count(self, size: int) -> None:
-        """Count so many bytes more, which are there already."""
+        """Count `size` bytes more, which are there already."""
         self._used += size
 
     def give_back(self, size: int) -> None:
-        """Count so many bytes less."""
+        """Count `size` bytes less."""
         self._used -= size
 
     def left(self) -> int:
@@ -38,13 +38,13 @@ class Space:
         return free if self._quota is None else min(free, self._quota - self._used)
 
     def admit(self, size: int) -> None:
-        """Return if an object of so many bytes would fit now; changes nothing. Raises as :meth:`share`."""
+        """Return if an object of `size` bytes would fit now; changes nothing. Raises as :meth:`share`."""
         self._check_disk(size)
         if self._quota is not None and size > (left := self._quota - self._used):
-            refuse_announced(size, self._quota, _why(self._quota, left))
+            refuse_announced(size, self._quota, _describe_lack(self._quota, left))
 
     def share(self, announced: int) -> Share:
-        """The part of one object that is written, of which so many bytes are announced.
+        """The part of one object that is written, of which that many bytes are announced.
 
         Raises StagingFullError and ObjectTooLargeError if they do not fit.
         """
@@ -61,7 +61,7 @@ class Space:
             refuse_announced(announced, self._disk.capacity(total), reason)
 
     def take(self, share: Share, more: int) -> None:
-        """Count so many bytes more for an object. Raises as :meth:`share`, and counts none.
+        """Count that many bytes more for an object. Raises as :meth:`share`, and counts none.
 
         A larger object that is still being written gives way to it.
         """
@@ -76,7 +76,7 @@ class Space:
 
     def _refuse(self, share: Share, more: int, quota: int) -> NoReturn:
         size, left = share.taken + more, max(0, quota - self._used)
-        reason = _why(quota, left)
+        reason = _describe_lack(quota, left)
         if share not in self._shares:
             refuse_announced(size, quota, reason)
         refuse(size, share.taken + left, quota, reason, is_full=lambda: is_most(size, quota))
@@ -128,5 +128,5 @@ class Share:
         self.size += more
 
 
-def _why(quota: int, left: int) -> str:
+def _describe_lack(quota: int, left: int) -> str:
     return f"the quota of {quota} bytes leaves {max(0, left)}"

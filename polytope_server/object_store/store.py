@@ -47,7 +47,7 @@ class Store:
                 self._space.count(found.size)
 
     async def close(self) -> None:
-        """Let go of all resources."""
+        """Release all resources."""
         # It may still read a block.
         await asyncio.to_thread(self.sums.close)
         await self.staging.close()
@@ -58,7 +58,7 @@ class Store:
         """Write one object, of which `announced` bytes are known to come.
 
         Raises ObjectExistsError, ChecksumError if the bytes do not have the MD5 sum, StagingFullError,
-        ObjectTooLargeError, and WriteEndedError if somebody deletes the object meanwhile.
+        ObjectTooLargeError, and WriteEndedError if the object is deleted meanwhile.
         """
         if name in self._writing or await self._exists(name):
             raise ObjectExistsError("there is an object of that name already")
@@ -83,7 +83,7 @@ class Store:
         return self._space.left()
 
     def admit(self, size: int) -> None:
-        """Return if an object of so many bytes may come. Raises StagingFullError, ObjectTooLargeError."""
+        """Return if an object of `size` bytes may come. Raises StagingFullError, ObjectTooLargeError."""
         self._space.admit(size)
 
     async def _exists(self, name: str) -> bool:

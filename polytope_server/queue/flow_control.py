@@ -1,10 +1,16 @@
-"""Grants of messages, for a server that knows none.
+"""Credit-based flow control, for a server that has none: messages come as far as they are granted.
 
 Such a server sends a subscriber the next message as soon as the one before is answered, whether the
-subscriber is busy or not. So there is a subscription for each message that is granted, and no other: when its
-message is answered, a subscription serves the next grant, or it ends, and only then the server hears the
-answer. To end one and open another costs the server much more than a message does; so a subscription may
-wait a little for the next grant.
+subscriber is busy or not. So there is a subscription for each message that is granted, and no other. It goes
+round three states:
+
+- **ready**: it is open at the server, which may send its message at any time;
+- **busy**: its message has come, and is not answered;
+- **answered**: its message is answered here, and the server does not know it yet.
+
+With the next grant an answered subscription gives the server its answer, and is ready again. Without one it
+ends, and then gives the answer. To end a subscription and open another costs the server much more than a
+message does; so one that is answered may wait a little for the next grant.
 """
 
 from __future__ import annotations
@@ -13,6 +19,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Protocol
 
 Answer = Callable[[], None]
@@ -28,24 +35,37 @@ class Subscriber(Protocol):
         """End a subscription: nothing is received by it from the call on."""
 
 
-@dataclass
+class _State(Enum):
+    READY = auto()
+    BUSY = auto()
+    ANSWERED = auto()
+
+
+@dataclass(eq=False)
+class _Subscription:
+    """A subscription that is open at the server."""
+
+    tag: str
+    line: _Line
+    state: _State = _State.READY
+    #: Gives the server the answer to the message, once there is one.
+    answer: Answer = lambda: None
+    #: Whether it has waited for the next grant as long as it may.
+    is_overdue: bool = False
+
+
+@dataclass(eq=False)
 class _Line:
-    """The subscriptions of one queue."""
+    """The subscriptions of one queue that are not busy."""
 
     queue: str
-    #: Those that wait for a message.
-    free: list[str] = field(default_factory=list)
-    #: Those whose message is answered, which the server does not know yet; and whether they have waited
-    #: long enough. Such ones come first.
-    answered: deque[tuple[str, Answer, bool]] = field(default_factory=deque)
+    ready: list[_Subscription] = field(default_factory=list)
+    #: Those that are overdue come first.
+    answered: deque[_Subscription] = field(default_factory=deque)
 
-    def waited(self, tag: str) -> None:
-        """This subscription has waited long enough, if it still waits."""
-        for entry in self.answered:
-            if entry[0] == tag:
-                self.answered.remove(entry)
-                self.answered.appendleft((tag, entry[1], True))
-                return
+    def has_overdue(self) -> bool:
+        """Whether a subscription has to end."""
+        return bool(self.answered) and self.answered[0].is_overdue
 
 
 class Credit:
@@ -61,12 +81,12 @@ class Credit:
         self.reset()
 
     def reset(self) -> None:
-        """All subscriptions are gone, with the connection: what they were sent is another's now."""
+        """All subscriptions are gone, with the connection: their messages have gone back to the queue."""
         self._lines = deque(_Line(queue) for queue in self._queues)
-        self._held: dict[str, _Line] = {}
+        self._open: dict[str, _Subscription] = {}
 
     def grant(self, count: int) -> None:
-        """Let so many more messages come."""
+        """Let this many more messages come."""
         self.granted += count
         for line in self._lines:
             self._reuse(line)
@@ -74,13 +94,11 @@ class Credit:
 
     def take(self, tag: str) -> bool:
         """A message has come by this subscription: whether it was granted. It must be answered either way."""
-        for line in self._lines:
-            if tag in line.free:
-                line.free.remove(tag)
-                self._held[tag] = line
-                break
-        else:
+        subscription = self._open.get(tag)
+        if subscription is None or subscription.state is not _State.READY:
             return False
+        subscription.line.ready.remove(subscription)
+        subscription.state = _State.BUSY
         if self.granted == 0:  # two queues had one for the same grant
             return False
         self.granted -= 1
@@ -93,20 +111,28 @@ class Credit:
         With `at_once` it does not wait for the next grant: others wait for what the answer gives back. Does
         nothing if it has been answered, or if the connection that it came by is gone.
         """
-        line = self._held.pop(tag, None)
-        if line is None:
+        subscription = self._open.get(tag)
+        if subscription is None or subscription.state is not _State.BUSY:
             return
+        subscription.state, subscription.answer = _State.ANSWERED, answer
         if at_once or not self._patience:
-            line.answered.appendleft((tag, answer, True))
+            self._make_overdue(subscription)
         else:
-            line.answered.append((tag, answer, False))
-            asyncio.get_running_loop().call_later(self._patience, self._has_waited, line, tag)
-        self._reuse(line)
+            subscription.is_overdue = False
+            subscription.line.answered.append(subscription)
+            asyncio.get_running_loop().call_later(self._patience, self._end_patience, subscription)
+        self._reuse(subscription.line)
         self._changed.set()
 
-    def _has_waited(self, line: _Line, tag: str) -> None:
+    def _make_overdue(self, subscription: _Subscription) -> None:
+        subscription.is_overdue = True
+        subscription.line.answered.appendleft(subscription)
+
+    def _end_patience(self, subscription: _Subscription) -> None:
         # Not by the clock: a timer may be early by its resolution, and nothing would look a second time.
-        line.waited(tag)
+        if subscription in subscription.line.answered:
+            subscription.line.answered.remove(subscription)
+            self._make_overdue(subscription)
         self._changed.set()
 
     def flush(self) -> None:
@@ -114,8 +140,8 @@ class Credit:
         lines = list(self._lines)
         self.reset()
         for line in lines:
-            for _, answer, _ in line.answered:
-                answer()
+            for subscription in line.answered:
+                subscription.answer()
 
     async def regulate(self, subscriber: Subscriber) -> None:
         """Open and end subscriptions as needed, for ever. Raises what `subscriber` does."""
@@ -127,18 +153,18 @@ class Credit:
     async def _step(self, subscriber: Subscriber) -> bool:
         """Do one thing that is needed, if anything is."""
         for line in self._lines:
-            if len(line.free) > self.granted:
-                await subscriber.unsubscribe(line.free.pop())
+            if len(line.ready) > self.granted:
+                await self._unsubscribe(line.ready.pop(), subscriber)
                 return True
-            if line.answered and line.answered[0][2]:
-                tag, answer, _ = line.answered.popleft()
+            if line.has_overdue():
+                subscription = line.answered.popleft()
                 try:
-                    await subscriber.unsubscribe(tag)
+                    await self._unsubscribe(subscription, subscriber)
                 finally:
-                    answer()
+                    subscription.answer()
                 return True
         for line in self._lines:
-            if len(line.free) < self.granted:
+            if len(line.ready) < self.granted:
                 await self._subscribe(line, subscriber)
                 return True
         return False
@@ -148,13 +174,19 @@ class Credit:
         self._lines.remove(line)
         self._lines.append(line)
         self._tags += 1
-        tag = str(self._tags)
-        line.free.append(tag)
-        await subscriber.subscribe(line.queue, tag)
+        subscription = _Subscription(str(self._tags), line)
+        line.ready.append(subscription)
+        self._open[subscription.tag] = subscription
+        await subscriber.subscribe(line.queue, subscription.tag)
+
+    async def _unsubscribe(self, subscription: _Subscription, subscriber: Subscriber) -> None:
+        del self._open[subscription.tag]
+        await subscriber.unsubscribe(subscription.tag)
 
     def _reuse(self, line: _Line) -> None:
         """Answer where the server may send the next message by the same subscription."""
-        while line.answered and len(line.free) < self.granted:
-            tag, answer, _ = line.answered.popleft()
-            line.free.append(tag)
-            answer()
+        while line.answered and len(line.ready) < self.granted:
+            subscription = line.answered.popleft()
+            subscription.state = _State.READY
+            line.ready.append(subscription)
+            subscription.answer()

@@ -19,6 +19,7 @@ from typing import cast
 
 from pydantic import BaseModel, ConfigDict
 
+from polytope_server.back_off import BackOff
 from polytope_server.queue import DEFAULT_QUEUE, Delivery, Message, Queue, QueueUnavailableError
 from polytope_server.runtime import local_sockets
 
@@ -208,13 +209,13 @@ class LocalQueue(Queue):
             self._client.send("C", count)
 
     def connected(self, client: _Client) -> None:
-        """A connection is there: tell what this consumer takes, and how much of it."""
+        """A connection is there: send it what this consumer takes, and how much of it."""
         self._client = client
         client.send("H", ",".join(self._queues))
         client.send("C", self._credit)
 
     def disconnected(self, client: _Client) -> None:
-        """A connection has ended: what is granted from now on is told to the next one."""
+        """A connection has ended: what is granted from now on is sent to the next one."""
         if self._client is client:
             self._client = None
 
@@ -226,17 +227,16 @@ class LocalQueue(Queue):
     async def _consume(self) -> None:
         """Stay connected for as long as there is a broker, and come back when there is one again."""
         loop = asyncio.get_running_loop()
-        pause = _FIRST_PAUSE
+        back_off = BackOff(_FIRST_PAUSE, _LONGEST_PAUSE)
         while True:
             try:
                 transport, client = await loop.create_unix_connection(
                     lambda: _Client(self), local_sockets.address(self._path)
                 )
             except OSError:
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                await asyncio.sleep(back_off.failed())
                 continue
-            pause = _FIRST_PAUSE
+            back_off.succeeded()
             try:
                 await client.ended
             finally:

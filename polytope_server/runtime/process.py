@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Seque
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol, runtime_checkable
 
+from polytope_server.back_off import BackOff
 from polytope_server.runtime.unavailable import UnavailableError
 from polytope_server.runtime.waiting import wait_at_most
 
@@ -108,15 +109,14 @@ async def opened(parts: Sequence[Part], stop: asyncio.Event) -> AsyncIterator[bo
 
 
 async def _open(part: Part, stop: asyncio.Event) -> bool:
-    pause = _FIRST_PAUSE
+    back_off = BackOff(_FIRST_PAUSE, _LONGEST_PAUSE)
     while not stop.is_set():
         try:
             await part.open()
             return True
         except UnavailableError as error:
             logger.warning("%s; trying again", error)
-        await wait_at_most(pause, stop)
-        pause = min(pause * 2, _LONGEST_PAUSE)
+        await wait_at_most(back_off.failed(), stop)
     return False
 
 

@@ -1,4 +1,4 @@
-"""Sums of data: the MD5 that whoever sends them announces in a header, and those of what is written."""
+"""Sums of data: the MD5 that their sender announces in a header, and those of what is written."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def announced_md5(x_checksum: str | None, content_md5: str | None) -> str | None
 class Sums:
     """The sums of bytes that come block by block.
 
-    XXH3 (128 bits) tells two processes that they mean the same bytes, and is 25 times as fast as MD5, which
+    XXH3 (128 bits) shows two processes that they mean the same bytes, and is 25 times as fast as MD5, which
     clients know.
     """
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 
 from polytope_server.staging import TooSlowError
 
-#: While others wait, a part that is gathered must come at that rate, in bytes a second, over so many seconds:
+#: While others wait, a part that is gathered must come at that rate, in bytes a second, over these seconds:
 #: what is slower makes room, the slowest first.
 _PATIENCE, _RATE = 5.0, 100_000
 #: Seconds between two looks at who is too slow.
@@ -28,7 +28,7 @@ class Place:
         self._since, self._before = 0.0, 0
 
     async def enter(self, size: int) -> None:
-        """Wait until there is room for a part of so many bytes."""
+        """Wait until there is room for a part of `size` bytes."""
         await self._gathering.make_room(size)
         self.size = size
         self._mark(self._gathering.clock())
@@ -67,10 +67,16 @@ class Gathering:
         #: In bytes, None for no bound. A part that is larger goes alone.
         self.limit: int | None = None
         self.clock = clock
-        self._size = 0
+        #: Bytes of the parts that may be gathered now.
+        self.size = 0
         self._places: set[Place] = set()
         self._turn = asyncio.Lock()
         self._left = asyncio.Event()
+
+    @property
+    def full(self) -> bool:
+        """Whether an object waits for room."""
+        return self._turn.locked()
 
     @asynccontextmanager
     async def place(self) -> AsyncIterator[Place]:
@@ -90,19 +96,19 @@ class Gathering:
             place.leave()
 
     async def make_room(self, size: int) -> None:
-        """Wait until so many bytes may be gathered."""
+        """Wait until `size` more bytes may be gathered."""
         async with self._turn:
-            while self.limit is not None and self._size and self._size + size > self.limit:
+            while self.limit is not None and self.size and self.size + size > self.limit:
                 self._left.clear()
                 self._give_up_slowest()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_LOOK):
                         await self._left.wait()
-            self._size += size
+            self.size += size
 
     def give_back(self, size: int) -> None:
         """Release memory of that many bytes."""
-        self._size -= size
+        self.size -= size
         self._left.set()
 
     def _give_up_slowest(self) -> None:

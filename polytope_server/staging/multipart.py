@@ -1,4 +1,4 @@
-"""Objects of a size that nobody knows beforehand, in parts: how large these are, and how many wait."""
+"""Objects of a size that is not known beforehand, in parts: how large these are, and how many wait."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def cut(
 ) -> AsyncIterator[tuple[bytearray, bool]]:
     """The bytes of the chunks in parts of those sizes, each with whether it is the last.
 
-    `place` is where they are gathered; whoever takes a part answers for its memory from then on. There is
+    `place` is where they are gathered; who takes a part answers for its memory from then on. There is
     always a last one: it may be smaller, and is empty if there are no bytes at all.
     """
     part = _Part(next(sizes))
@@ -106,8 +106,13 @@ class Window:
         self._turn = asyncio.Lock()
         self._left = asyncio.Event()
 
+    @property
+    def full(self) -> bool:
+        """Whether a part waits for room."""
+        return self._turn.locked()
+
     async def enter(self, size: int) -> None:
-        """Wait until so many bytes may set out. Whoever entered leaves again."""
+        """Wait until this many bytes may be sent. Each call is followed by one of :meth:`leave`."""
         async with self._turn:
             while self._size and self._size + size > self._limit:
                 self._left.clear()
@@ -115,6 +120,6 @@ class Window:
             self._size += size
 
     def leave(self, size: int) -> None:
-        """So many bytes are on their way no more."""
+        """This many bytes are no longer on their way."""
         self._size -= size
         self._left.set()

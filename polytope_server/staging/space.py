@@ -26,14 +26,14 @@ _UNKNOWN = 1 << 62
 
 
 def usual_reserve(total: int) -> int:
-    """5 % of a disk, or quota, of so many bytes, 10 GiB at most."""
+    """5 % of a disk, or quota, of that size in bytes, 10 GiB at most."""
     return min(total // 20, _LARGEST_RESERVE)
 
 
 def refuse(size: int, fits: int, total: int, reason: str, *, is_full: Callable[[], bool]) -> NoReturn:
     """Refuse an object that grows to `size` bytes, of which `fits` fit now, and of which none is larger.
 
-    `total` is the disk or quota; `is_full` tells whether the object filled it as good as alone. Raises
+    `total` is the disk or quota; `is_full` says whether the object filled it as good as alone. Raises
     ObjectTooLargeError if so; LargestObjectError for one that takes a notable share; and StagingFullError
     for one that is not to blame.
     """
@@ -56,7 +56,7 @@ def refuse_announced(size: int, capacity: int, reason: str) -> NoReturn:
 
 
 def is_most(size: int, of: int) -> bool:
-    """Whether so many bytes are as good as all: small objects of others come in beside the largest one."""
+    """Whether that many bytes are as good as all: small objects of others come in beside the largest one."""
     return size > of - of // 10
 
 
@@ -83,14 +83,14 @@ class Disk:
         """Return if there is room for an object of `size` bytes. Raises as :func:`refuse_announced`."""
         room, total = self.measure()
         if size > room:
-            refuse_announced(size, self.capacity(total), _why(size, room))
+            refuse_announced(size, self.capacity(total), _describe_lack(size, room))
 
     def capacity(self, total: int) -> int:
-        """Bytes that the staging could hold if nothing else were on a disk of so many."""
+        """Bytes that the staging could hold if nothing else were on a disk of that size."""
         return max(0, total - self.reserve(total))
 
     def reserve(self, total: int) -> int:
-        """Bytes that stay free of a disk of so many."""
+        """Bytes that stay free of a disk of that size."""
         return usual_reserve(total) if self._reserve is None else self._reserve
 
     def unfinished(self) -> dict[str, int]:
@@ -142,7 +142,7 @@ class Claim:
         if any((its, name) > own for name, its in unfinished.items()):
             if more <= room + self._disk.reserve(total) // 2:
                 return
-            raise StagingFullError(_why(more, room))
+            raise StagingFullError(_describe_lack(more, room))
         self.refuse(size, more)
 
     def refuse(self, size: int, more: int) -> NoReturn:
@@ -155,12 +155,12 @@ class Claim:
             rooms = accumulate(self._disk.finished(), initial=room)
             return all(is_most(size, each) for each in rooms)
 
-        refuse(size, size - more + max(0, left), total, _why(more, left), is_full=is_full)
+        refuse(size, size - more + max(0, left), total, _describe_lack(more, left), is_full=is_full)
 
 
 def lock(file: int) -> None:
     """Show, with the file descriptor of an unfinished object, that its writer lives."""
-    with suppress(OSError):  # a file system without locks: then nobody can get one
+    with suppress(OSError):  # a file system without locks: then no process can get one
         fcntl.flock(file, fcntl.LOCK_EX)
 
 
@@ -176,5 +176,5 @@ def _is_left(path: str) -> bool:
     return True
 
 
-def _why(more: int, left: int) -> str:
+def _describe_lack(more: int, left: int) -> str:
     return f"the staging folder has no room for {more} bytes more: {max(0, left)} are free beside the reserve"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from polytope_server.collection import Collection, DataSourceConfig
 from polytope_server.datasource import DataSourceError, Job, TemporaryError, factory
 from polytope_server.datasource.inputs import open_input
 from polytope_server.request import Request, Verb
+from polytope_server.retry import after_failure, after_outage
 from polytope_server.secrets.sealing import Seals, UnsealableError
 from polytope_server.settings.root import WorkerSettings
 from polytope_server.staging import (
@@ -17,11 +19,13 @@ from polytope_server.staging import (
     ObjectTooLargeError,
     StagedObject,
     Staging,
+    StagingUnavailableError,
     new_object_name,
 )
 from polytope_server.worker import memory
 from polytope_server.worker.assignment import Assignment
-from polytope_server.worker.children import Child
+from polytope_server.worker.children import Child, Slot
+from polytope_server.worker.outcome import Outcome
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +34,11 @@ _LARGE = 64 << 20
 
 
 class Attempts:
-    """Makes attempts; `seals` opens what users of some data sources have given, None if none needs that."""
+    """Makes attempts, and says what came of them.
+
+    `seals` opens what users of some data sources have given, None if none needs that. `now` is the time of
+    the store, in seconds since the epoch.
+    """
 
     def __init__(
         self,
@@ -38,21 +46,51 @@ class Attempts:
         collections: Mapping[str, Collection],
         seals: Seals | None,
         staging: Staging,
+        now: Callable[[], float],
     ) -> None:
         self._settings = settings
         self._collections = collections
         self._seals = seals
         self._staging = staging
+        self._now = now
 
-    def source(self, request: Request) -> DataSourceConfig:
-        """The data source that the broker has chosen. Raises DataSourceError if it is configured no more."""
+    async def run(self, request: Request, slot: Slot) -> Outcome:
+        """Try a request once, with a child process of `slot`."""
+        try:
+            source = self._source(request)
+            async with asyncio.timeout(self._settings.timeout):
+                return Outcome.succeeded(await self._make_result(request, source, await slot.take()))
+        except DataSourceError as error:
+            return Outcome.failed(str(error))
+        except TimeoutError:
+            return self.failed(request, f"It took longer than {self._settings.timeout:g} seconds.")
+        except TemporaryError as error:
+            return self.failed(request, str(error))
+        except StagingUnavailableError as error:
+            logger.warning("attempt %d: %s", request.attempt, error)
+            return Outcome(*after_outage(request, self._settings, self._now()))
+
+    def failed(self, request: Request, reason: str) -> Outcome:
+        """The outcome of an attempt that failed, while another may succeed."""
+        logger.warning("attempt %d failed: %s", request.attempt, reason)
+        source = self._find_source(request)
+        max_attempts = source.keys.get("max_attempts") if source else None
+        return Outcome(*after_failure(request, reason, self._settings, max_attempts))
+
+    def _find_source(self, request: Request) -> DataSourceConfig | None:
         collection = self._collections.get(request.collection)
-        source = collection.datasource(request.datasource) if collection else None
+        return collection.datasource(request.datasource) if collection else None
+
+    def _source(self, request: Request) -> DataSourceConfig:
+        """The data source that the broker has chosen. Raises DataSourceError if it is configured no more."""
+        source = self._find_source(request)
         if source is None:
             raise DataSourceError("The data source of this request is no longer available.")
         return source
 
-    async def make(self, request: Request, source: DataSourceConfig, child: Child) -> StagedObject | None:
+    async def _make_result(
+        self, request: Request, source: DataSourceConfig, child: Child
+    ) -> StagedObject | None:
         """Fetch (or archive) the data; returns the staged result, None for an archive.
 
         Raises DataSourceError if the request cannot be served, TemporaryError if it may be another time,
@@ -75,7 +113,7 @@ class Attempts:
         if limit := source.keys.get("max_result", self._settings.max_result):
             _check_size(child.announced or 0, limit)
             chunks = _bounded(chunks, limit)
-        return await self._stage(request, content_type, chunks, child.announced or 0)
+        return await self._stage_result(request, content_type, chunks, child.announced or 0)
 
     def _assignment(self, request: Request, source: DataSourceConfig) -> Assignment:
         """What the child is given to do. Raises DataSourceError."""
@@ -86,12 +124,12 @@ class Attempts:
             coerced_request=request.coerced_request,
             username=request.user.username,
             realm=request.user.realm,
-            attributes=self._open(request, source),
+            attributes=self._open_attributes(request, source),
         )
         max_memory = memory.allowed(source.keys.get("max_memory", memory.DEFAULT))
         return Assignment(request.collection, source.name, max_memory, job)
 
-    async def _stage(
+    async def _stage_result(
         self, request: Request, content_type: str, chunks: AsyncIterator[bytes], announced: int
     ) -> StagedObject:
         name = new_object_name(request.id, content_type)
@@ -106,7 +144,7 @@ class Attempts:
             logger.warning("%s", error)
             raise TemporaryError("There was no room for the result, the largest that was written.") from error
 
-    def _open(self, request: Request, source: DataSourceConfig) -> dict[str, str]:
+    def _open_attributes(self, request: Request, source: DataSourceConfig) -> dict[str, str]:
         """Those of the user's attributes that the data source needs."""
         needed = factory.user_attributes(source)
         if not needed or self._seals is None:

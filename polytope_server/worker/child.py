@@ -27,7 +27,7 @@ from polytope_server.worker.frames import HEADER, MAX_DATA, Frame, header
 
 logger = logging.getLogger(__name__)
 
-#: Characters of what a data source says that goes wrong.
+#: Characters of the error of a data source.
 _LONGEST_MESSAGE = 10_000
 
 
@@ -72,7 +72,7 @@ class Server:
         self._sources: dict[tuple[str, str], DataSource] = {}
 
     def configure(self, sources: list[dict[str, Any]]) -> None:
-        """Make and prepare all data sources; one that cannot be had fails its requests, not the others'."""
+        """Make and prepare all data sources; one that cannot be used fails its own requests only."""
         for entry in sources:
             where = entry["collection"], entry["name"]
             try:
@@ -97,7 +97,7 @@ class Server:
             self._serve_job(assignment)
         except MemoryError:
             memory.limit(None)
-            self._exhausted(allowed, used)
+            self._end_exhausted(allowed, used)
         except DataSourceError as error:
             self._connection.send(Frame.FAILED, _message(error))
         except TemporaryError as error:
@@ -111,8 +111,8 @@ class Server:
         finally:
             memory.limit(None)
 
-    def _exhausted(self, allowed: int | None, used: int) -> None:
-        """End this process, which holds much that nobody needs; `used` is what it had before the job.
+    def _end_exhausted(self, allowed: int | None, used: int) -> None:
+        """End this process, which holds memory without use; `used` is what it had before the job.
 
         The request has failed for good, unless it was those before it that left too little, or the system.
         """
@@ -147,7 +147,7 @@ class Server:
 
 
 def _message(error: Exception) -> bytes:
-    """What the user is told, and is stored with the request: the answer of a service may hold what it got."""
+    """What the user reads, and is stored with the request: a service may repeat in its answer what it got."""
     return redactor.redact(str(error))[:_LONGEST_MESSAGE].encode(errors="replace")
 
 

@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from polytope_server.config import Configuration
@@ -21,9 +21,9 @@ logger = logging.getLogger(__name__)
 
 _CRASHED = "The data source ended unexpectedly."
 _PAUSE = 0.2
-#: To import and prepare its data sources a child gets so many seconds.
+#: Seconds for a child to import and prepare its data sources.
 _START_TIME = 120.0
-#: A child that is told to end gets so many seconds.
+#: Seconds for a child to end by itself.
 _LAST_WORDS = 2.0
 
 
@@ -49,30 +49,44 @@ class Child:
             *("-m", "polytope_server.worker.child", str(theirs.fileno()), str(os.getpid())),
             pass_fds=[theirs.fileno()],
             stdin=asyncio.subprocess.DEVNULL,
-            # Native libraries print; nobody reads a data source's standard output.
+            # Native libraries print; the standard output of a data source is not read.
             stdout=asyncio.subprocess.DEVNULL,
         )
         theirs.close()
         reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 21)
         child = cls(process, reader, writer)
         try:
-            child._send(Frame.CONFIG, json.dumps(config).encode())
+            child._send_frame(Frame.CONFIG, json.dumps(config).encode())
             async with asyncio.timeout(_START_TIME):
-                await child._receive()
+                await child._receive_frame()
         except BaseException:
             await child.kill()
             raise
         return child
 
     @property
+    def pid(self) -> int:
+        """The id of the process."""
+        return self._process.pid
+
+    @property
+    def busy(self) -> bool:
+        """Whether it is in the middle of a job."""
+        return not self._idle
+
+    async def ended(self) -> int:
+        """Wait for the end of the process; returns its exit status."""
+        return await self._process.wait()
+
+    @property
     def usable(self) -> bool:
         """Whether it can take another job: alive, and done with the last one."""
         return self._idle and self._process.returncode is None and not self._reader.at_eof()
 
-    def _send(self, frame: Frame, body: bytes = b"") -> None:
+    def _send_frame(self, frame: Frame, body: bytes = b"") -> None:
         self._writer.write(header(frame, len(body)) + body)
 
-    async def _receive(self) -> tuple[Frame, bytes]:
+    async def _receive_frame(self) -> tuple[Frame, bytes]:
         try:
             kind, size = HEADER.unpack(await self._reader.readexactly(HEADER.size))
             if size > MAX_DATA:
@@ -92,40 +106,42 @@ class Child:
         """
         self._idle = False
         self.announced = None
-        self._send(Frame.JOB, assignment.encode())
-        answer = asyncio.create_task(self._receive())
+        self._send_frame(Frame.JOB, assignment.encode())
+        answer = asyncio.create_task(self._receive_frame())
         try:
             if data is not None:
-                await self._feed(data, answer)
+                await self._send_input(data, answer)
             frame, body = await answer
         finally:
             answer.cancel()
         if frame is Frame.SIZE:
             self.announced = int(body)
-            frame, body = await self._receive()
-        self._check(frame, body)
-        return body.decode(), self._data()
+            frame, body = await self._receive_frame()
+        self._raise_failure(frame, body)
+        return body.decode(), self._receive_result()
 
-    async def _feed(self, data: AsyncIterator[bytes], answer: asyncio.Task[tuple[Frame, bytes]]) -> None:
+    async def _send_input(
+        self, data: AsyncIterator[bytes], answer: asyncio.Task[tuple[Frame, bytes]]
+    ) -> None:
         """Send the input, until its end or until the child has answered (and ignores the rest)."""
-        with suppress(ConnectionError):  # the child died, which the missing answer tells
+        with suppress(ConnectionError):  # the child died: the missing answer shows it
             async for chunk in data:
                 if answer.done():
                     break
-                self._send(Frame.DATA, chunk)
+                self._send_frame(Frame.DATA, chunk)
                 await self._writer.drain()
-            self._send(Frame.END)
+            self._send_frame(Frame.END)
 
-    async def _data(self) -> AsyncIterator[bytes]:
+    async def _receive_result(self) -> AsyncIterator[bytes]:
         while True:
-            frame, body = await self._receive()
+            frame, body = await self._receive_frame()
             if frame is Frame.END:
                 self._idle = True
                 return
-            self._check(frame, body)
+            self._raise_failure(frame, body)
             yield body
 
-    def _check(self, frame: Frame, body: bytes) -> None:
+    def _raise_failure(self, frame: Frame, body: bytes) -> None:
         if frame is Frame.EXHAUSTED:  # the process ends, and is not used again
             raise DataSourceError(body.decode(errors="replace"))
         if frame is Frame.FAILED:
@@ -158,8 +174,21 @@ class Child:
         except TimeoutError:
             logger.error("the child process %d does not end", self._process.pid)
         self._writer.transport.abort()
-        with suppress(OSError):  # what was still to be sent has nobody to go to
+        with suppress(OSError):  # what was still to be sent has no receiver
             await self._writer.wait_closed()
+
+
+class Slot:
+    """Room for one request, which takes a child when it needs one."""
+
+    def __init__(self, children: Children) -> None:
+        self._children = children
+        self.child: Child | None = None
+
+    async def take(self) -> Child:
+        """Take a free child for this request; waits for one."""
+        self.child = await self._children.take()
+        return self.child
 
 
 class Children:
@@ -177,13 +206,13 @@ class Children:
         """Start all of them; `ready` is called each time that one has become free for a further job."""
         self._ready = ready
         for _ in range(self._count):
-            self._replace(ready)
+            self._start_replacement(ready)
 
     def retire(self) -> None:
         """Start no further ones: the worker is about to stop."""
         self._retired = True
 
-    def _replace(self, ready: Callable[[], None]) -> None:
+    def _start_replacement(self, ready: Callable[[], None]) -> None:
         if self._retired:
             return
         task = asyncio.create_task(self._start_one(ready))
@@ -203,6 +232,10 @@ class Children:
             ready()
             return
 
+    def living(self) -> set[Child]:
+        """The children that have started, whatever they do."""
+        return set(self._all)
+
     def slots(self, busy: int) -> dict[str, int]:
         """How many requests can run, by state, while `busy` of them do."""
         free = sum(child.usable for child in self._all) if not self._retired else 0
@@ -215,8 +248,20 @@ class Children:
             child = await self._free.get()
             if child.usable:
                 return child
-            # It died while it was idle. Its place is taken by this call: nothing becomes free anew.
-            await self._discard(child, ready=lambda: None)
+            # It died while it was idle. Its place is taken by this call: no further one becomes free.
+            await self._discard_child(child, ready=lambda: None)
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[Slot]:
+        """Room for one request; in the end it is free for another."""
+        slot = Slot(self)
+        try:
+            yield slot
+        finally:
+            if slot.child is None:
+                self._ready()
+            else:
+                await self.give_back(slot.child)
 
     async def give_back(self, child: Child) -> None:
         """Return a child, in whatever state it is."""
@@ -224,11 +269,11 @@ class Children:
             self._free.put_nowait(child)
             self._ready()
         else:
-            await self._discard(child, self._ready)
+            await self._discard_child(child, self._ready)
 
-    async def _discard(self, child: Child, ready: Callable[[], None]) -> None:
+    async def _discard_child(self, child: Child, ready: Callable[[], None]) -> None:
         self._all.discard(child)
-        self._replace(ready)
+        self._start_replacement(ready)
         await child.kill()
 
     async def close(self) -> None:
@@ -244,7 +289,7 @@ class Children:
 
 
 def child_config(configuration: Configuration) -> dict[str, Any]:
-    """What the child processes are told: the data sources with their own keys, and how to log."""
+    """The configuration of the child processes: the data sources with their own keys, and how to log."""
     sources = [
         {
             "collection": collection.name,

@@ -1,4 +1,4 @@
-"""The frames that a worker and its child processes exchange: a type, a length, and so many bytes.
+"""The frames that a worker and its child processes exchange: a type, a length, and that many bytes.
 
 The worker sends CONFIG once, then for each request a JOB and, for an archive, its input as DATA and END.
 The child answers CONFIG with READY, and each JOB with SIZE (if it is known), START (media type), DATA and
@@ -32,5 +32,5 @@ class Frame(IntEnum):
 
 
 def header(frame: Frame, size: int) -> bytes:
-    """The bytes that announce a frame of so many bytes."""
+    """The bytes that announce a frame with `size` bytes."""
     return HEADER.pack(frame, size)

@@ -7,12 +7,13 @@ import logging
 import time
 from collections.abc import Callable
 
+from polytope_server.back_off import BackOff
 from polytope_server.request import Request, Status
 from polytope_server.request_store import RequestStore, StoreUnavailableError, UnknownStateError
 
 logger = logging.getLogger(__name__)
 
-#: Seconds before a call that failed is repeated; they double each time.
+#: Seconds before a call that failed is repeated.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
 
 #: A request and the number of an attempt.
@@ -36,9 +37,10 @@ class Leases:
         lost: Callable[[Claim], None],
         given_back: Callable[[str], None],
     ) -> None:
-        """`running` tells what this worker works on; `lost` is told what it must stop.
+        """`running` returns what this worker works on; `lost` is called with what it must stop.
 
-        `given_back` is told the id of a request that was claimed without an answer and is queued again.
+        `given_back` is called with the id of a request that was claimed without an answer, and is queued
+        again.
         """
         self._store = store
         self._worker = worker
@@ -56,7 +58,7 @@ class Leases:
         StoreUnavailableError, and what may have been claimed is given back as soon as that can be.
         """
         give_up = time.monotonic() + self._seconds
-        pause = _FIRST_PAUSE
+        back_off = BackOff(_FIRST_PAUSE, _LONGEST_PAUSE)
         uncertain = request_id in self._uncertain
         self._uncertain.discard(request_id)
         while True:
@@ -67,11 +69,11 @@ class Leases:
             except StoreUnavailableError as error:
                 logger.warning("cannot claim: %s", error)
                 uncertain = True
+                pause = back_off.failed()
                 if time.monotonic() + pause > give_up:
                     self._uncertain.add(request_id)
                     raise
             await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
 
     async def _claimed_before(self, request_id: str) -> Request | None:
         """The request, if the store has claimed it for this worker and had no time to say so."""
@@ -88,16 +90,17 @@ class Leases:
     async def keep(self) -> None:
         """Renew all leases three times within each; when that fails, again at once, and then less often."""
         interval = pause = self._seconds / 3
-        retry = _FIRST_PAUSE
+        back_off = BackOff(_FIRST_PAUSE, _LONGEST_PAUSE)
         while True:
             await asyncio.sleep(pause)
             try:
                 await self._renew()
                 await self._give_back_uncertain()
-                pause, retry = interval, _FIRST_PAUSE
+                back_off.succeeded()
+                pause = interval
             except StoreUnavailableError as error:
                 logger.warning("cannot renew leases: %s", error)
-                pause, retry = min(retry, interval), min(retry * 2, _LONGEST_PAUSE)
+                pause = min(back_off.failed(), interval)
 
     async def _renew(self) -> None:
         claims = self._running()
@@ -117,7 +120,7 @@ class Leases:
         return found is None or not self._holds(found) or found.attempt != claim[1]
 
     async def _give_back_uncertain(self) -> None:
-        """Give back what was claimed for this worker without an answer, and has gone to nobody since."""
+        """Give back what was claimed for this worker without an answer, and is still in its name."""
         for request_id in list(self._uncertain):
             found = await self._claimed_before(request_id)
             # Not if a further message has come meanwhile: then that claim goes on with it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -45,9 +45,9 @@ class WorkerMetrics(Metrics):
         self._staged = self.counter("staged_bytes", "Bytes of results that were staged.", "collection")
         #: Leases that could not be renewed: the request was revoked, or is another worker's.
         self.leases_lost = self.counter("leases_lost", "Leases that could not be renewed.")
-        self.computed(self._read)
+        self.computed(self._read_slots)
 
-    def recorded(self, claimed: Request, ended: Request, changes: dict[str, Any]) -> None:
+    def recorded(self, claimed: Request, ended: Request, changes: Mapping[str, Any]) -> None:
         """An attempt has ended: the request as it was claimed, as it is in the store now, and what was set.
 
         All times are of the store.
@@ -70,7 +70,7 @@ class WorkerMetrics(Metrics):
         """An attempt was for nothing: its request is gone, or another worker's."""
         self._attempts.labels(self.collection(request.collection), "overtaken").inc()
 
-    def _read(self) -> Iterator[Metric]:
+    def _read_slots(self) -> Iterator[Metric]:
         family = GaugeMetricFamily(
             "polytope_worker_slots", "Requests that can run at a time, by state.", labels=["state"]
         )

@@ -119,6 +119,7 @@ import asyncio, re, sys, time
 from pathlib import Path
 from polytope_server.config import Configuration
 from polytope_server.garbage_collector.collector import GarbageCollector
+from polytope_server.garbage_collector.composition import make_parts
 from polytope_server.staging import StagedObject
 
 def peak():
@@ -130,18 +131,19 @@ async def many():
             yield StagedObject(f"request-{{request}}/{{number:032x}}.bin", 1, "", "", time.time())
 
 async def main():
-    collector = GarbageCollector(Configuration(), Path(sys.argv[1]))
-    parts = (collector._store, collector._staging, collector._metric_store)
-    for part in parts:
+    parts = make_parts(Configuration(), Path(sys.argv[1]))
+    collector = GarbageCollector(Configuration().settings, parts)
+    opened = (parts.store, parts.staging, parts.metric_store)
+    for part in opened:
         await part.open()
     # To make as many files takes too long.
-    collector._staging.list = many
-    before, stored = peak(), await collector._store.count()
+    parts.staging.list = many
+    before, stored = peak(), await parts.store.count()
     await collector.collect()
     assert collector.metrics.succeeded._value.get()
     assert collector.metrics.objects_found._value.get() == {OTHERS * OBJECTS}
-    print(before, peak(), stored - await collector._store.count())
-    for part in parts:
+    print(before, peak(), stored - await parts.store.count())
+    for part in opened:
         await part.close()
 
 asyncio.run(main())

@@ -18,7 +18,7 @@ PACKAGE = Path(polytope_server.__file__).parent
 #: layer do not import each other, but for the domain, whose modules are one room.
 LAYERS: dict[str, tuple[str, ...]] = {
     "constants": ("media_types",),
-    "ground": ("redaction", "texts"),
+    "ground": ("redaction", "texts", "back_off"),
     "domain": ("user", "collection", "request", "retry", "roles", "language"),
     "settings": ("settings",),
     "runtime": ("runtime", "secrets"),

@@ -33,7 +33,7 @@ from polytope_server.settings.values import Port
 Document = dict[str, Any]
 
 #: Milliseconds for an operation, with all that belongs to it: the search for a server, a connection, and
-#: repetitions by the driver. So long a call waits for a server that is down, or for a new primary.
+#: repetitions by the driver. That long a call waits for a server that is down, or for a new primary.
 _OPERATION_TIME = 4000
 #: Options that an address may change.
 _DEFAULTS: dict[str, Any] = {
@@ -42,7 +42,7 @@ _DEFAULTS: dict[str, Any] = {
     "maxPoolSize": 64,
     "timeoutMS": _OPERATION_TIME,
 }
-#: Options that make what was written durable, and seen by whoever reads next; no address changes them.
+#: Options that make what was written durable, and seen by the next reader; no address changes them.
 _DURABLE: dict[str, Any] = {"w": "majority", "journal": True, "readPreference": "primary"}
 #: Seconds for the end of a client.
 _CLOSING_TIME = 5.0
@@ -196,7 +196,7 @@ class Connection:
         return self._opened()[database][name]
 
     async def is_replicated(self) -> bool:
-        """Whether the server belongs to a replica set, or leads to some: only those tell of changes.
+        """Whether the server belongs to a replica set, or leads to some: only those report changes.
 
         Raises :class:`MongoDBUnavailableError`.
         """

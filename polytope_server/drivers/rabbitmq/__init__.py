@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from polytope_server.settings.addresses import Host
 from polytope_server.settings.values import Duration, Port
 
-# The driver tells of each failed attempt several times, with traces; what operators need is told here.
+# The driver logs each failed attempt several times, with traces; what operators need is logged here.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 

@@ -109,7 +109,7 @@ class Connection:
         return channel
 
     def give_up(self, error: Exception) -> None:
-        """Say why the connection is of no use any more; whoever keeps it makes another."""
+        """Say why the connection is of no use any more; its keeper makes another."""
         _resolve(self.over, error)
 
     async def close(self) -> None:
@@ -122,7 +122,7 @@ class Connection:
             await asyncio.wait((self._ended,), timeout=_CLOSE_TIME)
         finally:
             if not self._ended.done() and self._opened.done():
-                # The driver has no public way to let go of a server that does not answer.
+                # The driver has no public way to leave a server that does not answer.
                 self.raw._terminate_stream(AMQPError("the connection was given up"))
 
     def _end(self, error: Exception) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from pika import ConnectionParameters, PlainCredentials, SSLOptions
 
+from polytope_server.back_off import BackOff
 from polytope_server.drivers.rabbitmq import RabbitMQSettings
 from polytope_server.drivers.rabbitmq.connection import CONNECT_TIME, Connection
 from polytope_server.drivers.rabbitmq.errors import RabbitMQUnavailableError, reason
@@ -22,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 #: Seconds to establish a TCP connection; and for what comes of an attempt, when opening.
 _SOCKET_TIME, _OPEN_TIME = 2.0, 5.0
-#: Seconds between attempts to connect; the pause starts anew after a connection that has lasted.
+#: Seconds between attempts to connect; a connection that has lasted counts as a success.
 _FIRST_PAUSE, _LONGEST_PAUSE, _LASTED = 0.1, 2.0, 5.0
 
 
@@ -82,15 +83,14 @@ class Link:
             self._keeper = None
 
     async def _keep(self) -> None:
-        pause = _FIRST_PAUSE
+        back_off = BackOff(_FIRST_PAUSE, _LONGEST_PAUSE)
         while True:
             self._up_since = math.inf
             self._failed(await self._use_one())
             if time.monotonic() - self._up_since > _LASTED:
-                pause = _FIRST_PAUSE
+                back_off.succeeded()
             # Not all processes at the same time.
-            await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 -- no secret
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            await asyncio.sleep(back_off.failed() * random.uniform(0.5, 1))  # noqa: S311 -- no secret
 
     async def _use_one(self) -> Exception:
         """Make one connection and wait for its end; returns why it ended."""

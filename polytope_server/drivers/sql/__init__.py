@@ -117,7 +117,7 @@ class Dialect(ABC):
     held: ClassVar[str]
     #: The size of a text in bytes: a format of one expression.
     octets: ClassVar[str]
-    #: A condition that is true; a server that only follows another one fails to tell.
+    #: A condition that is true; on a server that only follows another one it fails.
     on_primary: ClassVar[str]
 
     @abstractmethod

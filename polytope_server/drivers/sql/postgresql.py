@@ -174,7 +174,7 @@ class PostgreSQL(Database):
     async def _connection(self, isolation: str, seconds: float) -> AsyncIterator[AsyncConnection]:
         if self._engine is None:
             raise DatabaseUnavailableError(f"{self._name} is not open")
-        with self._explained():
+        with self._database_errors():
             async with self._engine.connect() as connection:
                 if isolation != "AUTOCOMMIT":
                     await connection.execution_options(isolation_level=isolation)
@@ -182,7 +182,7 @@ class PostgreSQL(Database):
                     yield connection
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _database_errors(self) -> Iterator[None]:
         """Turns errors of the driver into ours, without the statement and its parameters."""
         try:
             yield

@@ -22,7 +22,7 @@ from polytope_server.drivers.sql import (
 )
 from polytope_server.drivers.sql.postgresql_text import run
 
-#: A connection of that isolation level, for so many seconds at most.
+#: A connection of that isolation level, for that many seconds at most.
 Connect = Callable[[str, float], AbstractAsyncContextManager[AsyncConnection]]
 
 #: Seconds for an index on a table that has many rows already, and between two looks whether another process

@@ -39,12 +39,13 @@ from polytope_server.drivers.sql import (
     recorded,
     text_size,
 )
+from polytope_server.drivers.sql.sqlite_errors import translate
 from polytope_server.drivers.sql.sqlite_writer import Writer
 
 #: Seconds for a write, with the wait for its turn; and for the creation of tables and indexes.
 _WRITE_TIME, _SCHEMA_TIME = 5.0, 600.0
-#: Seconds that SQLite waits for a lock of its own, which only programs beside this server hold for so long: a
-#: writer; and a reader, which holds up the event loop.
+#: Seconds that SQLite waits for a lock of its own, which only other programs hold for that long: a writer;
+#: and a reader, which holds up the event loop.
 _WRITER_LOCK_TIME, _READER_LOCK_TIME = 3.0, 1.0
 
 
@@ -115,7 +116,7 @@ class SQLite(Database):
                 self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self._reader, self._aside = self._connect(_READER_LOCK_TIME), self._connect(_READER_LOCK_TIME)
             except (OSError, sqlite3.Error) as error:
-                raise DatabaseUnavailableError(f"cannot open the database {self._path}: {error}") from error
+                raise translate(error, "open", self._path) from error
             self._readers = ThreadPoolExecutor(1, f"sql reads {self._path.name}")
             self._writer = Writer(self._path, lambda: self._connect(_WRITER_LOCK_TIME))
         self._users += 1
@@ -191,7 +192,7 @@ class SQLite(Database):
             with closing(connection.execute(sql, parameters)) as cursor:
                 return cursor.fetchall() if size == math.inf else _up_to(size, cursor)
         except sqlite3.Error as error:
-            raise DatabaseUnavailableError(f"cannot read the database {self._path}: {error}") from error
+            raise translate(error, "read", self._path) from error
 
     async def write_all(self, statements: Sequence[Statement]) -> list[Outcome]:
         return await self._write(statements, _WRITE_TIME)

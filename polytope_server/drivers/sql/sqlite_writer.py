@@ -1,8 +1,8 @@
 """The writer of SQLite: one thread in each process, which commits what came in meanwhile as one transaction.
 
 Writers of several processes take turns by `flock`, which the kernel hands on at once. That waits without end
-for a process that hangs with the lock in its hands; so whoever waits for a write does so for a bounded time,
-and the writer leaves out what nobody waits for any more.
+for a process that hangs with the lock in its hands; so a caller waits for a write for a bounded time,
+and the writer leaves out what no caller waits for any more.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from polytope_server.drivers.sql import (
     DatabaseUnavailableError,
     Outcome,
     Statement,
-    UniqueViolationError,
 )
+from polytope_server.drivers.sql.sqlite_errors import is_busy, translate
 
 #: The most writes in one transaction; bounds the time that the first of them waits.
 _GROUP = 512
@@ -30,7 +30,6 @@ _GROUP = 512
 _MOST_WAITING = 4096
 #: Seconds that the end of the thread is waited for.
 _CLOSING_TIME = 10.0
-_UNIQUE = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY}
 
 _Outcomes = list[Outcome] | Exception
 
@@ -46,7 +45,7 @@ class _Job:
 
 
 class Writer:
-    """Runs from its making until it is closed."""
+    """Runs from its creation until it is closed."""
 
     def __init__(self, path: Path, connect: Callable[[], sqlite3.Connection]) -> None:
         self._path = path
@@ -55,7 +54,7 @@ class Writer:
         self._connection: sqlite3.Connection | None = None
         self._lock: int | None = None
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name=f"sql {path.name}", daemon=True)
+        self._thread = threading.Thread(target=self._run_thread, name=f"sql {path.name}", daemon=True)
         self._thread.start()
 
     async def write(self, statements: Sequence[Statement], seconds: float) -> list[Outcome]:
@@ -86,7 +85,7 @@ class Writer:
 
     # -- in the thread ---------------------------------------------------------------------------------
 
-    def _run(self) -> None:
+    def _run_thread(self) -> None:
         ending = False
         while not ending:
             job = self._jobs.get()
@@ -115,7 +114,7 @@ class Writer:
         except (OSError, sqlite3.Error) as error:  # no file, no lock, or a rollback that failed
             self._let_go()
             begun = _begin(group) if begun is None else begun
-            outcomes = [DatabaseUnavailableError(f"cannot write {self._path}: {error}")] * len(begun)
+            outcomes = [translate(error, "write", self._path)] * len(begun)
         # PERF: to wake the event loop once costs a third of what a future for threads costs each job.
         with suppress(RuntimeError):  # it is closed
             self._loop.call_soon_threadsafe(_settle, begun, outcomes)
@@ -139,13 +138,12 @@ class Writer:
         outcomes = self._transaction(connection, group)
         if outcomes is not None:
             return outcomes
-        # Something failed: each on its own, so that it harms nobody else.
+        # Something failed: each on its own, so that the others succeed.
         alone = [self._transaction(connection, [job], alone=True) or [] for job in group]
         return [outcome for found in alone for outcome in found]
 
-    @staticmethod
     def _transaction(
-        connection: sqlite3.Connection, group: list[_Job], alone: bool = False
+        self, connection: sqlite3.Connection, group: list[_Job], alone: bool = False
     ) -> list[_Outcomes] | None:
         """What all the statements did, None (or the exception, if `alone`) when it was rolled back."""
         try:
@@ -157,14 +155,14 @@ class Writer:
         except Exception as error:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-            if _is_busy(error):  # somebody writes without our lock: no use to wait again for each one
-                return [_explained(error)] * len(group)
-            return [_explained(error)] if alone else None
+            if is_busy(error):  # another program writes without our lock: no use to wait again for each one
+                return [translate(error, "write", self._path)] * len(group)
+            return [translate(error, "write", self._path)] if alone else None
         return results
 
 
 def _begin(group: list[_Job]) -> list[_Job]:
-    """Those of the jobs that somebody still waits for."""
+    """Those of the jobs whose caller still waits."""
     return [job for job in group if not job.future.cancelled()]
 
 
@@ -181,17 +179,3 @@ def _settle(group: list[_Job], outcomes: Sequence[_Outcomes]) -> None:
 def _outcome(cursor: sqlite3.Cursor) -> Outcome:
     # A statement has run, and its count is known, only when its rows were fetched.
     return Outcome(cursor.fetchall(), cursor.rowcount)
-
-
-def _is_busy(error: Exception) -> bool:
-    return isinstance(error, sqlite3.OperationalError) and (
-        getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-    )
-
-
-def _explained(error: Exception) -> Exception:
-    if isinstance(error, sqlite3.IntegrityError):
-        return UniqueViolationError(str(error)) if error.sqlite_errorcode in _UNIQUE else error
-    if isinstance(error, sqlite3.Error):
-        return DatabaseUnavailableError(f"cannot write the database: {error}")
-    return error

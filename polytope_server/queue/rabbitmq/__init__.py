@@ -29,13 +29,13 @@ class RabbitMQQueue(Queue):
     async def open_publisher(self) -> None:
         if self._publisher is None:
             self._publisher = Publisher(self._settings, self._queues)
-        with _explained(self._publisher.link):
+        with _queue_errors(self._publisher.link):
             await self._publisher.link.open()
 
     async def publish(self, messages: list[Message]) -> None:
         if self._publisher is None:
             raise QueueUnavailableError("the queue is not open for publishing")
-        with _explained(self._publisher.link):
+        with _queue_errors(self._publisher.link):
             await self._publisher.publish(messages)
 
     async def open_consumer(self, queues: list[str], deliver: Callable[[Delivery], None]) -> None:
@@ -50,7 +50,7 @@ class RabbitMQQueue(Queue):
         side = self._publisher or self._consumer
         if side is None:
             raise QueueUnavailableError("the queue is not open")
-        with _explained(side.link):
+        with _queue_errors(side.link):
             return await self._queues.count(side.link.connection, queue)
 
     async def close(self) -> None:
@@ -63,7 +63,7 @@ class RabbitMQQueue(Queue):
 
 
 @contextmanager
-def _explained(link: Link) -> Iterator[None]:
+def _queue_errors(link: Link) -> Iterator[None]:
     """Turns what RabbitMQ raises into what a queue may raise."""
     try:
         yield

@@ -18,8 +18,8 @@ from polytope_server.queue.rabbitmq.queues import Queues, decode
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that a subscription whose message is answered waits for the worker to have room again. So long the
-#: server does not know of the answer: should the worker end, another gets the message, and lets go of it.
+#: Seconds that a subscription whose message is answered waits for the worker to have room again. Until then
+#: the server does not know of the answer: should the worker end, another gets the message, and drops it.
 _PATIENCE = 0.2
 
 
@@ -36,7 +36,7 @@ class Consumer:
         names: list[str],
         deliver: Callable[[Delivery], None],
     ) -> None:
-        self.link = Link(settings, "queue, consumer", self._set_up, self._lost)
+        self.link = Link(settings, "queue, consumer", self._prepare_channel, self._forget_channel)
         self.credit = Credit(names, _PATIENCE)
         self._queues = queues
         self._names = names
@@ -45,27 +45,27 @@ class Consumer:
 
     async def close(self) -> None:
         """Stop; what has been answered is made known to the server, and the rest goes back to it."""
-        self._stop()
+        self._stop_regulator()
         self.credit.flush()
         await self.link.close()
 
-    async def _set_up(self, connection: Connection) -> None:
+    async def _prepare_channel(self, connection: Connection) -> None:
         for name in self._names:
             await self._queues.declare(connection, name)
         channel = await connection.lasting_channel()
         await channel.ask(channel.raw.basic_qos, prefetch_count=1)
-        self._regulator = asyncio.create_task(self._regulate(channel))
+        self._regulator = asyncio.create_task(self._regulate_credit(channel))
 
-    def _lost(self) -> None:
-        self._stop()
+    def _forget_channel(self) -> None:
+        self._stop_regulator()
         self.credit.reset()
 
-    def _stop(self) -> None:
+    def _stop_regulator(self) -> None:
         if self._regulator is not None:
             self._regulator.cancel()
             self._regulator = None
 
-    async def _regulate(self, channel: Channel) -> None:
+    async def _regulate_credit(self, channel: Channel) -> None:
         try:
             await self.credit.regulate(_Subscriptions(channel, self._queues, partial(self._receive, channel)))
         except FAILURES as error:
@@ -75,11 +75,11 @@ class Consumer:
         message = decode(body, queue)
         if message is None:
             logger.warning("a message in the queue %s is none of this server's; it is set aside", queue)
-            _send(channel, partial(channel.raw.basic_reject, requeue=False), method.delivery_tag)
+            _send_answer(channel, partial(channel.raw.basic_reject, requeue=False), method.delivery_tag)
             return
 
         def answer(how: Callable[[int], None], at_once: bool) -> None:
-            send = partial(_send, channel, how, method.delivery_tag)
+            send = partial(_send_answer, channel, how, method.delivery_tag)
             self.credit.answer(method.consumer_tag, send, at_once=at_once)
 
         delivery = Delivery(
@@ -115,7 +115,7 @@ class _Subscriptions:
         await self._channel.ask(self._channel.raw.basic_cancel, tag)
 
 
-def _send(channel: Channel, how: Callable[[int], None], delivery_tag: int) -> None:
+def _send_answer(channel: Channel, how: Callable[[int], None], delivery_tag: int) -> None:
     # With its channel a message has gone back, and is another's.
     if channel.raw.is_open:
         how(delivery_tag)

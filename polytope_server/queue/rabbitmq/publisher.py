@@ -24,7 +24,7 @@ class Publisher:
     """Publishes messages, and waits until the server has them on disk."""
 
     def __init__(self, settings: RabbitMQSettings, queues: Queues) -> None:
-        self.link = Link(settings, "queue, publisher", self._set_up, self._lost)
+        self.link = Link(settings, "queue, publisher", self._prepare_channel, self._forget_channel)
         self._queues = queues
         self._channel: Channel | None = None
         self._declared: set[str] = set()
@@ -42,12 +42,12 @@ class Publisher:
             await self._publish(messages[start : start + _BATCH])
 
     async def _publish(self, messages: list[Message]) -> None:
-        if returned := await self._send(messages):
-            # Somebody deleted the queue.
+        if returned := await self._send_all(messages):
+            # The queue was deleted.
             for queue in {message.queue for message in returned}:
                 self._declared.discard(queue)
                 await self._declare(queue)
-            if await self._send(returned):
+            if await self._send_all(returned):
                 raise RabbitMQUnavailableError(f"{self.link.server}: a queue vanishes again and again")
 
     async def _declare(self, queue: str) -> None:
@@ -56,7 +56,7 @@ class Publisher:
             await self._queues.declare(connection, queue)
             self._declared.add(queue)
 
-    async def _send(self, messages: list[Message]) -> list[Message]:
+    async def _send_all(self, messages: list[Message]) -> list[Message]:
         """Publish messages and wait for all to be confirmed; returns those whose queue does not exist."""
         confirmed = [self._put(message) for message in messages]
         try:
@@ -81,7 +81,7 @@ class Publisher:
         self._unconfirmed[self._number] = confirmed
         return confirmed
 
-    async def _set_up(self, connection: Connection) -> None:
+    async def _prepare_channel(self, connection: Connection) -> None:
         await self._queues.declare(connection, DEFAULT_QUEUE)
         channel = await connection.lasting_channel()
         channel.raw.add_on_return_callback(self._on_return)
@@ -90,7 +90,7 @@ class Publisher:
         await channel.ask(channel.raw.confirm_delivery, self._on_confirmation)
         self._channel, self._declared, self._number = channel, {DEFAULT_QUEUE}, 0
 
-    def _lost(self) -> None:
+    def _forget_channel(self) -> None:
         self._channel, self._blocked = None, False
         self._declared.clear()
         self._returned.clear()

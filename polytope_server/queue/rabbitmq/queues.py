@@ -13,10 +13,10 @@ from polytope_server.queue import DEFAULT_QUEUE, Message
 #: Reply codes of AMQP 0-9-1: what a queue is asked to be differs from what it is; there is no such queue; the
 #: server has no queues of that type.
 _DIFFERS, _UNKNOWN, _NO_TYPE = 406, 404, (540, 541)
-#: RabbitMQ 4 drops what came back 20 times, unless it is told a number; below version 4 a negative one, which
-#: means no limit there, drops what came back once.
+#: RabbitMQ 4 drops what came back 20 times, unless it is given a number; below version 4 a negative one,
+#: which means no limit there, drops what came back once.
 _DELIVERIES = 1_000_000
-#: The latest messages that could not be understood, for somebody to look at.
+#: The latest messages that could not be understood, for the operator to look at.
 _DEAD_LETTERS = 10_000
 
 

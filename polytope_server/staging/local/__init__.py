@@ -39,9 +39,9 @@ T = TypeVar("T")
 
 #: Small chunks are gathered to this size before they go to the disk.
 _WRITE_SIZE = 1 << 20
-#: Each reader that stalls holds a read or two; one that took so many bytes, each read within so many seconds,
-#: gets larger ones. That is more than the system takes for a reader that does not read at all. Among many
-#: readers none gets larger ones: they may stall after the proof.
+#: Each reader that stalls holds a read or two; one that took that many bytes, each read within those
+#: seconds, gets larger ones. That is more than the system takes for a reader that does not read at all. Among
+#: many readers none gets larger ones: they may stall after the proof.
 _READ_SIZE, _LARGE_READ_SIZE = 1 << 20, 4 << 20
 _PROOF, _AT_ONCE, _FEW_READERS = 16 << 20, 0.02, 8
 #: An object of up to this size is read in the event loop, which takes less time than going to a thread.
@@ -89,15 +89,15 @@ class LocalStaging(Staging):
             logger.warning("the staging folder %s has no room beside its reserve: %s", self.root, reason)
 
     async def check(self) -> None:
-        await self._run(self._objects.stat)
+        await self._run_in_thread(self._objects.stat)
 
     async def close(self) -> None:
         if self._threads is not None:
             self._threads.shutdown()
             self._threads = None
 
-    async def _run(self, function: Callable[..., T], *arguments: Any) -> T:
-        with _explained():
+    async def _run_in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        with _staging_errors():
             return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
 
     def path_of(self, name: str) -> Path:
@@ -126,38 +126,38 @@ class LocalStaging(Staging):
                     if writing is not None:
                         await writing
                     # The next chunks are gathered meanwhile.
-                    writing = asyncio.create_task(self._run(writer.write, gathered))
+                    writing = asyncio.create_task(self._run_in_thread(writer.write, gathered))
                     gathered, size = [], 0
             if writing is not None:
                 await writing
-            return await self._run(writer.finish, gathered, target, content_type, md5)
+            return await self._run_in_thread(writer.finish, gathered, target, content_type, md5)
         except BaseException:
             await _finished(asyncio.create_task(self._give_up(writer, writing)))
             raise
 
     async def room(self) -> int:
-        return (await self._run(self.disk.measure))[0]
+        return (await self._run_in_thread(self.disk.measure))[0]
 
     async def admit(self, size: int) -> None:
-        await self._run(self.disk.admit, size)
+        await self._run_in_thread(self.disk.admit, size)
 
     async def _give_up(self, writer: files.Writer, writing: asyncio.Task[None] | None) -> None:
         if writing is not None:
             writing.cancel()
             await asyncio.gather(writing, return_exceptions=True)
         # In a thread: it waits for the disk, which may take long.
-        await self._run(writer.discard)
+        await self._run_in_thread(writer.discard)
 
     def set_md5(self, name: str, md5: str) -> None:
         """Keep the MD5 sum of an object, in hex; blocks. Raises OSError, FileNotFoundError if it is gone."""
         files.set_md5(self.path_of(name), md5, self._unfinished / uuid4().hex)
 
     async def stat(self, name: str) -> StagedObject:
-        with _explained(name):
+        with _staging_errors(name):
             return files.stat(self.path_of(name))
 
     async def read(self, name: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        with _explained(name):
+        with _staging_errors(name):
             file = os.open(self.path_of(name), os.O_RDONLY | os.O_CLOEXEC)
         self._readers += 1
         try:
@@ -169,7 +169,7 @@ class LocalStaging(Staging):
             while start < end:
                 large = taken_at_once >= _PROOF and self._readers <= _FEW_READERS
                 size = _LARGE_READ_SIZE if large else _READ_SIZE
-                chunk = await self._run(os.pread, file, min(size, end - start), start)
+                chunk = await self._run_in_thread(os.pread, file, min(size, end - start), start)
                 if not chunk:
                     raise StagingUnavailableError(f"{name} is shorter than it was")
                 start += len(chunk)
@@ -182,28 +182,28 @@ class LocalStaging(Staging):
             os.close(file)
 
     async def delete(self, name: str) -> bool:
-        return await self._run(files.remove, self.path_of(name))
+        return await self._run_in_thread(files.remove, self.path_of(name))
 
     async def delete_request(self, request_id: str) -> int:
         if not is_request_id(request_id):
             return 0
-        return await self._run(files.remove_folder, self._objects / request_id)
+        return await self._run_in_thread(files.remove_folder, self._objects / request_id)
 
     async def of_request(self, request_id: str) -> list[StagedObject]:
         """The objects of a request, as :meth:`list` gives them."""
         if not is_request_id(request_id):
             return []
-        return await self._run(lambda: list(files.listing([self._objects / request_id])))
+        return await self._run_in_thread(lambda: list(files.listing([self._objects / request_id])))
 
     async def list(self) -> AsyncIterator[StagedObject]:
-        with await self._run(os.scandir, self._objects) as folders:
+        with await self._run_in_thread(os.scandir, self._objects) as folders:
             objects = files.listing(folders)
-            while some := await self._run(lambda: list(islice(objects, _LISTED))):
+            while some := await self._run_in_thread(lambda: list(islice(objects, _LISTED))):
                 for found in some:
                     yield found
 
     async def abandoned(self, before: float) -> int:
-        return await self._run(files.sweep, self._unfinished, self._objects, before)
+        return await self._run_in_thread(files.sweep, self._unfinished, self._objects, before)
 
     def public_url(self, name: str) -> str | None:
         return None
@@ -218,7 +218,7 @@ async def _finished(work: asyncio.Task[None]) -> None:
 
 
 @contextmanager
-def _explained(name: str | None = None) -> Iterator[None]:
+def _staging_errors(name: str | None = None) -> Iterator[None]:
     """Turns what the system says into what the interface does; `name` is that of the object."""
     try:
         yield

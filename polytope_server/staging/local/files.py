@@ -29,7 +29,7 @@ class ObjectExistsError(ValueError):
 class Writer:
     """Writes one object, in a thread: gathers chunks, counts and sums them.
 
-    Whoever gives up on it may do so while the thread still works: the lock lets one finish before the other.
+    A caller may give up on it while the thread still works: the lock lets one finish before the other.
     """
 
     def __init__(self, path: Path, sums: Sums, claim: Claim) -> None:
@@ -147,11 +147,11 @@ def sweep(unfinished: Path, objects: Path, before: float) -> int:
     with os.scandir(objects) as folders:
         for folder in folders:
             if _modified(folder) < before and next(_files(Path(folder)), None) is None:
-                _remove_empty(Path(folder))
+                remove_empty_folder(Path(folder))
     return count
 
 
-def _remove_empty(folder: Path) -> None:
+def remove_empty_folder(folder: Path) -> None:
     """Remove the folder of a request that held no object, and still holds none."""
     for left in folder.glob("*.meta"):
         if not left.with_suffix("").exists():
@@ -199,7 +199,7 @@ def stat(path: Path) -> StagedObject:
     """What is known of an object. Raises FileNotFoundError."""
     status = path.stat()
     meta = _meta(path)
-    if not meta:  # lost in a power cut: the name still tells the common types
+    if not meta:  # lost in a power cut: the name still shows the common types
         meta = {"content_type": media_type(path.suffix[1:]), "md5": ""}
     name = f"{path.parent.name}/{path.name}"
     kind, md5, etag = meta["content_type"], meta["md5"], meta.get("etag", "")

@@ -162,7 +162,7 @@ class PolytopeStaging(Staging):
         while end is None or start < end:
             before = start
             try:
-                async for chunk in self._read(name, start, end):
+                async for chunk in self._read_range(name, start, end):
                     start += len(chunk)
                     yield chunk
                 return
@@ -172,7 +172,7 @@ class PolytopeStaging(Staging):
                 if start == before or isinstance(error.__cause__, TimeoutError):
                     raise
 
-    async def _read(self, name: str, start: int, end: int | None) -> AsyncIterator[bytes]:
+    async def _read_range(self, name: str, start: int, end: int | None) -> AsyncIterator[bytes]:
         """The bytes from `start` to before `end`, or to the last."""
         part = {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
         headers = part if start or end is not None else {}

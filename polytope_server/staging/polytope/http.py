@@ -41,7 +41,7 @@ TOO_LARGE, FULL = 413, 507
 SIZE, ROOM = "X-Size", "X-Room"
 #: On an answer of status FULL to the largest object that was being written.
 LARGEST = "X-Largest-Object"
-#: Seconds for the store to be told that an upload is given up.
+#: Seconds to inform the store that an upload is given up.
 _GIVE_UP = 5.0
 #: Bytes of an answer that says what is wrong.
 _LONGEST_MESSAGE = 300
@@ -51,13 +51,13 @@ class _Request(aiohttp.ClientRequest):
     """aiohttp writes the body in a task of its own, and looks at how that ends only while it writes data."""
 
     async def write_bytes(self, *arguments: Any, **options: Any) -> None:
-        # A connection that is lost is told by the answer that does not come.
+        # A lost connection shows by the missing answer.
         with suppress(aiohttp.ClientConnectionResetError):
             await super().write_bytes(*arguments, **options)
 
 
 class Connection:
-    """Calls the store at one address; connections are kept, and made anew when the store is back."""
+    """Calls the store at one address; connections are kept, and made again when the store is back."""
 
     def __init__(self, address: URL, token: str) -> None:
         self.store = f"the object store at {address}"
@@ -117,24 +117,26 @@ class Connection:
                     reason = f"is none: something else answers there, with status {answer.status}"
                     raise StagingUnavailableError(f"{self.store} {reason}")
                 if not 200 <= answer.status < 300 and answer.status not in accept:
-                    await self._fail(answer, path)
+                    await raise_failure(answer, self.store, path)
                 yield answer
         except (aiohttp.ClientError, OSError) as error:
-            raise StagingUnavailableError(f"{self.store} {_why(error)}") from error
+            raise StagingUnavailableError(f"{self.store} {_describe_failure(error)}") from error
 
-    async def _fail(self, answer: aiohttp.ClientResponse, path: str) -> None:
-        if answer.status == 404:
-            raise ObjectNotFoundError(path)
-        if answer.status == TOO_LARGE:
-            raise ObjectTooLargeError(int(answer.headers[SIZE]), int(answer.headers[ROOM]))
-        if answer.status == FULL:
-            kind = LargestObjectError if LARGEST in answer.headers else StagingFullError
-            raise kind(f"{self.store} is full: {await _message(answer)}")
-        if answer.status == 401:
-            reason = "refuses the token: staging.polytope.token must be the same there and here"
-        else:
-            reason = f"answered with status {answer.status}: {await _message(answer)}"
-        raise StagingUnavailableError(f"{self.store} {reason}")
+
+async def raise_failure(answer: aiohttp.ClientResponse, store: str, path: str) -> None:
+    """Raise the error of staging for an answer that is none of success."""
+    if answer.status == 404:
+        raise ObjectNotFoundError(path)
+    if answer.status == TOO_LARGE:
+        raise ObjectTooLargeError(int(answer.headers[SIZE]), int(answer.headers[ROOM]))
+    if answer.status == FULL:
+        kind = LargestObjectError if LARGEST in answer.headers else StagingFullError
+        raise kind(f"{store} is full: {await _message(answer)}")
+    if answer.status == 401:
+        reason = "refuses the token: staging.polytope.token must be the same there and here"
+    else:
+        reason = f"answered with status {answer.status}: {await _message(answer)}"
+    raise StagingUnavailableError(f"{store} {reason}")
 
 
 class Upload:
@@ -146,7 +148,7 @@ class Upload:
         self._headers = {"Content-Type": content_type} | ({"Content-MD5": md5} if md5 else {})
         self._sums = Sums(md5_up_to=0)
         self._blocks: asyncio.Queue[bytes] = asyncio.Queue(1)
-        self._sending = asyncio.create_task(self._send())
+        self._sending = asyncio.create_task(self._send_object())
         self._may_exist = False
 
     async def give(self, block: bytes) -> None:
@@ -196,7 +198,7 @@ class Upload:
         if not done:
             raise StagingUnavailableError(f"{self._connection.store} took no data for {IDLE:g} seconds")
 
-    async def _send(self) -> dict[str, Any]:
+    async def _send_object(self) -> dict[str, Any]:
         # Connects only when there is something to send: a data source may take hours to its first byte.
         first = await self._blocks.get()
         call = self._connection.call(
@@ -227,7 +229,7 @@ async def _message(answer: aiohttp.ClientResponse) -> str:
         return answer.reason or "no message"
 
 
-def _why(error: Exception) -> str:
+def _describe_failure(error: Exception) -> str:
     """What is wrong, for a sentence that begins with the store."""
     if isinstance(error, TimeoutError):
         return "does not answer in time"

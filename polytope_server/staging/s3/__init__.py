@@ -29,7 +29,8 @@ from polytope_server.staging.gathering import Gathering
 from polytope_server.staging.multipart import Window
 from polytope_server.staging.names import is_object_name, is_request_id
 from polytope_server.staging.s3.bucket import prepare
-from polytope_server.staging.s3.client import S3Client, S3RefusedError
+from polytope_server.staging.s3.client import S3Client
+from polytope_server.staging.s3.errors import S3RefusedError
 from polytope_server.staging.s3.objects import Download, Upload, abort, checksum_name, last_part
 from polytope_server.staging.s3.settings import LONGEST_EXPIRY, S3Settings
 
@@ -52,10 +53,15 @@ class S3Staging(Staging):
     Settings = S3Settings
 
     def __init__(
-        self, settings: S3Settings, data: Path, *, clock: Callable[[], float] = time.monotonic
+        self,
+        settings: S3Settings,
+        data: Path,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        client: S3Client | None = None,
     ) -> None:
         self._settings = settings
-        self._client = S3Client(settings)
+        self._client = client or S3Client(settings)
         self._hashing = ThreadPoolExecutor(1, thread_name_prefix="s3-md5")
         self._gathering = Gathering()
         self._window = Window(_ON_THEIR_WAY)
@@ -81,7 +87,7 @@ class S3Staging(Staging):
     async def create(
         self, name: str, chunks: AsyncIterator[bytes], content_type: str, md5: str | None = None
     ) -> StagedObject:
-        _check(name)
+        _check_name(name)
         file = f"{request_of(name)}.{name.rpartition('.')[2]}"
         headers = {"ContentType": content_type, "ContentDisposition": f'attachment; filename="{file}"'}
         upload = Upload(self._client, self._gathering, self._window, self._hashing, name, headers, md5)
@@ -110,7 +116,7 @@ class S3Staging(Staging):
         return found if found.md5 else replace(found, md5=await self._checksum(name))
 
     async def _head(self, name: str) -> StagedObject:
-        _check(name)
+        _check_name(name)
         try:
             answer = await self._client.call("head_object", Key=name)
         except S3RefusedError as error:
@@ -133,7 +139,7 @@ class S3Staging(Staging):
         return md5 if _MD5.fullmatch(md5) else ""
 
     async def read(self, name: str, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
-        _check(name)
+        _check_name(name)
         if length == 0:
             await self._head(name)
             return
@@ -230,7 +236,7 @@ class S3Staging(Staging):
         return f"{base}/{self._settings.bucket}/{name}" if base else None
 
 
-def _check(name: str) -> None:
+def _check_name(name: str) -> None:
     # S3 would take nearly anything for a key.
     if not is_object_name(name):
         raise ObjectNotFoundError(name)

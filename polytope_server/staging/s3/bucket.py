@@ -8,7 +8,8 @@ from collections.abc import Awaitable
 from typing import Any
 
 from polytope_server.staging import StagingUnavailableError
-from polytope_server.staging.s3.client import S3Client, S3RefusedError
+from polytope_server.staging.s3.client import S3Client
+from polytope_server.staging.s3.errors import S3RefusedError
 from polytope_server.staging.s3.settings import S3Settings
 
 logger = logging.getLogger(__name__)

@@ -44,7 +44,7 @@ class Objects:
         return self._credentials.get_frozen_credentials(), "s3", self._client.meta.region_name
 
     def presign(self, name: str, seconds: int) -> str:
-        """An address that lets anybody get that object for so long. Raises BotoCoreError."""
+        """An address by which anyone gets that object for `seconds`. Raises BotoCoreError."""
         request = AWSRequest("GET", self._address(name))
         S3SigV4QueryAuth(*self._known(), expires=seconds).add_auth(request)
         address: str = request.url
@@ -87,5 +87,5 @@ class Sender:
         return str(answer.headers.get("ETag", "")) if answer.status_code == 200 else ""
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._session.close()

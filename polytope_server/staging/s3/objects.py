@@ -15,7 +15,8 @@ from botocore.exceptions import BotoCoreError
 from polytope_server.staging import ChecksumError, StagingUnavailableError
 from polytope_server.staging.gathering import Gathering
 from polytope_server.staging.multipart import Window, cut, part_sizes
-from polytope_server.staging.s3.client import S3Client, S3RefusedError
+from polytope_server.staging.s3.client import S3Client
+from polytope_server.staging.s3.errors import S3RefusedError
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class Upload:
                 if last and not self._parts:
                     await self._put_whole(part)
                 else:
-                    await self._send(part)
+                    await self._send_part(part)
                 # While the next one is gathered, this one is to be forgotten as soon as it is sent.
                 del part
         if self._parts:
@@ -104,11 +105,11 @@ class Upload:
         """Start a call that ends by itself whatever becomes of its caller: a thread cannot be cancelled."""
         task = asyncio.create_task(call)
         self._calls.add(task)
-        # An error that nobody waits for any more is no news.
+        # The error is not waited for any more: it is no news.
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return task
 
-    async def _send(self, part: bytearray) -> None:
+    async def _send_part(self, part: bytearray) -> None:
         """Start to send a part, as soon as it may be on its way."""
         if not self._parts:
             await asyncio.shield(self._start(self._begin()))
@@ -139,7 +140,7 @@ class Upload:
         try:
             await asyncio.shield(self._start(self._finish(parts)))
         except S3RefusedError as error:
-            # The call before, whose answer was lost, has done it; if not, looking for the object tells.
+            # The call before, whose answer was lost, has done it; if not, a look for the object shows it.
             if error.code != NO_UPLOAD:
                 raise
 
@@ -152,7 +153,7 @@ class Upload:
         )
 
     async def discard(self) -> None:
-        """Leave nothing behind. What cannot be removed is told in the log; the garbage collector finds it."""
+        """Leave nothing behind. What cannot be removed is logged; the garbage collector finds it."""
         if self._calls:
             await asyncio.wait(self._calls, timeout=_LAST_CALLS)
         try:
@@ -196,7 +197,7 @@ async def last_part(client: S3Client, name: str, upload_id: str) -> float | None
 class Download:
     """Reads one object, in threads, from byte `start` to before `end` or to the end.
 
-    Whoever gives up on it may do so while a thread still reads: the lock lets that finish.
+    A caller may give up on it while a thread still reads: the lock lets that finish.
     """
 
     def __init__(self, client: S3Client, name: str, start: int, end: int | None) -> None:
@@ -208,29 +209,29 @@ class Download:
     def read(self) -> bytes:
         """The next bytes, none at the end.
 
-        When they break off, as with a server that does not wait for slow clients, they are asked for anew.
+        When they break off, as with a server that does not wait for slow clients, they are asked for again.
         """
         with self._lock:
             while True:
                 try:
-                    return self._read()
+                    return self._read_block()
                 except BotoCoreError:
                     self._drop()
                     if not self._progress:
                         raise
                     self._progress = False
 
-    def _read(self) -> bytes:
+    def _read_block(self) -> bytes:
         if self._end is not None and self._position >= self._end:
             return b""
         if self._body is None:
-            self._open()
+            self._open_body()
         block: bytes = self._body.read(_BLOCK)
         self._position += len(block)
         self._progress = True
         return block
 
-    def _open(self) -> None:
+    def _open_body(self) -> None:
         parameters = {}
         if self._position or self._end is not None:
             last = "" if self._end is None else self._end - 1
@@ -240,7 +241,7 @@ class Download:
         self._end = self._position + answer["ContentLength"]
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         with self._lock:
             self._drop()
 

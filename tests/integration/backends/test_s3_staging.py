@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 import requests
+from botocore.httpsession import URLLib3Session
 
 from polytope_server.staging import (
     ObjectNotFoundError,
@@ -22,6 +23,7 @@ from polytope_server.staging import (
     new_object_name,
 )
 from polytope_server.staging.s3 import S3Staging
+from polytope_server.staging.s3.direct import Sender
 from polytope_server.staging.s3.settings import S3Settings
 from polytope_server.testing.staging import GRIB, StagingContract, breaking, chunked, names, read
 from polytope_server.testing.waiting import until
@@ -294,11 +296,17 @@ class TestObjects:
     async def test_deleting_a_bad_name_finds_nothing(self, staging: Staging) -> None:
         assert await staging.delete("../x") is False
 
-    async def test_corrupted_data_are_refused(self, staging: S3Staging, client: Any) -> None:
-        def corrupt(request: Any, **_: Any) -> None:
-            request.body = bytes(len(request.body))
+    async def test_corrupted_data_are_refused(
+        self, staging: S3Staging, client: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = URLLib3Session.send
 
-        staging._client._senders.meta.events.register("before-send.s3.PutObject", corrupt)
+        def corrupt(session: URLLib3Session, request: Any) -> Any:
+            if request.method == "PUT":
+                request.body = bytes(len(request.body))
+            return real(session, request)
+
+        monkeypatch.setattr(URLLib3Session, "send", corrupt)
         with pytest.raises(StagingUnavailableError, match="BadDigest"):
             await self._put(staging, b"x" * (2 * MIB))
         assert keys(client) == set()
@@ -306,14 +314,14 @@ class TestObjects:
     async def test_what_is_corrupted_on_its_way_is_sent_again(
         self, staging: S3Staging, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        real, sent = staging._client._direct.send, []  # type: ignore[union-attr]
+        real, sent = Sender.send, []
 
-        def corrupt(request: Any) -> str:
+        def corrupt(sender: Sender, request: Any) -> str:
             request.body = bytes(len(request.body))
-            sent.append(real(request))
+            sent.append(real(sender, request))
             return str(sent[-1])
 
-        monkeypatch.setattr(staging._client._direct, "send", corrupt)
+        monkeypatch.setattr(Sender, "send", corrupt)
         made = await self._put(staging)
         assert sent == [""]
         assert await read(staging, made.name) == b"data"
@@ -322,7 +330,8 @@ class TestObjects:
         self, staging: S3Staging, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         calls: list[str] = []
-        monkeypatch.setattr(staging._client, "_perform", lambda *call: calls.append(call[1]))
+        by_boto3 = "botocore.client.BaseClient._make_api_call"
+        monkeypatch.setattr(by_boto3, lambda *call: calls.append(call[1]))
         made = await self._put(staging)
         monkeypatch.undo()
         assert calls == []

@@ -13,8 +13,7 @@ from typing import Any
 import pytest
 
 from polytope_server.staging import StagingUnavailableError, new_object_name
-from polytope_server.staging.s3 import S3Staging
-from polytope_server.staging.s3 import client as calls
+from polytope_server.staging.s3 import S3Staging, clients
 from polytope_server.staging.s3.settings import S3Settings
 from polytope_server.testing.staging import GRIB, chunked, read
 
@@ -72,8 +71,8 @@ async def test_a_server_that_does_not_answer_is_not_waited_for(
     async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         await reader.read()
 
-    monkeypatch.setattr(calls, "_ANSWER_TIME", 0.2)
-    monkeypatch.setattr(calls, "_TRANSFER_TIME", 0.2)
+    monkeypatch.setattr(clients, "_ANSWER_TIME", 0.2)
+    monkeypatch.setattr(clients, "_TRANSFER_TIME", 0.2)
     async with against(silent, tmp_path) as staging:
         before = time.monotonic()
         with pytest.raises(StagingUnavailableError, match=r"head_object.*'default'.*does not answer in time"):

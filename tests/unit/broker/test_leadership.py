@@ -6,7 +6,7 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,14 @@ class Store(MemoryRequestStore):
         self.asked = 0
         self.away = False
         self.error: Exception | None = None
+        self.goes_on = threading.Event()
+        self.goes_on.set()
         self.thread: threading.Thread | None = None
 
     async def lead(self, name: str, holder: str, seconds: float) -> int | None:
         self.asked += 1
         self.thread = threading.current_thread()
+        self.goes_on.wait()
         if self.error is not None:
             raise self.error
         if self.away:
@@ -41,15 +44,30 @@ class Store(MemoryRequestStore):
 
 
 class Site:
-    def __init__(self) -> None:
+    def __init__(self, lease: float = LEASE) -> None:
         self.store = Store()
+        self.lease = lease
         self.changes = 0
+        #: Seconds by which the clock has been put forward.
+        self.ahead = 0.0
         #: Seconds that each call of the store took.
         self.answers: list[float] = []
-        self.leadership = self.another("a", self._changed)
+        self.leadership = self.make("a")
 
-    def another(self, holder: str, changed: Callable[[], None] = lambda: None) -> Leadership:
-        return Leadership(lambda: self.store, holder, LEASE, changed, self.answers.append)
+    def make(self, holder: str) -> Leadership:
+        return Leadership(lambda: self.store, holder, self.lease, self.clock)
+
+    def clock(self) -> float:
+        return time.monotonic() + self.ahead
+
+    def another(self, holder: str) -> Leadership:
+        """One more broker that waits to lead."""
+        made = self.make(holder)
+        made.start(lambda: None, self.answers.append)
+        return made
+
+    def start(self) -> None:
+        self.leadership.start(self._changed, self.answers.append)
 
     def _changed(self) -> None:
         self.changes += 1
@@ -58,7 +76,7 @@ class Site:
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
     site = Site()
-    site.leadership.start()
+    site.start()
     await until(lambda: site.changes)
     assert site.leadership.term == 1
     yield site
@@ -68,7 +86,6 @@ async def site() -> AsyncIterator[Site]:
 async def test_a_busy_event_loop_does_not_cost_the_lead(site: Site) -> None:
     assert site.store.thread is not threading.current_thread()
     asked, other = site.store.asked, site.another("b")
-    other.start()
     while site.store.asked < asked + 40:  # nothing else runs in this event loop meanwhile
         threading.Event().wait(0.005)
     assert (site.leadership.term, other.term) == (1, None)
@@ -76,10 +93,9 @@ async def test_a_busy_event_loop_does_not_cost_the_lead(site: Site) -> None:
 
 
 async def test_work_that_stands_still_costs_the_lead_and_going_on_brings_it_back(site: Site) -> None:
-    site.leadership._progress -= 3600
+    site.ahead = 3600
     await until(lambda: site.leadership.term is None)
     other = site.another("b")
-    other.start()
     await until(lambda: other.term == 2)
     await other.stop(resign=True)
     site.leadership.progress()
@@ -92,7 +108,7 @@ async def test_an_outage_of_the_store_costs_the_lead_when_the_lease_ends(site: S
     await until(lambda: site.changes == 2)
     assert math.inf in site.answers
     site.store.away = False
-    await until(lambda: site.leadership.term == 1)  # nobody else has led
+    await until(lambda: site.leadership.term == 1)  # no other has led
 
 
 @pytest.mark.parametrize(
@@ -113,16 +129,18 @@ def test_after_a_slow_answer_the_leader_asks_first(took: float, leads: bool, exp
 
 
 async def test_a_lease_that_has_ended_counts_no_more_while_the_thread_is_held_up(site: Site) -> None:
-    assert site.leadership._led is not None
-    site.leadership._led = (1, time.monotonic() - 1)
+    site.store.goes_on.clear()
+    asked = site.store.asked
+    await until(lambda: site.store.asked > asked)
+    site.ahead = LEASE
     assert site.leadership.term is None
+    site.store.goes_on.set()
 
 
 async def test_the_lead_is_given_back_at_the_end() -> None:
     for resign, next_term in ((True, 2), (False, None)):
-        site = Site()
-        site.leadership._lease = 3600
-        site.leadership.start()
+        site = Site(lease=3600)
+        site.start()
         await until(lambda site=site: site.changes)  # type: ignore[misc]
         await site.leadership.stop(resign)
         await site.leadership.ended()
@@ -146,6 +164,5 @@ async def test_waiting_for_the_end_may_be_cancelled(site: Site) -> None:
 
 async def test_it_may_be_stopped_at_once(site: Site) -> None:
     other: Any = site.another("b")
-    other.start()
     await other.stop(resign=True)
     await other.ended()

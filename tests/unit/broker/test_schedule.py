@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import given, settings
@@ -13,6 +15,7 @@ from polytope_server.broker.schedule import Schedule
 from polytope_server.collection import Collection, DataSourceConfig, Limits
 from polytope_server.request import Status
 from polytope_server.request_store import Sketch
+from polytope_server.user import User
 
 _number = iter(range(10**9))
 
@@ -36,6 +39,21 @@ def schedule(**limits: Limits) -> Schedule:
 
 def choose(plan: Schedule, room: int) -> list[str]:
     return list(plan.choose({"default": room}))
+
+
+def living_sketches() -> int:
+    return sum(isinstance(found, Sketch) for found in gc.get_objects())
+
+
+@dataclass(frozen=True)
+class CountedLimits(Limits):
+    """Limits that count how often the schedule asks whether a user may run one more."""
+
+    asked: list[str] = field(default_factory=list)
+
+    def of_user(self, user: User) -> int | None:
+        self.asked.append(user.username)
+        return self.per_user if isinstance(self.per_user, int) else None
 
 
 def users(ids: list[str]) -> list[str]:
@@ -168,13 +186,14 @@ def test_a_removed_request_is_not_chosen() -> None:
 
 def test_revoked_requests_leave_nothing_behind() -> None:
     plan = schedule(c=Limits(total=0))
-    for _ in range(100):
-        waiting = sketch()
+    before = living_sketches()
+    for number in range(100):
+        waiting = sketch(f"u{number % 3}")
         plan.update([waiting])
         plan.remove(waiting.id)
-    lanes = plan._usages["c"].groups["default"].lanes.values()
-    assert sum(lane.count for lane in lanes) == 0
-    assert len(plan._order._sketches) < 50
+    assert plan.count(Status.WAITING) == 0
+    assert list(plan.waiting(-1, None)) == []
+    assert living_sketches() - before < 50
 
 
 def test_what_is_active_at_the_start_counts() -> None:
@@ -209,16 +228,18 @@ def test_telling_it_twice_changes_nothing() -> None:
 
 
 def test_a_choice_costs_the_same_however_many_wait() -> None:
-    """Counted in steps, not in seconds: the entries of the lanes that a choice looks at."""
-    plan = schedule(c=Limits(per_user=1))
+    """Counted in steps, not in seconds: the users that a choice looks at."""
+    limits = CountedLimits(per_user=1)
+    plan = schedule(c=limits)
     plan.update([sketch(f"{user:05d}") for user in range(5000) for _ in range(4)])
     choose(plan, 5000)  # every user is at the limit now, 15,000 wait
     assert choose(plan, 10) == []
-    group = plan._usages["c"].groups["default"]
-    assert not group.turns
+    limits.asked.clear()
+    assert choose(plan, 10) == []
+    assert limits.asked == []
     plan.update([sketch("new")])
-    assert len(group.turns) == 1
     assert len(choose(plan, 10)) == 1
+    assert len(limits.asked) == 1
 
 
 @settings(max_examples=60, deadline=None)

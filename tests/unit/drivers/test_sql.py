@@ -234,13 +234,13 @@ async def test_writes_wait_once_for_a_program_that_writes_without_the_lock(
     begun: list[int] = []
     transaction = Writer._transaction
 
-    def counted(connection: sqlite3.Connection, group: list[Any], alone: bool = False) -> Any:
+    def counted(writer: Writer, connection: sqlite3.Connection, group: list[Any], alone: bool = False) -> Any:
         begun.append(len(group))
-        return transaction(connection, group, alone)
+        return transaction(writer, connection, group, alone)
 
     await insert(database, 0)
     database._writer._connection.execute("PRAGMA busy_timeout = 0")  # type: ignore[attr-defined]
-    monkeypatch.setattr(Writer, "_transaction", staticmethod(counted))
+    monkeypatch.setattr(Writer, "_transaction", counted)
     with closing(sqlite3.connect(tmp_path / "polytope.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         writes = (insert(database, number) for number in range(1, 20))

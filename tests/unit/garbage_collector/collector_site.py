@@ -7,8 +7,13 @@ import time
 from pathlib import Path
 from typing import Any, Self
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from polytope_server.config import Configuration
 from polytope_server.garbage_collector.collector import GarbageCollector
+from polytope_server.garbage_collector.composition import make_parts
+from polytope_server.garbage_collector.metrics import CollectorMetrics
+from polytope_server.garbage_collector.removal import Remover
 from polytope_server.request import Request, Status
 from polytope_server.settings import Settings
 from polytope_server.staging import new_object_name
@@ -27,9 +32,10 @@ class Site:
         self.data = data
         section = {"interval": 1, "age": "1d", "threshold": "1K", **settings}
         configuration = Configuration(Settings.model_validate({"garbage-collector": section}))
-        self.collector = GarbageCollector(configuration, data)
-        self.store, self.staging = self.collector._store, self.collector._staging
-        self.metrics = self.collector._metric_store
+        parts = make_parts(configuration, data)
+        self.store, self.staging, self.metrics = parts.store, parts.staging, parts.metric_store
+        self.collector = GarbageCollector(configuration.settings, parts)
+        self.remover = Remover(self.store, self.staging, CollectorMetrics(), tombstones=10)
 
     async def add(
         self, status: Status, age: float = 0.0, size: int | None = None, user: User = USER, **fields: Any
@@ -59,6 +65,14 @@ class Site:
         found = await self.store.tombstone(request_id, USER.id)
         assert found is not None
         return found.reason
+
+    def metric(self, name: str) -> float:
+        """The value of a metric of the collector, by its name without `polytope_`."""
+        families = text_string_to_metric_families(self.collector.metrics.text().decode())
+        (value,) = (
+            sample.value for one in families for sample in one.samples if sample.name == f"polytope_{name}"
+        )
+        return value
 
     async def __aenter__(self) -> Self:
         for part in (self.store, self.staging, self.metrics):

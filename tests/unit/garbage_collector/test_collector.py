@@ -50,7 +50,7 @@ async def test_an_upload_that_arrives_meanwhile_is_kept(site: Site) -> None:
     name = await site.put(request_id, 5)
     await site.store.transition(request_id, Status.UPLOADING, 0, Status.WAITING, input=Upload(name))
     # As it stood when the collector read it.
-    assert await site.collector._remover.remove(found, Status.UPLOADING, Reason.NO_UPLOAD) == []
+    assert await site.remover.remove(found, Status.UPLOADING, Reason.NO_UPLOAD) == []
     assert await site.objects() == {name}
 
 

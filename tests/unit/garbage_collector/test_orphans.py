@@ -30,9 +30,8 @@ async def test_if_most_objects_are_orphans_none_is_removed(
         assert [record.levelname for record in caplog.records] == ["ERROR"]
         assert "11 of 21 objects" in caplog.text
         assert "garbage-collector.orphan_share (0.5)" in caplog.text
-        metrics = site.collector.metrics
-        assert (metrics.stopped._value.get(), metrics.orphans_found._value.get()) == (1, 11)
-        assert metrics.succeeded._value.get() == 0
+        assert (site.metric("garbage_stopped"), site.metric("staging_orphans")) == (1, 11)
+        assert site.metric("garbage_last_success_timestamp_seconds") == 0
         assert len(await site.requests()) == 10
 
 
@@ -61,7 +60,7 @@ async def test_a_share_that_is_allowed_is_removed(
         assert await fill(site, owned, orphans) <= await site.objects()
         await site.collector.collect()
         assert len(await site.objects()) == owned
-        assert site.collector.metrics.stopped._value.get() == 0
+        assert site.metric("garbage_stopped") == 0
 
 
 async def test_young_objects_are_no_orphans(tmp_path: Path) -> None:

@@ -50,13 +50,14 @@ class TestLocalStaging(StagingContract):
         monkeypatch.setattr(local, "_LISTED", 2)
         made = {(await self._put(staging)).name for _ in range(5)}
         turns = []
-        run = staging._run
+        loop = asyncio.get_running_loop()
+        run = loop.run_in_executor
 
         async def counted(*arguments: Any) -> Any:
             turns.append(await run(*arguments))
             return turns[-1]
 
-        monkeypatch.setattr(staging, "_run", counted)
+        monkeypatch.setattr(loop, "run_in_executor", counted)
         assert {found.name async for found in staging.list()} == made
         assert [len(turn) for turn in turns[1:]] == [2, 2, 1, 0]
 
@@ -84,13 +85,13 @@ class TestLocalStaging(StagingContract):
         folder.mkdir()
         (folder / "lost.grib.meta").touch()
         (folder / "new.grib.meta").touch()
-        real = local_files._remove_empty
+        real = local_files.remove_empty_folder
 
         def late(folder: Path) -> None:
             (folder / "new.grib").touch()
             real(folder)
 
-        monkeypatch.setattr(local_files, "_remove_empty", late)
+        monkeypatch.setattr(local_files, "remove_empty_folder", late)
         await staging.abandoned(time.time() + 60)
         assert {path.name for path in folder.iterdir()} == {"new.grib", "new.grib.meta"}
 

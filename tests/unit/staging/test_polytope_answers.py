@@ -7,10 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from yarl import URL
 
 from polytope_server.staging import LargestObjectError, ObjectTooLargeError, StagingFullError
-from polytope_server.staging.polytope.http import Connection
+from polytope_server.staging.polytope.http import raise_failure
 
 
 async def failure(status: int, **headers: str) -> Exception:
@@ -20,7 +19,7 @@ async def failure(status: int, **headers: str) -> Exception:
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     answer: Any = SimpleNamespace(status=status, headers=names, content=SimpleNamespace(read=read))
     with pytest.raises((StagingFullError, ObjectTooLargeError)) as caught:
-        await Connection(URL("http://localhost"), "token")._fail(answer, "r1/x")
+        await raise_failure(answer, "the store", "r1/x")
     return caught.value
 
 

@@ -9,7 +9,8 @@ import pytest
 from polytope_server.staging import StagingUnavailableError
 from polytope_server.staging.s3 import S3Staging
 from polytope_server.staging.s3.bucket import prepare
-from polytope_server.staging.s3.client import S3RefusedError
+from polytope_server.staging.s3.client import S3Client
+from polytope_server.staging.s3.errors import S3RefusedError
 from polytope_server.staging.s3.settings import S3Settings
 
 
@@ -113,15 +114,17 @@ async def test_all_pages_of_unfinished_uploads_are_looked_through(
             "NextKeyMarker": upload["Key"], "NextUploadIdMarker": upload["UploadId"],
         }  # fmt: skip
 
-    client = Answers(
+    answers = Answers(
         list_multipart_uploads=[page(1, True), page(2, True), {"IsTruncated": False}],
         abort_multipart_upload=[{}, "NoSuchUpload"],
         list_parts=[{}, "NoSuchUpload"],
     )
-    staging = S3Staging(S3Settings(host="s3"), tmp_path)
-    monkeypatch.setattr(staging._client, "call", client.call)
+    settings = S3Settings(host="s3")
+    client = S3Client(settings)
+    staging = S3Staging(settings, tmp_path, client=client)
+    monkeypatch.setattr(client, "call", answers.call)
     assert await staging.abandoned(datetime.now(UTC).timestamp() + 60) == 1
-    assert ("list_multipart_uploads", {"KeyMarker": "r1/x.grib", "UploadIdMarker": "u1"}) in client.calls
+    assert ("list_multipart_uploads", {"KeyMarker": "r1/x.grib", "UploadIdMarker": "u1"}) in answers.calls
     await staging.close()
 
 
@@ -156,8 +159,10 @@ async def test_an_upload_that_goes_on_is_not_aborted_however_long_it_takes(
             aborted.append(parameters["Key"])
         return {}
 
-    staging = S3Staging(S3Settings(host="s3"), tmp_path)
-    monkeypatch.setattr(staging._client, "call", call)
+    settings = S3Settings(host="s3")
+    client = S3Client(settings)
+    staging = S3Staging(settings, tmp_path, client=client)
+    monkeypatch.setattr(client, "call", call)
     assert await staging.abandoned(ago(6).timestamp()) == 2
     assert aborted == [dead, empty]
     assert [parameters.get("PartNumberMarker") for parameters in asked] == [None, 1000, None, None]

@@ -86,7 +86,7 @@ class TestWindow:
         await window.enter(10)
         await window.enter(20)
         waiting = asyncio.create_task(window.enter(15))
-        await until(lambda: window._turn.locked())
+        await until(lambda: window.full)
         window.leave(10)
         await asyncio.sleep(0)
         assert not waiting.done()
@@ -97,7 +97,7 @@ class TestWindow:
         window = Window(30)
         await window.enter(50)
         waiting = asyncio.create_task(window.enter(1))
-        await until(lambda: window._turn.locked())
+        await until(lambda: window.full)
         window.leave(50)
         await waiting
 
@@ -112,7 +112,7 @@ class TestWindow:
         async with asyncio.TaskGroup() as group:
             for size in (25, 1, 2):
                 group.create_task(enter(size))
-            await until(lambda: window._turn.locked())
+            await until(lambda: window.full)
             assert entered == []
             window.leave(20)
         assert entered == [25, 1, 2]
@@ -121,7 +121,7 @@ class TestWindow:
         window = Window(10)
         await window.enter(10)
         waiting = asyncio.create_task(window.enter(10))
-        await until(lambda: window._turn.locked())
+        await until(lambda: window.full)
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         window.leave(10)
@@ -161,14 +161,14 @@ class TestGathering:
         objects = [Object(bound) for _ in range(10)]
         for one in objects:
             one.give(MIB // 2)
-        await until(lambda: bound._turn.locked())
-        assert bound._size == 3 * MIB
+        await until(lambda: bound.full)
+        assert bound.size == 3 * MIB
         for one in objects:
             one.give(MIB)
             one.give(0)
         await asyncio.gather(*(one.task for one in objects))
         assert [one.parts for one in objects] == [[MIB, MIB // 2]] * 10
-        assert bound._size == 0
+        assert bound.size == 0
 
     async def test_what_is_small_waits_for_nobody(self) -> None:
         bound = Gathering()
@@ -187,7 +187,7 @@ class TestGathering:
         slow, slowest, quick = (Object(bound) for _ in range(3))
         for one, size in ((slow, 400_000), (slowest, 300_000), (quick, 900_000)):
             one.give(size)
-        await until(lambda: bound._size == 3 * MIB)
+        await until(lambda: bound.size == 3 * MIB)
         now = 6.0
         waiting = Object(bound)
         waiting.give(MIB)
@@ -207,11 +207,11 @@ class TestGathering:
         bound.limit = 100 * MIB
         stalled = Object(bound, 100 * MIB)
         stalled.give(99 * MIB)
-        await until(lambda: bound._size == 100 * MIB)
+        await until(lambda: bound.size == 100 * MIB)
         now = 60.0
         waiting = Object(bound)
         waiting.give(MIB)
-        await until(lambda: bound._turn.locked())
+        await until(lambda: bound.full)
         now = 66.0
         with pytest.raises(TooSlowError):
             await stalled.task
@@ -224,7 +224,7 @@ class TestGathering:
         bound.limit = 3 * MIB
         slow, other = Object(bound), Object(bound)
         slow.give(300_000)
-        await until(lambda: bound._size == MIB)
+        await until(lambda: bound.size == MIB)
         now = 3600.0
         other.give(MIB)
         other.give(0)
@@ -242,9 +242,9 @@ class TestGathering:
             now = 3600.0
             waiting = Object(bound)
             waiting.give(MIB)
-            await until(lambda: bound._turn.locked())
+            await until(lambda: bound.full)
             await asyncio.sleep(0)
-            assert bound._size == MIB
+            assert bound.size == MIB
         waiting.give(0)
         await waiting.task
 
@@ -253,7 +253,7 @@ class TestGathering:
         objects = [Object(bound, 5 * MIB) for _ in range(10)]
         for one in objects:
             one.give(MIB)
-        await until(lambda: bound._size == 50 * MIB)
+        await until(lambda: bound.size == 50 * MIB)
         for one in objects:
             one.give(0)
         await asyncio.gather(*(one.task for one in objects))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import boto3
 import pytest
 from botocore import auth
 from pydantic import ValidationError
@@ -13,6 +14,7 @@ from polytope_server.settings import backends
 from polytope_server.settings.masking import mask
 from polytope_server.staging.s3 import S3Staging
 from polytope_server.staging.s3.client import S3Client
+from polytope_server.staging.s3.clients import make_client, make_clients
 from polytope_server.staging.s3.settings import S3Settings
 
 NAME = "r1/0123456789abcdef0123456789abcdef.grib"
@@ -85,8 +87,10 @@ class TestPublicAddresses:
 
     @staticmethod
     async def _signed(tmp_path: Path, **keys: Any) -> str:
-        staging = S3Staging(S3Settings(use_presigned_url=True, **ACCOUNT, **keys), tmp_path)
-        await staging._client.connect()
+        settings = S3Settings(use_presigned_url=True, **ACCOUNT, **keys)
+        client = S3Client(settings)
+        staging = S3Staging(settings, tmp_path, client=client)
+        await client.connect()
         address = staging.public_url(NAME)
         assert address is not None
         await staging.close()
@@ -116,26 +120,27 @@ class TestPublicAddresses:
         ],
     )
     async def test_signed_ones_are_those_of_boto3(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: dict[str, Any]
+        self, monkeypatch: pytest.MonkeyPatch, keys: dict[str, Any]
     ) -> None:
         now = datetime(2026, 11, 25, 12, 0, 0)
         monkeypatch.setattr(auth, "get_current_datetime", lambda *_: now)
         settings = S3Settings(use_presigned_url=True, **ACCOUNT, **keys)
-        client = S3Client(settings)
-        await client.connect()
+        boto = make_client(boto3.Session(), settings, settings.public_url or settings.endpoint)
+        clients = make_clients(settings)
         parameters = {"Bucket": settings.bucket, "Key": NAME}
-        signed = client._shown._client.generate_presigned_url("get_object", parameters, 60)  # type: ignore[union-attr]
-        assert client._shown.presign(NAME, 60) == signed  # type: ignore[union-attr]
-        client.close()
+        signed = boto.generate_presigned_url("get_object", parameters, 60)
+        assert clients.shown.presign(NAME, 60) == signed
+        clients.close()
 
     async def test_signed_ones_are_kept_while_most_of_their_time_is_left(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         now = 0.0
         settings = S3Settings(host="s3", use_presigned_url=True, presigned_url_expiry="1000")
-        staging = S3Staging(settings, tmp_path, clock=lambda: now)
+        client = S3Client(settings)
+        staging = S3Staging(settings, tmp_path, clock=lambda: now, client=client)
         signed: list[str] = []
-        monkeypatch.setattr(staging._client, "presign", lambda name: signed.append(name) or f"{len(signed)}")
+        monkeypatch.setattr(client, "presign", lambda name: signed.append(name) or f"{len(signed)}")
         assert [staging.public_url(NAME) for _ in range(3)] == ["1"] * 3
         now = 99.0
         assert staging.public_url(NAME) == "1"

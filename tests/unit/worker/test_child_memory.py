@@ -40,7 +40,7 @@ async def test_a_job_that_needs_more_memory_than_it_may_fails_for_good(child: Ch
         await outcome(child, f"take {300 * MIB}", 256 * MIB)
     # What it holds is let go of with the process.
     assert not child.usable
-    assert await child._process.wait() == 1
+    assert await child.ended() == 1
 
 
 async def test_each_job_has_the_limit_of_its_data_source(child: Child) -> None:
@@ -71,9 +71,7 @@ async def test_a_job_does_not_fail_for_what_those_before_it_left_behind(child: C
 
 
 async def test_the_kernel_ends_a_child_before_its_worker(child: Child) -> None:
-    own, its = (
-        int(Path(f"/proc/{process}/oom_score_adj").read_text()) for process in ("self", child._process.pid)
-    )
+    own, its = (int(Path(f"/proc/{process}/oom_score_adj").read_text()) for process in ("self", child.pid))
     assert its == min(own + 500, 1000)
     assert its > own
 

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -58,7 +59,9 @@ async def test_a_child_that_hangs_in_the_kernel_keeps_nobody_waiting(
 ) -> None:
     child = await Child.start(CONFIG)
     monkeypatch.setattr("polytope_server.worker.children._LAST_WORDS", 0.01)
-    monkeypatch.setattr(child._process, "kill", lambda: os.kill(child._process.pid, signal.SIGSTOP))
+    monkeypatch.setattr(
+        asyncio.subprocess.Process, "kill", lambda process: os.kill(process.pid, signal.SIGSTOP)
+    )
     await child.kill()
     assert "does not end" in caplog.text
     monkeypatch.undo()
@@ -96,9 +99,12 @@ async def test_what_a_data_source_says_is_bounded() -> None:
     await child.kill()
 
 
-async def test_a_frame_that_is_too_large_is_not_read(child: Child) -> None:
-    child._reader = asyncio.StreamReader()
-    child._reader.feed_data(header(Frame.DATA, MAX_DATA + 1))
+async def test_a_frame_that_is_too_large_is_not_read() -> None:
+    reader = asyncio.StreamReader()
+    reader.feed_data(header(Frame.DATA, MAX_DATA + 1))
+    process: Any = SimpleNamespace(returncode=None)
+    writer: Any = SimpleNamespace(write=lambda data: None)
+    child = Child(process, reader, writer)
     with pytest.raises(TemporaryError, match="ended unexpectedly"):
         await child.run(job("echo"))
     assert not child.usable
@@ -136,7 +142,7 @@ async def test_a_child_whose_result_was_not_read_is_not_used_again(child: Child)
 
 async def test_the_death_of_a_child_is_a_failed_attempt(child: Child) -> None:
     _, chunks = await child.run(job("dummy", data=50_000_000))
-    os.kill(child._process.pid, signal.SIGKILL)
+    os.kill(child.pid, signal.SIGKILL)
     with pytest.raises(TemporaryError, match="ended unexpectedly"):
         async for _ in chunks:
             pass
@@ -147,7 +153,7 @@ async def test_a_child_does_not_read_ahead_of_its_worker(child: Child) -> None:
     """A gigabyte is asked for and not read: the child waits, it does not fill the memory."""
     _, chunks = await child.run(job("dummy", data=1 << 30))
     await anext(chunks)
-    status = Path(f"/proc/{child._process.pid}/status").read_text()
+    status = Path(f"/proc/{child.pid}/status").read_text()
     peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
     assert peak < 200_000
 

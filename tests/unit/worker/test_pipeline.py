@@ -4,86 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import yaml
+from pipeline_site import SETTINGS, USER, Site
 
-from polytope_server.broker.broker import Broker
-from polytope_server.config import load
 from polytope_server.notices import Topic
 from polytope_server.request import TERMINAL, Request, Status, Upload, Verb
-from polytope_server.request_store import StoreUnavailableError
-from polytope_server.retry import after_outage
-from polytope_server.settings.root import WorkerSettings
-from polytope_server.staging import LargestObjectError, StagingUnavailableError, new_object_name
+from polytope_server.staging import LargestObjectError, new_object_name
 from polytope_server.testing.staging import chunked
 from polytope_server.testing.waiting import until
-from polytope_server.user import User
-from polytope_server.worker.worker import Worker
 from testbed.server import CONFIG
-
-USER = User("alice", "test")
-SETTINGS: dict[str, Any] = {
-    **CONFIG,
-    "worker": {"concurrency": 2, "lease": 0.6, "retry_delay": 0.01, "max_attempts": 2, "grace": 5},
-    "broker": {"interval": 0.2, "lease": 0.6},
-}
-
-
-class Site:
-    """A broker and a worker in this process, with the stores of the worker at hand."""
-
-    def __init__(self, data: Path, **sections: Any) -> None:
-        self.data = data
-        file = data / "config.yaml"
-        file.write_text(yaml.safe_dump({**SETTINGS, **sections}))
-        self.configuration = load([file])
-        self.worker = Worker(self.configuration, data)
-        self.broker = Broker(self.configuration, data)
-        self.store, self.staging = self.worker._store, self.worker._staging
-        self.stop, self.broker_stop = asyncio.Event(), asyncio.Event()
-        self.tasks: list[asyncio.Task[None]] = []
-
-    def start(self) -> None:
-        self.tasks.append(asyncio.create_task(self.broker.serve(self.broker_stop)))
-        self.tasks.append(asyncio.create_task(self.worker.serve(self.stop)))
-
-    async def end(self) -> None:
-        self.broker_stop.set()
-        self.stop.set()
-        await asyncio.gather(*self.tasks)
-
-    async def submit(self, source: str, text: str = "hello", collection: str = "", **fields: Any) -> str:
-        fields = {"coerced_request": {"data": text}, **fields}
-        request = Request(USER, collection or source, user_request=text, datasource=source, **fields)
-        await self.store.add(request)
-        self.worker._notices.publish(Topic.WAITING, request.id)
-        return request.id
-
-    async def ended(self, request_id: str) -> Request:
-        async with asyncio.timeout(30):
-            while True:
-                request = await self.store.get(request_id)
-                assert request is not None
-                if request.status in TERMINAL:
-                    return request
-                await asyncio.sleep(0.005)
-
-
-@pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    site = Site(tmp_path)
-    await site.store.open()
-    site.start()
-    await until(lambda: site.worker._children._all)
-    yield site
-    await site.end()
-    await site.store.close()
 
 
 async def test_a_request_is_processed_and_its_result_recorded(site: Site) -> None:
@@ -100,7 +35,7 @@ async def test_processed_requests_are_counted_for_the_statistics(site: Site) -> 
 
     async def stored() -> None:
         while not rows:
-            rows.extend(await site.worker._metric_store.find())
+            rows.extend(await site.parts.metric_store.find())
             await asyncio.sleep(0.005)
 
     await asyncio.wait_for(stored(), 10)
@@ -131,10 +66,10 @@ async def test_a_crash_is_tried_again_and_then_given_up(site: Site) -> None:
 
     async def kill_its_children() -> Request:
         while (request := await site.store.get(big)) and request.status not in TERMINAL:
-            for child in list(site.worker._children._all):
-                if not child._idle and child._process.pid not in killed:
-                    killed.add(child._process.pid)
-                    child._process.kill()
+            for child in site.parts.children.living():
+                if child.busy and child.pid not in killed:
+                    killed.add(child.pid)
+                    os.kill(child.pid, signal.SIGKILL)
             await asyncio.sleep(0.01)
         assert request is not None
         return request
@@ -148,24 +83,18 @@ async def test_a_crash_is_tried_again_and_then_given_up(site: Site) -> None:
 
 async def test_a_revoked_request_stops_at_once(site: Site) -> None:
     big = await site.submit("dummy", coerced_request={"data": 1 << 40})
-    await until(lambda: big in site.worker._running)
+    await until(lambda: big in site.worker.claims.requests())
     await site.store.remove(big)
-    site.broker._notices.publish(Topic.REMOVED, big)
-    await until(lambda: big not in site.worker._running)
+    site.parts.notices.publish(Topic.REMOVED, big)
+    await until(lambda: big not in site.worker.claims.requests())
     assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
 
 
 async def test_a_request_that_was_removed_without_a_notice_stops_at_the_next_renewal(site: Site) -> None:
     big = await site.submit("dummy", coerced_request={"data": 1 << 40})
-    await until(lambda: big in site.worker._running)
+    await until(lambda: big in site.worker.claims.requests())
     await site.store.remove(big)
-    await until(lambda: big not in site.worker._running)
-
-
-async def test_a_lost_notice_is_made_good_by_the_sweep(site: Site) -> None:
-    request = Request(USER, "echo", user_request="x", coerced_request={"data": "x"}, datasource="echo")
-    await site.store.add(request)
-    assert (await site.ended(request.id)).status is Status.PROCESSED
+    await until(lambda: big not in site.worker.claims.requests())
 
 
 async def test_a_lease_that_nobody_renews_goes_back_to_the_queue(site: Site) -> None:
@@ -225,7 +154,7 @@ async def test_a_child_that_never_starts_holds_no_request_for_ever(
 ) -> None:
     site = Site(tmp_path, worker={**SETTINGS["worker"], "timeout": 0.2, "max_attempts": 1})
     await site.store.open()
-    monkeypatch.setattr(site.worker._children, "take", asyncio.Event().wait)
+    monkeypatch.setattr(site.parts.children, "take", asyncio.Event().wait)
     site.start()
     ended = await site.ended(await site.submit("echo"))
     assert ended.user_message == "It took longer than 0.2 seconds."
@@ -238,7 +167,7 @@ async def test_a_worker_that_stops_gives_its_requests_back_uncounted(tmp_path: P
     await site.store.open()
     site.start()
     big = await site.submit("dummy", coerced_request={"data": 1 << 40})
-    await until(lambda: big in site.worker._running)
+    await until(lambda: big in site.worker.claims.requests())
     await site.end()
     request = await site.store.get(big)
     assert request is not None
@@ -246,122 +175,22 @@ async def test_a_worker_that_stops_gives_its_requests_back_uncounted(tmp_path: P
     await site.store.close()
 
 
-async def test_stores_that_fail_for_a_while_stop_nothing(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    outages = {"claim": 2, "promote": 1, "transition": 2, "lead": 1, "renew": 1, "expired": 1}
-
-    def failing(store: Any, name: str) -> None:
-        real = getattr(store, name)
-
-        async def call(*arguments: Any, **named: Any) -> Any:
-            if outages[name]:
-                outages[name] -= 1
-                raise StoreUnavailableError("out of order")
-            return await real(*arguments, **named)
-
-        monkeypatch.setattr(store, name, call)
-
-    for name in ("claim", "transition", "renew"):
-        failing(site.worker._store, name)
-    for name in ("promote", "lead", "expired"):
-        failing(site.broker._store, name)
-    assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
-    assert not any(outages[name] for name in ("claim", "promote", "transition", "expired"))
-
-
-async def test_a_metric_that_cannot_be_stored_harms_no_request(
-    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def fail(*_: Any) -> None:
-        raise RuntimeError("no statistics")
-
-    monkeypatch.setattr(site.worker._metric_store, "add", fail)
-    assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
-    await until(lambda: "metrics could not be stored" in caplog.text)
-
-
-async def test_of_two_brokers_one_leads_and_the_other_takes_over(site: Site) -> None:
-    second = Broker(site.configuration, site.data)
-    stop = asyncio.Event()
-    serving = asyncio.create_task(second.serve(stop))
-    await site.ended(await site.submit("echo"))
-    assert second._term is None
-    site.broker_stop.set()
-    await until(lambda: second._term is not None)
-    assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
-    stop.set()
-    await serving
-
-
-async def test_a_broker_that_lost_its_lead_does_nothing_until_it_leads_again(site: Site) -> None:
-    await until(lambda: site.broker._term is not None)
-    await site.broker._store.resign("broker", site.broker._name)
-    await site.broker._store.lead("broker", "another", 0.5)
-    waiting = await site.submit("echo")
-    assert (await site.ended(waiting)).status is Status.PROCESSED
-    assert (site.broker._term or 0) > 1
-
-
 async def test_a_revoke_while_a_child_is_being_replaced_loses_no_slot(tmp_path: Path) -> None:
     site = Site(tmp_path, worker={**SETTINGS["worker"], "concurrency": 1})
     await site.store.open()
     site.start()
-    await until(lambda: site.worker._children._all)
-    (child,) = site.worker._children._all
+    await until(site.parts.children.living)
+    (child,) = site.parts.children.living()
     await child.kill()
     lost = await site.submit("echo")
-    await until(lambda: lost in site.worker._running)
+    await until(lambda: lost in site.worker.claims.requests())
     await site.store.remove(lost)
-    site.broker._notices.publish(Topic.REMOVED, lost)
-    await until(lambda: lost not in site.worker._running)
+    site.parts.notices.publish(Topic.REMOVED, lost)
+    await until(lambda: lost not in site.worker.claims.requests())
     for _ in range(3):
         assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
     await site.end()
     await site.store.close()
-
-
-async def test_a_part_that_fails_ends_its_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    site = Site(tmp_path)
-
-    async def fail(*_: Any) -> None:
-        raise RuntimeError("a fault of the program")
-
-    monkeypatch.setattr(site.broker, "_turn", fail)
-    with pytest.raises(RuntimeError, match="a fault of the program"):
-        await asyncio.wait_for(site.broker.serve(asyncio.Event()), 20)
-    for part in (site.broker._queue, site.broker._notices, site.broker._store):
-        await part.close()
-
-
-async def test_an_outage_of_the_staging_counts_for_no_failure(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    create = site.staging.create
-    outages = iter(range(4))  # more than there may be failures
-
-    async def unreachable(*arguments: Any) -> Any:
-        if next(outages, None) is not None:
-            raise StagingUnavailableError("the staging cannot be reached")
-        return await create(*arguments)
-
-    monkeypatch.setattr(site.staging, "create", unreachable)
-    request = await site.ended(await site.submit("echo"))
-    assert (request.status, request.failures, request.attempt) == (Status.PROCESSED, 0, 5)
-
-
-async def test_a_claim_that_was_made_without_an_answer_costs_no_attempt(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    claim, failures = site.store.claim, iter([True])
-
-    async def forgetful(*arguments: Any) -> Any:
-        claimed = await claim(*arguments)
-        if claimed and next(failures, False):
-            raise StoreUnavailableError("the connection ended before the answer came")
-        return claimed
-
-    monkeypatch.setattr(site.store, "claim", forgetful)
-    request = await site.ended(await site.submit("echo"))
-    assert (request.status, request.attempt, request.lost_leases) == (Status.PROCESSED, 1, 0)
 
 
 async def nothing_is_staged(site: Site) -> bool:
@@ -445,52 +274,6 @@ async def test_a_request_that_needs_too_much_memory_fails_at_once(tmp_path: Path
     await site.store.close()
 
 
-async def test_an_outcome_that_was_stored_without_an_answer_is_no_lost_one(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The result must not be removed, nor the end be kept from those who wait for it."""
-    transition = site.store.transition
-    answers = iter([False])
-
-    async def forgetful(*arguments: Any, **changes: Any) -> Any:
-        done = await transition(*arguments, **changes)
-        if done is not None and done.status is Status.PROCESSED and not next(answers, True):
-            raise StoreUnavailableError("the connection ended before the answer came")
-        return done
-
-    monkeypatch.setattr(site.store, "transition", forgetful)
-    ended = []
-    await site.worker._notices.subscribe({Topic.ENDED}, ended.append)
-    request = await site.ended(await site.submit("echo"))
-    await until(lambda: ended)
-    assert (await site.staging.stat(request.result)).size == 5
-
-
-async def test_an_outcome_of_an_attempt_that_was_overtaken_is_dropped(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The store was away for so long that the lease has ended, and another has the request."""
-    transition = site.store.transition
-    failures = iter([True])
-
-    async def away(request_id: str, expect: Status, attempt: int, to: Status, **changes: Any) -> Any:
-        if to is Status.PROCESSED and next(failures, False):
-            await transition(request_id, expect, attempt, Status.FAILED, user_message="given up")
-            raise StoreUnavailableError("the store is away")
-        return await transition(request_id, expect, attempt, to, **changes)
-
-    monkeypatch.setattr(site.store, "transition", away)
-    request = await site.ended(await site.submit("echo"))
-    assert (request.status, request.result) == (Status.FAILED, "")
-
-    async def is_empty() -> bool:
-        return not [found async for found in site.staging.list()]
-
-    async with asyncio.timeout(20):
-        while not await is_empty():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
-
-
 async def test_requests_go_to_the_queue_of_their_data_source(tmp_path: Path) -> None:
     sources = {**CONFIG["datasources"], "echo": {"type": "echo", "queue": "slow"}}
     site = Site(tmp_path, datasources=sources, worker={**SETTINGS["worker"], "queues": ["default"]})
@@ -505,52 +288,3 @@ async def test_requests_go_to_the_queue_of_their_data_source(tmp_path: Path) -> 
     finally:
         await site.end()
         await site.store.close()
-
-
-async def test_processes_wait_for_a_store_that_is_not_there_yet(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    site = Site(tmp_path)
-    opens = {id(store): store.open for store in (site.store, site.broker._store)}
-    outages = iter(range(3))
-
-    def patiently(store: Any) -> Any:
-        async def open_later() -> None:
-            if next(outages, None) is not None:
-                raise StoreUnavailableError("not there yet")
-            await opens[id(store)]()
-
-        return open_later
-
-    for store in (site.store, site.broker._store):
-        monkeypatch.setattr(store, "open", patiently(store))
-    site.start()
-    await until(lambda: site.worker._children._all)
-    assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
-    await site.end()
-
-
-async def test_a_process_that_is_stopped_while_it_waits_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def never() -> None:
-        raise StoreUnavailableError("not there")
-
-    site = Site(tmp_path)
-    for store in (site.store, site.broker._store):
-        monkeypatch.setattr(store, "open", never)
-    site.start()
-    await asyncio.wait_for(site.end(), 20)
-
-
-def test_an_outage_that_lasts_too_long_fails_the_request() -> None:
-    request = Request(USER, "echo", status=Status.PROCESSING)
-    request.status_history[Status.PROCESSING] = 1000.0
-    settings = WorkerSettings.model_validate({"timeout": 200, "retry_delay": 1})
-    status, changes = after_outage(request, settings, 1100.0)
-    assert (status, changes["delay"]) == (Status.QUEUED, 25.0)
-    status, changes = after_outage(request, WorkerSettings.model_validate({"timeout": 50}), 1100.0)
-    assert (status, changes["user_message"]) == (
-        Status.FAILED,
-        "The result could not be stored. Please try again later.",
-    )

@@ -1,0 +1,40 @@
+"""Makes a worker from the configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from polytope_server.config import Configuration
+from polytope_server.datasource import factory
+from polytope_server.secrets.deployment_key import DeploymentKeys
+from polytope_server.secrets.sealing import REQUESTS, Seals
+from polytope_server.settings import create_backend
+from polytope_server.worker.children import Children, child_config
+from polytope_server.worker.worker import Parts, Worker
+
+
+def make_worker(configuration: Configuration, data: Path) -> Worker:
+    """The worker that the configuration describes; `data` is the data folder."""
+    return Worker(configuration.settings, configuration.collections, make_parts(configuration, data))
+
+
+def make_parts(configuration: Configuration, data: Path) -> Parts:
+    """The parts of that worker."""
+    settings = configuration.settings
+    return Parts(
+        store=create_backend("request_store", settings.request_store, data),
+        queue=create_backend("queue", settings.queue, data),
+        notices=create_backend("notices", settings.notices, data),
+        staging=create_backend("staging", settings.staging, data),
+        metric_store=create_backend("metric_store", settings.metric_store, data),
+        children=Children(settings.worker.concurrency, child_config(configuration)),
+        seals=_make_seals(configuration, data),
+    )
+
+
+def _make_seals(configuration: Configuration, data: Path) -> Seals | None:
+    """What opens the attributes of users, if a data source needs them: then the deployment needs its key."""
+    sources = (source for found in configuration.collections.values() for source in found.datasources)
+    if not any(map(factory.user_attributes, sources)):
+        return None
+    return Seals(DeploymentKeys(configuration.settings.secrets, data), REQUESTS)
