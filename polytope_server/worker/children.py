@@ -69,11 +69,6 @@ class Child:
         """The id of the process."""
         return self._process.pid
 
-    @property
-    def busy(self) -> bool:
-        """Whether it is in the middle of a job."""
-        return not self._idle
-
     async def ended(self) -> int:
         """Wait for the end of the process; returns its exit status."""
         return await self._process.wait()
@@ -157,7 +152,7 @@ class Child:
         if self._idle:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_WORDS):
-                    await self._process.wait()
+                    await self.ended()
         await self.kill()
 
     async def kill(self) -> None:
@@ -170,9 +165,9 @@ class Child:
             self._process.kill()
         try:
             async with asyncio.timeout(_LAST_WORDS):
-                await self._process.wait()
+                await self.ended()
         except TimeoutError:
-            logger.error("the child process %d does not end", self._process.pid)
+            logger.error("the child process %d does not end", self.pid)
         self._writer.transport.abort()
         with suppress(OSError):  # what was still to be sent has no receiver
             await self._writer.wait_closed()
@@ -238,7 +233,7 @@ class Children:
 
     def slots(self, busy: int) -> dict[str, int]:
         """How many requests can run, by state, while `busy` of them do."""
-        free = sum(child.usable for child in self._all) if not self._retired else 0
+        free = sum(child.usable for child in self.living()) if not self._retired else 0
         free = max(0, min(free, self._count - busy))
         return {"busy": busy, "free": free, "starting": max(0, self._count - busy - free)}
 
@@ -285,7 +280,7 @@ class Children:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        await asyncio.gather(*(child.end() for child in self._all))
+        await asyncio.gather(*(child.end() for child in self.living()))
 
 
 def child_config(configuration: Configuration) -> dict[str, Any]:

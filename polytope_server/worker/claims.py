@@ -43,10 +43,6 @@ class Claims:
         """The claims that this worker works on."""
         return {work.claim for work in self._work.values()}
 
-    def requests(self) -> set[str]:
-        """The ids of the requests that this worker works on."""
-        return set(self._work)
-
     def begin(self, claim: Claim, task: asyncio.Task[None]) -> None:
         """`task` works on a claim from now on."""
         self._work[claim[0]] = _Work(claim, task)

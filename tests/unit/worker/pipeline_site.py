@@ -52,6 +52,10 @@ class Site:
         self.stop.set()
         await asyncio.gather(*self.tasks)
 
+    def works_on(self, request_id: str) -> bool:
+        """Whether the worker works on a request."""
+        return any(claim[0] == request_id for claim in self.worker.claims.all())
+
     async def submit(self, source: str, text: str = "hello", collection: str = "", **fields: Any) -> str:
         fields = {"coerced_request": {"data": text}, **fields}
         request = Request(USER, collection or source, user_request=text, datasource=source, **fields)

@@ -67,7 +67,7 @@ async def test_a_crash_is_tried_again_and_then_given_up(site: Site) -> None:
     async def kill_its_children() -> Request:
         while (request := await site.store.get(big)) and request.status not in TERMINAL:
             for child in site.parts.children.living():
-                if child.busy and child.pid not in killed:
+                if not child.usable and child.pid not in killed:
                     killed.add(child.pid)
                     os.kill(child.pid, signal.SIGKILL)
             await asyncio.sleep(0.01)
@@ -83,18 +83,18 @@ async def test_a_crash_is_tried_again_and_then_given_up(site: Site) -> None:
 
 async def test_a_revoked_request_stops_at_once(site: Site) -> None:
     big = await site.submit("dummy", coerced_request={"data": 1 << 40})
-    await until(lambda: big in site.worker.claims.requests())
+    await until(lambda: site.works_on(big))
     await site.store.remove(big)
     site.parts.notices.publish(Topic.REMOVED, big)
-    await until(lambda: big not in site.worker.claims.requests())
+    await until(lambda: not site.works_on(big))
     assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
 
 
 async def test_a_request_that_was_removed_without_a_notice_stops_at_the_next_renewal(site: Site) -> None:
     big = await site.submit("dummy", coerced_request={"data": 1 << 40})
-    await until(lambda: big in site.worker.claims.requests())
+    await until(lambda: site.works_on(big))
     await site.store.remove(big)
-    await until(lambda: big not in site.worker.claims.requests())
+    await until(lambda: not site.works_on(big))
 
 
 async def test_a_lease_that_nobody_renews_goes_back_to_the_queue(site: Site) -> None:
@@ -167,7 +167,7 @@ async def test_a_worker_that_stops_gives_its_requests_back_uncounted(tmp_path: P
     await site.store.open()
     site.start()
     big = await site.submit("dummy", coerced_request={"data": 1 << 40})
-    await until(lambda: big in site.worker.claims.requests())
+    await until(lambda: site.works_on(big))
     await site.end()
     request = await site.store.get(big)
     assert request is not None
@@ -183,10 +183,10 @@ async def test_a_revoke_while_a_child_is_being_replaced_loses_no_slot(tmp_path: 
     (child,) = site.parts.children.living()
     await child.kill()
     lost = await site.submit("echo")
-    await until(lambda: lost in site.worker.claims.requests())
+    await until(lambda: site.works_on(lost))
     await site.store.remove(lost)
     site.parts.notices.publish(Topic.REMOVED, lost)
-    await until(lambda: lost not in site.worker.claims.requests())
+    await until(lambda: not site.works_on(lost))
     for _ in range(3):
         assert (await site.ended(await site.submit("echo"))).status is Status.PROCESSED
     await site.end()
