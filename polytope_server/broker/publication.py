@@ -8,7 +8,7 @@ from collections.abc import Callable
 from polytope_server.broker.schedule import Schedule
 from polytope_server.queue import Message, Queue
 from polytope_server.request import Status
-from polytope_server.request_store import Sketch
+from polytope_server.request_store import RequestSummary
 
 
 class Publication:
@@ -51,36 +51,36 @@ class Publication:
         if messages:
             await self._queue.publish(messages)
 
-    async def publish_when_due(self, sketches: list[Sketch]) -> None:
+    async def publish_when_due(self, summaries: list[RequestSummary]) -> None:
         """Publish queued requests; those that pause before a further attempt, after the pause."""
         now = self._clock()
-        sketches = [sketch for sketch in sketches if self._schedule.knows_collection(sketch.collection)]
-        due = [sketch for sketch in sketches if sketch.not_before <= now]
-        await self.publish([Message(sketch.id, self._schedule.queue_of(sketch)) for sketch in due])
-        for sketch in sketches:
-            if sketch.not_before > now and sketch.id not in self._pausing:
-                self._pausing.add(sketch.id)
-                asyncio.get_running_loop().call_later(sketch.not_before - now, self._end_pause, sketch.id)
+        summaries = [summary for summary in summaries if self._schedule.knows_collection(summary.collection)]
+        due = [summary for summary in summaries if summary.not_before <= now]
+        await self.publish([Message(summary.id, self._schedule.queue_of(summary)) for summary in due])
+        for summary in summaries:
+            if summary.not_before > now and summary.id not in self._pausing:
+                self._pausing.add(summary.id)
+                asyncio.get_running_loop().call_later(summary.not_before - now, self._end_pause, summary.id)
 
     def _end_pause(self, request_id: str) -> None:
         self._pausing.discard(request_id)
         self._due(request_id)
 
-    async def publish_lost(self, queued: list[Sketch]) -> None:
+    async def publish_lost(self, queued: list[RequestSummary]) -> None:
         """Publish the requests of each queue that holds too few messages; and see to those that pause.
 
         `queued` are all the requests that are queued.
         """
         now = self._clock()
-        missing: list[Sketch] = []
+        missing: list[RequestSummary] = []
         for queue in self._queues:
-            own = [sketch for sketch in queued if self._queue_of(sketch) == queue]
-            due = [sketch for sketch in own if sketch.not_before <= now]
+            own = [summary for summary in queued if self._queue_of(summary) == queue]
+            due = [summary for summary in own if summary.not_before <= now]
             if len(due) > await self._queue.count(queue):
                 missing += due
-            missing += [sketch for sketch in own if sketch.not_before > now]
+            missing += [summary for summary in own if summary.not_before > now]
         await self.publish_when_due(missing)
 
-    def _queue_of(self, sketch: Sketch) -> str | None:
-        known = self._schedule.knows_collection(sketch.collection)
-        return self._schedule.queue_of(sketch) if known else None
+    def _queue_of(self, summary: RequestSummary) -> str | None:
+        known = self._schedule.knows_collection(summary.collection)
+        return self._schedule.queue_of(summary) if known else None

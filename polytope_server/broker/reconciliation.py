@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from polytope_server.broker.schedule import Schedule
-from polytope_server.request_store import Digest, RequestStore, Sketch
+from polytope_server.request_store import Digest, RequestStore, RequestSummary
 
 #: Requests in one slice: a few milliseconds of the event loop.
 SLICE = 500
@@ -38,7 +38,7 @@ class Reconciliation:
     """
 
     def __init__(
-        self, schedule: Schedule, store: RequestStore, admit: Callable[[list[Sketch]], None]
+        self, schedule: Schedule, store: RequestStore, admit: Callable[[list[RequestSummary]], None]
     ) -> None:
         self._schedule = schedule
         self._store = store
@@ -87,7 +87,7 @@ class Reconciliation:
         self._compared = until
 
     async def _compare_range(self, after: int, until: int) -> None:
-        known = [sketch.sequence for sketch in self._schedule.waiting(after, until)]
+        known = [summary.sequence for summary in self._schedule.waiting(after, until)]
         # One more than is known suffices to see that there are more.
         stored = await self._store.digest(after, until, len(known) + 1)
         self._differing.pop()
@@ -102,7 +102,7 @@ class Reconciliation:
     async def _read_range(self, span: _Range) -> None:
         found = await self._store.waiting(span.after, span.until, SLICE)
         end = found[-1].sequence if found else span.until
-        stored = {sketch.id for sketch in found}
+        stored = {summary.id for summary in found}
         gone = [known.id for known in self._schedule.waiting(span.after, end) if known.id not in stored]
         for request_id in gone:
             self._schedule.remove(request_id)

@@ -8,7 +8,7 @@ from itertools import islice
 from polytope_server.broker.metrics import BrokerMetrics
 from polytope_server.notices import Notices, Topic
 from polytope_server.request import Status
-from polytope_server.request_store import RequestStore, Sketch
+from polytope_server.request_store import RequestStore, RequestSummary
 
 #: The most requests that fail in one turn.
 _FAILURES = 20
@@ -28,13 +28,13 @@ class RemovedCollections:
         self._notices = notices
         self._metrics = metrics
         self._is_configured = is_configured
-        self._waiting: dict[str, Sketch] = {}
+        self._waiting: dict[str, RequestSummary] = {}
 
-    def note(self, sketches: Iterable[Sketch]) -> None:
+    def note(self, summaries: Iterable[RequestSummary]) -> None:
         """Take note of those of the waiting and queued requests whose collection was removed."""
-        for sketch in sketches:
-            if not self._is_configured(sketch.collection):
-                self._waiting[sketch.id] = sketch
+        for summary in summaries:
+            if not self._is_configured(summary.collection):
+                self._waiting[summary.id] = summary
 
     def forget(self, request_id: str) -> None:
         """A request has ended, or was removed."""
@@ -45,13 +45,13 @@ class RemovedCollections:
 
         Raises :class:`~polytope_server.request_store.StoreUnavailableError`; the next call goes on there.
         """
-        for sketch in list(islice(self._waiting.values(), _FAILURES)):
-            message = f"The collection {sketch.collection} is no longer available."
+        for summary in list(islice(self._waiting.values(), _FAILURES)):
+            message = f"The collection {summary.collection} is no longer available."
             failed = await self._store.transition(
-                sketch.id, sketch.status, sketch.attempt, Status.FAILED, user_message=message
+                summary.id, summary.status, summary.attempt, Status.FAILED, user_message=message
             )
-            del self._waiting[sketch.id]
+            del self._waiting[summary.id]
             if failed is not None:
-                self._metrics.failed(sketch.collection)
-            self._notices.publish(Topic.ENDED, sketch.id)
+                self._metrics.failed(summary.collection)
+            self._notices.publish(Topic.ENDED, summary.id)
         return bool(self._waiting)

@@ -16,7 +16,7 @@ from itertools import islice
 from polytope_server.broker.in_order import InOrder
 from polytope_server.collection import Collection
 from polytope_server.request import Status
-from polytope_server.request_store import Sketch
+from polytope_server.request_store import RequestSummary
 from polytope_server.user import User
 
 
@@ -63,10 +63,10 @@ class _Usage:
         total = self.collection.limits.total
         return total is not None and self.active >= total
 
-    def admits(self, sketch: Sketch) -> bool:
+    def admits(self, summary: RequestSummary) -> bool:
         """Whether the user of a request may have one more active."""
-        limit = self.collection.limits.of_user(User("", sketch.realm, sketch.roles))
-        return limit is None or self.by_user[sketch.user_id] < limit
+        limit = self.collection.limits.of_user(User("", summary.realm, summary.roles))
+        return limit is None or self.by_user[summary.user_id] < limit
 
     def add(self, user_id: str) -> None:
         self.active += 1
@@ -85,10 +85,10 @@ class Schedule:
     def __init__(self, collections: Mapping[str, Collection]) -> None:
         self._usages = {name: _Usage(collection) for name, collection in collections.items()}
         self._turns: dict[str, deque[_Group]] = {}
-        self._waiting: dict[str, Sketch] = {}
+        self._waiting: dict[str, RequestSummary] = {}
         self._order = InOrder(self._waiting)
         #: Those that are queued or processing.
-        self._active: dict[str, tuple[Status, Sketch]] = {}
+        self._active: dict[str, tuple[Status, RequestSummary]] = {}
         self._counts: Counter[tuple[Status, str | None]] = Counter()
         self._by_collection: Counter[tuple[Status, str]] = Counter()
 
@@ -111,11 +111,11 @@ class Schedule:
         """Whether requests of that collection can be scheduled."""
         return name in self._usages
 
-    def queue_of(self, sketch: Sketch) -> str:
+    def queue_of(self, summary: RequestSummary) -> str:
         """The queue that a request goes to. Its collection must be known."""
-        return self._usages[sketch.collection].queue_of(sketch.datasource)
+        return self._usages[summary.collection].queue_of(summary.datasource)
 
-    def waiting(self, after: int, until: int | None) -> Iterator[Sketch]:
+    def waiting(self, after: int, until: int | None) -> Iterator[RequestSummary]:
         """The waiting requests with `after` < sequence <= `until` (None: no end), in order of submission.
 
         The schedule must not change meanwhile.
@@ -132,14 +132,14 @@ class Schedule:
         found = self._order.last()
         return 0 if found is None else found.sequence
 
-    def update(self, sketches: Iterable[Sketch]) -> None:
+    def update(self, summaries: Iterable[RequestSummary]) -> None:
         """Take note of requests and their present states. Those of unknown collections are left out."""
-        for sketch in sketches:
-            if sketch.collection not in self._usages or (known := self.status(sketch.id)) is sketch.status:
+        for summary in summaries:
+            if summary.collection not in self._usages or (known := self.status(summary.id)) is summary.status:
                 continue
             if known is not None:
-                self.remove(sketch.id)
-            self._enter(sketch, sketch.status)
+                self.remove(summary.id)
+            self._enter(summary, summary.status)
 
     def claimed(self, request_id: str) -> None:
         """A worker took a request: it still counts for the limits, but has left the queue."""
@@ -151,18 +151,18 @@ class Schedule:
 
     def remove(self, request_id: str) -> None:
         """A request ended or was removed; users who waited for its place may have a turn."""
-        if (sketch := self._waiting.pop(request_id, None)) is not None:
-            self._leave_lane(sketch)
+        if (summary := self._waiting.pop(request_id, None)) is not None:
+            self._leave_lane(summary)
             return
         known = self._active.pop(request_id, None)
         if known is None:
             return
-        status, sketch = known
-        self._tally(status, sketch, -1)
-        usage = self._usages[sketch.collection]
-        usage.subtract(sketch.user_id)
+        status, summary = known
+        self._tally(status, summary, -1)
+        usage = self._usages[summary.collection]
+        usage.subtract(summary.user_id)
         for group in usage.groups.values():
-            self._give_turn(group, group.lanes.get(sketch.user_id))
+            self._give_turn(group, group.lanes.get(summary.user_id))
 
     def retain_active(self, request_ids: set[str]) -> None:
         """Forget the requests thought to be queued or processing that are not among `request_ids`."""
@@ -180,43 +180,43 @@ class Schedule:
             while room > 0 and turns:
                 group = turns.popleft()
                 group.in_turn = False
-                if (sketch := self._next(group)) is not None:
-                    self.remove(sketch.id)
-                    self._enter(sketch, Status.QUEUED)
-                    chosen[sketch.id] = queue
+                if (summary := self._next(group)) is not None:
+                    self.remove(summary.id)
+                    self._enter(summary, Status.QUEUED)
+                    chosen[summary.id] = queue
                     room -= 1
-                    self._give_turn(group, group.lanes.get(sketch.user_id))
+                    self._give_turn(group, group.lanes.get(summary.user_id))
         return chosen
 
-    def _tally(self, status: Status, sketch: Sketch, change: int) -> None:
+    def _tally(self, status: Status, summary: RequestSummary, change: int) -> None:
         self._counts[status, None] += change
-        self._counts[status, self.queue_of(sketch)] += change
-        self._by_collection[status, sketch.collection] += change
+        self._counts[status, self.queue_of(summary)] += change
+        self._by_collection[status, summary.collection] += change
 
-    def _enter(self, sketch: Sketch, status: Status) -> None:
-        self._tally(status, sketch, 1)
-        usage = self._usages[sketch.collection]
+    def _enter(self, summary: RequestSummary, status: Status) -> None:
+        self._tally(status, summary, 1)
+        usage = self._usages[summary.collection]
         if status is not Status.WAITING:
-            self._active[sketch.id] = (status, sketch)
-            usage.add(sketch.user_id)
+            self._active[summary.id] = (status, summary)
+            usage.add(summary.user_id)
             return
-        self._waiting[sketch.id] = sketch
-        self._order.add(sketch)
-        queue = self.queue_of(sketch)
+        self._waiting[summary.id] = summary
+        self._order.add(summary)
+        queue = self.queue_of(summary)
         if (group := usage.groups.get(queue)) is None:
             group = usage.groups[queue] = _Group(usage, queue)
-        if (lane := group.lanes.get(sketch.user_id)) is None:
-            lane = group.lanes[sketch.user_id] = _Lane(sketch.user_id, InOrder(self._waiting))
-        lane.waiting.add(sketch)
+        if (lane := group.lanes.get(summary.user_id)) is None:
+            lane = group.lanes[summary.user_id] = _Lane(summary.user_id, InOrder(self._waiting))
+        lane.waiting.add(summary)
         lane.count += 1
         self._give_turn(group, lane)
 
-    def _leave_lane(self, sketch: Sketch) -> None:
+    def _leave_lane(self, summary: RequestSummary) -> None:
         """A request no longer waits."""
-        self._tally(Status.WAITING, sketch, -1)
+        self._tally(Status.WAITING, summary, -1)
         self._order.left()
-        group = self._usages[sketch.collection].groups[self.queue_of(sketch)]
-        lane = group.lanes[sketch.user_id]
+        group = self._usages[summary.collection].groups[self.queue_of(summary)]
+        lane = group.lanes[summary.user_id]
         lane.count -= 1
         lane.waiting.left()
         _tidy(group, lane)
@@ -229,16 +229,16 @@ class Schedule:
             group.in_turn = True
             self._turns.setdefault(group.queue, deque()).append(group)
 
-    def _next(self, group: _Group) -> Sketch | None:
+    def _next(self, group: _Group) -> RequestSummary | None:
         """The next request of a group; users with nothing to run, or at their limit, step out."""
         while group.turns and not group.usage.full:
             lane = group.turns.popleft()
             lane.in_turn = False
-            sketch = lane.waiting.first()
-            if sketch is None:
+            summary = lane.waiting.first()
+            if summary is None:
                 _tidy(group, lane)
-            elif group.usage.admits(sketch):
-                return sketch
+            elif group.usage.admits(summary):
+                return summary
         return None
 
 

@@ -20,7 +20,7 @@ from polytope_server.collection import Collection, queues
 from polytope_server.notices import Topic
 from polytope_server.queue import Message, QueueUnavailableError
 from polytope_server.request import Status
-from polytope_server.request_store import Sketch, StoreUnavailableError
+from polytope_server.request_store import RequestSummary, StoreUnavailableError
 from polytope_server.runtime.waiting import wait_at_most
 from polytope_server.settings import Settings
 
@@ -178,18 +178,18 @@ class Turns:
         # What a notice says may be overtaken by a later change: the state is read from the store.
         submitted = sorted(news[Topic.WAITING] - news[Topic.REMOVED])
         for ids in _slices(submitted):
-            self._admit(await self._store.sketches([Status.WAITING], ids))
+            self._admit(await self._store.summaries([Status.WAITING], ids))
             self._progress()
         for ids in _slices(sorted(news[Topic.REQUEUED])):
-            sketches = await self._store.sketches([Status.QUEUED], ids)
-            self.schedule.update(sketches)
-            await self._publication.publish_when_due(sketches)
+            summaries = await self._store.summaries([Status.QUEUED], ids)
+            self.schedule.update(summaries)
+            await self._publication.publish_when_due(summaries)
             self._progress()
 
-    def _admit(self, sketches: list[Sketch]) -> None:
+    def _admit(self, summaries: list[RequestSummary]) -> None:
         """Take note of waiting requests; those whose collection is gone are to fail."""
-        self.schedule.update(sketches)
-        self._removed_collections.note(sketches)
+        self.schedule.update(summaries)
+        self._removed_collections.note(summaries)
 
     # -- repairing -------------------------------------------------------------------------------------
 
@@ -204,16 +204,16 @@ class Turns:
     async def _sweep(self) -> None:
         """Bring what is active up to date with the store, and publish again what the queue has lost."""
         active = await self._read_active()
-        self.schedule.retain_active({sketch.id for sketch in active})
+        self.schedule.retain_active({summary.id for summary in active})
         self.schedule.update(active)
         if not self._reconciliation.running:
             self._reconciliation.start()
-        queued = [sketch for sketch in active if sketch.status is Status.QUEUED]
+        queued = [summary for summary in active if summary.status is Status.QUEUED]
         self._removed_collections.note(queued)
         await self._publication.publish_lost(queued)
 
-    async def _read_active(self) -> list[Sketch]:
-        active: list[Sketch] = []
+    async def _read_active(self) -> list[RequestSummary]:
+        active: list[RequestSummary] = []
         while found := await self._store.active(active[-1].sequence if active else 0, SLICE):
             active += found
             self._progress()

@@ -19,7 +19,7 @@ from polytope_server.request_store.leasing import Leasing
 from polytope_server.request_store.retention import Retention
 from polytope_server.request_store.selections import PAGE, PAGE_SIZE, Page, Paging, Removed, Selection
 from polytope_server.request_store.states import States, without_secrets
-from polytope_server.request_store.summaries import Digest, Sketch, Sketching, new_sketch
+from polytope_server.request_store.summaries import Digest, RequestSummary, Summaries, new_summary
 
 __all__ = [
     "PAGE",
@@ -29,17 +29,17 @@ __all__ = [
     "Page",
     "Removed",
     "RequestStore",
+    "RequestSummary",
     "Selection",
-    "Sketch",
     "States",
     "StoreUnavailableError",
     "UnknownStateError",
-    "new_sketch",
+    "new_summary",
     "without_secrets",
 ]
 
 
-class RequestStore(Leasing, Retention, Paging, Sketching, ABC):
+class RequestStore(Leasing, Retention, Paging, Summaries, ABC):
     """Keeps requests; every change of state is one atomic compare-and-set.
 
     Every method may raise :class:`StoreUnavailableError`. What a method has returned is durable. Several

@@ -1,4 +1,4 @@
-"""What the broker reads of requests, of which it keeps a million: sketches, and digests of many."""
+"""What the broker reads of requests, of which it keeps a million: summaries, and digests of many."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from polytope_server.request import Status
 
 
 @dataclass(frozen=True, slots=True)
-class Sketch:
+class RequestSummary:
     """What the broker needs to know of a request, and no more."""
 
     id: str
@@ -51,41 +51,43 @@ class Digest:
         return cls(len(rests), sum(rests), sum(rest * rest for rest in rests))
 
 
-class Sketching(ABC):
+class Summaries(ABC):
     """The part of a request store that the broker reads: many requests, and little of each."""
 
     @abstractmethod
-    async def sketches(self, statuses: Collection[Status], request_ids: Sequence[str]) -> list[Sketch]:
-        """Sketches of some requests.
+    async def summaries(
+        self, statuses: Collection[Status], request_ids: Sequence[str]
+    ) -> list[RequestSummary]:
+        """Summaries of some requests.
 
         Args:
             statuses: The states in which a request must be.
             request_ids: The requests to look for.
 
         Returns:
-            Sketches of those that are found, in order of submission.
+            Summaries of those that are found, in order of submission.
 
         Raises:
             StoreUnavailableError: The store cannot be reached.
         """
 
     @abstractmethod
-    async def active(self, after: int, limit: int) -> list[Sketch]:
+    async def active(self, after: int, limit: int) -> list[RequestSummary]:
         """A slice of the queued and processing requests: see :meth:`waiting`, without an end.
 
         Args:
             after: The sequence after which the slice starts.
-            limit: How many sketches it has.
+            limit: How many summaries it has.
 
         Returns:
-            The sketches, in order of submission.
+            The summaries, in order of submission.
 
         Raises:
             StoreUnavailableError: The store cannot be reached.
         """
 
     @abstractmethod
-    async def waiting(self, after: int, until: int | None, limit: int) -> list[Sketch]:
+    async def waiting(self, after: int, until: int | None, limit: int) -> list[RequestSummary]:
         """A slice of the waiting requests: the first ones with `after` < sequence <= `until`.
 
         An empty slice is the last; each other goes on after the sequence of the one
@@ -96,10 +98,10 @@ class Sketching(ABC):
         Args:
             after: The sequence after which the slice starts.
             until: The last sequence that it may have, None for no end.
-            limit: How many sketches it has.
+            limit: How many summaries it has.
 
         Returns:
-            The sketches, in order of submission.
+            The summaries, in order of submission.
 
         Raises:
             StoreUnavailableError: The store cannot be reached.
@@ -124,7 +126,7 @@ class Sketching(ABC):
         """
 
 
-def new_sketch(
+def new_summary(
     request_id: str,
     collection: str,
     user_id: str,
@@ -135,9 +137,9 @@ def new_sketch(
     not_before: float,
     datasource: str,
     sequence: int,
-) -> Sketch:
-    """A sketch of what a store has read. A broker keeps a million of them: equal texts are kept once."""
-    return Sketch(
+) -> RequestSummary:
+    """A summary of what a store has read. A broker keeps a million of them: equal texts are kept once."""
+    return RequestSummary(
         *(request_id, intern(collection), intern(user_id), intern(realm), _kept_once(roles)),
         *(status, attempt, not_before or 0.0, intern(datasource), sequence),
     )

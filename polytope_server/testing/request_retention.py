@@ -104,7 +104,7 @@ class RetentionContract:
         assert await store.existing([old]) == set()
         assert await store.results([old]) == {}
         assert await store.usage(10) == []
-        assert await store.sketches(list(Status), [old]) == []
+        assert await store.summaries(list(Status), [old]) == []
         assert await store.stale(Status.PROCESSED, 0.0, 10) == await store.removable(ALICE.id, 0.0, 10) == []
         assert await store.remove(old) is None
         assert [part async for part in store.remove_all(ALICE.id, list(Status)) if part] == []

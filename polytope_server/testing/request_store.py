@@ -11,7 +11,7 @@ from polytope_server.request_store import DuplicateRequestError, RequestStore
 from polytope_server.testing.request_leases import LeaseContract
 from polytope_server.testing.request_retention import RetentionContract
 from polytope_server.testing.request_selections import SelectionContract
-from polytope_server.testing.request_sketches import SketchContract
+from polytope_server.testing.request_summaries import SummaryContract
 from polytope_server.testing.requests import ALICE as ALICE
 from polytope_server.testing.requests import BOB as BOB
 from polytope_server.testing.requests import ROUNDED
@@ -21,7 +21,7 @@ from polytope_server.testing.requests import queue as queue
 from polytope_server.testing.requests import removed_all as removed_all
 
 
-class RequestStoreContract(LeaseContract, SketchContract, SelectionContract, RetentionContract):
+class RequestStoreContract(LeaseContract, SummaryContract, SelectionContract, RetentionContract):
     """The contract tests."""
 
     async def test_an_open_store_answers_its_check(self, store: RequestStore) -> None:

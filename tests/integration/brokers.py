@@ -25,9 +25,9 @@ import yaml
 from polytope_server.config import load
 from polytope_server.notices import Notices, Topic
 from polytope_server.request import Request, Status
-from polytope_server.request_store import RequestStore, Sketch, StoreUnavailableError
+from polytope_server.request_store import RequestStore, RequestSummary, StoreUnavailableError
 from polytope_server.request_store.mongodb import MongoDBRequestStore
-from polytope_server.request_store.mongodb.documents import INDEXES, to_document, to_sketch
+from polytope_server.request_store.mongodb.documents import INDEXES, to_document, to_summary
 from polytope_server.request_store.sql import SQLRequestStore
 from polytope_server.request_store.sql.rows import INSERT, to_row
 from polytope_server.settings import create_backend
@@ -180,18 +180,18 @@ class Site:
             )
             return sum(1 for _ in cursor)
 
-    async def snapshot(self) -> list[Sketch]:
+    async def snapshot(self) -> list[RequestSummary]:
         """All active requests, as they were at one moment."""
         if isinstance(self.store, MongoDBRequestStore):
             return await asyncio.to_thread(self._mongodb_snapshot)
         return await self.store.active(0, 100_000)
 
-    def _mongodb_snapshot(self) -> list[Sketch]:
+    def _mongodb_snapshot(self) -> list[RequestSummary]:
         keys = yaml.safe_load(self.file.read_text())["request_store"]["mongodb"]
         with pymongo.MongoClient(keys["uri"]) as client, client.start_session(snapshot=True) as session:
             found = client["request_store"][keys["collection"]]
             where = {"state": {"$in": ["queued", "processing"]}}
-            return [to_sketch(document) for document in found.find(where, session=session)]
+            return [to_summary(document) for document in found.find(where, session=session)]
 
 
 def _many(count: int, users: int) -> Iterator[Request]:
@@ -246,7 +246,7 @@ class Workers:
         while True:
             with suppress(StoreUnavailableError):
                 active = await self._site.store.active(0, 1000)
-                queued = [sketch.id for sketch in active if sketch.status is Status.QUEUED]
+                queued = [summary.id for summary in active if summary.status is Status.QUEUED]
                 if queued:
                     await self._take(queued)
             await asyncio.sleep(_PAUSE)

@@ -185,9 +185,9 @@ async def _observe(site: Site, most: Counter[str]) -> None:
     """Look at what is active again and again. Ends with an AssertionError where it is more than may be."""
     while True:
         active = await site.snapshot()
-        total = Counter(sketch.collection for sketch in active)
+        total = Counter(summary.collection for summary in active)
         most |= total
-        users = Counter((sketch.collection, sketch.user_id) for sketch in active)
+        users = Counter((summary.collection, summary.user_id) for summary in active)
         users_limits = {user.id: site.collections["echo"].limits.of_user(user) for user in USERS}
         assert max(total.values(), default=0) <= LIMITS["total"], total  # type: ignore[operator]
         for (collection, user_id), number in users.items():

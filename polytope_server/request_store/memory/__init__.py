@@ -21,8 +21,8 @@ from polytope_server.request_store import (
     Page,
     Removed,
     RequestStore,
+    RequestSummary,
     Selection,
-    Sketch,
     without_secrets,
 )
 from polytope_server.request_store.memory.retention import MemoryRetention
@@ -193,27 +193,29 @@ class MemoryRequestStore(MemoryRetention, RequestStore):
             return None
         return await self.transition(request_id, Status.PROCESSING, attempt, to, delay=delay, **changes)
 
-    async def sketches(self, statuses: Collection[Status], request_ids: Sequence[str]) -> list[Sketch]:
+    async def summaries(
+        self, statuses: Collection[Status], request_ids: Sequence[str]
+    ) -> list[RequestSummary]:
         wanted = set(request_ids)
-        return [sketch for sketch in self._sketches(statuses) if sketch.id in wanted]
+        return [summary for summary in self._summaries(statuses) if summary.id in wanted]
 
-    async def active(self, after: int, limit: int) -> list[Sketch]:
-        found = self._sketches((Status.QUEUED, Status.PROCESSING))
-        return [sketch for sketch in found if sketch.sequence > after][:limit]
+    async def active(self, after: int, limit: int) -> list[RequestSummary]:
+        found = self._summaries((Status.QUEUED, Status.PROCESSING))
+        return [summary for summary in found if summary.sequence > after][:limit]
 
-    async def waiting(self, after: int, until: int | None, limit: int) -> list[Sketch]:
+    async def waiting(self, after: int, until: int | None, limit: int) -> list[RequestSummary]:
         return [
-            sketch
-            for sketch in self._sketches((Status.WAITING,))
-            if sketch.sequence > after and (until is None or sketch.sequence <= until)
+            summary
+            for summary in self._summaries((Status.WAITING,))
+            if summary.sequence > after and (until is None or summary.sequence <= until)
         ][:limit]
 
     async def digest(self, after: int, until: int, limit: int) -> Digest:
-        return Digest.of([sketch.sequence for sketch in await self.waiting(after, until, limit)])
+        return Digest.of([summary.sequence for summary in await self.waiting(after, until, limit)])
 
-    def _sketches(self, statuses: Collection[Status]) -> list[Sketch]:
+    def _summaries(self, statuses: Collection[Status]) -> list[RequestSummary]:
         return [
-            Sketch(
+            RequestSummary(
                 id=request.id,
                 collection=request.collection,
                 user_id=request.user.id,

@@ -29,10 +29,10 @@ from polytope_server.request_store.mongodb import documents as d
 from polytope_server.request_store.mongodb.access import BATCH, MongoDBRequestStoreSettings
 from polytope_server.request_store.mongodb.retention import MongoDBRetention
 from polytope_server.request_store.mongodb.selections import Selections
-from polytope_server.request_store.mongodb.summaries import MongoDBSketches
+from polytope_server.request_store.mongodb.summaries import MongoDBSummaries
 
 
-class MongoDBRequestStore(MongoDBRetention, MongoDBSketches, RequestStore):
+class MongoDBRequestStore(MongoDBRetention, MongoDBSummaries, RequestStore):
     """Requests as documents of one collection, leases as those of another beside it."""
 
     Settings = MongoDBRequestStoreSettings

@@ -28,7 +28,7 @@ from pymongo import IndexModel
 from polytope_server.drivers.mongodb import Document
 from polytope_server.drivers.mongodb.schema import MongoDBSchema
 from polytope_server.request import Request, Status, Verb
-from polytope_server.request_store import Digest, Removed, Selection, Sketch, States, new_sketch
+from polytope_server.request_store import Digest, Removed, RequestSummary, Selection, States, new_summary
 from polytope_server.request_store.url import (
     correct,
     decode_input,
@@ -78,8 +78,8 @@ NOW: Document = {"$divide": [{"$toLong": "$$NOW"}, 1000.0]}
 #: The condition that a lease has ended.
 EXPIRED: Document = {"$expr": {"$lt": ["$lease_until", NOW]}}
 
-#: The fields of a sketch.
-SKETCH = {
+#: The fields of a summary.
+SUMMARY = {
     "_id": 1,
     "collection": 1,
     "user_id": 1,
@@ -91,7 +91,7 @@ SKETCH = {
     "datasource": 1,
     "sequence": 1,
 }
-#: The key of sketches by which they are sorted.
+#: The key of summaries by which they are sorted.
 SEQUENCE = attrgetter("sequence")
 
 #: The fields of :func:`to_staged_name`.
@@ -261,9 +261,9 @@ def text_size(document: Document) -> int:
     return len(document["user_request"]) + len(document["coerced_request"]) + len(document["user_message"])
 
 
-def to_sketch(document: Document) -> Sketch:
-    """The sketch of a document of which at least :data:`SKETCH` was read."""
-    return new_sketch(
+def to_summary(document: Document) -> RequestSummary:
+    """The summary of a document of which at least :data:`SUMMARY` was read."""
+    return new_summary(
         document["_id"],
         document["collection"],
         document["user_id"],

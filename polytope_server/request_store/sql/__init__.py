@@ -31,11 +31,11 @@ from polytope_server.request_store.sql.rows import (
     to_row,
     to_staged_name,
 )
-from polytope_server.request_store.sql.summaries import SQLSketches
+from polytope_server.request_store.sql.summaries import SQLSummaries
 from polytope_server.request_store.url import with_url
 
 
-class SQLRequestStore(SQLRetention, SQLSketches, RequestStore):
+class SQLRequestStore(SQLRetention, SQLSummaries, RequestStore):
     """Requests as rows of one table. Each method is one transaction."""
 
     Settings = SQLSettings

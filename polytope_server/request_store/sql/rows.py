@@ -13,7 +13,7 @@ from typing import Any
 
 from polytope_server.drivers.sql import Column, Dialect, Row, Schema
 from polytope_server.request import Input, Request, Status, Verb
-from polytope_server.request_store import Selection, Sketch, States, new_sketch
+from polytope_server.request_store import RequestSummary, Selection, States, new_summary
 from polytope_server.request_store.url import correct, decode_input, encode_input, staged_name
 from polytope_server.user import User
 
@@ -92,8 +92,8 @@ ALL = ", ".join(f'"{name}"' for name in _COLUMNS)
 INSERT = f"INSERT INTO requests ({ALL}, user_id) VALUES (:{', :'.join(_COLUMNS)}, :user_id)"  # noqa: S608
 #: The columns of :func:`to_staged_name`.
 STAGED = "input, result, url"
-#: In the order of the fields of Sketch, with the user for realm and roles.
-SKETCH = 'id, collection, user_id, "user", status, attempt, not_before, datasource, sequence'
+#: In the order of the fields of RequestSummary, with the user for realm and roles.
+SUMMARY = 'id, collection, user_id, "user", status, attempt, not_before, datasource, sequence'
 _VERBS = {str(verb): verb for verb in Verb}
 _STATUSES = States()
 _decode = json.JSONDecoder().decode
@@ -177,11 +177,11 @@ def to_staged_name(source: str, result: str, url: str) -> str:
     return staged_name(_decode_input(source), result, url)
 
 
-def to_sketch(row: Row) -> Sketch:
-    """The sketch of a row with the columns :data:`SKETCH`."""
+def to_summary(row: Row) -> RequestSummary:
+    """The summary of a row with the columns :data:`SUMMARY`."""
     request_id, collection, user_id, document, status, attempt, not_before, datasource, sequence = row
     user = _to_user(document)
-    return new_sketch(
+    return new_summary(
         *(request_id, collection, user_id, user.realm, user.roles, _STATUSES[status]),
         *(attempt, not_before, datasource, sequence),
     )

@@ -7,35 +7,37 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from polytope_server.request import Status
-from polytope_server.request_store import Digest, Sketch
+from polytope_server.request_store import Digest, RequestSummary
 from polytope_server.request_store.sql.access import SQLAccess
-from polytope_server.request_store.sql.rows import ACTIVE, LAST, SKETCH, WAITING, conditions, to_sketch
+from polytope_server.request_store.sql.rows import ACTIVE, LAST, SUMMARY, WAITING, conditions, to_summary
 
 
-class SQLSketches(SQLAccess):
+class SQLSummaries(SQLAccess):
     """Each method is one transaction."""
 
-    async def sketches(self, statuses: Collection[Status], request_ids: Sequence[str]) -> list[Sketch]:
+    async def summaries(
+        self, statuses: Collection[Status], request_ids: Sequence[str]
+    ) -> list[RequestSummary]:
         where, parameters = conditions(self._dialect, statuses=statuses, ids=request_ids)
-        sql = f"SELECT {SKETCH} FROM requests WHERE {where} ORDER BY sequence"
-        return [to_sketch(row) for row in await self._read(sql, parameters)]
+        sql = f"SELECT {SUMMARY} FROM requests WHERE {where} ORDER BY sequence"
+        return [to_summary(row) for row in await self._read(sql, parameters)]
 
-    async def active(self, after: int, limit: int) -> list[Sketch]:
+    async def active(self, after: int, limit: int) -> list[RequestSummary]:
         return await self._slice("requests_active", ACTIVE, after, None, limit)
 
-    async def waiting(self, after: int, until: int | None, limit: int) -> list[Sketch]:
+    async def waiting(self, after: int, until: int | None, limit: int) -> list[RequestSummary]:
         return await self._slice("requests_waiting", WAITING, after, until, limit)
 
     async def _slice(
         self, index: str, condition: str, after: int, until: int | None, limit: int
-    ) -> list[Sketch]:
+    ) -> list[RequestSummary]:
         table = self._dialect.by_index("requests", index)
         sql = (
-            f"SELECT {SKETCH} FROM {table} WHERE {condition} AND sequence > :after AND sequence <= :until "
+            f"SELECT {SUMMARY} FROM {table} WHERE {condition} AND sequence > :after AND sequence <= :until "
             "ORDER BY sequence LIMIT :limit"
         )
         bounds = {"after": after, "until": LAST if until is None else until, "limit": limit}
-        return [to_sketch(row) for row in await self._read(sql, bounds)]
+        return [to_summary(row) for row in await self._read(sql, bounds)]
 
     async def digest(self, after: int, until: int, limit: int) -> Digest:
         table = self._dialect.by_index("requests", "requests_waiting")

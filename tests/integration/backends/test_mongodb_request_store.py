@@ -81,8 +81,8 @@ class TestMongoDBRequestStore(RequestStoreContract):
         expected = [request.id for request in requests]
         assert [request.id for request in await stores[0].find()] == expected
         waiting = [request.id for request in requests if request.status is Status.WAITING]
-        assert [sketch.id for sketch in await stores[0].waiting(0, None, 1000)] == waiting
-        assert [sketch.id for sketch in await stores[0].sketches(LIVE, sorted(expected))] == expected
+        assert [summary.id for summary in await stores[0].waiting(0, None, 1000)] == waiting
+        assert [summary.id for summary in await stores[0].summaries(LIVE, sorted(expected))] == expected
 
     async def test_any_text_and_number_comes_back_as_it_was(self, store: MongoDBRequestStore) -> None:
         odd = {"a.b": {"$set": ["$x", None, 2**70, 1e300, True]}, "": "\0", "$where": {"": []}, "ü": "日本"}
@@ -111,7 +111,7 @@ class TestMongoDBRequestStore(RequestStoreContract):
         await store.add(make())
         assert await store.find(statuses=[]) == []
         assert await store.count(statuses=set()) == 0
-        assert await store.sketches([], ["x"]) == []
+        assert await store.summaries([], ["x"]) == []
         assert await store.find(limit=0) == []
         assert await store.promote([], "b", 1) == set()
         assert await store.claim([], "w", 60) == []
@@ -124,7 +124,7 @@ class TestMongoDBRequestStore(RequestStoreContract):
             await store._requests.insert_one(d.to_document(make(), sequence))
         slices, after = [], 0
         while part := await store.waiting(after, None, 2):
-            slices.append([sketch.sequence for sketch in part])
+            slices.append([summary.sequence for summary in part])
             after = part[-1].sequence
         assert slices == [[1], [2, 2, 2], [3, 3], [4]]
 
@@ -134,7 +134,7 @@ class TestMongoDBRequestStore(RequestStoreContract):
             await asyncio.gather(*map(store.add, requests[start : start + 300]))
         ids = {request.id for request in requests}
         assert {request.id for request in await store.find()} == ids
-        assert {sketch.id for sketch in await store.waiting(0, None, 10_000)} == ids
+        assert {summary.id for summary in await store.waiting(0, None, 10_000)} == ids
         assert await store.existing(ids) == ids
         await queue(store, *requests)
         assert {request.id for request in await removed_all(store, ALICE.id, LIVE)} == ids
@@ -316,7 +316,7 @@ class TestQueries:
             *(store.count(user_id=ALICE.id, collection="c"), store.count(statuses=LIVE, limit=5)),
             *(store.page(Selection(ALICE.id)), store.page(Selection(ALICE.id, TERMINAL, "c", after=5))),
             *(store.place(Selection(ALICE.id, TERMINAL), 10), store.text_size(ALICE.id, LIVE)),
-            *(store.sketches(LIVE, waiting), store.expired(10)),
+            *(store.summaries(LIVE, waiting), store.expired(10)),
             *(store.stale(Status.FAILED, -1, 10), store.stale(Status.UPLOADING, 1e9, 10)),
             *(store.removable(ALICE.id, -1, 5), store.removable(ALICE.id, 1e9, 5)),
             *(store.results(done), store.mark_downloaded(done[:2]), store.removable(ALICE.id, 1e9, 5)),
@@ -453,7 +453,7 @@ class TestOpening:
             assert await store.count() == 1
             assert [found.id for found in await store.stale(request.status, -1, 100)] == [request.id]
             assert await store.usage(10) == []
-            assert [sketch.id for sketch in await store.active(0, 9)] == [request.id]
+            assert [summary.id for summary in await store.active(0, 9)] == [request.id]
             assert [found.id for found in await removed_all(store, ALICE.id, Status)] == [request.id]
             await store.close()
             assert list(old.find(sort=[("_id", 1)])) == left

@@ -179,7 +179,7 @@ class TestPostgreSQLRequestStore(RequestStoreContract):
             await blocked(outside)
             outside.execute("UPDATE requests SET status = 'queued' WHERE id = %s", [request.id])
         assert await lead == term + 1
-        assert [sketch.id for sketch in await store.active(0, 9)] == [request.id]
+        assert [summary.id for summary in await store.active(0, 9)] == [request.id]
 
     async def test_leads_go_by_the_clock_of_the_server(
         self, store: SQLRequestStore, monkeypatch: pytest.MonkeyPatch
@@ -249,7 +249,7 @@ HOT: list[tuple[Callable[[SQLRequestStore], Awaitable[object]], str]] = [
     (lambda store: store.promote(_IDS, "b", 1), "requests_id_key"),
     (lambda store: store.claim(_IDS, "w", 60), "requests_id_key"),
     (lambda store: store.renew([(request_id, 1) for request_id in _IDS], "w", 60), "requests_id_key"),
-    (lambda store: store.sketches(LIVE, _IDS), "requests_id_key"),
+    (lambda store: store.summaries(LIVE, _IDS), "requests_id_key"),
     (lambda store: store.remove("1", user_id=_USER), "requests_id_key"),
     (lambda store: store.find(user_id=_USER, collection="c"), "requests_owner"),
     (lambda store: store.count(user_id=_USER, statuses=LIVE), "requests_owner"),

@@ -19,7 +19,7 @@ from polytope_server.config import load
 from polytope_server.drivers.sql.address import SQLSettings
 from polytope_server.notices import Topic
 from polytope_server.request import Request, Status
-from polytope_server.request_store import Sketch, StoreUnavailableError
+from polytope_server.request_store import RequestSummary, StoreUnavailableError
 from polytope_server.request_store.sql import SQLRequestStore
 from polytope_server.testing.waiting import until
 from polytope_server.user import User
@@ -42,7 +42,7 @@ class Store(SQLRequestStore):
         self.answers.set()
         self.promotions = 0
 
-    async def active(self, after: int, limit: int) -> list[Sketch]:
+    async def active(self, after: int, limit: int) -> list[RequestSummary]:
         found = await super().active(after, limit)
         self.reading.set()
         await self.goes_on.wait()
@@ -56,10 +56,10 @@ class Store(SQLRequestStore):
             raise StoreUnavailableError("no answer")
         return await super().promote(request_ids, leader, term)
 
-    async def sketches(self, statuses: Any, request_ids: Sequence[str]) -> list[Sketch]:
+    async def summaries(self, statuses: Any, request_ids: Sequence[str]) -> list[RequestSummary]:
         if self.away:
             raise StoreUnavailableError("away")
-        return await super().sketches(statuses, request_ids)
+        return await super().summaries(statuses, request_ids)
 
 
 class Lead:
@@ -127,7 +127,7 @@ class Site:
         await self.store.resign("broker", "other")
 
     async def queued(self) -> set[str]:
-        return {sketch.id for sketch in await SQLRequestStore.active(self.store, 0, 99)}
+        return {summary.id for summary in await SQLRequestStore.active(self.store, 0, 99)}
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from polytope_server.broker.reconciliation import Reconciliation
 from polytope_server.broker.schedule import Schedule
 from polytope_server.collection import Collection
 from polytope_server.request import Request, Status
-from polytope_server.request_store import Digest, Sketch, StoreUnavailableError
+from polytope_server.request_store import Digest, RequestSummary, StoreUnavailableError
 from polytope_server.request_store.memory import MemoryRequestStore, MemoryRequestStoreSettings
 from polytope_server.user import User
 
@@ -26,7 +26,7 @@ class CountingStore(MemoryRequestStore):
         super().__init__(MemoryRequestStoreSettings(), Path())
         self.read = self.digests = self.outages = 0
 
-    async def waiting(self, after: int, until: int | None, limit: int) -> list[Sketch]:
+    async def waiting(self, after: int, until: int | None, limit: int) -> list[RequestSummary]:
         self._answer()
         found = await super().waiting(after, until, limit)
         self.read += len(found)
@@ -35,7 +35,7 @@ class CountingStore(MemoryRequestStore):
     async def digest(self, after: int, until: int, limit: int) -> Digest:
         self._answer()
         self.digests += 1
-        return Digest.of([sketch.sequence for sketch in await super().waiting(after, until, limit)])
+        return Digest.of([summary.sequence for summary in await super().waiting(after, until, limit)])
 
     def ids(self) -> set[str]:
         return set(self._requests)
@@ -69,7 +69,7 @@ class Site:
         self.reconciliation.start()
         while self.reconciliation.running:
             await self.reconciliation.step()
-        assert {sketch.id for sketch in self.schedule.waiting(0, None)} == self.store.ids()
+        assert {summary.id for summary in self.schedule.waiting(0, None)} == self.store.ids()
         return self.store.read
 
 
@@ -97,7 +97,7 @@ async def test_a_pass_reads_nothing_that_is_known(site: Site) -> None:
         await site.store.remove(request_id)
         site.schedule.remove(request_id)
     new = await site.add(5)
-    site.schedule.update(await site.store.sketches([Status.WAITING], new))
+    site.schedule.update(await site.store.summaries([Status.WAITING], new))
     assert await site.a_pass() == 0
 
 
@@ -150,7 +150,7 @@ async def test_requests_that_all_have_one_sequence_are_read(site: Site) -> None:
     site.store.give_all_the_sequence(5)
     for request_id in ids:
         site.schedule.remove(request_id)
-    site.schedule.update(await site.store.sketches([Status.WAITING], ids))
+    site.schedule.update(await site.store.summaries([Status.WAITING], ids))
     await site.store.remove(ids[0])
     site.reconciliation.start()
     while site.reconciliation.running and site.store.digests < 50:

@@ -31,7 +31,7 @@ class Site:
     async def add(self, collection: str) -> Request:
         request = make(collection=collection)
         await self.store.add(request)
-        self.removed.note(await self.store.sketches([Status.WAITING], [request.id]))
+        self.removed.note(await self.store.summaries([Status.WAITING], [request.id]))
         return request
 
 

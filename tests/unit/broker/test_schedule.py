@@ -14,13 +14,15 @@ from hypothesis import strategies as st
 from polytope_server.broker.schedule import Schedule
 from polytope_server.collection import Collection, DataSourceConfig, Limits
 from polytope_server.request import Status
-from polytope_server.request_store import Sketch
+from polytope_server.request_store import RequestSummary
 from polytope_server.user import User
 
 _number = iter(range(10**9))
 
 
-def sketch(user: str = "a", collection: str = "c", status: Status = Status.WAITING, **fields: Any) -> Sketch:
+def summary(
+    user: str = "a", collection: str = "c", status: Status = Status.WAITING, **fields: Any
+) -> RequestSummary:
     number = next(_number)
     values: dict[str, Any] = {
         "id": f"{user}{number}",
@@ -30,7 +32,7 @@ def sketch(user: str = "a", collection: str = "c", status: Status = Status.WAITI
         "not_before": 0.0,
         "sequence": number,
     }
-    return Sketch(collection=collection, user_id=user, status=status, **(values | fields))
+    return RequestSummary(collection=collection, user_id=user, status=status, **(values | fields))
 
 
 def schedule(**limits: Limits) -> Schedule:
@@ -41,8 +43,8 @@ def choose(plan: Schedule, room: int) -> list[str]:
     return list(plan.choose({"default": room}))
 
 
-def living_sketches() -> int:
-    return sum(isinstance(found, Sketch) for found in gc.get_objects())
+def living_summaries() -> int:
+    return sum(isinstance(found, RequestSummary) for found in gc.get_objects())
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,14 @@ def users(ids: list[str]) -> list[str]:
 
 def test_one_users_requests_keep_their_order() -> None:
     plan = schedule(c=Limits())
-    waiting = [sketch() for _ in range(5)]
+    waiting = [summary() for _ in range(5)]
     plan.update(waiting)
     assert choose(plan, 3) + choose(plan, 9) == [found.id for found in waiting]
 
 
 def test_what_is_known_late_takes_its_place_in_the_order_of_submission() -> None:
     plan = schedule(c=Limits())
-    waiting = [sketch() for _ in range(20)]
+    waiting = [summary() for _ in range(20)]
     told = waiting[15:] + waiting[5:10] + waiting[:5] + waiting[10:15]
     for late in told:
         plan.update([late])
@@ -81,10 +83,10 @@ def test_ranges_of_what_waits_follow_every_change() -> None:
     """Against the plain way of doing it: a sorted list of those that wait."""
     chance = random.Random(5)
     plan = schedule(c=Limits(per_user=3))
-    present: dict[str, Sketch] = {}
+    present: dict[str, RequestSummary] = {}
     for step in range(3000):
         if chance.random() < 0.5 or not present:
-            new = sketch(chance.choice("abc"), sequence=chance.choice([step, chance.randrange(4000)]))
+            new = summary(chance.choice("abc"), sequence=chance.choice([step, chance.randrange(4000)]))
             present[new.id] = new
             plan.update([new])
         elif chance.random() < 0.9:
@@ -108,26 +110,26 @@ def test_ranges_of_what_waits_follow_every_change() -> None:
 
 def test_users_take_turns() -> None:
     plan = schedule(c=Limits())
-    plan.update([sketch("a") for _ in range(100)] + [sketch("b") for _ in range(3)] + [sketch("c")])
+    plan.update([summary("a") for _ in range(100)] + [summary("b") for _ in range(3)] + [summary("c")])
     assert users(choose(plan, 8)) == ["a", "b", "c", "a", "b", "a", "b", "a"]
 
 
 def test_collections_take_turns() -> None:
     plan = schedule(x=Limits(), y=Limits())
-    plan.update([sketch("a", "x") for _ in range(9)] + [sketch("b", "y") for _ in range(2)])
+    plan.update([summary("a", "x") for _ in range(9)] + [summary("b", "y") for _ in range(2)])
     assert users(choose(plan, 5)) == ["a", "b", "a", "b", "a"]
 
 
 def test_room_is_not_exceeded() -> None:
     plan = schedule(c=Limits())
-    plan.update([sketch() for _ in range(5)])
+    plan.update([summary() for _ in range(5)])
     assert len(choose(plan, 2)) == 2
     assert choose(plan, 0) == []
 
 
 def test_total_limits_active_requests_of_a_collection() -> None:
     plan = schedule(c=Limits(total=2))
-    plan.update([sketch(user) for user in "abc"])
+    plan.update([summary(user) for user in "abc"])
     chosen = choose(plan, 9)
     assert len(chosen) == 2
     plan.claimed(chosen[0])
@@ -138,13 +140,13 @@ def test_total_limits_active_requests_of_a_collection() -> None:
 
 def test_total_zero_holds_everything() -> None:
     plan = schedule(c=Limits(total=0))
-    plan.update([sketch()])
+    plan.update([summary()])
     assert choose(plan, 9) == []
 
 
 def test_per_user_limits_each_user() -> None:
     plan = schedule(c=Limits(per_user=2))
-    plan.update([sketch("a") for _ in range(5)] + [sketch("b") for _ in range(5)])
+    plan.update([summary("a") for _ in range(5)] + [summary("b") for _ in range(5)])
     chosen = choose(plan, 99)
     assert Counter(users(chosen)) == {"a": 2, "b": 2}
     plan.remove(chosen[0])
@@ -154,8 +156,8 @@ def test_per_user_limits_each_user() -> None:
 def test_the_largest_limit_of_a_users_roles_counts() -> None:
     limits = Limits(per_user=1, per_role={"r": {"small": 2, "large": 3}})
     plan = schedule(c=limits)
-    plan.update([sketch("a", roles=("default", "small", "large")) for _ in range(9)])
-    plan.update([sketch("b") for _ in range(9)])
+    plan.update([summary("a", roles=("default", "small", "large")) for _ in range(9)])
+    plan.update([summary("b") for _ in range(9)])
     assert Counter(users(choose(plan, 99))) == {"a": 3, "b": 1}
 
 
@@ -163,21 +165,21 @@ def test_words_forbid_and_lift() -> None:
     limits = Limits(per_user=1, per_role={"r": {"blocked": "none", "lifted": "unlimited"}})
     plan = schedule(c=limits)
     for user, roles in {"a": ("default", "lifted"), "b": ("default", "blocked"), "c": ("default",)}.items():
-        plan.update([sketch(user, roles=roles) for _ in range(9)])
+        plan.update([summary(user, roles=roles) for _ in range(9)])
     assert Counter(users(choose(plan, 99))) == {"a": 9, "c": 1}
 
 
 def test_a_blocked_user_does_not_block_others() -> None:
     plan = schedule(c=Limits(per_user=1))
-    plan.update([sketch("a") for _ in range(50)])
+    plan.update([summary("a") for _ in range(50)])
     assert len(choose(plan, 9)) == 1
-    plan.update([sketch("b")])
+    plan.update([summary("b")])
     assert users(choose(plan, 9)) == ["b"]
 
 
 def test_a_removed_request_is_not_chosen() -> None:
     plan = schedule(c=Limits())
-    first, second = sketch(), sketch()
+    first, second = summary(), summary()
     plan.update([first, second])
     plan.remove(first.id)
     assert choose(plan, 9) == [second.id]
@@ -186,33 +188,33 @@ def test_a_removed_request_is_not_chosen() -> None:
 
 def test_revoked_requests_leave_nothing_behind() -> None:
     plan = schedule(c=Limits(total=0))
-    before = living_sketches()
+    before = living_summaries()
     for number in range(100):
-        waiting = sketch(f"u{number % 3}")
+        waiting = summary(f"u{number % 3}")
         plan.update([waiting])
         plan.remove(waiting.id)
     assert plan.count(Status.WAITING) == 0
     assert list(plan.waiting(-1, None)) == []
-    assert living_sketches() - before < 50
+    assert living_summaries() - before < 50
 
 
 def test_what_is_active_at_the_start_counts() -> None:
     plan = schedule(c=Limits(total=2))
-    plan.update([sketch(status=Status.QUEUED), sketch(status=Status.PROCESSING), sketch()])
+    plan.update([summary(status=Status.QUEUED), summary(status=Status.PROCESSING), summary()])
     assert choose(plan, 9) == []
     assert plan.count(Status.QUEUED) == 1
 
 
 def test_an_unknown_collection_is_left_out() -> None:
     plan = schedule(c=Limits())
-    plan.update([sketch(collection="gone")])
+    plan.update([summary(collection="gone")])
     assert choose(plan, 9) == []
     assert not plan.knows_collection("gone")
 
 
 def test_retain_active_forgets_what_is_no_longer_there() -> None:
     plan = schedule(c=Limits(total=1))
-    lost, waiting = sketch(status=Status.PROCESSING), sketch()
+    lost, waiting = summary(status=Status.PROCESSING), summary()
     plan.update([lost, waiting])
     assert choose(plan, 9) == []
     plan.retain_active(set())
@@ -221,7 +223,7 @@ def test_retain_active_forgets_what_is_no_longer_there() -> None:
 
 def test_telling_it_twice_changes_nothing() -> None:
     plan = schedule(c=Limits())
-    waiting = sketch()
+    waiting = summary()
     plan.update([waiting])
     plan.update([waiting])
     assert choose(plan, 9) == [waiting.id]
@@ -231,13 +233,13 @@ def test_a_choice_costs_the_same_however_many_wait() -> None:
     """Counted in steps, not in seconds: the users that a choice looks at."""
     limits = CountedLimits(per_user=1)
     plan = schedule(c=limits)
-    plan.update([sketch(f"{user:05d}") for user in range(5000) for _ in range(4)])
+    plan.update([summary(f"{user:05d}") for user in range(5000) for _ in range(4)])
     choose(plan, 5000)  # every user is at the limit now, 15,000 wait
     assert choose(plan, 10) == []
     limits.asked.clear()
     assert choose(plan, 10) == []
     assert limits.asked == []
-    plan.update([sketch("new")])
+    plan.update([summary("new")])
     assert len(choose(plan, 10)) == 1
     assert len(limits.asked) == 1
 
@@ -247,12 +249,12 @@ def test_a_choice_costs_the_same_however_many_wait() -> None:
 def test_limits_hold_and_nobody_starves(seed: int, total: int | None, per_user: int) -> None:
     chance = random.Random(seed)
     plan = schedule(c=Limits(total=total, per_user=per_user), d=Limits(per_user=per_user))
-    waiting: dict[str, Sketch] = {}
-    active: dict[str, Sketch] = {}
+    waiting: dict[str, RequestSummary] = {}
+    active: dict[str, RequestSummary] = {}
     for _ in range(150):
         step = chance.random()
         if step < 0.4:
-            new = sketch(chance.choice("abc"), chance.choice("cd"))
+            new = summary(chance.choice("abc"), chance.choice("cd"))
             waiting[new.id] = new
             plan.update([new])
         elif step < 0.5 and waiting:
@@ -289,8 +291,8 @@ def two_queues(**limits: int) -> Schedule:
 
 def test_each_queue_is_filled_with_its_own_requests() -> None:
     plan = two_queues()
-    slow = [sketch(datasource="tape") for _ in range(5)]
-    quick = [sketch(datasource="disk") for _ in range(5)]
+    slow = [summary(datasource="tape") for _ in range(5)]
+    quick = [summary(datasource="disk") for _ in range(5)]
     plan.update(slow + quick)
     chosen = plan.choose({"slow": 2, "default": 9})
     assert [key for key, queue in chosen.items() if queue == "slow"] == [found.id for found in slow[:2]]
@@ -301,13 +303,13 @@ def test_each_queue_is_filled_with_its_own_requests() -> None:
 
 def test_a_full_queue_holds_up_no_other() -> None:
     plan = two_queues()
-    plan.update([sketch(datasource="tape") for _ in range(5)] + [sketch(datasource="disk")])
+    plan.update([summary(datasource="tape") for _ in range(5)] + [summary(datasource="disk")])
     assert list(plan.choose({"default": 1}).values()) == ["default"]
 
 
 def test_limits_hold_across_the_queues_of_a_collection() -> None:
     plan = two_queues(total=3, per_user=2)
-    plan.update([sketch(user, datasource=source) for user in "ab" for source in ("tape", "disk") * 2])
+    plan.update([summary(user, datasource=source) for user in "ab" for source in ("tape", "disk") * 2])
     chosen = list(plan.choose({"slow": 9, "default": 9}))
     assert len(chosen) == 3
     assert max(Counter(users(chosen)).values()) == 2
@@ -316,7 +318,7 @@ def test_limits_hold_across_the_queues_of_a_collection() -> None:
 
 def test_a_place_that_becomes_free_in_one_queue_serves_the_other() -> None:
     plan = two_queues(per_user=1)
-    first, second = sketch(datasource="tape"), sketch(datasource="disk")
+    first, second = summary(datasource="tape"), summary(datasource="disk")
     plan.update([first, second])
     assert list(plan.choose({"slow": 9, "default": 9})) == [first.id]
     plan.remove(first.id)
@@ -325,7 +327,7 @@ def test_a_place_that_becomes_free_in_one_queue_serves_the_other() -> None:
 
 def test_requests_are_counted_by_collection_in_each_state() -> None:
     plan = schedule(x=Limits(), y=Limits())
-    plan.update([sketch("a", "x") for _ in range(3)] + [sketch("b", "y")])
+    plan.update([summary("a", "x") for _ in range(3)] + [summary("b", "y")])
     assert [plan.count_of(Status.WAITING, name) for name in "xy"] == [3, 1]
     queued = list(plan.choose({"default": 2}))
     plan.claimed(queued[0])

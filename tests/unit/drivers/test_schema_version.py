@@ -206,7 +206,7 @@ class TestStoreOfALaterVersion(RequestStoreContract):
             await store.get(request.id)
         assert await store.find(user_id=request.user.id) == [other]
         assert await store.count(user_id=request.user.id) == 1
-        assert [sketch.id for sketch in await store.waiting(0, None, 9)] == [other.id]
+        assert [summary.id for summary in await store.waiting(0, None, 9)] == [other.id]
         assert await store.remove(request.id, user_id=request.user.id) is None
         # So that the garbage collector does not take its objects for orphans.
         assert await store.existing([request.id]) == {request.id}

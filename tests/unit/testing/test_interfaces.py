@@ -22,12 +22,12 @@ from polytope_server.request_store import RequestStore
 from polytope_server.request_store.leasing import Leasing
 from polytope_server.request_store.retention import Retention
 from polytope_server.request_store.selections import Paging
-from polytope_server.request_store.summaries import Sketching
+from polytope_server.request_store.summaries import Summaries
 from polytope_server.staging import Staging
 
 INTERFACES = (
     *(APIKeys, Identity, Authenticator, AuthenticatorSettings, Authorizer, AuthorizerSettings, Cache),
-    *(DataSource, MetricStore, Notices, Queue, RequestStore, Leasing, Retention, Paging, Sketching, Staging),
+    *(DataSource, MetricStore, Notices, Queue, RequestStore, Leasing, Retention, Paging, Summaries, Staging),
 )
 
 
