@@ -8,16 +8,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from caller import Caller
 from collected import collect
+from gate import Gate
 
 from polytope_server.request_store.retention import Reason
 from testbed.server import StandaloneServer, environment
-
-if TYPE_CHECKING:
-    from conftest import Caller, Gate
 
 ENVIRONMENTS = Path(__file__).parents[2] / ".venvs"
 NEWEST = "0.7.10"

@@ -20,14 +20,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from caller import Caller
 
 from testbed.server import CONFIG, StandaloneServer, basic
-
-if TYPE_CHECKING:
-    from conftest import Caller
 
 SEED = int(os.environ.get("FUZZ_SEED", "20260101"))
 COUNT = int(os.environ.get("FUZZ_COUNT", "10000"))
