@@ -26,6 +26,8 @@ USER, PASSWORD = "alice", "alice's password"
 #: Small data sources and one collection for each; every section can be overridden.
 CONFIG: dict[str, Any] = {
     "logging": {"mode": "console", "level": "WARNING"},
+    # Each of a worker's children takes as long to start as any process; most tests need no more than two.
+    "worker": {"concurrency": 2},
     "authentication": {
         "test": {
             "authenticators": {

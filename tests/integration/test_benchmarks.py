@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.unmeasured
+
 ROOT = Path(__file__).parents[2]
 MAY_BE_NOUGHT = {"MiB": 5, "% of a core": 1, "calls": 1, "restarts": 1}
 #: How many figures there are of each unit.

@@ -19,6 +19,8 @@ from fuzz_material import Call, World
 
 from testbed.server import CONFIG, StandaloneServer
 
+pytestmark = pytest.mark.unmeasured
+
 THREADS = 8
 MARKER = "bobs-" + secrets.token_hex(8)
 
