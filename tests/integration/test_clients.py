@@ -15,6 +15,8 @@ from published_client import Client
 from polytope_server.request_store.retention import Reason
 from testbed.server import StandaloneServer
 
+pytestmark = pytest.mark.unmeasured
+
 NEWEST = "0.7.10"
 VERSIONS = [NEWEST, "0.7.4", "0.6.3"]
 

@@ -15,6 +15,8 @@ from polytope_demonstration import fields, setup
 from polytope_server.datasource.fdb import grib
 from testbed.server import StandaloneServer
 
+pytestmark = pytest.mark.unmeasured
+
 DAY = date(2026, 1, 1)
 #: Coarser than the demonstration's, which takes seconds to compute.
 GRID = 32

@@ -46,6 +46,8 @@ from seeds import (
     wrong_calls,
 )
 
+pytestmark = pytest.mark.unmeasured
+
 
 @pytest.fixture
 def seeds() -> Seeds:
