@@ -1,4 +1,4 @@
-"""Whole servers for the integration tests, a caller that checks what is the same for every answer, a gate."""
+"""Whole servers for the integration tests, and what calls them."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-#: The account of the e-mail `KEY_EMAIL` at the who-am-i service of the gate.
+#: The e-mail address and the key of the account that the who-am-i service knows.
 KEY_EMAIL, KEY = "grace@example.org", "0123456789abcdef0123456789abcdef"
 
 

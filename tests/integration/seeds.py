@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jwt
 import requests
@@ -17,10 +17,6 @@ from requests.structures import CaseInsensitiveDict
 
 from polytope_server.redaction import spellings
 from testbed.server import StandaloneServer, basic, free_port
-
-if TYPE_CHECKING:
-    pass
-
 
 DEBUG = {"mode": "json", "level": "DEBUG"}
 

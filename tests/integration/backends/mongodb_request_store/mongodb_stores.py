@@ -12,9 +12,7 @@ from uuid import uuid4
 from polytope_server.request import Request, Status
 from polytope_server.request_store import RequestStore, StoreUnavailableError
 from polytope_server.request_store.mongodb import MongoDBRequestStore, MongoDBRequestStoreSettings
-from polytope_server.testing.request_store import (
-    make,
-)
+from polytope_server.testing.request_store import make
 from testbed.services import MongoDB
 
 logger = logging.getLogger(__name__)
