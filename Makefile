@@ -42,8 +42,8 @@ $(STAMP): pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@ $(DEMO_STAMP)
 
-# Who wants to see the server need not wait for the tools of its developers, which come with `make install`.
-# Modules are compiled when they are imported: most never are.
+# The demonstration needs no tools of development, which come with `make install`.
+# pip need not compile modules, most of which are never imported.
 $(DEMO_STAMP): pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --no-compile --editable '.[demo]'
 	@touch $@
@@ -81,7 +81,7 @@ lint: $(STAMP) ## check style and types
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 
-format: $(STAMP) ## bring the code into the house's format
+format: $(STAMP) ## format the code
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
@@ -99,7 +99,7 @@ test-compose: $(STAMP) ## build all images, and test the server as compose.yaml 
 	polytope-deployment/build-images common worker mongodb rabbitmq redis s3
 	$(CONTAINER_TESTS)/test_compose.py $(PYTEST_ARGS)
 
-lock: $(STAMP) ## write the lock files of the images anew (UPGRADE=1: with the newest versions)
+lock: $(STAMP) ## write the lock files of the images again (UPGRADE=1: with the newest versions)
 	$(BIN)/python requirements/lock.py $(if $(UPGRADE),--upgrade)
 
 docs: $(STAMP) ## write the pages that are generated: configuration, migration, values of the chart
