@@ -10,6 +10,7 @@ JOBS ?= 3
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed.stamp
+DEMO_STAMP := $(VENV)/installed-demo.stamp
 DEMONSTRATION := $(BIN)/python -m polytope_demonstration
 DEMONSTRATION_ARGS := --data "$(DATA)" $(if $(PORT),--port $(PORT))
 
@@ -31,21 +32,29 @@ help: ## list the tasks
 
 install: $(STAMP) ## make the virtual environment .venv with everything in it
 
-$(STAMP): pyproject.toml
+$(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or later is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
 	  echo "Name another one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV)
+
+$(STAMP): pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(DEMO_STAMP)
+
+# The demonstration needs no tools of development, which come with `make install`.
+# pip need not compile modules, most of which are never imported.
+$(DEMO_STAMP): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[demo]'
 	@touch $@
 
 services: $(STAMP) ## fetch or install the real servers that the tests need, and say which cannot be had
 	@$(BIN)/python -m testbed.services
 
-demo: $(STAMP) ## start a server, retrieve fields from it, draw a map, stop it
+demo: $(DEMO_STAMP) ## start a server, retrieve fields from it, draw a map, stop it
 	@exec $(DEMONSTRATION) demo $(DEMONSTRATION_ARGS)
 
-run: $(STAMP) ## start a server with demonstration data, and leave it running
+run: $(DEMO_STAMP) ## start a server with demonstration data, and leave it running
 	@exec $(DEMONSTRATION) run $(DEMONSTRATION_ARGS)
 
 test: services ## run all tests, with coverage, on real servers
@@ -72,7 +81,7 @@ lint: $(STAMP) ## check style and types
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
 
-format: $(STAMP) ## bring the code into the house's format
+format: $(STAMP) ## format the code
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
@@ -90,7 +99,7 @@ test-compose: $(STAMP) ## build all images, and test the server as compose.yaml 
 	polytope-deployment/build-images common worker mongodb rabbitmq redis s3
 	$(CONTAINER_TESTS)/test_compose.py $(PYTEST_ARGS)
 
-lock: $(STAMP) ## write the lock files of the images anew (UPGRADE=1: with the newest versions)
+lock: $(STAMP) ## write the lock files of the images again (UPGRADE=1: with the newest versions)
 	$(BIN)/python requirements/lock.py $(if $(UPGRADE),--upgrade)
 
 docs: $(STAMP) ## write the pages that are generated: configuration, migration, values of the chart

@@ -19,6 +19,8 @@ _ANONYMOUS: Mapping[str, str] = {}
 #: The collection whose requests stay live: nothing of it may run.
 HELD = "held"
 _CONFIG: dict[str, Any] = {
+    # As many children as by default: the tests' configuration has fewer.
+    "worker": {},
     "authentication": {
         **CONFIG["authentication"],
         "guests": {"authenticators": {"guests": {"type": "anonymous"}}},

@@ -32,10 +32,12 @@ SUBMIT_HELD = polling.submission(_AUTH)
 _REVOKE_ALL = load.message("DELETE", f"{_API}/requests/all", _AUTH)
 _INSERT = load.message("POST", "/mongodb", _AUTH, _HELD_BODY)
 SECTIONS: dict[str, Any] = {
+    # As many children as by default: the tests' configuration has fewer.
+    "worker": {},
     "collections": {
         **CONFIG["collections"],
         polling.HELD: {"roles": {"test": ["default"]}, "datasources": ["echo"], "limits": {"total": 0}},
-    }
+    },
 }
 
 

@@ -20,10 +20,12 @@ _SUBMIT = load.message("POST", f"{API}/requests/echo", AUTH, {"verb": "retrieve"
 
 #: The demonstration sources, and one collection that holds what it is given.
 SERVER_CONFIG: dict[str, Any] = {
+    # As many children as by default: the tests' configuration has fewer.
+    "worker": {},
     "collections": {
         **CONFIG["collections"],
         polling.HELD: {"roles": {"test": ["default"]}, "datasources": ["echo"], "limits": {"total": 0}},
-    }
+    },
 }
 
 

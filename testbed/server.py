@@ -26,6 +26,8 @@ USER, PASSWORD = "alice", "alice's password"
 #: Small data sources and one collection for each; every section can be overridden.
 CONFIG: dict[str, Any] = {
     "logging": {"mode": "console", "level": "WARNING"},
+    # Each of a worker's children takes as long to start as any process; most tests need no more than two.
+    "worker": {"concurrency": 2},
     "authentication": {
         "test": {
             "authenticators": {
@@ -225,11 +227,16 @@ class StandaloneServer(Server):
                 command, stdout=log, stderr=log, start_new_session=True, env=self.environment
             )
         deadline = time.monotonic() + seconds
-        while not self.alive():
+        # Hundreds of HTTP calls to a port where nothing listens would cost as much as one of its processes.
+        while not (self._listens() and self.alive()):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise RuntimeError(f"the server did not start:\n{self.log.read_text()[-5000:]}")
             time.sleep(0.01)
+
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def stop(self) -> int | None:
         """Stop in good order; returns the exit status of the supervisor."""

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling, Scheduling
 
 from polytope_server.settings import backends
 from testbed.services import (
@@ -24,6 +26,9 @@ from testbed.services import (
     Redis,
     Service,
 )
+
+#: Folders whose files use the same servers, which each process would start for itself.
+SHARED_SERVERS = ("tests/integration/rest/",)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -47,6 +52,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     others = [item for item in items if item.get_closest_marker("deployment") is None]
     items[:] = [item for item in items if item not in others]
     config.hook.pytest_deselected(items=others)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    """With `--dist loadfile`, keep a folder whose files share servers in one process as well."""
+    return _ByServers(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+class _ByServers(LoadFileScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return next((folder for folder in SHARED_SERVERS if file.startswith(folder)), file)
 
 
 def _service(kind: type[Service], what: str) -> Any:

@@ -20,6 +20,8 @@ from testbed.services import MongoDB, Service
 if TYPE_CHECKING:
     from conftest import Stacks
 
+pytestmark = pytest.mark.unmeasured
+
 STACK = "mongodb-rabbitmq-s3-redis"
 #: Seconds: of a lease, of an absence, of an election, of an attempt.
 LEASE, ABSENCE, ELECTION, WORK = (15.0, 14.0, 12.0, 45.0) if FULL else (4.0, 6.0, 6.0, 15.0)

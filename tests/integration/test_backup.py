@@ -7,8 +7,12 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from polytope_server.testing.waiting import until
 from testbed.server import StandaloneServer
+
+pytestmark = pytest.mark.unmeasured
 
 
 async def test_a_backup_of_a_running_server_is_restored(tmp_path: Path) -> None:

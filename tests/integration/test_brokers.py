@@ -25,6 +25,8 @@ from polytope_server.request import Request, Status
 from polytope_server.request_store import StoreUnavailableError
 from polytope_server.user import User
 
+pytestmark = pytest.mark.unmeasured
+
 BACKLOGS = (300_000, 1_000_000) if FULL else (20_000,)
 #: Seconds of pauses, kills and restarts on each store.
 DISTURBED = 300.0 if FULL else 5.0

@@ -15,6 +15,8 @@ from fleet import Batch, Fleet, config, wrong_clock
 if TYPE_CHECKING:
     from conftest import Stacks
 
+pytestmark = pytest.mark.unmeasured
+
 MONGODB, POSTGRESQL = "mongodb-rabbitmq-s3-redis", "postgresql-rabbitmq-objectstore-memcached"
 LEASE, WORK = (15.0, 40.0) if FULL else (6.0, 8.0)
 SHORT = [("worker", MONGODB), ("broker", POSTGRESQL)]

@@ -10,18 +10,16 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 import pytest
 import requests
 from faults import until
+from gate import Gate
 from test_management import Ports, all_ready
 
 from testbed.server import StandaloneServer, basic
-
-if TYPE_CHECKING:
-    from conftest import Gate
 
 #: More than sockets and servers hold for a client that does not read.
 SIZE = 64 << 20

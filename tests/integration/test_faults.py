@@ -16,6 +16,8 @@ from faults import REQUESTS, ROUNDS, SEED, Batch, config, slow_source, staged, u
 
 from testbed.server import StandaloneServer
 
+pytestmark = pytest.mark.unmeasured
+
 
 @pytest.fixture(scope="module")
 def source() -> Iterator[str]:

@@ -8,57 +8,13 @@ import sys
 import textwrap
 import threading
 import time
-from datetime import date
 from pathlib import Path
 
-import pydantic
 import pytest
-import yaml
+from fdb_fields import LABEL, STEPS, SURFACE, data_files, make, message, read, stored
 
-from polytope_demonstration import fdb as demo
-from polytope_demonstration import fields
 from polytope_server.datasource import GRIB, DataSourceError, TemporaryError
-from polytope_server.datasource.fdb import FDBDataSource, FDBSettings
 from polytope_server.testing.datasource import DataSourceContract, job
-
-DAY = date(2026, 1, 1)
-LABEL = {
-    "class": "od",
-    "stream": "oper",
-    "expver": "0001",
-    "domain": "g",
-    "date": "20260101",
-    "time": "0000",
-    "type": "fc",
-}
-SURFACE = {**LABEL, "levtype": "sfc"}
-STEPS = (0, 6, 12)
-_KEPT = {}
-
-
-def message(param="2t", step=0, level=None, expver="0001"):
-    """A field of the demonstration on a coarse grid; made once."""
-    key = (param, step, level, expver)
-    if key not in _KEPT:
-        values = fields.compute(DAY, step, 32)[param, level]
-        _KEPT[key] = fields.encode(fields.Label(param, DAY, step, level, expver), values, 32)
-    return _KEPT[key]
-
-
-def stored():
-    """The fields that are in each test's FDB."""
-    for step in STEPS:
-        yield message("2t", step)
-        yield message("msl", step)
-        for level in (1000, 500):
-            yield message("t", step, level)
-
-
-def make(root, **settings):
-    (root / "schema").write_bytes(Path(demo.__file__).with_name("schema").read_bytes())
-    source = FDBDataSource("trial", FDBSettings(fdb_config=demo.configuration(root), **settings))
-    source.prepare()
-    return source
 
 
 @pytest.fixture
@@ -70,14 +26,6 @@ def empty(tmp_path):
 def source(empty):
     empty.archive(job({}, verb="archive"), stored())
     return empty
-
-
-def read(source, **request):
-    return b"".join(source.retrieve(job(request)).chunks)
-
-
-def data_files(root):
-    return sorted((root / "data").rglob("*.data"))
 
 
 class TestContract(DataSourceContract):
@@ -408,34 +356,3 @@ class TestArchive:
         (tmp_path / "data").write_text("in the way")
         with pytest.raises(TemporaryError, match=r"^trial cannot be used at the moment\.$"):
             make(tmp_path).archive(job({}, verb="archive"), [message()])
-
-
-class TestSettings:
-    def test_the_configuration_may_be_in_a_file(self, source, tmp_path):
-        path = tmp_path / "fdb.yaml"
-        path.write_text(yaml.safe_dump(demo.configuration(tmp_path)))
-        other = FDBDataSource("trial", FDBSettings(fdb_config=str(path), fdb_home="/opt/fdb"))
-        other.prepare()
-        assert read(other, **SURFACE, param="2t", step="0") == message()
-
-    def test_a_file_without_a_configuration_is_an_error(self, tmp_path):
-        path = tmp_path / "fdb.yaml"
-        path.write_text("[]")
-        with pytest.raises(ValueError, match="does not hold the configuration"):
-            FDBDataSource("trial", FDBSettings(fdb_config=path)).prepare()
-
-    def test_a_schema_in_a_git_repository_is_an_error(self):
-        schema = {"git": {"remote": "https://example.org/x.git", "branch": "main", "path": "schema"}}
-        with pytest.raises(pydantic.ValidationError, match="a schema in a git repository is not supported"):
-            FDBSettings(fdb_config={"type": "local", "schema": schema})
-
-    def test_a_missing_schema_is_the_stores_fault(self, tmp_path):
-        source = make(tmp_path)
-        (tmp_path / "schema").unlink()
-        with pytest.raises(TemporaryError, match=r"^trial cannot be used at the moment\.$"):
-            read(source, **SURFACE, param="2t", step="0")
-
-    def test_importing_the_module_does_not_load_the_libraries(self):
-        code = "import sys, polytope_server.datasource.fdb; print({'pyfdb', 'eccodes'} & {*sys.modules})"
-        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        assert ended.stdout == "set()\n"

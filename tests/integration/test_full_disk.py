@@ -12,6 +12,8 @@ import pytest
 
 from testbed.server import CONFIG, StandaloneServer
 
+pytestmark = pytest.mark.unmeasured
+
 MIB = 1 << 20
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from testbed.server import StandaloneServer, basic
 
+pytestmark = pytest.mark.unmeasured
+
 USERS = ("alice", "bob", "carol", "dave", "erin")
 ATTACKER, OTHER = "192.0.2.1", "198.51.100.7"
 CONNECTIONS = 25

@@ -9,21 +9,19 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 import pytest
 import requests
 import yaml
 from faults import until
+from gate import Gate
 
 from polytope_server.runtime.management import VARIABLE
 from testbed.server import CONFIG, StandaloneServer
 from testbed.services import MongoDB, RabbitMQ
 from testbed.services.service import free_port
-
-if TYPE_CHECKING:
-    from conftest import Gate
 
 PROCESSES = ("frontend", "broker", "worker", "garbage-collector")
 

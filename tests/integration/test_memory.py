@@ -27,6 +27,8 @@ from testbed.server import USER, StandaloneServer
 if TYPE_CHECKING:
     from conftest import Stacks
 
+pytestmark = pytest.mark.unmeasured
+
 SIZE = 512 << 20
 #: What a process may grow by while that flows through it.
 ALLOWED = 64 << 20

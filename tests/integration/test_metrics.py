@@ -6,19 +6,17 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 import pytest
 import requests
 from faults import until
+from gate import Gate
 from prometheus_client.parser import text_string_to_metric_families
 from test_management import PROCESSES, Ports, all_ready
 
 from testbed.server import PASSWORD, USER, StandaloneServer, free_port
-
-if TYPE_CHECKING:
-    from conftest import Gate
 
 ROUTE = "/api/v1/requests/{name}"
 

@@ -24,6 +24,8 @@ from testbed.server import StandaloneServer
 if TYPE_CHECKING:
     from conftest import Stacks
 
+pytestmark = pytest.mark.unmeasured
+
 #: The last commit whose leases went by the clocks of the machines.
 BEFORE = "4d5976e"
 #: The last commit whose requests had one field `url`, instead of `input` and `result`.

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     Background = Callable[..., Future[Any]]
 
+pytestmark = pytest.mark.unmeasured
+
 MONGODB, POSTGRESQL = "mongodb-rabbitmq-s3-redis", "postgresql-rabbitmq-objectstore-memcached"
 #: By stack, the servers to kill, by the names of their fixtures.
 KILLED = [

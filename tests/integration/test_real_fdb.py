@@ -6,16 +6,16 @@ import hashlib
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from caller import Caller
 
 from polytope_demonstration import fields, setup
 from polytope_server.datasource.fdb import grib
 from testbed.server import StandaloneServer
 
-if TYPE_CHECKING:
-    from conftest import Caller
+pytestmark = pytest.mark.unmeasured
 
 DAY = date(2026, 1, 1)
 #: Coarser than the demonstration's, which takes seconds to compute.

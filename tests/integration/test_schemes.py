@@ -13,16 +13,14 @@ import socket
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import requests
+from caller import Caller
 from credential_services import AuthOTron, Client, CredentialService, Keycloak, Person, WhoAmI, basic
 
 from testbed.server import StandaloneServer
-
-if TYPE_CHECKING:
-    from conftest import Caller
 
 SECRET = secrets.token_hex(32)
 CLIENT_SECRET, PEER_SECRET = secrets.token_hex(16), secrets.token_hex(16)

@@ -9,21 +9,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import falcon.inspect
 import pytest
 import requests
+from caller import Caller
 from collected import collect
+from gate import Gate
 
 from polytope_server.config import Configuration
 from polytope_server.frontend.composition import compose
 from polytope_server.frontend.v1.routes import make_falcon
 from polytope_server.runtime.management.server import Management
-
-if TYPE_CHECKING:
-    from conftest import Caller, Gate
 
 PREFIX = "/api/v1"
 DATA = b"some data"

@@ -1,6 +1,4 @@
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -65,12 +63,3 @@ def test_the_built_in_configuration_is_valid_and_its_password_is_kept(tmp_path: 
     builtin.prepare(tmp_path)
     assert (tmp_path / "password").read_text() == password
     assert (tmp_path / "password").stat().st_mode & 0o077 == 0
-
-
-@pytest.mark.parametrize("name", ["frontend", "broker", "worker", "garbage_collector"])
-def test_each_process_is_a_module_of_its_own(name: str, tmp_path: Path) -> None:
-    (tmp_path / "c.yaml").write_text("frontend: {prot: 5000}\n")
-    command = [sys.executable, "-m", f"polytope_server.{name}", "-f", str(tmp_path / "c.yaml")]
-    done = subprocess.run([*command, "--data", str(tmp_path)], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "frontend.prot" in done.stderr

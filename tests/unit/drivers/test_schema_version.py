@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -119,38 +116,6 @@ async def test_a_look_changes_nothing(tmp_path: Path) -> None:
     (found,) = maintenance.found
     assert (found.is_older, found.is_too_new, found.shuts_out_others) == (True, False, True)
     assert recorded(tmp_path) == [(1, 1)]
-
-
-async def test_processes_that_start_together_upgrade_once(tmp_path: Path) -> None:
-    await opened(tmp_path, FIRST)
-    columns = tuple(Column("t", f"c{number}", "{text} NOT NULL DEFAULT ''") for number in range(20))
-    script = f"""
-import asyncio
-from pathlib import Path
-from polytope_server.drivers.sql import Column, Schema
-from polytope_server.drivers.sql.address import database_at
-async def main():
-    database = database_at(None, Path({str(tmp_path)!r}))
-    print(flush=True); input()
-    await database.open({replace(FIRST, version=3, added=columns)!r})
-    await database.close()
-asyncio.run(main())
-"""
-    others = [
-        subprocess.Popen(  # noqa: ASYNC220
-            [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        for _ in range(6)
-    ]
-    for other in others:
-        assert other.stdout is not None
-        assert await asyncio.to_thread(other.stdout.readline)
-    for other in others:
-        assert other.stdin is not None
-        other.stdin.write(b"\n")
-        other.stdin.flush()
-    assert [(await asyncio.to_thread(other.communicate)) and other.returncode for other in others] == [0] * 6
-    assert recorded(tmp_path) == [(3, 1)]
 
 
 # -- requests of other versions ----------------------------------------------------------------------

@@ -1,8 +1,6 @@
 import asyncio
 import fcntl
 import sqlite3
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -138,27 +136,6 @@ async def test_a_schema_that_fails_leaves_nothing_open(tmp_path: Path) -> None:
     await database.close()
 
 
-async def test_several_processes_write_at_the_same_time(database: Database, tmp_path: Path) -> None:
-    script = f"""
-import asyncio, sys
-from pathlib import Path
-from polytope_server.drivers.sql import Schema
-from polytope_server.drivers.sql.address import database_at
-async def main(first):
-    database = database_at(None, Path({str(tmp_path)!r}))
-    await database.open({SCHEMA!r})
-    for n in range(first, first + 200):
-        await database.write({INSERT!r}, {{"n": n}})
-    await database.close()
-asyncio.run(main(int(sys.argv[1])))
-"""
-    others = [subprocess.Popen([sys.executable, "-c", script, str(1000 * n)]) for n in (1, 2)]  # noqa: ASYNC220
-    for number in range(200):
-        await insert(database, number)
-    assert [await asyncio.to_thread(other.wait) for other in others] == [0, 0]
-    assert len(await numbers(database)) == 600
-
-
 async def test_the_database_stays_open_until_its_last_user_closes(tmp_path: Path) -> None:
     first, second = (
         database_at(None, tmp_path),
@@ -289,29 +266,6 @@ async def test_a_writer_that_hangs_does_not_keep_the_process(
     await insert(database, 2)
     assert await numbers(database) == [2]
     await database.close()
-
-
-def test_sqlite_needs_no_other_driver() -> None:
-    script = """
-import sys
-sys.modules.update({"sqlalchemy": None, "psycopg": None})
-from pathlib import Path
-from polytope_server.drivers.sql.address import database_at
-database_at(None, Path("/nowhere"))
-"""
-    subprocess.run([sys.executable, "-c", script], check=True)
-
-
-def test_a_missing_driver_is_explained_when_the_configuration_is_checked() -> None:
-    script = """
-import sys
-sys.modules["psycopg"] = None
-from polytope_server.drivers.sql.address import SQLSettings
-SQLSettings(url="postgresql://u:sesame@h/d")
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert "needs the Python package 'psycopg'" in done.stderr
-    assert "pip install 'polytope-server[postgresql]'" in done.stderr
 
 
 @pytest.mark.parametrize("url", ["mysql://x/y", "sqlite:///", "requests.sqlite", "postgresql:x"])

@@ -1,6 +1,4 @@
 import sqlite3
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -94,31 +92,6 @@ class TestSQLRequestStore(RequestStoreContract):
             names = {row[0] for row in earlier.execute("SELECT name FROM pragma_index_list('requests')")}
             await store.close()
         assert names - {"sqlite_autoindex_requests_1"} == {"requests_status", *_OF_VERSION_3}
-
-    def test_of_many_processes_that_add_a_column_none_fails(self, tmp_path: Path) -> None:
-        with closing(sqlite3.connect(tmp_path / "polytope.sqlite")) as earlier:
-            for statement in SCHEMA.statements(SQLiteDialect()):
-                earlier.execute(statement)
-        script = f"""
-import asyncio, sys
-from pathlib import Path
-from polytope_server.request_store.sql import SQLRequestStore
-from polytope_server.drivers.sql.address import SQLSettings
-from polytope_server.drivers.sql import Parameters, Row
-from polytope_server.drivers.sql.sqlite import SQLiteDialect
-async def main():
-    store = SQLRequestStore(SQLSettings(), Path({str(tmp_path)!r}))
-    sys.stdin.read()
-    await store.open()
-    await store.close()
-asyncio.run(main())
-"""
-        command = [sys.executable, "-c", script]
-        processes = [subprocess.Popen(command, stdin=subprocess.PIPE) for _ in range(4)]
-        for process in processes:
-            assert process.stdin is not None
-            process.stdin.close()  # all begin at once
-        assert [process.wait(60) for process in processes] == [0] * 4
 
     async def test_no_query_of_the_hot_path_scans_the_table(self, store: SQLRequestStore) -> None:
         plans = {

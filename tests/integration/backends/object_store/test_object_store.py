@@ -1,103 +1,22 @@
-"""The object store process over HTTP, with real sockets."""
+"""The object store process over HTTP, with real sockets: reading, writing, removing, lists."""
 
 import asyncio
 import base64
 import hashlib
 import json
 import os
-import re
-import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
-import requests
 import xxhash
+from object_store_caller import DATA, GRIB, Caller, N, nothing_unfinished, worker_of
 
-from polytope_server.object_store.server import end_dead_connections
 from polytope_server.staging import new_object_name
 from polytope_server.testing.waiting import until
 from testbed.object_store import TOKEN, ObjectStore
-
-GRIB = "application/x-grib"
-DATA = bytes(range(256)) * 1000
-N = len(DATA)
-AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
-
-
-class Caller:
-    """Calls the store, and checks on each answer what all answers have in common."""
-
-    def __init__(self, store: ObjectStore) -> None:
-        self.store = store
-        self.session = requests.Session()
-        self.session.trust_env = False
-
-    def __call__(self, method: str, path: str, token: str | None = TOKEN, **options: Any) -> Any:
-        headers = {**({"Authorization": f"Bearer {token}"} if token else {}), **options.pop("headers", {})}
-        answer = self.session.request(
-            method, f"{self.store.url}/{path}", headers=headers, timeout=30, **options
-        )
-        assert answer.headers["Access-Control-Allow-Origin"] == "*"
-        assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        if answer.status_code >= 400 and method != "HEAD":
-            assert answer.headers["Content-Type"] == "application/json"
-            assert list(answer.json()) == ["message"]
-            assert answer.json()["message"]
-        return answer
-
-    def put(self, data: Any = DATA, request: str = "r1", **headers: str) -> str:
-        """Store an object; returns its name."""
-        name = new_object_name(request, GRIB)
-        answer = self("PUT", name, data=data, headers={"Content-Type": GRIB, **headers})
-        assert answer.status_code == 201, answer.text
-        return name
-
-    def names(self) -> set[str]:
-        return {json.loads(line)["name"] for line in self("GET", "").text.splitlines()}
-
-
-def nothing_unfinished(store: ObjectStore) -> bool:
-    return not any((store.root / "unfinished").iterdir())
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
-    with ObjectStore(tmp_path_factory.mktemp("store")) as store:
-        yield store
-
-
-@pytest.fixture
-def call(store: ObjectStore) -> Iterator[Caller]:
-    caller = Caller(store)
-    yield caller
-    for name in caller.names():
-        caller("DELETE", f"{name.partition('/')[0]}/")
-    caller.session.close()
-
-
-@pytest.fixture
-def started(tmp_path: Path) -> Iterator[Callable[..., Caller]]:
-    """Starts a store with other keys, for one test."""
-    stores: list[ObjectStore] = []
-
-    def start(**keys: Any) -> Caller:
-        store = ObjectStore(tmp_path / str(len(stores)), **keys)
-        stores.append(store)
-        store.start()
-        return Caller(store)
-
-    yield start
-    for store in stores:
-        store.stop()
-
-
-# --- who may ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -125,9 +44,6 @@ def test_whoever_knows_the_name_may_read(call: Caller) -> None:
     name = call.put()
     assert call("GET", name, token=None).content == DATA
     assert call("HEAD", name, token=None).status_code == 200
-
-
-# --- reading ---------------------------------------------------------------------------------------------
 
 
 def test_an_object_is_described(call: Caller) -> None:
@@ -191,9 +107,6 @@ def test_what_is_not_there_is_404(call: Caller, path: str) -> None:
 
 def test_the_meta_file_is_no_object(call: Caller) -> None:
     assert call("GET", f"{call.put()}.meta").status_code == 404
-
-
-# --- writing ---------------------------------------------------------------------------------------------
 
 
 def test_the_answer_to_a_put_holds_size_and_checksum(call: Caller) -> None:
@@ -291,9 +204,6 @@ async def test_the_half_of_a_client_that_vanished_leaves_nothing(
     assert call.names() == set()
 
 
-# --- removing and listing ----------------------------------------------------------------------------------
-
-
 def test_removing(call: Caller) -> None:
     first, second = call.put(), call.put()
     assert call("DELETE", first).status_code == 204
@@ -361,9 +271,6 @@ def test_a_list_of_many_takes_little_memory(started: Callable[..., Caller]) -> N
     assert process.memory_info().rss - before < 4 << 20
 
 
-# --- everything else ---------------------------------------------------------------------------------------
-
-
 def test_health_needs_no_token(call: Caller) -> None:
     assert call("GET", "health", token=None).status_code == 200
 
@@ -387,140 +294,3 @@ def test_an_unknown_version_of_http_is_refused(store: ObjectStore) -> None:
     with socket.create_connection((store.host, store.port), timeout=10) as client:
         client.sendall(b"GET / HTTP/2.0\r\nHost: x\r\n\r\n")
         assert client.recv(1000).startswith(b"HTTP/1.1 400")
-
-
-def test_the_quota_holds_for_announced_and_other_bodies(started: Callable[..., Caller]) -> None:
-    call = started(quota="3M")
-    first = call.put(b"x" * (2 << 20))
-    for body in (b"x" * (2 << 20), iter([b"x" * (1 << 20)] * 2)):
-        # It would fit if the other one were not there.
-        assert call("PUT", new_object_name("r1", GRIB), data=body).status_code == 507
-    answer = call("PUT", new_object_name("r1", GRIB), data=b"x" * (4 << 20))
-    assert answer.status_code == 413
-    assert int(answer.headers["X-Size"]) > int(answer.headers["X-Room"]) == 3 << 20
-    assert call.names() == {first}
-    assert nothing_unfinished(call.store)
-    assert call("GET", "room").json() == {"room": 1 << 20}
-    assert call("GET", f"room?size={1 << 20}").status_code == 200
-    assert call("GET", f"room?size={(1 << 20) + 1}").status_code == 507
-    assert call("GET", f"room?size={(3 << 20) + 1}").status_code == 413
-    call.put(b"x" * (1 << 20))
-    answer = call("PUT", new_object_name("r1", GRIB), data=b"x")
-    assert (answer.status_code, "quota" in answer.text) == (507, True)
-
-
-def test_the_quota_is_given_back(started: Callable[..., Caller]) -> None:
-    call = started(quota="3M")
-    for _ in range(3):
-        name = call.put(b"x" * (2 << 20))
-        assert call("DELETE", name).status_code == 204
-        call.put(b"x" * (3 << 20), request="r2")
-        assert call("DELETE", "r2/").json() == {"count": 1}
-
-
-def test_the_quota_knows_what_is_there_at_the_start(started: Callable[..., Caller]) -> None:
-    call = started(quota="3M")
-    call.put(b"x" * (2 << 20))
-    call.store.kill()
-    call.store.start()
-    assert call("PUT", new_object_name("r1", GRIB), data=b"x" * (2 << 20)).status_code == 507
-    call.put(b"x" * (1 << 20))
-
-
-async def test_stalled_readers_stall_nobody(started: Callable[..., Caller]) -> None:
-    call = started()
-    size = 64 << 20
-    name = call.put(iter([os.urandom(1 << 20)] * (size >> 20)))
-    process = worker_of(call.store)
-    alone = timed(call, name, size)
-    before = process.memory_info().rss
-    stalled = []
-    try:
-        for _ in range(50):
-            client = socket.create_connection((call.store.host, call.store.port))
-            client.sendall(f"GET /{name} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-            stalled.append(client)
-        for client in stalled:
-            client.setblocking(True)
-            assert client.recv(12) == b"HTTP/1.1 200"
-        # Each has a chunk on its way to the system, and the next in waiting.
-        assert process.memory_info().rss - before < 50 * (4 << 20)
-        beside = min(timed(call, name, size) for _ in range(3))
-        assert beside < 3 * alone + 0.5
-        call.put(b"x" * 1_000_000)
-        assert call("GET", "health").elapsed.total_seconds() < 1
-        # Those of the fast reader are larger.
-        assert process.memory_info().rss - before < (50 + 16) * (4 << 20)
-    finally:
-        for client in stalled:
-            client.close()
-    await until(lambda: not reads(process, name))
-
-
-def reads(process: psutil.Process, name: str) -> bool:
-    """Whether the process has the object open."""
-    return any(file.path.endswith(name) for file in process.open_files())
-
-
-def timed(call: Caller, name: str, size: int) -> float:
-    began = time.monotonic()
-    assert len(call("GET", name).content) == size
-    return time.monotonic() - began
-
-
-async def test_nothing_more_is_read_for_a_reader_that_left(started: Callable[..., Caller]) -> None:
-    call = started()
-    name = call.put()
-    # Without a byte on the disk: to read it all would take much longer than the test.
-    os.truncate(call.store.root / "objects" / name, 1 << 40)
-    process = worker_of(call.store)
-    with socket.create_connection((call.store.host, call.store.port)) as client:
-        client.sendall(f"GET /{name} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        assert client.recv(12) == b"HTTP/1.1 200"
-        await until(lambda: reads(process, name))
-    await until(lambda: not reads(process, name))
-
-
-async def test_the_system_ends_a_connection_that_is_stuck() -> None:
-    ended = asyncio.Event()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                writer.write(b"x" * 1_000_000)
-                await writer.drain()
-        except OSError:
-            ended.set()
-        writer.close()
-
-    listener = socket.create_server(("127.0.0.1", 0))
-    end_dead_connections(listener, 1)
-    async with await asyncio.start_server(serve, sock=listener):
-        with socket.create_connection(listener.getsockname()):
-            await asyncio.wait_for(ended.wait(), 20)
-
-
-async def test_it_ends_in_good_order(started: Callable[..., Caller]) -> None:
-    call = started()
-    name = call.put()
-    assert call.store._process is not None
-    call.store._process.send_signal(signal.SIGTERM)
-    await until(lambda: not call.store.running)
-    assert call.store._process.returncode == 0
-    log = call.store.log.read_text()
-    assert "the object store is ready" in log
-    assert not re.search("Traceback|ERROR", log)
-    assert TOKEN not in log
-    assert name not in log
-
-
-def test_it_listens_where_the_configuration_says(started: Callable[..., Caller]) -> None:
-    call = started(host="localhost", bind_to=None)
-    connections = worker_of(call.store).net_connections()
-    assert {entry.laddr.ip for entry in connections if entry.status == "LISTEN"} <= {"127.0.0.1", "::1"}
-
-
-def worker_of(store: ObjectStore) -> psutil.Process:
-    """The process that serves."""
-    assert store._process is not None
-    return psutil.Process(store._process.pid).children()[0]

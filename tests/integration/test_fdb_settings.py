@@ -1,0 +1,44 @@
+"""Settings of the data source fdb, and what they lead to."""
+
+import subprocess
+import sys
+
+import pydantic
+import pytest
+import yaml
+from fdb_fields import SURFACE, make, message, read
+
+from polytope_demonstration import fdb as demo
+from polytope_server.datasource import TemporaryError
+from polytope_server.datasource.fdb import FDBDataSource, FDBSettings
+
+
+class TestSettings:
+    def test_the_configuration_may_be_in_a_file(self, source, tmp_path):
+        path = tmp_path / "fdb.yaml"
+        path.write_text(yaml.safe_dump(demo.configuration(tmp_path)))
+        other = FDBDataSource("trial", FDBSettings(fdb_config=str(path), fdb_home="/opt/fdb"))
+        other.prepare()
+        assert read(other, **SURFACE, param="2t", step="0") == message()
+
+    def test_a_file_without_a_configuration_is_an_error(self, tmp_path):
+        path = tmp_path / "fdb.yaml"
+        path.write_text("[]")
+        with pytest.raises(ValueError, match="does not hold the configuration"):
+            FDBDataSource("trial", FDBSettings(fdb_config=path)).prepare()
+
+    def test_a_schema_in_a_git_repository_is_an_error(self):
+        schema = {"git": {"remote": "https://example.org/x.git", "branch": "main", "path": "schema"}}
+        with pytest.raises(pydantic.ValidationError, match="a schema in a git repository is not supported"):
+            FDBSettings(fdb_config={"type": "local", "schema": schema})
+
+    def test_a_missing_schema_is_the_stores_fault(self, tmp_path):
+        source = make(tmp_path)
+        (tmp_path / "schema").unlink()
+        with pytest.raises(TemporaryError, match=r"^trial cannot be used at the moment\.$"):
+            read(source, **SURFACE, param="2t", step="0")
+
+    def test_importing_the_module_does_not_load_the_libraries(self):
+        code = "import sys, polytope_server.datasource.fdb; print({'pyfdb', 'eccodes'} & {*sys.modules})"
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert ended.stdout == "set()\n"
