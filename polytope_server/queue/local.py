@@ -74,6 +74,10 @@ class _Consumer(_Lines):
         self._tag = 0
         self._held: dict[str, Message] = {}
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._server.accept(self)
+
     def words(self, words: list[str]) -> None:
         match words:
             case ["H", queues, *_]:
@@ -94,6 +98,7 @@ class _Consumer(_Lines):
         self.send("D", self._tag, message.queue, message.request_id)
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._server.connections.discard(self)
         if self in self._server.consumers:
             self._server.consumers.remove(self)
         for message in self._held.values():
@@ -110,6 +115,15 @@ class _Server:
         self.ready: dict[str, deque[Message]] = {}
         self._known: set[str] = set()
         self._listener: asyncio.Server | None = None
+        #: All that are open, those that have not said yet what they consume included.
+        self.connections: set[_Consumer] = set()
+        self._closed = False
+
+    def accept(self, connection: _Consumer) -> None:
+        """A connection was made; one that was under way when this server closed must find the next one."""
+        self.connections.add(connection)
+        if self._closed:
+            connection.transport.close()
 
     async def listen(self, path: Path) -> None:
         path.unlink(missing_ok=True)
@@ -139,10 +153,11 @@ class _Server:
                     consumer.deliver(messages.popleft())
 
     def close(self) -> None:
+        self._closed = True
         if self._listener is not None:
             self._listener.close()
-        for consumer in list(self.consumers):
-            consumer.transport.close()
+        for connection in list(self.connections):
+            connection.transport.close()
 
 
 class _Client(_Lines):

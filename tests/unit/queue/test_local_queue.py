@@ -63,3 +63,17 @@ class TestLocalQueue(QueueContract):
             await writer.wait_closed()
         await publisher.publish([Message("a")])
         assert await publisher.count() == 1
+
+
+async def test_a_server_that_closes_leaves_no_connection_that_has_not_said_what_it_consumes(
+    tmp_path: Path,
+) -> None:
+    """Else a worker that connects while its broker loses leadership waits for ever."""
+    publisher = LocalQueue(LocalQueueSettings(), tmp_path)
+    await publisher.open_publisher()
+    (path,) = tmp_path.rglob("queue.sock")
+    reader, writer = await asyncio.open_unix_connection(path)
+    await publisher.close()
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    writer.close()
