@@ -82,16 +82,24 @@ class DataSource(ABC):
     requires: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, name: str, settings: Any) -> None:
-        """`settings` is an instance of this class's `Settings`."""
+        """Make a data source; what takes long belongs into :meth:`prepare`.
+
+        Args:
+            name: Its name in the configuration.
+            settings: An instance of this class's `Settings`.
+        """
         self.name = name
         self.settings = settings
 
     @classmethod
     def archives(cls, settings: Any) -> bool:
-        """Whether a data source with these settings takes archive requests.
+        """Find out whether a data source takes archive requests.
 
         Args:
-            settings: An instance of `Settings`.
+            settings: An instance of this class's `Settings`.
+
+        Returns:
+            Whether it does, with these settings.
         """
         return False
 

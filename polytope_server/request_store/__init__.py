@@ -55,7 +55,11 @@ class RequestStore(Leasing, Retention, Paging, Summaries, ABC):
         return LocalClock(self.clock)
 
     def while_open(self) -> AbstractAsyncContextManager[None]:
-        """The context in which that estimate is compared with this machine's clock, and kept up to date."""
+        """Keep that estimate up to date, and compare it with the clock of this machine.
+
+        Returns:
+            The context in which this is done.
+        """
         return kept(self.local_clock)
 
     @abstractmethod
@@ -235,8 +239,20 @@ class RequestStore(Leasing, Retention, Paging, Summaries, ABC):
     ) -> Request | None:
         """:meth:`transition` from processing, if the lease of that attempt has ended.
 
-        That is judged in the same operation: a worker that renews in time keeps its request. Arguments,
-        result and errors are those of :meth:`transition`.
+        That is judged in the same operation: a worker that renews in time keeps its request.
+
+        Args:
+            request_id: The request.
+            attempt: The attempt that it must be at.
+            to: The next state.
+            delay: Sets `not_before`, in seconds from now.
+            changes: Further fields of :class:`Request` to set in the same step.
+
+        Returns:
+            As :meth:`transition`; None, too, if the lease has not ended.
+
+        Raises:
+            StoreUnavailableError: As :meth:`transition`.
         """
 
     @abstractmethod

@@ -48,10 +48,11 @@ def test_an_entry_is_for_its_key(entries: CacheEntries) -> None:
         *("ecmwf-apikey", "ssh_keys", "authorization", "x-signature", "access_token", "client-secret"),
     ],
 )
-def test_a_secret_that_no_data_source_needs_is_not_kept(keys: DeploymentKeys, name: str) -> None:
+async def test_a_secret_that_no_data_source_needs_is_not_kept(keys: DeploymentKeys, name: str) -> None:
     user = User("alice", "people", attributes={name: "hunter2", "team": "ops"})
     for needed, attributes in (([], {"team": "ops"}), ([name], user.attributes)):
-        entries = CacheEntries(keys, needed)
+        entries = CacheEntries(lambda: keys, needed)
+        await entries.open()
         found = entries.unseal("key", entries.seal("key", Verification(user, 1.0, 2.0)))
         assert found is not None
         assert found.user.attributes == attributes

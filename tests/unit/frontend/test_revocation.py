@@ -74,7 +74,7 @@ async def test_all_are_those_that_have_not_ended(services: Services, announced: 
 
 
 async def test_the_result_goes_with_its_request(services: Services) -> None:
-    request = await store(services, Status.PROCESSED, url="./downloads/x")
+    request = await store(services, Status.PROCESSED, result="x")
     staged = await services.staging.create(new_object_name(request.id, ""), chunked([b"data"]), "a/b")
     await services.revocations.revoke(ALICE, request.id)
     assert not [found async for found in services.staging.list() if found.name == staged.name]

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from polytope_server.commands.main import main
-from polytope_server.settings import ConfigurationError, backend_settings, mask
+from polytope_server.settings import ConfigurationError, backend_settings
+from polytope_server.settings.masking import mask
 from polytope_server.staging.polytope import PolytopeStagingSettings
 
 TOKEN = "0123456789abcdef"
