@@ -17,7 +17,8 @@ import aiohttp
 from benchmarks import load
 from benchmarks.figure import Figure, Plan, Target, alternate, gib
 from benchmarks.floor import BareServer
-from polytope_server.staging import Staging, new_object_name
+from polytope_server.staging import Staging
+from polytope_server.staging.names import new_object_name
 from polytope_server.staging.polytope import PolytopeStaging
 from polytope_server.staging.s3 import S3Settings, S3Staging
 from testbed.object_store import ObjectStore

@@ -19,8 +19,8 @@ from polytope_server.staging import (
     StagedObject,
     Staging,
     StagingFullError,
-    new_object_name,
 )
+from polytope_server.staging.names import new_object_name
 
 logger = logging.getLogger(__name__)
 

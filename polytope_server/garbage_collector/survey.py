@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from polytope_server.request_store import RequestStore
-from polytope_server.staging import StagedObject, Staging, request_of
+from polytope_server.staging import StagedObject, Staging
+from polytope_server.staging.names import request_of
 
 #: Objects of one look into the store; and those of it at most, where one request has very many.
 _BATCH, _LARGEST_BATCH = 500, 10_000

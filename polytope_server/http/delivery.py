@@ -9,7 +9,8 @@ import falcon
 import falcon.asgi
 
 from polytope_server.http.shell import no_body
-from polytope_server.staging import StagedObject, Staging, request_of
+from polytope_server.staging import StagedObject, Staging
+from polytope_server.staging.names import request_of
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 

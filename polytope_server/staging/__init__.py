@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -68,16 +67,6 @@ class StagedObject:
     md5: str
     modified: float = field(compare=False)
     etag: str = ""
-
-
-def new_object_name(request_id: str, content_type: str) -> str:
-    """A fresh, unguessable name `<request id>/<128-bit token>.<extension>`."""
-    return f"{request_id}/{secrets.token_hex(16)}.{extension(content_type)}"
-
-
-def request_of(name: str) -> str:
-    """The id of the request that an object belongs to."""
-    return name.partition("/")[0]
 
 
 class Staging(ABC):

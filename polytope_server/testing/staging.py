@@ -10,14 +10,8 @@ from itertools import groupby
 import pytest
 
 from polytope_server.media_types import COVERAGE_JSON, GRIB
-from polytope_server.staging import (
-    ChecksumError,
-    ObjectNotFoundError,
-    StagedObject,
-    Staging,
-    new_object_name,
-    request_of,
-)
+from polytope_server.staging import ChecksumError, ObjectNotFoundError, StagedObject, Staging
+from polytope_server.staging.names import new_object_name, request_of
 
 __all__ = ["GRIB", "StagingContract", "breaking", "chunked", "names", "read"]
 

@@ -20,8 +20,8 @@ from polytope_server.staging import (
     StagedObject,
     Staging,
     StagingUnavailableError,
-    new_object_name,
 )
+from polytope_server.staging.names import new_object_name
 from polytope_server.worker import memory
 from polytope_server.worker.assignment import Assignment
 from polytope_server.worker.children import Child, Slot

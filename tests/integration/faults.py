@@ -17,7 +17,8 @@ from uuid import uuid4
 
 from polytope_server.config import load
 from polytope_server.settings import create_backend
-from polytope_server.staging import Staging, request_of
+from polytope_server.staging import Staging
+from polytope_server.staging.names import request_of
 from testbed.server import StandaloneServer
 
 FULL = os.environ.get("POLYTOPE_FAULTS") == "full"

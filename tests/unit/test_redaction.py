@@ -13,7 +13,7 @@ import pytest
 from polytope_server import redaction
 from polytope_server.media_types import EXTENSIONS
 from polytope_server.redaction import Redactor, is_secret, may_be_secret, present
-from polytope_server.staging import new_object_name
+from polytope_server.staging.names import new_object_name
 
 #: In each of these, `SEED1` is a secret that the redactor does not know.
 LOOKS = {

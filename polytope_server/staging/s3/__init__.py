@@ -23,11 +23,10 @@ from polytope_server.staging import (
     StagedObject,
     Staging,
     StagingUnavailableError,
-    request_of,
 )
 from polytope_server.staging.gathering import Gathering
 from polytope_server.staging.multipart import Window
-from polytope_server.staging.names import is_object_name, is_request_id
+from polytope_server.staging.names import is_object_name, is_request_id, request_of
 from polytope_server.staging.s3.bucket import prepare
 from polytope_server.staging.s3.client import S3Client
 from polytope_server.staging.s3.errors import S3RefusedError

@@ -11,8 +11,8 @@ import botocore.session
 from botocore.config import Config
 from botocore.credentials import Credentials
 
-from polytope_server.staging.s3.direct import Objects, Sender
 from polytope_server.staging.s3.settings import S3Settings
+from polytope_server.staging.s3.signing import Objects, Sender
 
 #: Seconds.
 _CONNECT_TIME = 2

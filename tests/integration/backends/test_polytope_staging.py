@@ -20,9 +20,9 @@ from polytope_server.staging import (
     Staging,
     StagingFullError,
     StagingUnavailableError,
-    new_object_name,
     polytope,
 )
+from polytope_server.staging.names import new_object_name
 from polytope_server.staging.polytope import PolytopeStaging
 from polytope_server.staging.polytope import http as polytope_http
 from polytope_server.testing.staging import GRIB, StagingContract, chunked, names, read

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from polytope_server.staging import StagingUnavailableError, new_object_name
+from polytope_server.staging import StagingUnavailableError
+from polytope_server.staging.names import new_object_name
 from polytope_server.staging.s3 import S3Staging, clients
 from polytope_server.staging.s3.settings import S3Settings
 from polytope_server.testing.staging import GRIB, chunked, read

@@ -21,7 +21,7 @@ from polytope_server.frontend.uploads import noting_progress
 from polytope_server.frontend.v1.downloads import DownloadResource
 from polytope_server.request import Status
 from polytope_server.request_store import StoreUnavailableError
-from polytope_server.staging import new_object_name
+from polytope_server.staging.names import new_object_name
 from polytope_server.testing.requests import ALICE, make
 from polytope_server.testing.staging import chunked
 from testbed.server import CONFIG

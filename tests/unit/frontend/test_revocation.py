@@ -10,7 +10,8 @@ import pytest
 from polytope_server.frontend.services import Services
 from polytope_server.notices import Topic
 from polytope_server.request import LIVE, Request, Status
-from polytope_server.staging import StagingUnavailableError, new_object_name
+from polytope_server.staging import StagingUnavailableError
+from polytope_server.staging.names import new_object_name
 from polytope_server.testing.requests import ALICE, BOB, make
 from polytope_server.testing.staging import chunked
 from testbed.frontend import frontend

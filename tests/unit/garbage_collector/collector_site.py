@@ -16,7 +16,7 @@ from polytope_server.garbage_collector.metrics import CollectorMetrics
 from polytope_server.garbage_collector.removal import Remover
 from polytope_server.request import Request, Status
 from polytope_server.settings import Settings
-from polytope_server.staging import new_object_name
+from polytope_server.staging.names import new_object_name
 from polytope_server.testing.staging import chunked
 from polytope_server.user import User
 

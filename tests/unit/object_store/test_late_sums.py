@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from polytope_server.object_store.late_sums import LateSums
-from polytope_server.staging import new_object_name
 from polytope_server.staging.local import LocalStaging, LocalStagingSettings
 from polytope_server.staging.local.files import stat
+from polytope_server.staging.names import new_object_name
 from polytope_server.testing.staging import GRIB, chunked, names, read
 from polytope_server.testing.waiting import until
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from polytope_server.staging import Staging, StagingUnavailableError, local, new_object_name
+from polytope_server.staging import Staging, StagingUnavailableError, local
 from polytope_server.staging.local import LocalStaging, LocalStagingSettings
 from polytope_server.staging.local import files as local_files
 from polytope_server.staging.local.files import ObjectExistsError, Writer
+from polytope_server.staging.names import new_object_name
 from polytope_server.testing.staging import StagingContract, chunked, read
 from polytope_server.testing.waiting import until
 

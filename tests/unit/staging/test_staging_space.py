@@ -17,9 +17,9 @@ from polytope_server.staging import (
     StagedObject,
     Staging,
     StagingFullError,
-    new_object_name,
 )
 from polytope_server.staging.local import LocalStaging, LocalStagingSettings
+from polytope_server.staging.names import new_object_name
 from polytope_server.testing.staging import GRIB, chunked, names
 from polytope_server.testing.waiting import until
 

@@ -12,8 +12,9 @@ import requests
 from polytope_server.datasource import DataSourceError, TemporaryError, inputs
 from polytope_server.datasource.inputs import open_input, refusal
 from polytope_server.request import Address, Input, Upload
-from polytope_server.staging import Staging, new_object_name
+from polytope_server.staging import Staging
 from polytope_server.staging.local import LocalStaging, LocalStagingSettings
+from polytope_server.staging.names import new_object_name
 from polytope_server.testing.staging import chunked
 from polytope_server.testing.waiting import until
 

@@ -15,7 +15,8 @@ from pipeline_site import SETTINGS, USER, Site
 
 from polytope_server.notices import Topic
 from polytope_server.request import TERMINAL, Request, Status, Upload, Verb
-from polytope_server.staging import LargestObjectError, new_object_name
+from polytope_server.staging import LargestObjectError
+from polytope_server.staging.names import new_object_name
 from polytope_server.testing.staging import chunked
 from polytope_server.testing.waiting import until
 from testbed.server import CONFIG

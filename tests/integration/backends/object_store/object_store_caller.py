@@ -7,7 +7,7 @@ from typing import Any
 import psutil
 import requests
 
-from polytope_server.staging import new_object_name
+from polytope_server.staging.names import new_object_name
 from testbed.object_store import TOKEN, ObjectStore
 
 GRIB = "application/x-grib"

@@ -14,7 +14,7 @@ import pytest
 import xxhash
 from object_store_caller import DATA, GRIB, Caller, N, nothing_unfinished, worker_of
 
-from polytope_server.staging import new_object_name
+from polytope_server.staging.names import new_object_name
 from polytope_server.testing.waiting import until
 from testbed.object_store import TOKEN, ObjectStore
 

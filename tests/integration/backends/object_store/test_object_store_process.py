@@ -10,7 +10,7 @@ from collections.abc import Callable
 from object_store_caller import GRIB, Caller, nothing_unfinished, reads, timed, worker_of
 
 from polytope_server.object_store.server import end_dead_connections
-from polytope_server.staging import new_object_name
+from polytope_server.staging.names import new_object_name
 from polytope_server.testing.waiting import until
 from testbed.object_store import TOKEN
 

@@ -10,11 +10,8 @@ from typing import Any
 import pytest
 from s3_buckets import BUCKET, MIB, in_chunks, keys, uploads
 
-from polytope_server.staging import (
-    ObjectNotFoundError,
-    Staging,
-    new_object_name,
-)
+from polytope_server.staging import ObjectNotFoundError, Staging
+from polytope_server.staging.names import new_object_name
 from polytope_server.staging.s3 import S3Staging
 from polytope_server.testing.staging import GRIB, StagingContract, breaking, names, read
 

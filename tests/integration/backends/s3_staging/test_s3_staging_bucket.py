@@ -19,10 +19,10 @@ from polytope_server.staging import (
     StagedObject,
     Staging,
     StagingUnavailableError,
-    new_object_name,
 )
+from polytope_server.staging.names import new_object_name
 from polytope_server.staging.s3 import S3Staging
-from polytope_server.staging.s3.direct import Sender
+from polytope_server.staging.s3.signing import Sender
 from polytope_server.testing.staging import GRIB, chunked, names, read
 from polytope_server.testing.waiting import until
 from testbed.services import S3
