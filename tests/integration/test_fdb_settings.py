@@ -6,15 +6,18 @@ import sys
 import pydantic
 import pytest
 import yaml
-from fdb_fields import SURFACE, make, message, read
+from fdb_fields import SURFACE, make, message, read, stored
 
 from polytope_demonstration import fdb as demo
 from polytope_server.datasource import TemporaryError
 from polytope_server.datasource.fdb import FDBDataSource, FDBSettings
+from polytope_server.testing.datasource import job
 
 
 class TestSettings:
-    def test_the_configuration_may_be_in_a_file(self, source, tmp_path):
+    def test_the_configuration_may_be_in_a_file(self, tmp_path):
+        source = make(tmp_path)
+        source.archive(job({}, verb="archive"), stored())
         path = tmp_path / "fdb.yaml"
         path.write_text(yaml.safe_dump(demo.configuration(tmp_path)))
         other = FDBDataSource("trial", FDBSettings(fdb_config=str(path), fdb_home="/opt/fdb"))

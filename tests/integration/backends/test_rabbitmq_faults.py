@@ -7,9 +7,11 @@ import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from polytope_server.drivers.rabbitmq import RabbitMQSettings
@@ -167,13 +169,12 @@ async def test_a_server_that_does_not_answer_is_given_up(
     await consumer.consume()
     await publisher.publish([Message("a")])
     await until(lambda: consumer.ids == ["a"])
-    _signal(own, signal.SIGSTOP)
-    for question in (publisher.publish([Message("b")]), publisher.count(), queue().open_publisher()):
-        began = time.monotonic()
-        with pytest.raises(QueueUnavailableError):
-            await question
-        assert time.monotonic() - began < 7
-    _signal(own, signal.SIGCONT)
+    async with _hanging(own):
+        for question in (publisher.publish([Message("b")]), publisher.count(), queue().open_publisher()):
+            began = time.monotonic()
+            with pytest.raises(QueueUnavailableError):
+                await question
+            assert time.monotonic() - began < 7
     began = time.monotonic()
     await _until_published(publisher, "c")
     await until(lambda: "c" in consumer.ids)
@@ -352,9 +353,24 @@ async def _until_published(queue: RabbitMQQueue, request_id: str) -> None:
                 await asyncio.sleep(0.05)
 
 
-def _signal(service: RabbitMQ, number: int) -> None:
+@asynccontextmanager
+async def _hanging(service: RabbitMQ) -> AsyncIterator[None]:
+    """The context in which no process of the server runs."""
     assert service._process is not None
-    os.killpg(service._process.pid, number)
+    group = service._process.pid
+    own = [process for process in psutil.process_iter() if _group_of(process.pid) == group]
+    service.signal(signal.SIGSTOP)
+    try:
+        await until(lambda: all(process.status() == psutil.STATUS_STOPPED for process in own))
+        yield
+    finally:
+        service.signal(signal.SIGCONT)
+
+
+def _group_of(pid: int) -> int | None:
+    with suppress(ProcessLookupError):
+        return os.getpgid(pid)
+    return None
 
 
 def _certify(folder: Path) -> None:
