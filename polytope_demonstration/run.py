@@ -12,7 +12,7 @@ from pathlib import Path
 
 from polytope_demonstration import server
 from polytope_demonstration.setup import USER, Setup, prepare
-from polytope_server.commands.standalone import in_use
+from polytope_server.runtime.data_folder import is_locked
 
 _USUAL_PORT = 5000
 
@@ -68,7 +68,7 @@ def run(data: Path, port: int | None) -> int:
 def _prepare(data: Path, port: int) -> Setup:
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     # Before anything is written: the configuration there is that of the running server.
-    if in_use(data):
+    if is_locked(data):
         raise server.DemonstrationError(
             f"a server runs on {data} already (make run in another terminal?); "
             "stop it, or name another folder: make demo DATA=FOLDER"

@@ -15,6 +15,7 @@ from caller import Caller
 from gate import Gate
 
 from polytope_server.config import load
+from testbed.launch import fork
 from testbed.server import Deployment, StandaloneServer, free_port
 from testbed.services import Service
 
@@ -26,6 +27,9 @@ FEDERATION_SECRET = "shared-between-two-servers"
 PLAIN = {"type": "plain", "users": [{"uid": name, "password": f"{name}'s password"} for name in USERS]}
 ROOT_IS_ADMIN = {"admins": {"type": "plain", "roles": {"admin": ["root"]}}}
 DEFAULT = {"test": ["default"], "mail": ["default"]}
+
+# There are hundreds of them.
+StandaloneServer.launch = staticmethod(fork)
 
 
 def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
