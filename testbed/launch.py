@@ -26,6 +26,15 @@ _IMPORTED = [
     "polytope_server.garbage_collector.composition",
     "polytope_server.object_store.server",
     "polytope_server.worker.composition",
+    # The back-ends of several machines, with their drivers.
+    "polytope_server.caching.memcached",
+    "polytope_server.caching.redis",
+    "polytope_server.drivers.sql.postgresql",
+    "polytope_server.notices.mongodb",
+    "polytope_server.queue.rabbitmq",
+    "polytope_server.request_store.mongodb",
+    "polytope_server.staging.polytope",
+    "polytope_server.staging.s3",
 ]
 #: Variables that the interpreter and the system's loader read when a program starts begin so.
 _READ_AT_START = ("PYTHON", "LD_")

@@ -25,8 +25,8 @@ USER, PASSWORD = "alice", "alice's password"
 #: Small data sources and one collection for each; every section can be overridden.
 CONFIG: dict[str, Any] = {
     "logging": {"mode": "console", "level": "WARNING"},
-    # Each of a worker's children takes as long to start as any process; most tests need no more than two.
-    "worker": {"concurrency": 2},
+    # Each of a worker's children takes as long to start as all other processes; most tests need one.
+    "worker": {"concurrency": 1},
     "authentication": {
         "test": {
             "authenticators": {

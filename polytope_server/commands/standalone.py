@@ -58,13 +58,13 @@ def _supervise(settings: Settings, data: Path, start: Callable[[str], int]) -> i
             log.configure(settings.logging, name)
             return start(name)
 
-        import_processes()
+        _import_processes()
         names = (OBJECT_STORE, *PROCESSES) if _has_object_store(settings) else PROCESSES
         supervisor = Supervisor(names, {OBJECT_STORE}, start_process, settings.worker.grace + _STOP_MARGIN)
         return 0 if supervisor.serve() else 1
 
 
-def import_processes() -> None:
+def _import_processes() -> None:
     """Import what the processes need, so that each is there at once when it is forked."""
     import polytope_server.broker.composition
     import polytope_server.frontend.server

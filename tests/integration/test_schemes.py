@@ -22,6 +22,8 @@ from credential_services import AuthOTron, Client, CredentialService, Keycloak, 
 
 from testbed.server import StandaloneServer
 
+pytestmark = pytest.mark.unmeasured
+
 SECRET = secrets.token_hex(32)
 CLIENT_SECRET, PEER_SECRET = secrets.token_hex(16), secrets.token_hex(16)
 KEY, TOKEN = secrets.token_hex(16), secrets.token_hex(16)

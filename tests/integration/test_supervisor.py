@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import until
+from faults import until
 
 _PROGRAM = """
 import logging, os, signal, sys, time
