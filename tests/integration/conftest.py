@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -30,14 +29,6 @@ DEFAULT = {"test": ["default"], "mail": ["default"]}
 
 # There are hundreds of them.
 StandaloneServer.launch = staticmethod(fork)
-
-
-def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    """Return when the condition is true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +20,7 @@ from polytope_server.settings import create_backend
 from polytope_server.staging import Staging
 from polytope_server.staging.names import request_of
 from testbed.server import StandaloneServer
+from testbed.waiting import until
 
 FULL = os.environ.get("POLYTOPE_FAULTS") == "full"
 REQUESTS = 200 if FULL else 60
@@ -86,13 +87,6 @@ def config(source: str) -> dict[str, Any]:
         "datasources": {"slow": {"type": "http", "url": source, "timeout": 30}},
         "collections": {"slow": {"roles": {"test": ["default"]}, "datasources": ["slow"]}},
     }
-
-
-def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.01)
 
 
 class Batch:

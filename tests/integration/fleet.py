@@ -12,12 +12,13 @@ from uuid import uuid4
 
 import pytest
 import yaml
-from faults import CountingSource, until
+from faults import CountingSource
 
 from testbed.launch import Process
 from testbed.server import StandaloneServer
 from testbed.services import NotInstalledError
 from testbed.services.programs import program
+from testbed.waiting import until
 
 _CLOCK = """
 #define _GNU_SOURCE

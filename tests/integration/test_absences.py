@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from faults import FULL, CountingSource, until
+from faults import FULL, CountingSource
 from fleet import Batch, Fleet, config
 
 from testbed.services import MongoDB, Service
+from testbed.waiting import until
 
 if TYPE_CHECKING:
     from conftest import Stacks

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,6 +13,7 @@ import requests
 
 from testbed.server import StandaloneServer, basic, free_port, users_of
 from testbed.services import S3
+from testbed.waiting import until
 
 #: As many as a process had file descriptors by default, and more.
 MANY = 1100
@@ -51,13 +51,6 @@ class Server(StandaloneServer):
             status = Path(f"/proc/{process.pid}/status").read_text()
             peak = max(peak, int(status.split("VmHWM:")[1].split()[0]) << 10)
         return peak
-
-
-def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,13 @@ import psutil
 import pytest
 import requests
 import yaml
-from faults import until
 from gate import Gate
 
 from polytope_server.runtime.management import VARIABLE
 from testbed.server import CONFIG, StandaloneServer
 from testbed.services import MongoDB, RabbitMQ
 from testbed.services.service import free_port
+from testbed.waiting import until
 
 PROCESSES = ("frontend", "broker", "worker", "garbage-collector")
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.unmeasured
 
-SIZE = 512 << 20
+SIZE = 256 << 20
 #: What a process may grow by while that flows through it.
 ALLOWED = 64 << 20
 

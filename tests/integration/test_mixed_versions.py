@@ -16,10 +16,11 @@ import pytest
 import requests
 import yaml
 from archive_host import ArchiveHost
-from faults import FULL, CountingSource, staged, until
+from faults import FULL, CountingSource, staged
 from fleet import Batch, Fleet, config
 
 from testbed.server import StandaloneServer
+from testbed.waiting import until
 
 if TYPE_CHECKING:
     from conftest import Stacks

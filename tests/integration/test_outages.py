@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-from faults import REQUESTS, ROUNDS, SEED, Batch, config, slow_source, until
+from faults import REQUESTS, ROUNDS, SEED, Batch, config, slow_source
 
 from testbed.server import StandaloneServer
 from testbed.services import MongoDB, RabbitMQ, Service
+from testbed.waiting import until
 
 if TYPE_CHECKING:
     from conftest import Stacks

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from faults import until
+
+from testbed.waiting import until
 
 _PROGRAM = """
 import logging, os, signal, sys, time

@@ -47,6 +47,7 @@ def our_connections(authorizer: LDAPAuthorizer) -> int:
 @contextmanager
 def stopped(service: LDAP) -> Iterator[None]:
     os.kill(service.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, service.pid, os.WSTOPPED)  # until then some thread may still answer
     try:
         yield
     finally:
