@@ -10,7 +10,6 @@ from typing import Any
 
 from polytope_server.drivers.rabbitmq import RabbitMQSettings
 from polytope_server.drivers.rabbitmq.connection import Channel, Connection
-from polytope_server.drivers.rabbitmq.errors import FAILURES
 from polytope_server.drivers.rabbitmq.link import Link
 from polytope_server.queue import Delivery
 from polytope_server.queue.flow_control import Credit
@@ -66,10 +65,8 @@ class Consumer:
             self._regulator = None
 
     async def _regulate_credit(self, channel: Channel) -> None:
-        try:
+        with channel.connection.given_up_on_failure():
             await self.credit.regulate(_Subscriptions(channel, self._queues, partial(self._receive, channel)))
-        except FAILURES as error:
-            channel.connection.give_up(error)
 
     def _receive(self, channel: Channel, queue: str, method: Any, body: bytes) -> None:
         message = decode(body, queue)
