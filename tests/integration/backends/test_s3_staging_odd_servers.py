@@ -15,6 +15,7 @@ import pytest
 from polytope_server.staging import StagingUnavailableError
 from polytope_server.staging.names import new_object_name
 from polytope_server.staging.s3 import S3Staging, clients
+from polytope_server.staging.s3.client import S3Client
 from polytope_server.staging.s3.settings import S3Settings
 from polytope_server.testing.staging import GRIB, chunked, read
 
@@ -22,8 +23,8 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
-async def against(serve: Serve, tmp_path: Path, scheme: str = "http") -> AsyncIterator[S3Staging]:
-    """A staging whose server does `serve` for each connection."""
+async def calling(serve: Serve, scheme: str = "http") -> AsyncIterator[tuple[S3Settings, S3Client]]:
+    """A client whose server does `serve` for each connection, and its settings."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -33,13 +34,25 @@ async def against(serve: Serve, tmp_path: Path, scheme: str = "http") -> AsyncIt
     server = await asyncio.start_server(connected, "127.0.0.1")
     port = server.sockets[0].getsockname()[1]
     keys: dict[str, Any] = {"access_key": "name", "secret_key": "hidden"}
-    staging = S3Staging(S3Settings(host=f"{scheme}://127.0.0.1", port=port, **keys), tmp_path)
-    await staging._client.connect()
+    settings = S3Settings(host=f"{scheme}://127.0.0.1", port=port, **keys)
+    client = S3Client(settings)
+    await client.connect()
     try:
-        yield staging
+        yield settings, client
     finally:
-        await staging.close()
+        client.close()
         server.close()
+
+
+@contextlib.asynccontextmanager
+async def against(serve: Serve, tmp_path: Path, scheme: str = "http") -> AsyncIterator[S3Staging]:
+    """A staging on such a server."""
+    async with calling(serve, scheme) as (settings, client):
+        staging = S3Staging(settings, tmp_path, client=client)
+        try:
+            yield staging
+        finally:
+            await staging.close()
 
 
 def answering(*answers: bytes) -> tuple[Serve, list[bytes]]:
@@ -158,7 +171,7 @@ async def test_an_object_of_another_size_is_no_success(tmp_path: Path) -> None:
 
 
 async def test_every_body_is_bound_to_the_signature(tmp_path: Path) -> None:
-    """By its MD5, in a header that is signed, or by its SHA-256: nobody in between can change it."""
+    """By its MD5, in a header that is signed, or by its SHA-256: it cannot be changed on the way."""
     answers = {
         b"PUT": http("200 OK", b"", 'ETag: "x"'),
         b"POST": http("200 OK", b"<CompleteMultipartUploadResult/>"),
@@ -177,9 +190,9 @@ async def test_every_body_is_bound_to_the_signature(tmp_path: Path) -> None:
 
     upload: dict[str, Any] = {"Key": "name", "UploadId": "upload"}
     parts = {"Parts": [{"PartNumber": 1, "ETag": "x"}]}
-    async with against(serve, tmp_path) as staging:
-        await staging._client.send("upload_part", b"data", PartNumber=1, **upload)
-        await staging._client.transfer("complete_multipart_upload", MultipartUpload=parts, **upload)
+    async with calling(serve) as (_, client):
+        await client.send("upload_part", b"data", PartNumber=1, **upload)
+        await client.transfer("complete_multipart_upload", MultipartUpload=parts, **upload)
     part, body = sent[b"PUT"]
     assert body == b"data"
     assert base64.b64decode(part["content-md5"]) == hashlib.md5(body).digest()
@@ -193,7 +206,7 @@ class TestDownloads:
 
     @staticmethod
     def _serve(data: bytes, *sent: int) -> tuple[Serve, list[bytes]]:
-        """Sends so many bytes of what is asked for in each answer, then closes the connection."""
+        """Sends that many bytes of what is asked for in each answer, then closes the connection."""
         left, ranges = list(sent), []
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

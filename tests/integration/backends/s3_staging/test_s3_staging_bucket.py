@@ -253,7 +253,7 @@ class TestErrors:
         staging.public_url(made.name)
         assert s3.secret_key not in caplog.text
         assert "Signature" not in caplog.text
-        assert s3.secret_key not in repr(staging._settings)
+        assert s3.secret_key not in repr(settings_of(s3, use_presigned_url=True))
 
     async def test_before_it_is_opened_it_is_unavailable(self, s3: S3, tmp_path: Path) -> None:
         staging = S3Staging(settings_of(s3, use_presigned_url=True), tmp_path)
