@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from polytope_server.drivers.sql import Outcome, Parameters, Row, Statement, failing_with
+from polytope_server.drivers.sql import Database, Outcome, Parameters, Row, Statement, failing_with
 from polytope_server.drivers.sql.address import SQLSettings, database_at
 from polytope_server.request_store import PAGE_SIZE, StoreUnavailableError
 from polytope_server.request_store.sql.rows import SCHEMA
@@ -17,8 +17,9 @@ class SQLAccess:
     What the database raises becomes an error of the store.
     """
 
-    def __init__(self, settings: SQLSettings, data: Path) -> None:
-        self._database = database_at(settings.url, data)
+    def __init__(self, settings: SQLSettings, data: Path, database: Database | None = None) -> None:
+        """`database` is by default the one that the settings name."""
+        self._database = database or database_at(settings.url, data)
         self._dialect = self._database.dialect
 
     async def open(self) -> None:
