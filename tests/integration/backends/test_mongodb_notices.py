@@ -173,8 +173,8 @@ class TestFaults:
             assert time.monotonic() - began < 5
             for notices in (publisher, subscriber):
                 await notices.close()
-        told = [record.levelname for record in caplog.records if record.name.endswith("notices.mongodb")]
-        assert told.count("WARNING") <= 4
+        levels = [record.levelname for record in caplog.records if record.name.endswith("notices.mongodb")]
+        assert levels.count("WARNING") <= 4
 
     async def test_closing_does_not_wait_for_a_server_that_is_down(self, tmp_path: Path) -> None:
         with MongoDB(tmp_path) as service:

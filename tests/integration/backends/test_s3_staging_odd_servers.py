@@ -76,7 +76,7 @@ def http(status: str, body: bytes = b"", *headers: str) -> bytes:
 
 
 def error(status: str, code: str) -> bytes:
-    return http(status, f"<Error><Code>{code}</Code><Message>told</Message></Error>".encode())
+    return http(status, f"<Error><Code>{code}</Code><Message>later</Message></Error>".encode())
 
 
 async def test_a_server_that_does_not_answer_is_not_waited_for(
@@ -106,11 +106,11 @@ async def test_a_busy_server_is_asked_again(tmp_path: Path) -> None:
 async def test_a_server_that_stays_busy_is_unavailable(tmp_path: Path) -> None:
     serve, _ = answering(error("503 Slow Down", "SlowDown"))
     async with against(serve, tmp_path) as staging:
-        with pytest.raises(StagingUnavailableError, match=r"refused get_object: SlowDown \(told\)"):
+        with pytest.raises(StagingUnavailableError, match=r"refused get_object: SlowDown \(later\)"):
             await read(staging, "r1/x.grib")
 
 
-async def test_what_is_not_allowed_is_told(tmp_path: Path) -> None:
+async def test_what_is_not_allowed_is_named(tmp_path: Path) -> None:
     serve, _ = answering(error("403 Forbidden", "AccessDenied"))
     async with against(serve, tmp_path) as staging:
         with pytest.raises(StagingUnavailableError, match=r"'default'.*refused get_object: AccessDenied"):
@@ -126,7 +126,7 @@ async def test_what_is_no_s3_server_is_unavailable(tmp_path: Path) -> None:
             await staging.delete_request("r1")
 
 
-async def test_a_server_without_tls_is_told(tmp_path: Path) -> None:
+async def test_a_server_without_tls_is_named(tmp_path: Path) -> None:
     async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(http("400 Bad Request"))

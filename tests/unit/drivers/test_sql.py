@@ -90,7 +90,7 @@ async def test_an_error_of_the_database_is_unavailability(database: Database) ->
         await database.read("SELECT * FROM missing")
 
 
-async def test_a_write_that_nobody_waits_for_any_more_disturbs_nothing(database: Database) -> None:
+async def test_a_write_that_is_not_waited_for_any_more_disturbs_nothing(database: Database) -> None:
     task = asyncio.create_task(insert(database, 1))
     await asyncio.sleep(0)
     task.cancel()
@@ -98,7 +98,7 @@ async def test_a_write_that_nobody_waits_for_any_more_disturbs_nothing(database:
     assert 2 in await numbers(database)
 
 
-async def test_a_transaction_that_cannot_even_be_rolled_back_stops_nobody(
+async def test_a_transaction_that_cannot_even_be_rolled_back_stops_no_other(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -164,7 +164,7 @@ async def test_a_writer_that_cannot_lock_says_so(tmp_path: Path) -> None:
 
 @pytest.fixture
 def hanging(tmp_path: Path) -> Iterator[IO[str]]:
-    """The lock of the writers, in the hands of somebody who hangs."""
+    """The lock of the writers, in the hands of a process that hangs."""
     with (tmp_path / "polytope.sqlite.lock").open("w") as lock:
         yield lock
 
@@ -181,7 +181,7 @@ async def test_a_write_waits_a_bounded_time_for_a_process_that_hangs_with_the_lo
     monkeypatch.undo()
     fcntl.flock(hanging, fcntl.LOCK_UN)
     await insert(database, 3)
-    # What was refused before it had begun is not done behind the back of whoever was told so.
+    # What was refused before it had begun is not done later.
     assert await numbers(database) == [3]
 
 
@@ -222,7 +222,7 @@ def test_another_address_is_refused(url: str) -> None:
         "postgresql://u:sesame@h/d?sslmod=require",
     ],
 )
-def test_a_wrong_address_of_postgresql_is_told_without_its_password(url: str) -> None:
+def test_a_wrong_address_of_postgresql_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(ValidationError, match="no address of a PostgreSQL database") as caught:
         SQLSettings(url=url)
     assert "sesame" not in str(caught.value)

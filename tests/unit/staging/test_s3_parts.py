@@ -177,7 +177,7 @@ class TestGathering:
         assert [one.parts for one in objects] == [[MIB, MIB // 2]] * 10
         assert bound.size == 0
 
-    async def test_what_is_small_waits_for_nobody(self) -> None:
+    async def test_what_is_small_waits_for_no_other(self) -> None:
         bound = Gathering()
         bound.limit = MIB
         stalled, small = Object(bound), Object(bound)
@@ -225,7 +225,7 @@ class TestGathering:
         waiting.give(0)
         await waiting.task
 
-    async def test_nobody_has_to_be_quick_while_there_is_room(self) -> None:
+    async def test_a_slow_object_is_left_alone_while_there_is_room(self) -> None:
         now = 0.0
         bound = Gathering(lambda: now)
         bound.limit = 3 * MIB
