@@ -36,33 +36,43 @@ async def deliver(
     etag = f'"{found.etag or f"{found.size:x}-{int(found.modified * 1e6):x}"}"'
     resp.set_header("ETag", etag)
     resp.set_header("Accept-Ranges", "bytes")
-    known = req.get_header("if-none-match") or ""
-    if etag in known or known.strip() == "*":
+    if _is_known(req, etag):
         resp.status = falcon.HTTP_304
         return found
-    # HEAD knows no ranges (RFC 9110, 14.2).
-    part = None if head else _requested_range(req, found.size, etag)
+    if head:
+        # HEAD knows no ranges (RFC 9110, 14.2).
+        _describe_object(resp, found, found.size)
+        # Not without any stream: Falcon would then send a length of 0.
+        resp.stream = no_body()
+        return found
+    part = _requested_range(req, found.size, etag)
     start, length = part or (0, found.size)
-    if admit is not None and not head:
+    if admit is not None:
         await admit(length)
     if part is not None:
         resp.status = falcon.HTTP_206
         resp.set_header("Content-Range", f"bytes {start}-{start + length - 1}/{found.size}")
+    _describe_object(resp, found, length)
+    to_the_end = start + length == found.size
+    chunks = staging.read(name, start, length)
+    resp.stream = _count_served(chunks, served, completed if to_the_end else lambda: None)
+    return found
+
+
+def _is_known(req: falcon.asgi.Request, etag: str) -> bool:
+    """Whether the client has this version of the object already."""
+    known = req.get_header("if-none-match") or ""
+    return etag in known or known.strip() == "*"
+
+
+def _describe_object(resp: falcon.asgi.Response, found: StagedObject, length: int) -> None:
+    """The headers for an answer with `length` bytes of the object."""
     resp.content_type = found.content_type
     resp.content_length = length
-    resp.set_header(
-        "Content-Disposition", f'attachment; filename="{request_of(name)}.{name.rpartition(".")[2]}"'
-    )
+    file = f"{request_of(found.name)}.{found.name.rpartition('.')[2]}"
+    resp.set_header("Content-Disposition", f'attachment; filename="{file}"')
     if found.md5 and length == found.size:
         resp.set_header("Content-MD5", found.md5)
-    # Not without any stream: Falcon would then send a length of 0.
-    if head:
-        resp.stream = no_body()
-    else:
-        to_the_end = start + length == found.size
-        chunks = staging.read(name, start, length)
-        resp.stream = _count_served(chunks, served, completed if to_the_end else lambda: None)
-    return found
 
 
 def _requested_range(req: falcon.asgi.Request, size: int, etag: str) -> tuple[int, int] | None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
-import sys
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from polytope_server.http.connections import Connections, Pace
 from polytope_server.http.shell import CONNECTION
+from polytope_server.http.tcp import acknowledged
 
 #: Bytes of a head; a credential of 8 KiB is the largest thing in it.
 _LARGEST_HEAD = 64 << 10
@@ -20,8 +18,6 @@ _HEAD_TOO_LARGE = (
 )
 #: Bytes for a client that it has not taken yet, from which on an answer pauses.
 _HIGH_WATER = 64 << 10
-#: Offset of tcpi_bytes_acked in `struct tcp_info` of Linux (include/uapi/linux/tcp.h), and its size.
-_BYTES_ACKED, _TCP_INFO_SIZE = 120, 128
 
 
 class HTTPProtocol(HttpToolsProtocol):
@@ -122,17 +118,8 @@ class HTTPProtocol(HttpToolsProtocol):
         return self._in_message and not self.flow.read_paused and not self.cycle.waiting_for_100_continue
 
     def _taken(self) -> int:
-        """The bytes that the system of the client has taken so far; 0 if the system here does not tell."""
-        if sys.platform != "linux":  # pragma: no cover -- the tests run on Linux
-            return 0
-        # What the kernel here has taken tells little: it holds megabytes, and asks for more in large steps.
-        connection = self.transport.get_extra_info("socket")
-        try:
-            known = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
-            found: int = struct.unpack_from("Q", known, _BYTES_ACKED)[0]
-        except (OSError, struct.error):  # some imitations of Linux know less
-            return 0
-        return found
+        """The bytes that the system of the client has taken so far."""
+        return acknowledged(self.transport.get_extra_info("socket"))
 
     def cut(self) -> None:
         """End the connection at once."""

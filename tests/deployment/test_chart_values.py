@@ -163,7 +163,7 @@ def another(path: str) -> Any:
 
 
 def base(path: str) -> tuple[str, dict[str, Any]]:
-    """Values in which the key matters: it is told by its first words."""
+    """Values in which the key matters: its first words identify it."""
     section = ".".join(path.split(".")[:2])
     on: dict[str, Any] = {}
     parent = path.rpartition(".")[0]

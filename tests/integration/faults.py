@@ -141,7 +141,7 @@ class Batch:
         """Every request is processed, with exactly its one result, and staging holds nothing else of them."""
         with ThreadPoolExecutor(8) as pool:
             results = dict(zip(self.expected, pool.map(self._result, self.expected), strict=True))
-        # The data source is told the coerced request: a text goes as text.
+        # The data source gets the coerced request: a text goes as text.
         assert {key: data.decode() for key, data in results.items()} == self.expected
         until(lambda: {document["status"] for document in self.documents()} == {"processed"})
         documents = {document["id"]: document for document in self.documents()}

@@ -34,7 +34,7 @@ def pause(seconds: float) -> None:
 
 
 def suspend(mongodb: MongoDB) -> None:
-    """It is stopped; when it goes on, it does first what it was told before."""
+    """It is stopped; when it goes on, it does first what it was asked to do before."""
     for number in range(TIMES):
         pause(number * LEASE / 3 + 1)
         mongodb.suspend()

@@ -92,12 +92,12 @@ def test_what_anybody_may_send_leaves_no_line_in_the_log(server: Server, sent: b
     with server.connect(sent) as connection:
         assert status_of(connection) == status
     added = server.log.read_text()[len(before) :].splitlines()
-    # Connections that were cut before are told when it is their time.
+    # Connections that were cut before are logged when it is their time.
     assert [line for line in added if "connections were cut" not in line] == []
 
 
 def upload(server: Server, request_id: str, length: int, begun: bytes = b"") -> socket.socket:
-    """An upload that announces so many bytes, and has sent some."""
+    """An upload that announces a number of bytes, and has sent some."""
     authorization = basic(*next(iter(users_of(server.config).items())))["Authorization"]
     head = (
         f"POST /api/v1/uploads/{request_id} HTTP/1.1\r\nHost: x\r\nAuthorization: {authorization}\r\n"

@@ -1,4 +1,4 @@
-"""Processes that are told to stop: unready at once, alive to the end, and nothing that runs is broken off."""
+"""Processes that are to stop: unready at once, alive to the end, and nothing that runs is broken off."""
 
 from __future__ import annotations
 

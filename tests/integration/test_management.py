@@ -89,7 +89,7 @@ def test_the_object_store_and_those_who_use_it(tmp_path: Path) -> None:
         assert list(ports.why("object-store")) == ["folder"]
         (tmp_path / "away").rename(tmp_path / "data" / "staging" / "objects")
         until(all_ready(ports))
-        # Its supervisor would start it anew.
+        # Its supervisor would restart it.
         victims = server.processes("object-store")
         for victim in victims:
             victim.suspend()

@@ -32,7 +32,7 @@ from testbed.server import StandaloneServer
 from testbed.services.service import free_port
 
 MIB = 1 << 20
-#: For a store that is back to be noticed, and one that is gone to be told.
+#: For a store that is back to be noticed, and one that is gone to be reported.
 SOON = 5.0
 
 

@@ -50,7 +50,7 @@ def test_an_earlier_name_still_works():
     assert backends.load("caching", "globalvar") is backends.load("caching", "memory")
 
 
-def test_an_unknown_name_is_answered_with_those_that_can_be_had():
+def test_an_unknown_name_is_answered_with_those_that_exist():
     with pytest.raises(
         backends.UnknownBackendError, match=r"'x' is not known and not installed; available: .*sql"
     ):

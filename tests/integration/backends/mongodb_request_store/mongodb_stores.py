@@ -7,7 +7,10 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
+
+from pymongo.collection import Collection
 
 from polytope_server.request import Request, Status
 from polytope_server.request_store import RequestStore, StoreUnavailableError
@@ -17,6 +20,7 @@ from testbed.services import MongoDB
 
 logger = logging.getLogger(__name__)
 Connect = Callable[[], Awaitable[MongoDBRequestStore]]
+Documents = Collection[dict[str, Any]]
 
 
 def build(service: MongoDB, **keys: str) -> MongoDBRequestStore:
@@ -72,7 +76,7 @@ class Traffic:
         return request.id
 
     async def progress(self, number: int, seconds: float = 60) -> None:
-        """Wait until so many more requests were served."""
+        """Wait until that many more requests were served."""
         goal = len(self.done) + number
         async with asyncio.timeout(seconds):
             while len(self.done) < goal:  # noqa: ASYNC110 -- no event of each

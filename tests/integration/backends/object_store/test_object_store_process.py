@@ -53,7 +53,7 @@ def test_the_quota_knows_what_is_there_at_the_start(started: Callable[..., Calle
     call.put(b"x" * (1 << 20))
 
 
-async def test_stalled_readers_stall_nobody(started: Callable[..., Caller]) -> None:
+async def test_stalled_readers_stall_no_other_reader(started: Callable[..., Caller]) -> None:
     call = started()
     size = 64 << 20
     name = call.put(iter([os.urandom(1 << 20)] * (size >> 20)))
