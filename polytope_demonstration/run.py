@@ -51,7 +51,7 @@ def demo(data: Path, port: int | None) -> int:
     log = setup.data / "server.log"
     with server.running(setup, log):
         _say(f"the server is ready at {setup.url} ({time.monotonic() - started:.1f} s); its log is {log}")
-        _tour(setup)
+        tour(setup)
     _say(f"the server is stopped; {time.monotonic() - started:.1f} s in all")
     return 0
 
@@ -77,7 +77,8 @@ def _prepare(data: Path, port: int) -> Setup:
     return prepare(data, port)
 
 
-def _tour(setup: Setup) -> None:
+def tour(setup: Setup) -> None:
+    """Retrieve fields and draw a map, saying what is done."""
     from polytope_demonstration import client, picture
 
     results = setup.data / "results"

@@ -102,7 +102,11 @@ def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _become(arguments: list[str], log: Path, environment: dict[str, str]) -> None:
-    """In the new process: be the command."""
+    """In the new process: be the command.
+
+    It is measured, if its environment says so, but not the programs that it runs: tests of the children of
+    workers start these themselves.
+    """
     os.setsid()
     os.chdir(log.parent)
     with log.open("ab") as file:
@@ -111,7 +115,7 @@ def _become(arguments: list[str], log: Path, environment: dict[str, str]) -> Non
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
-    if "COVERAGE_PROCESS_CONFIG" not in environment and (measuring := Coverage.current()):
+    if (measuring := Coverage.current()) and os.environ.pop("COVERAGE_PROCESS_CONFIG", None) is None:
         measuring.stop()
     sys.exit(main(arguments))
 

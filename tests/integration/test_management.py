@@ -108,8 +108,7 @@ def own_mongodb(tmp_path: Path) -> Iterator[MongoDB]:
 
 def each(service: MongoDB, number: int) -> None:
     """Send a signal to a server."""
-    assert service._process is not None
-    for process in (psutil.Process(service._process.pid), *psutil.Process(service._process.pid).children()):
+    for process in (psutil.Process(service.process.pid), *psutil.Process(service.process.pid).children()):
         process.send_signal(number)
 
 

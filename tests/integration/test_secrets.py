@@ -85,9 +85,9 @@ def printed(
         return str(capsys.readouterr())
 
     monkeypatch.syspath_prepend(plugin["PYTHONPATH"].partition(os.pathsep)[0])
-    backends._plug_ins.cache_clear()
+    backends.plug_ins.cache_clear()
     yield tell
-    backends._plug_ins.cache_clear()
+    backends.plug_ins.cache_clear()
 
 
 def test_every_scheme_on_embedded_back_ends(

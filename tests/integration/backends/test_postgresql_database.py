@@ -172,8 +172,7 @@ async def test_a_server_that_does_not_answer_is_left_in_time(
 ) -> None:
     monkeypatch.setattr(module, "_OPERATION_TIME", 0.5)
     await asyncio.gather(*(insert(database, number) for number in range(8)))
-    assert own._process is not None
-    server = psutil.Process(own._process.pid)
+    server = psutil.Process(own.process.pid)
     frozen = [server, *server.children(recursive=True)]
     for process in frozen:
         process.suspend()

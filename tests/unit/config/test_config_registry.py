@@ -9,7 +9,7 @@ import pytest
 from polytope_server.settings import backends
 
 #: As it is, before the stubs replace it.
-plug_ins = backends._plug_ins
+plug_ins = backends.plug_ins
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def plug_in(monkeypatch):
 
     def install(target):
         point = EntryPoint("other", target, "polytope_server.queues")
-        monkeypatch.setattr(backends, "_plug_ins", lambda concern: (point,))
+        monkeypatch.setattr(backends, "plug_ins", lambda concern: (point,))
 
     return install
 

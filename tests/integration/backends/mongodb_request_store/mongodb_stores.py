@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import os
-import signal
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -39,14 +37,6 @@ async def works(store: RequestStore, seconds: float = 10) -> None:
                 return await store.add(make())
             except StoreUnavailableError:
                 await asyncio.sleep(0.05)
-
-
-def kill_primary(service: MongoDB) -> None:
-    with service.client() as client:
-        port = client.admin.command("hello")["primary"].rpartition(":")[2]
-    member = dict(zip(service._ports, (service._process, *service._members), strict=True))[int(port)]
-    assert member is not None
-    os.killpg(member.pid, signal.SIGKILL)
 
 
 class Traffic:

@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from mongodb_stores import Documents, Traffic, build, collection, kill_primary, logger, works
+from mongodb_stores import Documents, Traffic, build, collection, logger, works
 from pymongo import timeout
 
 from polytope_server.drivers.mongodb import Connection
@@ -221,7 +221,7 @@ class TestFaults:
             with service.client() as client:
                 found = client["request_store"]["requests"]
                 assert found.find_one({"_id": request.id}) is not None
-                for member in service._members:
+                for member in service.members:
                     os.killpg(member.pid, signal.SIGSTOP)
                 # What it has of before it still returns, while it does not know that others may have a new
                 # primary.
@@ -229,7 +229,7 @@ class TestFaults:
             for call in (store.existing, store.results):
                 with pytest.raises(StoreUnavailableError), timeout(0.5):
                     await call([request.id, "x"])
-            for member in service._members:
+            for member in service.members:
                 os.killpg(member.pid, signal.SIGCONT)
             await works(store)
             await store.close()
@@ -245,7 +245,7 @@ class TestFaults:
             await traffic.progress(50)
             await asyncio.to_thread(service.step_down)
             await traffic.progress(50)
-            await asyncio.to_thread(kill_primary, service)
+            await asyncio.to_thread(service.kill_primary)
             await traffic.progress(50)
             traffic.stop = True
             await asyncio.gather(*working)

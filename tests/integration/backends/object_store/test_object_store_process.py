@@ -118,10 +118,9 @@ async def test_the_system_ends_a_connection_that_is_stuck() -> None:
 async def test_it_ends_in_good_order(started: Callable[..., Caller]) -> None:
     call = started()
     name = call.put()
-    assert call.store._process is not None
-    call.store._process.send_signal(signal.SIGTERM)
+    call.store.process.send_signal(signal.SIGTERM)
     await until(lambda: not call.store.running)
-    assert call.store._process.returncode == 0
+    assert call.store.process.returncode == 0
     log = call.store.log.read_text()
     assert "the object store is ready" in log
     assert not re.search("Traceback|ERROR", log)
