@@ -13,8 +13,10 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Protocol
 
+from argon2 import PasswordHasher
 from coverage import Coverage
 
+from polytope_server.accounts import passwords
 from polytope_server.commands.main import main
 
 #: Imported once, by the process that is forked.
@@ -102,11 +104,12 @@ def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _become(arguments: list[str], log: Path, environment: dict[str, str]) -> None:
-    """In the new process: be the command.
+    """In the new process: be the command, with password hashes that cost next to nothing.
 
     It is measured, if its environment says so, but not the programs that it runs: tests of the children of
     workers start these themselves.
     """
+    passwords.HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     os.setsid()
     os.chdir(log.parent)
     with log.open("ab") as file:
