@@ -187,7 +187,7 @@ class TestConfiguration:
             ({"issuer": "i"}, ["without audience"]),
             (
                 {"cert_url": "http://p/certs"},
-                ["log in as anybody; use https://", "without issuer", "without audience"],
+                ["log in as any user; use https://", "without issuer", "without audience"],
             ),
         ],
     )
