@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from polytope_server.language import CoercionRules
 from polytope_server.media_types import COVERAGE_JSON, GRIB, OCTET_STREAM
 
 __all__ = [
@@ -80,6 +81,8 @@ class DataSource(ABC):
     accepts_feature: ClassVar[bool] = False
     #: Python packages that a worker needs for it, and a frontend does not.
     requires: ClassVar[tuple[str, ...]] = ()
+    #: How this server brings requests into canonical form. The worker sets it before it calls `prepare`.
+    coercion: CoercionRules = CoercionRules()
 
     def __init__(self, name: str, settings: Any) -> None:
         """Make a data source; what takes long belongs into :meth:`prepare`.

@@ -12,7 +12,6 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,8 @@ from polytope_server.datasource import (
     Result,
     TemporaryError,
 )
-from polytope_server.datasource.fdb import grib, selection
+from polytope_server.datasource.fdb import dry_run, grib, selection
+from polytope_server.datasource.fdb.errors import Errors
 from polytope_server.datasource.fdb.selection import Found, Selection
 from polytope_server.settings.values import Size
 
@@ -61,8 +61,6 @@ tilescheme time timespan type wavelength year
 """
 _NOT_DATA = frozenset(_NOT_DATA_KEYS.split())
 _DATA = frozenset(_DATA_KEYS.split())
-#: How metkit says it; where others run out of memory pyfdb raises MemoryError itself.
-_NO_MEMORY = "Memory allocation error"
 #: A failed archive leaves an FDB object behind, with two open files each (see `_abandon`).
 _MAX_ABANDONED = 100
 
@@ -117,6 +115,7 @@ class FDBDataSource(DataSource):
 
         self._config = _load(self.settings.fdb_config)
         _make_roots(self._config)
+        dry_run.remove_left_behind()
 
     def _open(self) -> Any:
         """An FDB object for one request: an older one would not see what was archived since."""
@@ -126,7 +125,7 @@ class FDBDataSource(DataSource):
 
     def retrieve(self, job: Job) -> Result:
         wanted = _selection(job.coerced_request, self.settings.max_fields)
-        with _Errors(self.name):
+        with Errors(self.name):
             fdb = self._open()
             found = _inspect(fdb, wanted)
             if found.count < selection.count(wanted):
@@ -167,20 +166,31 @@ class FDBDataSource(DataSource):
         }
         writer = None
         try:
-            for message in grib.split(data, self.settings.max_message):
-                grib.check_identity(grib.identity(message), allowed)
-                with _Errors(self.name):
-                    writer = writer or self._open()
-                    writer.archive(message)
-                # Or this name would keep it while the next one is read.
-                del message
+            with self._dry_run() as trial:
+                for message in grib.split(data, self.settings.max_message):
+                    field = grib.read_field(message)
+                    grib.check_identity(field.keys, allowed)
+                    with Errors(self.name):
+                        trial.add(field)
+                        writer = writer or self._open()
+                        writer.archive(message)
+                    # Or this name would keep it while the next one is read.
+                    del message
+                with Errors(self.name):
+                    trial.check()
             if writer is None:
                 raise DataSourceError("the upload holds no GRIB message")
-            with _Errors(self.name):
+            with Errors(self.name):
                 writer.flush()
         except BaseException:
             self._abandon(writer)
             raise
+
+    def _dry_run(self) -> dry_run.DryRun:
+        def select(request: Mapping[str, Any]) -> Selection:
+            return _selection(request, self.settings.max_fields)
+
+        return dry_run.DryRun(self._config, self.coercion, select, self._abandon)
 
     def _abandon(self, writer: Any) -> None:
         """Keep what was archived through `writer` from becoming visible.
@@ -191,39 +201,6 @@ class FDBDataSource(DataSource):
         if writer is not None:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(writer.FDB))
             self._abandoned += 1
-
-
-class _Errors:
-    """Turns the errors of pyfdb into those of a data source."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if not isinstance(error, RuntimeError | TypeError | ValueError):
-            return
-        text = str(error)
-        if _NO_MEMORY in text:
-            raise MemoryError(text) from None
-        if user_fault := _user_fault(text):
-            raise DataSourceError(user_fault) from None
-        logger.error("data source %s: %s", self._name, text)
-        raise TemporaryError(f"{self._name} cannot be used at the moment.") from None
-
-
-def _user_fault(text: str) -> str | None:
-    """What the user should read of an error of pyfdb; None where it is not the user's fault."""
-    if absent := re.match(r"Serious bug: Could not find \[(\w+)\]", text):
-        return f"the FDB files fields under the key '{absent[1]}', which a message does not have"
-    found = re.match(r"(?:UserError: |Bad value: )+", text)
-    if not found:
-        return None
-    # What follows is the expanded request, or every value that would do.
-    short = re.split(r",? (?:request=|expanded=|with context: |in \[)", text[found.end() :])[0]
-    return short[:300].strip()
 
 
 def _load(config: dict[str, Any] | Path) -> dict[str, Any]:
@@ -287,4 +264,4 @@ def _refuse_missing(fdb: Any, wanted: Selection, found: Found) -> None:
 def _absent_keys(fdb: Any, wanted: Selection) -> list[str]:
     """The keys by which a field that fits the request otherwise is known, and that the request lacks."""
     element = next(iter(fdb.list(wanted)), None)
-    return [key for key in element.combined_key() if key not in wanted] if element else []
+    return [key for key in selection.filed_keys(element) if key not in wanted] if element else []

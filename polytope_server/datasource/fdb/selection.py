@@ -92,6 +92,11 @@ class Found:
             self.values.setdefault(key, set()).add(value)
 
 
+def filed_keys(element: Any) -> dict[str, str]:
+    """The keys of a field that the FDB lists, which has empty texts for some that it lacks."""
+    return {key: value for key, value in element.combined_key().items() if value}
+
+
 Look = Callable[[Selection], Found]
 
 
