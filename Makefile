@@ -18,7 +18,7 @@ DEMONSTRATION_ARGS := --data "$(DATA)" $(if $(PORT),--port $(PORT))
 CONTAINER_TESTS := POLYTOPE_CONTAINERS=1 $(BIN)/python -m pytest tests/containers
 
 .DEFAULT_GOAL := help
-.PHONY: help install services demo run test test-unit test-faults coverage lint format bench \
+.PHONY: help install services demo run test test-unit test-faults test-archive coverage lint format bench \
         image images-trial test-compose test-cluster lock docs clean
 
 help: ## list the tasks
@@ -68,6 +68,9 @@ test-faults: services ## run the tests that kill processes and servers, with mor
 	POLYTOPE_FAULTS=full $(BIN)/python -m pytest tests/integration/test_faults.py tests/integration/test_outages.py \
 	  tests/integration/test_brokers.py tests/integration/test_absences.py tests/integration/test_clocks.py \
 	  tests/integration/test_mixed_versions.py $(PYTEST_ARGS)
+
+test-archive: $(STAMP) ## archive 2,000 GRIB messages of all kinds, and ask for each of them
+	POLYTOPE_MESSAGES=2000 $(BIN)/python -m pytest tests/integration/test_fdb_any_upload.py -s $(PYTEST_ARGS)
 
 test-cluster: $(STAMP) ## install the chart on a real cluster and disturb it: KUBECONFIG's, or one made here
 	tests/cluster/run.sh $(PYTEST_ARGS)

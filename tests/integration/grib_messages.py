@@ -9,7 +9,7 @@ import eccodes
 LABEL = {"dataDate": 20260101, "dataTime": 0, "class": "od", "type": "fc", "stream": "oper", "expver": "0001"}
 
 
-def encode(edition: int = 2, values: list[float] | None = None, **keys: Any) -> bytes:
+def encode(values: list[float] | None = None, edition: int = 2, **keys: Any) -> bytes:
     """A message: a regular grid, labels of an operational forecast, and `keys` of ecCodes in order."""
     handle = eccodes.codes_grib_new_from_samples(f"regular_ll_pl_grib{edition}")
     try:
@@ -26,10 +26,10 @@ def encode(edition: int = 2, values: list[float] | None = None, **keys: Any) -> 
         eccodes.codes_release(handle)
 
 
-def encode_member(number: int, **keys: Any) -> bytes:
+def encode_member(number: int, values: list[float] | None = None, **keys: Any) -> bytes:
     """The same for a member of an ensemble, in edition 2."""
     template = {"productDefinitionTemplateNumber": 1, "numberOfForecastsInEnsemble": 51}
-    return encode(stream="enfo", type="pf", **template, perturbationNumber=number, **keys)
+    return encode(values, stream="enfo", type="pf", **template, perturbationNumber=number, **keys)
 
 
 def joined(first: bytes, *others: bytes) -> bytes:
