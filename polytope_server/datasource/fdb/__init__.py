@@ -12,7 +12,6 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,14 +28,17 @@ from polytope_server.datasource import (
     Result,
     TemporaryError,
 )
-from polytope_server.datasource.fdb import grib, selection
+from polytope_server.datasource.fdb import grib, keys, selection
+from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck, read_schema
+from polytope_server.datasource.fdb.faults import user_fault
+from polytope_server.datasource.fdb.schema import Schema
 from polytope_server.datasource.fdb.selection import Found, Selection
+from polytope_server.language import RequestError
 from polytope_server.settings.values import Size
 
 logger = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
-_MAX_VALUES = 100_000
 #: eckit writes stack traces of errors that are reported anyway; and it reads these when it is loaded.
 _ECKIT = {
     "ECKIT_EXCEPTION_DUMPS_BACKTRACE": "0",
@@ -44,23 +46,6 @@ _ECKIT = {
     "ECKIT_SERIOUS_BUG_IS_SILENT": "1",
     "ECKIT_ASSERT_FAILED_IS_SILENT": "1",
 }
-#: Keys of the MARS language that choose no field. The FDB takes and ignores them.
-_NOT_DATA_KEYS = """
-accuracy area bitmap database day duplicates expect fieldset filter format frame gaussian grid ident
-interpolation intgrid optimise packing padding process repres resol rotation source style target
-truncation units use
-"""
-#: Further keys of the MARS language (metkit 1.22, language.yaml), without their aliases.
-_DATA_KEYS = """
-activity anoffset bcmodel channel chem class coeffindex configuration country dataset date diagnostic
-direction domain experiment expver fcmonth fcperiod forcing frequency generation georef grib hdate
-icmodel instrument iteration latitude leadtime levelist levtype longitude method model month number
-obscutoff obsgroup obstype offsetdate offsettime opttime origin param paramtype product quantile range
-realization reference reportype resolution section stattype step stream system tile tileattribute
-tilescheme time timespan type wavelength year
-"""
-_NOT_DATA = frozenset(_NOT_DATA_KEYS.split())
-_DATA = frozenset(_DATA_KEYS.split())
 #: How metkit says it; where others run out of memory pyfdb raises MemoryError itself.
 _NO_MEMORY = "Memory allocation error"
 #: A failed archive leaves an FDB object behind, with two open files each (see `_abandon`).
@@ -99,6 +84,7 @@ class FDBDataSource(DataSource):
 
     Settings = FDBSettings
     requires = ("pyfdb", "eccodes")
+    aliases = keys.ALIASES
 
     def __init__(self, name: str, settings: FDBSettings) -> None:
         super().__init__(name, settings)
@@ -108,6 +94,10 @@ class FDBDataSource(DataSource):
     @classmethod
     def archives(cls, settings: Any) -> bool:
         return bool(settings.archive)
+
+    @classmethod
+    def request_check(cls, settings: Any) -> RequestCheck:
+        return RequestCheck(_find_schema(settings.fdb_config), settings.max_fields)
 
     def prepare(self) -> None:
         for name, value in _ECKIT.items():
@@ -208,22 +198,10 @@ class _Errors:
         text = str(error)
         if _NO_MEMORY in text:
             raise MemoryError(text) from None
-        if user_fault := _user_fault(text):
-            raise DataSourceError(user_fault) from None
+        if mistake := user_fault(text):
+            raise DataSourceError(mistake) from None
         logger.error("data source %s: %s", self._name, text)
         raise TemporaryError(f"{self._name} cannot be used at the moment.") from None
-
-
-def _user_fault(text: str) -> str | None:
-    """What the user should read of an error of pyfdb; None where it is not the user's fault."""
-    if absent := re.match(r"Serious bug: Could not find \[(\w+)\]", text):
-        return f"the FDB files fields under the key '{absent[1]}', which a message does not have"
-    found = re.match(r"(?:UserError: |Bad value: )+", text)
-    if not found:
-        return None
-    # What follows is the expanded request, or every value that would do.
-    short = re.split(r",? (?:request=|expanded=|with context: |in \[)", text[found.end() :])[0]
-    return short[:300].strip()
 
 
 def _load(config: dict[str, Any] | Path) -> dict[str, Any]:
@@ -237,6 +215,15 @@ def _load(config: dict[str, Any] | Path) -> dict[str, Any]:
     return loaded
 
 
+def _find_schema(config: dict[str, Any] | Path) -> Schema | None:
+    """The schema, where this process can read it: a frontend needs neither the files nor the FDB."""
+    try:
+        return read_schema(_load(config))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        logger.info("requests are not checked for the keys of the FDB's schema: %s", error)
+        return None
+
+
 def _make_roots(config: Mapping[str, Any]) -> None:
     """Make the folders of a local FDB: without any it answers nothing but errors."""
     for space in config.get("spaces", ()):
@@ -248,10 +235,9 @@ def _make_roots(config: Mapping[str, Any]) -> None:
 
 
 def _expand(request: Mapping[str, Any]) -> Selection:
-    if unknown := sorted(set(request) - _DATA - _NOT_DATA):
-        # The FDB would take `level` or `LEVELIST` for `levelist`, which the rules of the collection judged.
-        raise DataSourceError(f"key {unknown[0][:50]!r} is not one of the FDB's; keys are in small letters")
-    return selection.expand({k: v for k, v in request.items() if k not in _NOT_DATA}, _MAX_VALUES)
+    if unknown := keys.describe_unknown(request):
+        raise DataSourceError(str(RequestError(*unknown)))
+    return selection.expand({k: v for k, v in request.items() if k not in keys.NOT_DATA}, MAX_VALUES)
 
 
 def _selection(request: Mapping[str, Any], max_fields: int) -> Selection:
