@@ -182,7 +182,15 @@ def labels_of(made):
     return coerce({key: list(dict.fromkeys(found)) for key, found in values.items()})
 
 
+@pytest.fixture
+def _in_memory(monkeypatch):
+    """Hundreds of FDBs on a disk are hundreds of waits for it."""
+    if Path("/dev/shm").is_dir():
+        monkeypatch.setattr("tempfile.tempdir", "/dev/shm")
+
+
 @pytest.mark.timeout(1800)
+@pytest.mark.usefixtures("_in_memory")
 def test_what_is_archived_can_be_asked_for_and_what_cannot_is_refused():
     outcomes = Counter()
 

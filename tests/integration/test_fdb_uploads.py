@@ -1,13 +1,14 @@
 """Uploads that the FDB would take and not find again: refused before anything of them is visible."""
 
 import os
+import shutil
 import time
 
 import pytest
 from fdb_fields import FILED, SURFACE, listed, make, message, read
 from grib_messages import encode, encode_member, joined
 
-from polytope_server.datasource import DataSourceError
+from polytope_server.datasource import DataSourceError, TemporaryError
 from polytope_server.datasource.fdb import dry_run
 from polytope_server.language import CoercionRules, coerce
 from polytope_server.testing.datasource import job
@@ -88,7 +89,7 @@ class TestWhatCannotBeAskedFor:
         [
             ({"dataTime": 30}, "key 'time': '0030' is not accepted"),
             ({"dataDate": 101}, "key 'date': '101' is not accepted"),
-            ({"stream": "wave", "paramId": 140251}, "cannot expand 'unknown'"),
+            ({"stream": "wave", "paramId": 140251}, "key 'domain': 'unknown' is not one of its values"),
         ],
     )
     def test_a_value_that_no_request_may_have_is_refused(self, source, keys, complaint):
@@ -125,6 +126,17 @@ class TestSchemas:
         with pytest.raises(DataSourceError, match=r"must also name: step$"):
             read(source, **SURFACE, param="2t")
 
+    def test_fields_of_a_satellite_are_told_apart(self, tmp_path):
+        """By `ident`: a request without it finds none of them."""
+        rule = "[ type [ step, ident, instrument, param ]]"
+        source = make(tmp_path, schema=FILED[: FILED.index("[ type")] + rule + "]")
+        seen = {"productDefinitionTemplateNumber": 32, "NB": 1, "instrumentType": 207}
+        fields = [encode(type="ssd", **seen, satelliteNumber=number) for number in (57, 70)]
+        archive(source, *fields)
+        labels = {**SURFACE, "type": "ssd", "param": "130", "step": "0", "instrument": "207"}
+        del labels["levtype"]
+        assert read(source, **labels, ident="70") == fields[1]
+
     def test_of_several_fdbs_the_selected_one_is_tried(self, tmp_path):
         source = make(tmp_path, schema=FILED)
         local = source.settings.fdb_config
@@ -152,6 +164,18 @@ class TestTheFolderOfADryRun:
         with pytest.raises(DataSourceError):
             archive(source, message(step=6), b"garbage")
         assert folders() == []
+
+    def test_that_cannot_be_written_ends_the_attempt_and_not_the_process(self, source, folders):
+        """Destroying an FDB object that cannot flush what it holds aborts, as would this test's process."""
+
+        def data():
+            yield message()
+            shutil.rmtree(*folders())
+
+        with pytest.raises(TemporaryError, match="cannot be used at the moment"):
+            source.archive(job({}, verb="archive"), data())
+        assert listed(source) == []
+        assert source._abandoned == 2
 
     def test_of_a_killed_process_is_removed_by_the_next(self, tmp_path, folders):
         left, new = tmp_path / f"{dry_run._PREFIX}left", tmp_path / f"{dry_run._PREFIX}new"

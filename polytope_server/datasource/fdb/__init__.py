@@ -28,15 +28,17 @@ from polytope_server.datasource import (
     Result,
     TemporaryError,
 )
-from polytope_server.datasource.fdb import dry_run, grib, selection
+from polytope_server.datasource.fdb import dry_run, grib, keys, selection
+from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck, read_schema
 from polytope_server.datasource.fdb.errors import Errors
+from polytope_server.datasource.fdb.schema import Schema
 from polytope_server.datasource.fdb.selection import Found, Selection
+from polytope_server.language import RequestError
 from polytope_server.settings.values import Size
 
 logger = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
-_MAX_VALUES = 100_000
 #: eckit writes stack traces of errors that are reported anyway; and it reads these when it is loaded.
 _ECKIT = {
     "ECKIT_EXCEPTION_DUMPS_BACKTRACE": "0",
@@ -44,23 +46,6 @@ _ECKIT = {
     "ECKIT_SERIOUS_BUG_IS_SILENT": "1",
     "ECKIT_ASSERT_FAILED_IS_SILENT": "1",
 }
-#: Keys of the MARS language that choose no field. The FDB takes and ignores them.
-_NOT_DATA_KEYS = """
-accuracy area bitmap database day duplicates expect fieldset filter format frame gaussian grid ident
-interpolation intgrid optimise packing padding process repres resol rotation source style target
-truncation units use
-"""
-#: Further keys of the MARS language (metkit 1.22, language.yaml), without their aliases.
-_DATA_KEYS = """
-activity anoffset bcmodel channel chem class coeffindex configuration country dataset date diagnostic
-direction domain experiment expver fcmonth fcperiod forcing frequency generation georef grib hdate
-icmodel instrument iteration latitude leadtime levelist levtype longitude method model month number
-obscutoff obsgroup obstype offsetdate offsettime opttime origin param paramtype product quantile range
-realization reference reportype resolution section stattype step stream system tile tileattribute
-tilescheme time timespan type wavelength year
-"""
-_NOT_DATA = frozenset(_NOT_DATA_KEYS.split())
-_DATA = frozenset(_DATA_KEYS.split())
 #: A failed archive leaves an FDB object behind, with two open files each (see `_abandon`).
 _MAX_ABANDONED = 100
 
@@ -97,6 +82,7 @@ class FDBDataSource(DataSource):
 
     Settings = FDBSettings
     requires = ("pyfdb", "eccodes")
+    aliases = keys.ALIASES
 
     def __init__(self, name: str, settings: FDBSettings) -> None:
         super().__init__(name, settings)
@@ -106,6 +92,10 @@ class FDBDataSource(DataSource):
     @classmethod
     def archives(cls, settings: Any) -> bool:
         return bool(settings.archive)
+
+    @classmethod
+    def request_check(cls, settings: Any) -> RequestCheck:
+        return RequestCheck(_find_schema(settings.fdb_config), settings.max_fields)
 
     def prepare(self) -> None:
         for name, value in _ECKIT.items():
@@ -187,7 +177,10 @@ class FDBDataSource(DataSource):
             raise
 
     def _dry_run(self) -> dry_run.DryRun:
+        check = self.request_check(self.settings)
+
         def select(request: Mapping[str, Any]) -> Selection:
+            check(request, "retrieve")
             return _selection(request, self.settings.max_fields)
 
         return dry_run.DryRun(self._config, self.coercion, select, self._abandon)
@@ -214,6 +207,15 @@ def _load(config: dict[str, Any] | Path) -> dict[str, Any]:
     return loaded
 
 
+def _find_schema(config: dict[str, Any] | Path) -> Schema | None:
+    """The schema, where this process can read it: a frontend needs neither the files nor the FDB."""
+    try:
+        return read_schema(_load(config))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        logger.info("requests are not checked for the keys of the FDB's schema: %s", error)
+        return None
+
+
 def _make_roots(config: Mapping[str, Any]) -> None:
     """Make the folders of a local FDB: without any it answers nothing but errors."""
     for space in config.get("spaces", ()):
@@ -225,10 +227,9 @@ def _make_roots(config: Mapping[str, Any]) -> None:
 
 
 def _expand(request: Mapping[str, Any]) -> Selection:
-    if unknown := sorted(set(request) - _DATA - _NOT_DATA):
-        # The FDB would take `level` or `LEVELIST` for `levelist`, which the rules of the collection judged.
-        raise DataSourceError(f"key {unknown[0][:50]!r} is not one of the FDB's; keys are in small letters")
-    return selection.expand({k: v for k, v in request.items() if k not in _NOT_DATA}, _MAX_VALUES)
+    if unknown := keys.describe_unknown(request):
+        raise DataSourceError(str(RequestError(*unknown)))
+    return selection.expand({k: v for k, v in request.items() if k not in keys.NOT_DATA}, MAX_VALUES)
 
 
 def _selection(request: Mapping[str, Any], max_fields: int) -> Selection:

@@ -23,7 +23,7 @@ from typing import Any, Self
 
 from polytope_server.datasource import DataSourceError
 from polytope_server.datasource.fdb import grib
-from polytope_server.datasource.fdb.errors import user_fault
+from polytope_server.datasource.fdb.faults import user_fault
 from polytope_server.datasource.fdb.selection import Selection, filed_keys
 from polytope_server.language import CoercionRules, RequestError, coerce
 
@@ -136,7 +136,7 @@ class DryRun:
         try:
             # SIGABRT: destroying an object that cannot flush what it holds ends the process.
             writer.flush()
-        except RuntimeError:
+        except (RuntimeError, MemoryError):
             self._abandon(writer)
         del writer
         shutil.rmtree(self._folder / "fdb", ignore_errors=True)

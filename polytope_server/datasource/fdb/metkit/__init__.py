@@ -1,0 +1,96 @@
+"""What metkit, which reads requests for the FDB, knows: parameters, and the values of enumerated keys.
+
+As plain data (`tables.json`), so that the frontend needs no library of the FDB. The tables are those of the
+metkit that the extra `fdb` installs; a test compares them.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+
+_NUMBER = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,6}))?")
+#: The table of GRIB edition 1 whose parameters are written without it.
+_DEFAULT_TABLE = 128
+#: Numbers of a table. metkit finds the table of a number below it by the other keys.
+_TABLE_SIZE = 1000
+#: As xarray calls parameters: t2m, u10.
+_LETTERS_FIRST = re.compile("([a-z]+)([0-9]+)m?")
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables, in small letters.
+
+    `names` are those of parameters, with their numbers; `values` the enumerated values of keys, each name of
+    one with its first name; `single` are keys that take one value only.
+    """
+
+    numbers: frozenset[int]
+    names: Mapping[str, int]
+    values: Mapping[str, Mapping[str, str]]
+    single: frozenset[str]
+
+    def knows_param(self, text: str) -> bool:
+        """Whether a text names a parameter: by a short name, a number, or a number and its table."""
+        written = _NUMBER.fullmatch(text)
+        if not written:
+            return text.lower() in self.names
+        number, table = int(written[1]), int(written[2] or 0)
+        if not table and number < _TABLE_SIZE:
+            return number in self._short_numbers
+        return number + (0 if table == _DEFAULT_TABLE else table * _TABLE_SIZE) in self.numbers
+
+    @property
+    def _short_numbers(self) -> frozenset[int]:
+        return _last_digits(self.numbers)
+
+    def near_param(self, text: str) -> str | None:
+        """The parameter that a text probably means."""
+        text = text.lower()
+        if written := _NUMBER.fullmatch(text):
+            return self._near_number(written[1], written[2] or "")
+        if (swapped := _LETTERS_FIRST.fullmatch(text)) and (name := swapped[2] + swapped[1]) in self.names:
+            return name
+        alike = [name for name in self.names if abs(len(name) - len(text)) <= 2]
+        found = difflib.get_close_matches(text, alike, 6)
+        # Of names that are equally near those of the first table are meant, which everybody uses.
+        return min(found, key=lambda name: self.names[name] >= _TABLE_SIZE, default=None)
+
+    def _near_number(self, number: str, table: str) -> str | None:
+        """The same number in the table that lost its zeros, as a JSON number does: 130.2 was 130.200."""
+        tables = [table.ljust(3, "0")] if table else []
+        return next((f"{number}.{one}" for one in tables if self.knows_param(f"{number}.{one}")), None)
+
+    def canonical(self, key: str, value: str) -> str:
+        """The first name of an enumerated value, the value itself in small letters otherwise."""
+        return self.values.get(key, {}).get(value.lower(), value.lower())
+
+
+@lru_cache(maxsize=1)
+def tables() -> Tables:
+    """The tables of the package, read once."""
+    found = json.loads(files(__package__).joinpath("tables.json").read_text())
+    params: dict[str, list[str]] = found["params"]
+    # Of one name for several parameters the first counts.
+    names = {name.lower(): int(number) for number, all_ in reversed(params.items()) for name in all_}
+    return Tables(
+        frozenset(map(int, params)),
+        names,
+        {key: _by_name(values) for key, values in found["values"].items()},
+        frozenset(found["single"]),
+    )
+
+
+def _by_name(values: Iterable[list[str]]) -> dict[str, str]:
+    return {name.lower(): names[0].lower() for names in values for name in names}
+
+
+@lru_cache(maxsize=1)
+def _last_digits(numbers: frozenset[int]) -> frozenset[int]:
+    return frozenset(number % _TABLE_SIZE for number in numbers)
