@@ -13,7 +13,7 @@ from polytope_server.language.coercion import DEFAULT_RULES, OPAQUE_KEYS, Coerci
 from polytope_server.language.date_rules import Days, date_test, days_of, utc_moment
 from polytope_server.language.errors import RequestError, RuleError, shown
 from polytope_server.language.naming import rename
-from polytope_server.language.no_request import describe_no_request, is_request
+from polytope_server.language.no_request import describe_no_request
 from polytope_server.language.ranges import MAX_VALUES, Range, joined, read_values
 from polytope_server.roles import Roles, has_role
 
@@ -138,7 +138,7 @@ class Judgement:
         """Why one rule does not admit the request; None if it does."""
         if isinstance(rule, list | tuple) and not rule:
             return f"key '{key}' is not accepted" if key in request else None
-        if key not in request and not is_request(self._request):
+        if key not in request and set(self._request) == {"data"}:
             return describe_no_request(self._request["data"])
         if key not in request:
             return f"request does not contain key '{key}', expected one of {_list_rule(rule)}"

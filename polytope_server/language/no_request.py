@@ -6,14 +6,7 @@ from collections.abc import Mapping
 
 from polytope_server.language.errors import shown
 
-EXPECTED = (
-    'expected keys with values, such as {"class": "od", "param": "2t"}, or as text: class=od, param=2t'
-)
-
-
-def is_request(request: Mapping[str, object]) -> bool:
-    """Whether a coerced request has keys of its own: coercion puts anything but a mapping into `data`."""
-    return set(request) != {"data"}
+EXPECTED = 'expected keys with values, such as {"class": "od", "param": "2t"}, or as text: class=od, param=2t'
 
 
 def describe_no_request(value: object) -> str:

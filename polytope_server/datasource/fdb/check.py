@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from polytope_server.datasource import DataSourceError
 from polytope_server.datasource.fdb import keys, schema, selection
 from polytope_server.datasource.fdb.metkit import Tables, tables
 from polytope_server.language.errors import RequestError, shown
-from polytope_server.language.no_request import EXPECTED, describe_no_request, is_request
+from polytope_server.language.no_request import EXPECTED, describe_no_request
 from polytope_server.language.ranges import is_range, joined, split
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,12 @@ logger = logging.getLogger(__name__)
 MAX_VALUES = 100_000
 #: Values of one key that an answer names.
 _NAMED = 5
+_EACH = "each of them, or a range a/to/b"
+#: Whole numbers, and those that need not be whole: how they are written, and what users read.
+_NUMBERS = (
+    (re.compile("-?[0-9]+"), f"expected whole numbers, {_EACH}"),
+    (re.compile(r"-?[0-9]+(?:\.[0-9]*)?"), f"expected numbers, {_EACH}"),
+)
 
 
 class RequestCheck:
@@ -33,9 +40,11 @@ class RequestCheck:
 
     def __call__(self, request: Mapping[str, Any], verb: str) -> None:
         """Raises DataSourceError with everything that is wrong."""
-        if not is_request(request):
+        if "data" in request:  # what coercion makes of anything but a mapping; defaults may be beside it
             raise DataSourceError(describe_no_request(request["data"]))
-        problems = [*keys.describe_unknown(request), *_describe_values(request, tables())]
+        problems = keys.describe_unknown(request)
+        request = {key: value for key, value in request.items() if not _is_off(value)}
+        problems += _describe_values(request, tables())
         if verb == "retrieve" and not problems:
             problems += self._describe_choice(request)
         if problems:
@@ -66,6 +75,11 @@ def read_schema(config: Mapping[str, Any]) -> schema.Schema | None:
     return schema.Schema(tuple(rules))
 
 
+def _is_off(value: Any) -> bool:
+    """Whether a key is there as if it were not: so users of MARS say it."""
+    return isinstance(value, str) and value.lower() == "off"
+
+
 def _spell(request: Mapping[str, Any], known: Tables) -> dict[str, set[str]]:
     """The values of each key in canonical spelling; ranges count as their words, which no rule is for."""
     return {key: {known.canonical(key, one) for one in split(joined(key, v))} for key, v in request.items()}
@@ -93,8 +107,12 @@ def _describe_wrong(key: str, values: list[str], known: Tables) -> Iterator[str]
     if key == "param":
         wrong = [value for value in values if not known.knows_param(value)]
         yield from (_describe_param(value, known) for value in wrong[:_NAMED])
+    elif key in known.integers | known.decimals:
+        pattern, expected = _NUMBERS[key in known.decimals]
+        wrong = [value for value in values if not pattern.fullmatch(value)]
+        yield from (f"key '{key}': {shown(value)} is not accepted; {expected}" for value in wrong[:_NAMED])
     elif key in known.values:
-        wrong = [value for value in values if value.lower() not in known.values[key]]
+        wrong = [value for value in values if not known.knows_value(key, value)]
         yield from (_describe_value(key, value, known) for value in wrong[:_NAMED])
 
 

@@ -28,13 +28,17 @@ class Tables:
     """The tables, in small letters.
 
     `names` are those of parameters, with their numbers; `values` the enumerated values of keys, each name of
-    one with its first name; `single` are keys that take one value only.
+    one with its first name. `single` are keys that take one value only, `numbered` those with enumerated
+    values that take whole numbers as well; `integers` and `decimals` take nothing but numbers.
     """
 
     numbers: frozenset[int]
     names: Mapping[str, int]
     values: Mapping[str, Mapping[str, str]]
     single: frozenset[str]
+    numbered: frozenset[str]
+    integers: frozenset[str]
+    decimals: frozenset[str]
 
     def knows_param(self, text: str) -> bool:
         """Whether a text names a parameter: by a short name, a number, or a number and its table."""
@@ -67,6 +71,10 @@ class Tables:
         tables = [table.ljust(3, "0")] if table else []
         return next((f"{number}.{one}" for one in tables if self.knows_param(f"{number}.{one}")), None)
 
+    def knows_value(self, key: str, value: str) -> bool:
+        """Whether an enumerated key has a value of that name."""
+        return value.lower() in self.values[key] or (key in self.numbered and value.isdigit())
+
     def canonical(self, key: str, value: str) -> str:
         """The first name of an enumerated value, the value itself in small letters otherwise."""
         return self.values.get(key, {}).get(value.lower(), value.lower())
@@ -83,7 +91,7 @@ def tables() -> Tables:
         frozenset(map(int, params)),
         names,
         {key: _by_name(values) for key, values in found["values"].items()},
-        frozenset(found["single"]),
+        *(frozenset(found[keys]) for keys in ("single", "numbered", "integers", "decimals")),
     )
 
 
