@@ -90,17 +90,6 @@ ACCEPTED: dict[str, list[Any]] = {
         {**ON_DEMAND, "step": "12h15m"},
         {**ON_DEMAND, "date": "20250926", "step": "0/to/1h/by/30m", "georef": "gcgkrb", "param": "167"},
     ],
-    # MeteoSwiss/nwp-fdb-polytope-demo
-    "icon": [
-        "retrieve,date=20260409,time=0000,stream=enfo,class=od,expver=0001,model=icon-ch1-eps,type=cf,"
-        "levtype=ml,levelist=74/to/80,step=0/to/24/by/1,param=500028,timespan=none\n",
-        {**ICON, "type": "pf", "step": "0/to/24/by/1", "param": "500027", "number": "9/10"},
-        {**ICON, "type": "cf", "step": 0, "param": "500011"},
-        "retrieve,date=20100101,time=0000,stream=reanl,class=rd,expver=r001,model=icon-rea-l-ch1,type=cf,"
-        "levtype=sfc,step=0/to/24/by/1,param=500027\n",
-        {**ICON, "date": "20230201", "time": "0300", "model": "COSMO-1E", "type": "ememb", "number": "0"}
-        | {"step": "0", "param": ["500027", "500029"]},
-    ],
     # ecmwf/polytope-mars: floods
     "efas": [
         {**EFAS, "stream": "efas", "type": "fc", "date": "20240101", "time": "0000", "step": "6/12/18"},
@@ -151,6 +140,18 @@ ACCEPTED: dict[str, list[Any]] = {
         {"param": "t", "levelist": [925, 850, 700, 500], "levtype": "pl", "date": "20230510"},
     ],
 }
+
+#: Of MeteoSwiss/nwp-fdb-polytope-demo. That centre's metkit has models, streams and types of its own.
+OWN_METKIT: list[Any] = [
+    "retrieve,date=20260409,time=0000,stream=enfo,class=od,expver=0001,model=icon-ch1-eps,type=cf,"
+    "levtype=ml,levelist=74/to/80,step=0/to/24/by/1,param=500028,timespan=none\n",
+    {**ICON, "type": "pf", "step": "0/to/24/by/1", "param": "500027", "number": "9/10"},
+    {**ICON, "type": "cf", "step": 0, "param": "500011"},
+    "retrieve,date=20100101,time=0000,stream=reanl,class=rd,expver=r001,model=icon-rea-l-ch1,type=cf,"
+    "levtype=sfc,step=0/to/24/by/1,param=500027\n",
+    {**ICON, "date": "20230201", "time": "0300", "model": "COSMO-1E", "type": "ememb", "number": "0"}
+    | {"step": "0", "param": ["500027", "500029"]},
+]
 
 #: One that the check lets pass, and the FDB refuses: observations in ecmwf/earthkit-data.
 OBSERVATIONS = {

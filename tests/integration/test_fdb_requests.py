@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import yaml
 from fdb_fields import SURFACE, make
-from published_requests import ACCEPTED, OBSERVATIONS, REFUSED
+from published_requests import ACCEPTED, OBSERVATIONS, OWN_METKIT, REFUSED
 
 from polytope_server.datasource import DataSourceError
 from polytope_server.datasource.fdb import FDBDataSource, FDBSettings, keys
 from polytope_server.datasource.fdb.metkit import generate, tables
+from polytope_server.datasource.fdb.metkit.reading import read_tables
 from polytope_server.language import CoercionRules, Judgement, RequestError, SourceRules, coerce, parse
 from polytope_server.testing.datasource import job
 
@@ -33,11 +34,6 @@ ZERO_MEMBER = CoercionRules(number_allow_zero=True)
 #: The schema of each collection, and what its requests need not say.
 COLLECTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "destine": (DESTINE, {}),
-    "icon": (
-        "[ class, stream, expver, model, date, time"
-        " [ type, levtype [ step, number?, levelist?, param, timespan? ]]]",
-        {},
-    ),
     "efas": (
         "[ class, stream, expver, model, date, time [ type, levtype, origin, hdate? [ step, param ]]]",
         {},
@@ -120,15 +116,50 @@ def test_what_only_the_fdb_knows_it_refuses_in_words(
         sources["observations"].retrieve(job(read("observations", OBSERVATIONS)))
 
 
+@pytest.fixture(scope="module")
+def own_metkit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tables of a centre whose language of requests has further values."""
+    folder = tmp_path_factory.mktemp("metkit")
+    installed = generate.find_installed()
+    for file in installed.glob("*.yaml"):
+        (folder / file.name).symlink_to(file)
+    language = yaml.load((installed / "language.yaml").read_text(), yaml.CSafeLoader)
+    fields = language["_field"]
+    fields["stream"]["values"].append(["reanl"])
+    fields["type"]["values"].append(["ememb", "ensemble member"])
+    (folder / "language.yaml").unlink()
+    (folder / "language.yaml").write_text(json.dumps(language, default=str))
+    return folder
+
+
+class TestOwnMetkit:
+    @pytest.mark.parametrize("given", OWN_METKIT)
+    def test_a_centres_own_values_are_accepted_by_its_tables(self, own_metkit: Path, given: Any) -> None:
+        settings = FDBSettings(fdb_config={"type": "remote"}, metkit=own_metkit)
+        request = coerce(parse(given if isinstance(given, str) else json.dumps(given)), ZERO_MEMBER)
+        FDBDataSource.request_check(settings)(request, "retrieve")
+        with pytest.raises(DataSourceError, match="did you mean '2t'"):
+            FDBDataSource.request_check(settings)({**request, "param": "2tt"}, "retrieve")
+
+    def test_where_the_tables_cannot_be_read_values_are_left_to_the_fdb(self, tmp_path: Path) -> None:
+        (tmp_path / "language.yaml").write_text("[]")
+        for folder in (tmp_path, tmp_path / "absent"):
+            check = FDBDataSource.request_check(FDBSettings(fdb_config={"type": "remote"}, metkit=folder))
+            check({"class": "zz", "param": "2tt", "number": "x"}, "retrieve")
+            with pytest.raises(DataSourceError, match="did you mean 'param'"):
+                check({"parm": "2t"}, "retrieve")
+
+
 class TestTables:
     """The tables of the package are those of the installed metkit, and the FDB reads requests by them."""
 
     def test_they_are_those_of_the_installed_metkit(self) -> None:
         kept = json.loads((Path(generate.__file__).with_name("tables.json")).read_text())
-        assert kept == generate.read_tables(), f"metkit is {version('metkitlib')}: run make metkit-tables"
+        made = {"metkit": version("metkitlib"), **read_tables(generate.find_installed())}
+        assert kept == made, f"metkit is {version('metkitlib')}: run make metkit-tables"
 
     def test_all_keys_of_the_language_are_known(self) -> None:
-        fields = yaml.safe_load(generate.path_of("language").read_text())
+        fields = yaml.safe_load((generate.find_installed() / "language.yaml").read_text())
         known = keys.DATA | keys.NOT_DATA
         assert set(fields["_field"]) - known == set()
         assert {key for key in fields["retrieve"] if not key.startswith("_")} - known == set()

@@ -11,7 +11,7 @@ from typing import Any
 
 from polytope_server.datasource import DataSourceError
 from polytope_server.datasource.fdb import keys, schema, selection
-from polytope_server.datasource.fdb.metkit import Tables, tables
+from polytope_server.datasource.fdb.metkit import Tables, tables, tables_of
 from polytope_server.language.errors import RequestError, shown
 from polytope_server.language.no_request import EXPECTED, describe_no_request
 from polytope_server.language.ranges import is_range, joined, split
@@ -33,9 +33,10 @@ _NUMBERS = (
 class RequestCheck:
     """Checks requests for one FDB: names of keys and parameters, values, and what the schema demands."""
 
-    def __init__(self, demands: schema.Schema | None, max_fields: int) -> None:
-        """`demands` is None where the schema cannot be read: then what it demands is not checked."""
+    def __init__(self, demands: schema.Schema | None, known: Tables | None, max_fields: int) -> None:
+        """`demands` and `known` are None where they cannot be read: then they are not checked."""
         self._demands = demands
+        self._known = known
         self._max_fields = max_fields
 
     def __call__(self, request: Mapping[str, Any], verb: str) -> None:
@@ -44,7 +45,7 @@ class RequestCheck:
             raise DataSourceError(describe_no_request(request["data"]))
         problems = keys.describe_unknown(request)
         request = {key: value for key, value in request.items() if not _is_off(value)}
-        problems += _describe_values(request, tables())
+        problems += _describe_values(request, self._known)
         if verb == "retrieve" and not problems:
             problems += self._describe_choice(request)
         if problems:
@@ -58,21 +59,33 @@ class RequestCheck:
             return
         if (fields := selection.count_of(chosen, MAX_VALUES)) > self._max_fields:
             yield f"the request describes {fields} fields; at most {self._max_fields} are accepted"
-        if self._demands is not None and (absent := self._demands.missing(_spell(chosen, tables()))):
+        if self._demands is not None and (absent := self._demands.missing(_spell(chosen, self._known))):
             yield f"the request must also name: {', '.join(absent)}"
 
 
-def read_schema(config: Mapping[str, Any]) -> schema.Schema | None:
-    """The schemas that the configuration of an FDB names, as one; None if one of them cannot be read here."""
-    rules: list[Any] = []
-    for path in schema.schema_paths(config):
-        try:
-            text = Path(path or "").read_text()
-            rules += schema.parse(text, tables().canonical).rules
-        except (OSError, ValueError) as error:
-            logger.info("requests are not checked for the keys of the FDB's schema: %s", error)
-            return None
-    return schema.Schema(tuple(rules))
+def read_schema(config: Mapping[str, Any], known: Tables | None) -> schema.Schema:
+    """The schemas that the configuration of an FDB names, as one. Raises OSError, ValueError."""
+    canonical = known.canonical if known else _fold
+    paths = list(schema.schema_paths(config))
+    if not all(paths):
+        raise ValueError("the configuration of an FDB names no schema")
+    texts = (Path(path or "").read_text() for path in paths)
+    return schema.Schema(tuple(rule for text in texts for rule in schema.parse(text, canonical).rules))
+
+
+def read_known(folder: Path | None) -> Tables | None:
+    """The tables of metkit: those of the package, or of a folder; None if they cannot be read here."""
+    if folder is None:
+        return tables()
+    try:
+        return tables_of(folder)
+    except (OSError, ValueError) as error:
+        logger.info("requests are not checked for values that the FDB knows: %s", error)
+        return None
+
+
+def _fold(key: str, value: str) -> str:
+    return value.lower()
 
 
 def _is_off(value: Any) -> bool:
@@ -80,12 +93,13 @@ def _is_off(value: Any) -> bool:
     return isinstance(value, str) and value.lower() == "off"
 
 
-def _spell(request: Mapping[str, Any], known: Tables) -> dict[str, set[str]]:
+def _spell(request: Mapping[str, Any], known: Tables | None) -> dict[str, set[str]]:
     """The values of each key in canonical spelling; ranges count as their words, which no rule is for."""
-    return {key: {known.canonical(key, one) for one in split(joined(key, v))} for key, v in request.items()}
+    canonical = known.canonical if known else _fold
+    return {key: {canonical(key, one) for one in split(joined(key, v))} for key, v in request.items()}
 
 
-def _describe_values(request: Mapping[str, Any], known: Tables) -> Iterator[str]:
+def _describe_values(request: Mapping[str, Any], known: Tables | None) -> Iterator[str]:
     for key, value in request.items():
         if key not in keys.DATA:
             continue
@@ -95,7 +109,7 @@ def _describe_values(request: Mapping[str, Any], known: Tables) -> Iterator[str]
             yield str(error)
             continue
         text = joined(key, value)
-        if is_range(text):
+        if is_range(text) or known is None:
             continue
         yield from _describe_wrong(key, split(text), known)
 

@@ -1,7 +1,7 @@
 """What metkit, which reads requests for the FDB, knows: parameters, and the values of enumerated keys.
 
 As plain data (`tables.json`), so that the frontend needs no library of the FDB. The tables are those of the
-metkit that the extra `fdb` installs; a test compares them.
+metkit that the extra `fdb` installs; a test compares them. A centre may have a metkit of its own.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from polytope_server.datasource.fdb.metkit.reading import read_tables
 
 _NUMBER = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,6}))?")
 #: The table of GRIB edition 1 whose parameters are written without it.
@@ -83,7 +87,15 @@ class Tables:
 @lru_cache(maxsize=1)
 def tables() -> Tables:
     """The tables of the package, read once."""
-    found = json.loads(files(__package__).joinpath("tables.json").read_text())
+    return _make_tables(json.loads(files(__package__).joinpath("tables.json").read_text()))
+
+
+def tables_of(folder: Path) -> Tables:
+    """Those of another metkit, whose `share/metkit` this is. Raises OSError, ValueError."""
+    return _make_tables(read_tables(folder))
+
+
+def _make_tables(found: Mapping[str, Any]) -> Tables:
     params: dict[str, list[str]] = found["params"]
     # Of one name for several parameters the first counts.
     names = {name.lower(): int(number) for number, all_ in reversed(params.items()) for name in all_}
