@@ -112,7 +112,7 @@ class Judgement:
             effective = {**defaults, **self._rename_request(source.aliases)}
         except RequestError as error:
             return MatchResult(None, str(error))
-        if not source.accepts_mappings and (reason := _find_mapping(effective)):
+        if not source.accepts_mappings and (reason := find_mapping(effective)):
             return MatchResult(None, reason)
         if source.accepts_feature != ("feature" in effective):
             wanted = "needs" if source.accepts_feature else "does not accept"
@@ -208,8 +208,8 @@ def _without(request: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, 
     return {key: value for key, value in request.items() if key not in other}
 
 
-def _find_mapping(request: Mapping[str, Any]) -> str | None:
-    """Why the request does not go to a data source that takes no mappings; None if it has none."""
+def find_mapping(request: Mapping[str, Any]) -> str | None:
+    """Why a request does not go to a data source that takes no mappings; None if it has none."""
     for key, value in request.items():
         if isinstance(value, Mapping) and key not in OPAQUE_KEYS:
             expected = "expected a text, a number or a list of them"

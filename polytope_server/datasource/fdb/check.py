@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 MAX_VALUES = 100_000
 #: Values of one key that an answer names.
 _NAMED = 5
+#: Characters of a value that are compared with those that there are.
+_LONGEST = 100
 _EACH = "each of them, or a range a/to/b"
 #: Whole numbers, and those that need not be whole: how they are written, and what users read.
 _NUMBERS = (
@@ -139,7 +141,7 @@ def _describe_param(value: str, known: Tables) -> str:
 
 
 def _describe_value(key: str, value: str, known: Tables) -> str:
-    near = difflib.get_close_matches(value.lower(), known.values[key], 1)
+    near = difflib.get_close_matches(value[:_LONGEST].lower(), known.values[key], 1)
     some = sorted(set(known.values[key].values()))[:_NAMED]
     hint = f"did you mean '{near[0]}'?" if near else f"expected {', '.join(some)} ..."
     return f"key '{key}': {shown(value)} is not one of its values; {hint}"

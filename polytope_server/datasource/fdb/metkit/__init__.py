@@ -6,23 +6,25 @@ metkit that the extra `fdb` installs; a test compares them. A centre may have a 
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
-from collections.abc import Iterable, Mapping
+import string
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from polytope_server.datasource.fdb.metkit.reading import read_tables
+from polytope_server.datasource.fdb.metkit.reading import LONGEST_NAME, read_tables
 
 _NUMBER = re.compile(r"([0-9]{1,9})(?:\.([0-9]{1,6}))?")
 #: The table of GRIB edition 1 whose parameters are written without it.
 _DEFAULT_TABLE = 128
 #: Numbers of a table. metkit finds the table of a number below it by the other keys.
 _TABLE_SIZE = 1000
+#: What names of parameters consist of, in small letters.
+_LETTERS = string.ascii_lowercase + string.digits + "_"
 #: As xarray calls parameters: t2m, u10.
 _LETTERS_FIRST = re.compile("([a-z]+)([0-9]+)m?")
 
@@ -65,10 +67,9 @@ class Tables:
             return self._near_number(written[1], written[2] or "")
         if (swapped := _LETTERS_FIRST.fullmatch(text)) and (name := swapped[2] + swapped[1]) in self.names:
             return name
-        alike = [name for name in self.names if abs(len(name) - len(text)) <= 2]
-        found = difflib.get_close_matches(text, alike, 6)
+        alike = [name for name in _slips(text) if name in self.names]
         # Of names that are equally near those of the first table are meant, which everybody uses.
-        return min(found, key=lambda name: self.names[name] >= _TABLE_SIZE, default=None)
+        return min(alike, key=lambda name: self.names[name] >= _TABLE_SIZE, default=None)
 
     def _near_number(self, number: str, table: str) -> str | None:
         """The same number in the table that lost its zeros, as a JSON number does: 130.2 was 130.200."""
@@ -82,6 +83,20 @@ class Tables:
     def canonical(self, key: str, value: str) -> str:
         """The first name of an enumerated value, the value itself in small letters otherwise."""
         return self.values.get(key, {}).get(value.lower(), value.lower())
+
+
+def _slips(text: str) -> Iterator[str]:
+    """Texts that one slip of the keyboard turns into this one, the likeliest first.
+
+    PERF: each is looked up. To compare with all names took 10 to 40 ms, in the event loop.
+    """
+    if len(text) > LONGEST_NAME + 1:
+        return
+    cuts = [(text[:n], text[n:]) for n in range(len(text) + 1)]
+    yield from (left + right[1:] for left, right in cuts if right)
+    yield from (left + right[1] + right[0] + right[2:] for left, right in cuts if len(right) > 1)
+    yield from (left + letter + right[1:] for left, right in cuts if right for letter in _LETTERS)
+    yield from (left + letter + right for left, right in cuts for letter in _LETTERS)
 
 
 @lru_cache(maxsize=1)

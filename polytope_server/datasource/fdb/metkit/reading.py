@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 #: metkit knows no parameter by a longer name.
-_LONGEST_NAME = 19
+LONGEST_NAME = 19
 #: What no value of a request may contain.
 _SEPARATOR = re.compile(r"""[/,="'#!\\]""")
 _INTEGERS = ("integer", "to-by-list")
@@ -49,7 +49,7 @@ def _read(folder: Path, name: str) -> Any:
 def _names(found: list[Any]) -> list[str]:
     """The short name of a parameter, and its other names, without the long one."""
     names = [str(found[0]), *map(str, found[2:])]
-    return [name for name in names if _NAME.fullmatch(name) and len(name) <= _LONGEST_NAME]
+    return [name for name in names if _NAME.fullmatch(name) and len(name) <= LONGEST_NAME]
 
 
 def _is_enumerated(field: dict[str, Any]) -> bool:
