@@ -19,7 +19,7 @@ CONTAINER_TESTS := POLYTOPE_CONTAINERS=1 $(BIN)/python -m pytest tests/container
 
 .DEFAULT_GOAL := help
 .PHONY: help install services demo run test test-unit test-faults test-archive coverage lint format bench \
-        image images-trial test-compose test-cluster lock docs clean
+        image images-trial test-compose test-cluster lock metkit-tables docs clean
 
 help: ## list the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,6 +104,9 @@ test-compose: $(STAMP) ## build all images, and test the server as compose.yaml 
 
 lock: $(STAMP) ## write the lock files of the images again (UPGRADE=1: with the newest versions)
 	$(BIN)/python requirements/lock.py $(if $(UPGRADE),--upgrade)
+
+metkit-tables: $(STAMP) ## write the tables by which requests to an FDB are checked again, of the installed metkit
+	$(BIN)/python -m polytope_server.datasource.fdb.metkit.generate
 
 docs: $(STAMP) ## write the pages that are generated: configuration, migration, values of the chart
 	$(BIN)/python -m polytope_server.config.reference > docs/configuration.md.new

@@ -13,7 +13,7 @@ from polytope_server.language.coercion import DEFAULT_RULES, OPAQUE_KEYS, Coerci
 from polytope_server.language.date_rules import Days, date_test, days_of, utc_moment
 from polytope_server.language.errors import RequestError, RuleError, shown
 from polytope_server.language.naming import rename
-from polytope_server.language.no_request import describe_no_request, is_request
+from polytope_server.language.no_request import describe_no_request
 from polytope_server.language.ranges import MAX_VALUES, Range, joined, read_values
 from polytope_server.roles import Roles, has_role
 
@@ -112,7 +112,7 @@ class Judgement:
             effective = {**defaults, **self._rename_request(source.aliases)}
         except RequestError as error:
             return MatchResult(None, str(error))
-        if not source.accepts_mappings and (reason := _find_mapping(effective)):
+        if not source.accepts_mappings and (reason := find_mapping(effective)):
             return MatchResult(None, reason)
         if source.accepts_feature != ("feature" in effective):
             wanted = "needs" if source.accepts_feature else "does not accept"
@@ -138,7 +138,7 @@ class Judgement:
         """Why one rule does not admit the request; None if it does."""
         if isinstance(rule, list | tuple) and not rule:
             return f"key '{key}' is not accepted" if key in request else None
-        if key not in request and not is_request(self._request):
+        if key not in request and set(self._request) == {"data"}:
             return describe_no_request(self._request["data"])
         if key not in request:
             return f"request does not contain key '{key}', expected one of {_list_rule(rule)}"
@@ -208,8 +208,8 @@ def _without(request: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, 
     return {key: value for key, value in request.items() if key not in other}
 
 
-def _find_mapping(request: Mapping[str, Any]) -> str | None:
-    """Why the request does not go to a data source that takes no mappings; None if it has none."""
+def find_mapping(request: Mapping[str, Any]) -> str | None:
+    """Why a request does not go to a data source that takes no mappings; None if it has none."""
     for key, value in request.items():
         if isinstance(value, Mapping) and key not in OPAQUE_KEYS:
             expected = "expected a text, a number or a list of them"

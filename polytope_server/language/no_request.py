@@ -9,11 +9,6 @@ from polytope_server.language.errors import shown
 EXPECTED = 'expected keys with values, such as {"class": "od", "param": "2t"}, or as text: class=od, param=2t'
 
 
-def is_request(request: Mapping[str, object]) -> bool:
-    """Whether a coerced request has keys of its own: coercion puts anything but a mapping into `data`."""
-    return set(request) != {"data"}
-
-
 def describe_no_request(value: object) -> str:
     """What the value is instead of a request, and what was expected."""
     return f"{_describe(value)}; {EXPECTED}"

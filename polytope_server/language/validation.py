@@ -9,7 +9,7 @@ from typing import Any
 from polytope_server.language.coercion import DEFAULT_RULES, CoercionRules, coerce
 from polytope_server.language.date_rules import date_test, utc_moment
 from polytope_server.language.errors import RequestError, RuleError, shown
-from polytope_server.language.matching import SourceRules, allowed
+from polytope_server.language.matching import SourceRules, allowed, find_mapping
 from polytope_server.language.naming import rename
 
 
@@ -50,7 +50,10 @@ def validate_source(source: SourceRules, coercion: CoercionRules = DEFAULT_RULES
         problems = [f"match: {error}"]
     for name, section in (("defaults", source.defaults), ("patch", source.patch)):
         try:
-            coerce(rename(section, source.aliases), coercion)
+            coerced = coerce(rename(section, source.aliases), coercion)
         except RequestError as error:
             problems.extend(f"{name}: {problem}" for problem in error.problems)
+            continue
+        if not source.accepts_mappings and (reason := find_mapping(coerced)):
+            problems.append(f"{name}: {reason}")
     return problems

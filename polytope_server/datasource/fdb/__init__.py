@@ -29,8 +29,9 @@ from polytope_server.datasource import (
     TemporaryError,
 )
 from polytope_server.datasource.fdb import dry_run, grib, keys, selection
-from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck, read_schema
+from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck, read_known, read_schema
 from polytope_server.datasource.fdb.errors import Errors
+from polytope_server.datasource.fdb.metkit import Tables
 from polytope_server.datasource.fdb.schema import Schema
 from polytope_server.datasource.fdb.selection import Found, Selection
 from polytope_server.language import RequestError
@@ -57,6 +58,12 @@ class FDBSettings(DataSourceSettings):
         description="The FDB's configuration, or the path to a YAML file that holds it."
     )
     fdb_home: Path | None = Field(None, description="Key of the earlier server; no effect.")
+    metkit: Path | None = Field(
+        None,
+        description="Folder with the tables of a metkit of your own (`share/metkit`: `language.yaml`, "
+        "`paramids.yaml`). By them requests are checked when they are submitted; by default by those of the "
+        "metkit of this package. Where it cannot be read, values are not checked before the FDB reads them.",
+    )
     archive: bool = Field(True, description="Whether fields may be archived.")
     max_fields: int = Field(200_000, ge=1, description="The most fields that one request may describe.")
     max_message: Size = Field(
@@ -95,7 +102,8 @@ class FDBDataSource(DataSource):
 
     @classmethod
     def request_check(cls, settings: Any) -> RequestCheck:
-        return RequestCheck(_find_schema(settings.fdb_config), settings.max_fields)
+        known = read_known(settings.metkit)
+        return RequestCheck(_find_schema(settings.fdb_config, known), known, settings.max_fields)
 
     def prepare(self) -> None:
         for name, value in _ECKIT.items():
@@ -207,10 +215,10 @@ def _load(config: dict[str, Any] | Path) -> dict[str, Any]:
     return loaded
 
 
-def _find_schema(config: dict[str, Any] | Path) -> Schema | None:
+def _find_schema(config: dict[str, Any] | Path, known: Tables | None) -> Schema | None:
     """The schema, where this process can read it: a frontend needs neither the files nor the FDB."""
     try:
-        return read_schema(_load(config))
+        return read_schema(_load(config), known)
     except (OSError, ValueError, yaml.YAMLError) as error:
         logger.info("requests are not checked for the keys of the FDB's schema: %s", error)
         return None

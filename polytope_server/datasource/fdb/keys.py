@@ -47,5 +47,5 @@ def describe_unknown(keys: Iterable[str]) -> list[str]:
 
 
 def _suggest(key: str) -> str:
-    near = difflib.get_close_matches(ALIASES.get(key.lower(), key.lower()), DATA | NOT_DATA, 1)
+    near = difflib.get_close_matches(ALIASES.get(key.lower(), key.lower()), sorted(DATA | NOT_DATA), 1)
     return f"did you mean '{near[0]}'?" if near else "keys are those of MARS, such as class, param and step"

@@ -87,6 +87,14 @@ def test_a_mapping_goes_to_sources_that_take_mappings() -> None:
     assert judge({"feature": {"type": "x"}}, accepts_feature=True)
 
 
+def test_a_mapping_for_a_source_that_takes_none_is_found_when_the_configuration_is_checked() -> None:
+    sections = {"defaults": {"where": {"a": 1}}, "patch": {"who": {"b": 2}}}
+    assert validate_source(SourceRules(**sections, accepts_mappings=True)) == []
+    assert [problem.partition(": {")[0] for problem in validate_source(SourceRules(**sections))] == [
+        *("defaults: key 'where'", "patch: key 'who'")
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -1,74 +1,30 @@
-"""Writes `tables.json` from the tables of the installed metkit: `make metkit-tables`.
-
-metkit is ECMWF's (Apache License 2.0), and so are its tables. What is taken: the numbers and short names of
-parameters, the values of keys that are enumerated whatever the other keys of a request say, and which keys
-take one value only.
-"""
+"""Writes `tables.json` from the tables of the installed metkit: `make metkit-tables`."""
 
 from __future__ import annotations
 
 import json
-import re
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import yaml
+from polytope_server.datasource.fdb.metkit.reading import read_tables
 
 _PACKAGE = "metkitlib"
 _TARGET = Path(__file__).with_name("tables.json")
-#: metkit knows no parameter by a longer name.
-_LONGEST_NAME = 19
-_NAME = re.compile("[A-Za-z0-9_]+")
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def read_tables() -> dict[str, Any]:
-    """The tables, as plain data."""
-    fields = _read("language")["_field"]
-    return {
-        "metkit": version(_PACKAGE),
-        "single": sorted(key for key, field in fields.items() if _takes_one_value(field)),
-        "params": {str(number): _names(found) for number, found in _read("paramids").items()},
-        "values": {key: _values(field) for key, field in fields.items() if _is_enumerated(field)},
-    }
-
-
-def _read(name: str) -> Any:
+def find_installed() -> Path:
+    """The folder with the tables of the installed metkit."""
     spec = find_spec(_PACKAGE)
     if spec is None or spec.origin is None:
         raise SystemExit(f"{_PACKAGE} is not installed: pip install '.[fdb]'")
-    return yaml.load((Path(spec.origin).parent / f"share/metkit/{name}.yaml").read_text(), _LOADER)  # noqa: S506
-
-
-def _names(found: list[Any]) -> list[str]:
-    """The short name of a parameter, and its other names, without the long one."""
-    names = [str(found[0]), *map(str, found[2:])]
-    return [name for name in names if _NAME.fullmatch(name) and len(name) <= _LONGEST_NAME]
-
-
-def _is_enumerated(field: dict[str, Any]) -> bool:
-    return field.get("category") == "data" and field.get("type") == "enum"
-
-
-def _takes_one_value(field: dict[str, Any]) -> bool:
-    return field.get("category") == "data" and not field.get("multiple")
-
-
-def _values(field: dict[str, Any]) -> list[list[str]]:
-    """Each value, with the other names that it has; they may be in a file of their own."""
-    values = field["values"]
-    if isinstance(values, str):
-        values = _read(values.removesuffix(".yaml"))
-    alike = [found if isinstance(found, list) else [found] for found in values]
-    # What separates values cannot be part of one.
-    return [[str(name) for name in names if "/" not in str(name)] for names in alike]
+    return Path(spec.origin).parent / "share/metkit"
 
 
 def main() -> None:
     """Write the tables, one parameter a line."""
-    tables = read_tables()
+    tables = {"metkit": version(_PACKAGE), **read_tables(find_installed())}
     parts = [
         f"{json.dumps(name)}: {_lines(part) if isinstance(part, dict) else json.dumps(part)}"
         for name, part in tables.items()
