@@ -21,8 +21,8 @@ CONTAINER_TESTS := POLYTOPE_CONTAINERS=1 $(BIN)/python -m pytest tests/container
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install services demo run test test-unit test-faults coverage lint format bench \
-        image images-trial test-compose test-cluster lock docs clean
+.PHONY: help install services demo run test test-unit test-faults test-archive coverage lint format bench \
+        image images-trial test-compose test-cluster lock metkit-tables docs clean
 
 help: ## list the tasks
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ test-faults: services ## run the tests that kill processes and servers, with mor
 	  tests/integration/test_brokers.py tests/integration/test_absences.py tests/integration/test_clocks.py \
 	  tests/integration/test_mixed_versions.py $(PYTEST_ARGS)
 
+test-archive: $(STAMP) ## archive 2,000 GRIB messages of all kinds, and ask for each of them
+	POLYTOPE_MESSAGES=2000 $(BIN)/python -m pytest tests/integration/test_fdb_any_upload.py -s $(PYTEST_ARGS)
+
 test-cluster: $(STAMP) ## install the chart on a real cluster and disturb it: KUBECONFIG's, or one made here
 	tests/cluster/run.sh $(PYTEST_ARGS)
 
@@ -104,6 +107,9 @@ test-compose: $(STAMP) ## build all images, and test the server as compose.yaml 
 
 lock: $(STAMP) ## write the lock files of the images again (UPGRADE=1: with the newest versions)
 	$(BIN)/python requirements/lock.py $(if $(UPGRADE),--upgrade)
+
+metkit-tables: $(STAMP) ## write the tables by which requests to an FDB are checked again, of the installed metkit
+	$(BIN)/python -m polytope_server.datasource.fdb.metkit.generate
 
 docs: $(STAMP) ## write the pages that are generated: configuration, migration, values of the chart
 	$(BIN)/python -m polytope_server.config.reference > docs/configuration.md.new

@@ -111,13 +111,15 @@ def files_of(environ: Mapping[str, str] = os.environ) -> list[Path]:
 
 def source_rules(source: DataSourceConfig) -> SourceRules:
     """What a data source says about the requests that it serves."""
-    keys = source.keys
+    keys, kind = source.keys, factory.kind_of(source)
     return SourceRules(
         roles=keys.get("roles") or (),
         match=keys.get("match") or {},
         defaults=keys.get("defaults") or {},
         patch=keys.get("patch") or {},
-        accepts_feature=factory.kind_of(source).accepts_feature,
+        accepts_feature=kind.accepts_feature,
+        accepts_mappings=kind.accepts_mappings,
+        aliases=kind.aliases,
     )
 
 

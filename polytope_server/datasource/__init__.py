@@ -8,12 +8,13 @@ a native library is imported in :meth:`DataSource.prepare`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
+from polytope_server.language import CoercionRules
 from polytope_server.media_types import COVERAGE_JSON, GRIB, OCTET_STREAM
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "DataSourceError",
     "DataSourceSettings",
     "Job",
+    "RequestCheck",
     "Result",
     "TemporaryError",
 ]
@@ -60,6 +62,10 @@ class Job:
     attributes: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
+#: Is given a coerced request that matches the rules of a data source, and the verb. Raises DataSourceError.
+RequestCheck = Callable[[Mapping[str, Any], str], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """The data of a request: their media type, and chunks of them (each best of 1 MiB or less).
@@ -78,8 +84,16 @@ class DataSource(ABC):
     Settings: ClassVar[type[DataSourceSettings]] = DataSourceSettings
     #: Whether it serves requests with a key `feature`, and only those.
     accepts_feature: ClassVar[bool] = False
+    #: Whether values of its requests may be mappings, which it gets as they were sent. Values of the keys
+    #: `data`, `feature` and `filter` may be anything, for all data sources.
+    accepts_mappings: ClassVar[bool] = False
+    #: Other names of keys, as `{other name: key}` in small letters. Its requests, and `match`, `defaults` and
+    #: `patch` of its configuration, are read with the keys.
+    aliases: ClassVar[Mapping[str, str]] = {}
     #: Python packages that a worker needs for it, and a frontend does not.
     requires: ClassVar[tuple[str, ...]] = ()
+    #: How this server brings requests into canonical form. The worker sets it before it calls `prepare`.
+    coercion: CoercionRules = CoercionRules()
 
     def __init__(self, name: str, settings: Any) -> None:
         """Make a data source; what takes long belongs into :meth:`prepare`.
@@ -117,6 +131,23 @@ class DataSource(ABC):
             The names, as the authenticators of the users give them; none by default.
         """
         return ()
+
+    @classmethod
+    def request_check(cls, settings: Any) -> RequestCheck | None:
+        """Make the check of requests that a frontend does when they are submitted, before it stores them.
+
+        It runs in the frontend, for every request: it has milliseconds, and neither native libraries nor
+        a network. This method is called once, when a frontend starts.
+
+        Args:
+            settings: An instance of `Settings`.
+
+        Returns:
+            A function of a coerced request that matches the rules of this data source, and of the verb. It
+            raises DataSourceError, with all that is wrong, for a request that could only fail. None, as by
+            default, if there is nothing to check.
+        """
+        return None
 
     def prepare(self) -> None:  # noqa: B027 -- most need nothing
         """Import and open what takes long, once in each child process, before its first request.

@@ -13,6 +13,8 @@ _CHUNK = 1 << 20
 class EchoDataSource(DataSource):
     """Answers the text of the request exactly as submitted, and archives into nothing."""
 
+    accepts_mappings = True
+
     @classmethod
     def archives(cls, settings: Any) -> bool:
         return True

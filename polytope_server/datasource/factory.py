@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from polytope_server.collection import DataSourceConfig
-from polytope_server.datasource import DataSource, DataSourceSettings
+from polytope_server.datasource import DataSource, DataSourceSettings, RequestCheck
 from polytope_server.settings import backends
 from polytope_server.settings.data import DataSourceSection
 from polytope_server.settings.problems import keys_of
@@ -35,6 +35,11 @@ def missing(config: DataSourceConfig) -> list[str]:
 def archives(config: DataSourceConfig) -> bool:
     """Whether it takes archive requests."""
     return kind_of(config).archives(settings_of(config))
+
+
+def request_check(config: DataSourceConfig) -> RequestCheck | None:
+    """What checks its requests when they are submitted."""
+    return kind_of(config).request_check(settings_of(config))
 
 
 def user_attributes(config: DataSourceConfig) -> frozenset[str]:

@@ -63,6 +63,7 @@ class HTTPDataSource(DataSource):
     """Sends requests to one URL and streams what comes back."""
 
     Settings = HTTPSettings
+    accepts_mappings = True
 
     def __init__(self, name: str, settings: HTTPSettings) -> None:
         super().__init__(name, settings)

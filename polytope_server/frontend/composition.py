@@ -98,7 +98,13 @@ def _make_sources(collections: Mapping[str, Collection]) -> dict[str, list[Sourc
     """The data sources of each collection."""
     return {
         name: [
-            Source(config, source_rules(config), factory.archives(config), factory.user_attributes(config))
+            Source(
+                config,
+                source_rules(config),
+                factory.archives(config),
+                factory.user_attributes(config),
+                factory.request_check(config),
+            )
             for config in collection.datasources
         ]
         for name, collection in collections.items()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from polytope_server.collection import Collection, DataSourceConfig
+from polytope_server.datasource import DataSourceError, RequestCheck
 from polytope_server.datasource.inputs import refusal
 from polytope_server.frontend.refusals import Kind, RefusedError, shown
 from polytope_server.language import (
@@ -36,12 +37,16 @@ _NO_SEALS = (
 
 @dataclass(frozen=True)
 class Source:
-    """A data source as the frontend sees it: what it accepts, whether it archives, what it needs of users."""
+    """A data source as the frontend sees it: what it accepts, whether it archives, what it needs of users.
+
+    `check` finds what is wrong with a request that the rules admit.
+    """
 
     config: DataSourceConfig
     rules: SourceRules
     archives: bool
     attributes: frozenset[str] = frozenset()
+    check: RequestCheck | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,7 @@ class Validation:
         address = self._read_address(verb, draft.url)
         text = _read_text(draft.request, collection)
         source, coerced = self._find_source(sources, user, text, comparisons)
+        _check_request(source, coerced, verb)
         status = Status.UPLOADING if verb is Verb.ARCHIVE and address is None else Status.WAITING
         request = Request(
             user=user,
@@ -149,6 +155,15 @@ class Validation:
         # A reason that several data sources have is given once.
         lines = "\n".join(f"Skipping datasource {', '.join(names)}: {why}" for why, names in reasons.items())
         _refuse_draft(encodable(f"No matching datasource found for request:\n{lines}"))
+
+
+def _check_request(source: Source, request: Mapping[str, Any], verb: Verb) -> None:
+    """Refuse what the data source could only fail."""
+    try:
+        if source.check is not None:
+            source.check(request, verb)
+    except DataSourceError as error:
+        _refuse_draft(encodable(str(error)))
 
 
 def _read_verb(value: Any) -> Verb:

@@ -6,6 +6,7 @@
 
 from polytope_server.language.coercion import CoercionRules, coerce
 from polytope_server.language.errors import RequestError
+from polytope_server.language.json_text import load_json
 from polytope_server.language.matching import Judgement, SourceRules, TooManyValuesError
 from polytope_server.language.parsing import parse
 from polytope_server.language.ranges import MAX_VALUES
@@ -19,6 +20,7 @@ __all__ = [
     "SourceRules",
     "TooManyValuesError",
     "coerce",
+    "load_json",
     "parse",
     "validate_source",
 ]

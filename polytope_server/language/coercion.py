@@ -25,9 +25,15 @@ from polytope_server.language.ranges import (
 from polytope_server.language.values import KINDS, MEMBER, NAME, Kind, scalar_text, utc_today
 
 RANGE_KEYS = frozenset({"number", "step", "date", "time"})
-LIST_KEYS = frozenset({"class", "stream", "type", "expver", "param", "number", "date", "step", "time"})
-OPAQUE_KEYS = frozenset({"data", "feature"})
-"""Keys whose value is not looked into: the data source that understands them checks them."""
+LIST_KEYS = frozenset(
+    {"class", "stream", "type", "expver", "param", "number", "date", "step", "time"}
+    | {"model", "experiment", "activity"}
+)
+OPAQUE_KEYS = frozenset({"data", "feature", "filter"})
+"""Keys whose value is not looked into: the data source that understands them checks, and quotes, them.
+
+`filter` is a statement in another language (SQL), with quotes and equals signs of its own.
+"""
 
 
 @dataclass(frozen=True)
@@ -130,15 +136,16 @@ def _coerce_list(
     values: dict[str, None] = {}
     problems: list[str] = []
     for item in items:
+        if isinstance(item, str) and item.strip().lower() in ("to", "by"):
+            problems.append(
+                f"key '{key}': {shown(item)} inside a list is not accepted; write a range a/to/b as one text"
+            )
+            continue
         try:
             text = _coerce_single(key, kind, item, today)
         except RequestError as error:
             problems.extend(error.problems)
             continue
-        if text.lower() in ("to", "by"):
-            problems.append(
-                f"key '{key}': {shown(text)} inside a list is not accepted; write a range a/to/b as one text"
-            )
         if text in values:
             problems.append(f"key '{key}': {shown(item)} is in the list twice; give each value once")
         values[text] = None
@@ -158,7 +165,12 @@ def _coerce_range(key: str, kind: Kind, text: str, rules: CoercionRules, today: 
 
 
 def _check_other(key: str, value: object, today: date) -> object:
-    """A value of a key that is not coerced: as it is, once it is known to be harmless."""
+    """A value of a key that is not coerced: as it is, once it is known to be harmless.
+
+    A mapping is not looked into: only data sources that take mappings get it.
+    """
+    if isinstance(value, Mapping):
+        return value
     expected = "a text, a number or a list of them"
     if isinstance(value, list | tuple):
         if not value:
@@ -228,6 +240,5 @@ def _check_bounds(key: str, text: str, today: date) -> None:
         return
     if found.pitch == 0:
         raise RequestError(f"key '{key}': {shown(text)}: the number after 'by' must not be 0")
-    count = abs(found.end - found.start) // abs(found.pitch) + 1
-    if count > MAX_VALUES:
-        raise RequestError(too_many(key, text, count))
+    if found.count > MAX_VALUES:
+        raise RequestError(too_many(key, text, found.count))

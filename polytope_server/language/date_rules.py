@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from polytope_server.language.errors import RuleError, shown
 from polytope_server.language.ranges import Range, split
-from polytope_server.language.values import date_text, read_date, scalar_text
+from polytope_server.language.values import date_text, is_relative, read_date, scalar_text
 
 Days = Sequence[int]
 """Ordinals of dates: a list, or a `range` that ascends, which is judged by its ends and never walked."""
@@ -138,7 +138,11 @@ def _join_spans(spans: Sequence[tuple[date, date]]) -> list[tuple[int, int]]:
 
 
 def _read_spans(rule: str, today: date) -> list[tuple[date, date]]:
-    """First and last day of each item of one MARS-style rule. A range from late to early covers none."""
+    """First and last day of each item of one MARS-style rule.
+
+    A range from late to early is the same span, unless one end alone moves with the days: `20300101/to/-5`
+    covers nothing until then.
+    """
     words = split(rule)
     ends = words[::2] if len(words) == 3 and words[1].lower() == "to" else []
     days = [read_date(word, today) for word in ends or words]
@@ -147,4 +151,7 @@ def _read_spans(rule: str, today: date) -> list[tuple[date, date]]:
         raise RuleError(
             f"date rule {shown(rule)} is not accepted; expected a date, a/b/c, or a/to/b without by"
         )
-    return [(known[0], known[1])] if ends else [(day, day) for day in known]
+    if not ends:
+        return [(day, day) for day in known]
+    alike = is_relative(ends[0]) == is_relative(ends[1])
+    return [(min(known), max(known)) if alike else (known[0], known[1])]

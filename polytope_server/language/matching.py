@@ -12,6 +12,8 @@ from typing import Any
 from polytope_server.language.coercion import DEFAULT_RULES, OPAQUE_KEYS, CoercionRules, coerce
 from polytope_server.language.date_rules import Days, date_test, days_of, utc_moment
 from polytope_server.language.errors import RequestError, RuleError, shown
+from polytope_server.language.naming import rename
+from polytope_server.language.no_request import describe_no_request
 from polytope_server.language.ranges import MAX_VALUES, Range, joined, read_values
 from polytope_server.roles import Roles, has_role
 
@@ -33,7 +35,9 @@ class SourceRules:
     """What a data source's section says about the requests that it serves.
 
     `roles`: realm -> roles, or roles of any realm; empty admits every user. `accepts_feature`: true for type
-    polytope, whose requests must have a `feature`; those of all other types must not.
+    polytope, whose requests must have a `feature`; those of all other types must not. `accepts_mappings`:
+    whether values may be mappings. `aliases`: other names of keys, by which requests, `match`, `defaults` and
+    `patch` may call them.
     """
 
     roles: Roles = ()
@@ -41,6 +45,8 @@ class SourceRules:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     patch: Mapping[str, Any] = field(default_factory=dict)
     accepts_feature: bool = False
+    accepts_mappings: bool = False
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,24 +104,42 @@ class Judgement:
         if source.roles and not has_role(source.roles, self._realm, self._user_roles):
             return MatchResult(None, "user not authorized.")
         try:
-            defaults = coerce(source.defaults, self._coercion, today=self._today)
-            patch = coerce(source.patch, self._coercion, today=self._today)
+            defaults = self._coerce_section(source.defaults, source.aliases)
+            patch = self._coerce_section(source.patch, source.aliases)
         except RequestError as error:
             return MatchResult(None, f"the data source's defaults or patch are wrong: {error}")
-        effective = {**defaults, **self._request}
+        try:
+            effective = {**defaults, **self._rename_request(source.aliases)}
+        except RequestError as error:
+            return MatchResult(None, str(error))
+        if not source.accepts_mappings and (reason := find_mapping(effective)):
+            return MatchResult(None, reason)
         if source.accepts_feature != ("feature" in effective):
             wanted = "needs" if source.accepts_feature else "does not accept"
             return MatchResult(None, f"the data source {wanted} the key 'feature'")
         for name, rule in source.match.items():
-            reason = self._rejection(str(name).lower(), rule, effective)
+            key = str(name).lower()
+            reason = self._rejection(source.aliases.get(key, key), rule, effective)
             if reason:
                 return MatchResult(None, reason)
         return MatchResult({key: _delivered(key, value) for key, value in {**effective, **patch}.items()})
+
+    def _coerce_section(self, section: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
+        return coerce(rename(section, aliases), self._coercion, today=self._today)
+
+    def _rename_request(self, aliases: Mapping[str, str]) -> Mapping[str, Any]:
+        """The request with its keys as the data source calls them, their values read as values of those."""
+        if aliases.keys().isdisjoint(self._request):
+            return self._request
+        found = rename(self._request, aliases)
+        return {**found, **coerce(_without(found, self._request), self._coercion, today=self._today)}
 
     def _rejection(self, key: str, rule: Any, request: Mapping[str, Any]) -> str | None:
         """Why one rule does not admit the request; None if it does."""
         if isinstance(rule, list | tuple) and not rule:
             return f"key '{key}' is not accepted" if key in request else None
+        if key not in request and set(self._request) == {"data"}:
+            return describe_no_request(self._request["data"])
         if key not in request:
             return f"request does not contain key '{key}', expected one of {_list_rule(rule)}"
         if key not in self._request:
@@ -178,6 +202,19 @@ class Judgement:
                 f"key '{key}': {shown(value)} is not accepted: the values of this request take more than "
                 f"{self._comparisons} comparisons with the rules of the data sources; ask for fewer values"
             )
+
+
+def _without(request: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in request.items() if key not in other}
+
+
+def find_mapping(request: Mapping[str, Any]) -> str | None:
+    """Why a request does not go to a data source that takes no mappings; None if it has none."""
+    for key, value in request.items():
+        if isinstance(value, Mapping) and key not in OPAQUE_KEYS:
+            expected = "expected a text, a number or a list of them"
+            return f"key '{key}': {shown(dict(value))} is not accepted; {expected}"
+    return None
 
 
 def _delivered(key: str, value: Any) -> Any:

@@ -1,8 +1,8 @@
 """The text of a request -> a JSON-like value.
 
-YAML and JSON, and the inline text of MARS. YAML's own idea of types is not used: it turns `0001`, `12:00`,
-`no` and `2024-01-01` into 1, 720, False and a date object, each of which is a different request. A plain
-scalar is a number only when it is spelt as JSON spells one, `true`, `false` or null; all else is text.
+YAML and JSON, and the text of MARS (`mars_text.py`). YAML's own idea of types is not used: it turns `0001`,
+`12:00`, `no` and `2024-01-01` into 1, 720, False and a date object, each of which is a different request. A
+plain scalar is a number only when it is spelt as JSON spells one, `true`, `false` or null; all else is text.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
+from polytope_server.language import mars_text
 from polytope_server.language.errors import RequestError, shown
-from polytope_server.language.ranges import split
+from polytope_server.language.json_text import is_param, load_json
+from polytope_server.language.mappings import build_mapping
 
 MAX_DEPTH = 32
 EXPANSION = 20_000
@@ -31,7 +32,9 @@ def parse(text: str) -> Any:
     infinities, nesting beyond MAX_DEPTH, aliases that expand too far. No text raises anything else. The
     size of the text is the caller's to bound.
     """
-    value = _inline(text)
+    # Editors of some systems put it before a text to say that it is Unicode.
+    text = text.removeprefix("\ufeff")
+    value = mars_text.read(text)
     if value is None:
         value = _structured(text)
     _check_size(value, 2 * len(text) + EXPANSION)
@@ -41,13 +44,7 @@ def parse(text: str) -> Any:
 def _structured(text: str) -> Any:
     if text.lstrip()[:1] in ("{", "[", '"'):
         try:
-            return json.loads(
-                text,
-                object_pairs_hook=_build_mapping,
-                parse_int=_integer,
-                parse_float=_real,
-                parse_constant=_constant,
-            )
+            return load_json(text, mapping=build_mapping, integer=_integer, real=_real, constant=_constant)
         except json.JSONDecodeError:
             pass  # a flow mapping of YAML starts the same way
         except RecursionError:
@@ -125,14 +122,6 @@ def _plain(text: str) -> Any:
     return _constant(text) if _NOT_FINITE.fullmatch(text) else text
 
 
-def _build_mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) < len(pairs):
-        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
-        raise RequestError(f"key {shown(twice)} is given twice; give it once")
-    return result
-
-
 # --- YAML ------------------------------------------------------------------------------------------------
 
 
@@ -173,7 +162,7 @@ class _Document:
         if isinstance(event, yaml.SequenceStartEvent):
             items = _until(events, yaml.SequenceEndEvent)
             return [self._build_node(item, events, depth + 1, verbatim=verbatim) for item in items]
-        return _build_mapping(list(self._pairs(events, depth)))
+        return build_mapping(list(self._pairs(events, depth)))
 
     def _pairs(self, events: Iterator[Any], depth: int) -> Iterator[tuple[str, Any]]:
         for event in _until(events, yaml.MappingEndEvent):
@@ -181,7 +170,7 @@ class _Document:
                 raise RequestError("the request has a key that is not a plain text; expected 'key: value'")
             key = event.value
             # A parameter 130.200 is a name in two parts: as a number it would become 130.2.
-            verbatim = key.lower() == "param"
+            verbatim = is_param(key)
             yield key, self._build_node(next(events), events, depth + 1, verbatim=verbatim)
 
 
@@ -214,32 +203,3 @@ def _check_size(value: Any, budget: int) -> None:
                 value.encode()
             except UnicodeEncodeError:
                 raise _not_unicode() from None
-
-
-# --- MARS ------------------------------------------------------------------------------------------------
-
-_INLINE = re.compile(r"\s*+(?:retrieve\s*+,\s*+)?([A-Za-z_][A-Za-z0-9_]*+)\s*+=", re.IGNORECASE)
-_VERB = re.compile(r"\s*+retrieve\s*+,", re.IGNORECASE)
-# Possessive throughout: no text makes it look at a character many times.
-_PAIR = re.compile(r"""\s*+([A-Za-z_][A-Za-z0-9_]*+)\s*+=\s*+((?:"[^"]*+"|'[^']*+'|[^,"'=])*+)(?:,|\Z)""")
-_QUOTED = re.compile(r""""[^"]*+"|'[^']*+'""")
-
-
-def _inline(text: str) -> dict[str, Any] | None:
-    """The mapping of `[retrieve,] key = value, key = value`, values as text; None for other texts."""
-    if not _INLINE.match(text):
-        return None
-    text = text.rstrip()
-    verb = _VERB.match(text)
-    position = verb.end() if verb else 0
-    pairs = []
-    while position < len(text):
-        pair = _PAIR.match(text, position)
-        if not pair:
-            rest = text[position:].lstrip()
-            raise RequestError(f"{shown(rest)} is not accepted; expected key = value, key = value")
-        value = _QUOTED.sub(lambda quoted: quoted[0][1:-1], pair[2])
-        # Not by a regular expression: it would look at a run of spaces once for each of them.
-        pairs.append((pair[1], "/".join(split(value))))
-        position = pair.end()
-    return _build_mapping(pairs)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 
 from polytope_server.language.errors import RequestError, shown
 from polytope_server.language.values import (
@@ -20,6 +21,7 @@ from polytope_server.language.values import (
     hour_text,
     read_date,
     read_hour,
+    read_hours,
     read_step,
     scalar_text,
     step_text,
@@ -32,7 +34,10 @@ MAX_VALUES = 100_000
 
 @dataclass(frozen=True)
 class Axis:
-    """Positions on one key's axis. The readers answer None for a text that names no position or pitch."""
+    """Positions on one key's axis. The readers answer None for a text that names no position or pitch.
+
+    Pitches are read without their sign.
+    """
 
     position: Callable[[str, date], int | None]
     text: Callable[[int], str]
@@ -43,7 +48,10 @@ class Axis:
 
 @dataclass(frozen=True)
 class Range:
-    """`start/to/end[/by/pitch]` as positions on an axis; `explicit` says whether `by` was written."""
+    """`start/to/end[/by/pitch]` as positions on an axis, in either direction.
+
+    `pitch` has the sign that was written. `explicit` says whether it was: whether `by` counts.
+    """
 
     axis: Axis
     start: int
@@ -52,14 +60,24 @@ class Range:
     explicit: bool
 
     @property
+    def downwards(self) -> bool:
+        """Whether it runs from the greater end to the smaller one."""
+        return self.start > self.end
+
+    @property
     def count(self) -> int:
         """How many values it describes."""
-        return (self.end - self.start) // self.pitch + 1
+        return abs(self.end - self.start) // abs(self.pitch) + 1
 
     @property
     def positions(self) -> range:
-        """Every position, in order; none of them is made before it is asked for."""
-        return range(self.start, self.end + 1, self.pitch)
+        """Every position, ascending; none of them is made before it is asked for."""
+        return self.in_order(self.pitch)[::-1] if self.downwards else self.in_order(self.pitch)
+
+    def in_order(self, pitch: int) -> range:
+        """Every position as the range runs, in steps of this pitch instead of its own."""
+        step = -abs(pitch) if self.downwards else abs(pitch)
+        return range(self.start, self.end + (-1 if self.downwards else 1), step)
 
     def texts(self) -> Iterator[str]:
         """Every value, in order."""
@@ -82,16 +100,18 @@ class Range:
 
     def covers(self, other: Range) -> bool:
         """Whether every value of the other range is one of this one, found without walking either."""
+        own, others = self.positions, other.positions
         return (
             self.axis is other.axis
-            and self.start <= other.start
-            and other.positions[-1] <= self.end
-            and (other.start - self.start) % self.pitch == 0
-            and (other.count == 1 or other.pitch % self.pitch == 0)
+            and own[0] <= others[0]
+            and others[-1] <= own[-1]
+            and (others[0] - own[0]) % own.step == 0
+            and (len(others) == 1 or others.step % own.step == 0)
         )
 
     def __str__(self) -> str:
-        by = f"/by/{self.axis.pitch_text(self.pitch)}" if self.explicit else ""
+        sign = "-" if self.downwards else ""
+        by = f"/by/{sign}{self.axis.pitch_text(abs(self.pitch))}" if self.explicit else ""
         return f"{self.axis.text(self.start)}/to/{self.axis.text(self.end)}{by}"
 
 
@@ -107,12 +127,6 @@ def _whole(text: str) -> int | None:
     return int(text) if re.fullmatch("-?[0-9]{1,12}", text) else None
 
 
-def _hours(text: str) -> int | None:
-    # Never HHMM: a back-end would read 0600 as six hours where the judgement counted six hundred.
-    hours = re.fullmatch("([0-9]{1,2})h?", text, re.IGNORECASE)
-    return int(hours[1]) if hours and int(hours[1]) < 24 else None
-
-
 def _decimal(text: str) -> int | None:
     number = re.fullmatch(r"[-+]?[0-9]{1,12}(\.[0-9]{1,6})?", text)
     return int(Decimal(text) * _MICRO) if number else None
@@ -125,13 +139,34 @@ def _decimal_text(position: int) -> str:
 
 _DAYS = Axis(_day, lambda n: date_text(date.fromordinal(n)), _whole, str, 1)
 _STEPS = Axis(lambda text, _: read_step(text), step_text, read_step, step_text, 3600)
-_HOURS = Axis(lambda text, _: read_hour(text), hour_text, _hours, str, 1)
+_HOURS = Axis(lambda text, _: read_hour(text), hour_text, read_hours, str, 1)
 _WHOLES = Axis(lambda text, _: _whole(text), str, _whole, str, 1)
 _DECIMALS = Axis(lambda text, _: _decimal(text), _decimal_text, _decimal, _decimal_text, _MICRO)
 
 # A range without `by` is judged by the finest pitch that any back-end gives it (metkit: 12 for step, 6 for
 # time): the values judged then include those delivered, whichever of them the back-end takes.
 _AXES = {"date": _DAYS, "hdate": _DAYS, "step": _STEPS, "time": _HOURS, "number": _WHOLES}
+
+
+@lru_cache(maxsize=128)
+def _periods(length: int) -> Axis:
+    """The axis of all periods of a length in seconds, by their starts: 0-6, 6-12 ..."""
+
+    def position(text: str, _: date) -> int | None:
+        ends = [read_step(end) for end in text.split("-")]
+        return ends[0] if len(ends) == 2 and None not in ends and ends[1] == (ends[0] or 0) + length else None
+
+    def text_of(start: int) -> str:
+        return f"{step_text(start)}-{step_text(start + length)}"
+
+    return Axis(position, text_of, read_step, step_text, length or 3600)
+
+
+def _period_axis(text: str) -> Axis | None:
+    """The axis of a step that is a period, None for one that is none."""
+    first, dash, last = text.partition("-")
+    start, end = read_step(first), read_step(last)
+    return _periods(end - start) if dash and start is not None and end is not None and end >= start else None
 
 
 def split(text: str) -> list[str]:
@@ -149,25 +184,34 @@ def read_range(key: str, text: str, today: date) -> Range | None:
     parts = split(text)
     if [word.lower() for word in parts[1::2]] not in (["to"], ["to", "by"]) or len(parts) not in (3, 5):
         return None
-    axis = _AXES.get(key, _DECIMALS)
+    periods = _period_axis(parts[0]) if key == "step" else None
+    axis = periods or _AXES.get(key, _DECIMALS)
     start, end = axis.position(parts[0], today), axis.position(parts[2], today)
-    pitch = axis.pitch(parts[4]) if len(parts) == 5 else axis.default_pitch
+    pitch = _read_pitch(axis, parts[4]) if len(parts) == 5 else axis.default_pitch
     if start is None or end is None or pitch is None:
         return None
-    return Range(axis, start, end, pitch, len(parts) == 5)
+    # Periods without `by` follow on each other. The canonical text says so, because stores have ideas of
+    # their own (metkit: 12 hours).
+    return Range(axis, start, end, pitch, len(parts) == 5 or periods is not None)
+
+
+def _read_pitch(axis: Axis, text: str) -> int | None:
+    pitch = axis.pitch(text.removeprefix("-"))
+    if pitch is None or pitch < 0:
+        return None
+    return -pitch if text.startswith("-") else pitch
 
 
 def parse_range(key: str, text: str, today: date) -> Range:
-    """The same for a text with `is_range`, refused with a RequestError unless it is ascending and bounded."""
+    """The same for a text with `is_range`, refused with a RequestError unless it has an end in sight."""
     found = read_range(key, text, today)
     where = f"key '{key}': {shown(text)}"
     if found is None:
         ends = f", where a and b are {KINDS[key].expected}" if key in KINDS else ""
-        raise RequestError(f"{where} is not a range; expected a/to/b or a/to/b/by/n{ends}")
-    if found.pitch <= 0:
+        alike = " of the same length" if key == "step" and "-" in text else ""
+        raise RequestError(f"{where} is not a range; expected a/to/b or a/to/b/by/n{ends}{alike}")
+    if found.pitch == 0 or (found.pitch < 0 and not found.downwards):
         raise RequestError(f"{where}: the number after 'by' must be greater than 0")
-    if found.end < found.start:
-        raise RequestError(f"{where}: the range ends before it starts; expected the smaller end first")
     if found.count > MAX_VALUES:
         raise RequestError(too_many(key, text, found.count))
     return found

@@ -9,7 +9,8 @@ from typing import Any
 from polytope_server.language.coercion import DEFAULT_RULES, CoercionRules, coerce
 from polytope_server.language.date_rules import date_test, utc_moment
 from polytope_server.language.errors import RequestError, RuleError, shown
-from polytope_server.language.matching import SourceRules, allowed
+from polytope_server.language.matching import SourceRules, allowed, find_mapping
+from polytope_server.language.naming import rename
 
 
 def validate_rules(match: object, *, today: date | None = None, now: datetime | None = None) -> list[str]:
@@ -43,10 +44,16 @@ def _check_rule(key: str, rule: Any, today: date, now: datetime) -> None:
 
 def validate_source(source: SourceRules, coercion: CoercionRules = DEFAULT_RULES) -> list[str]:
     """The same for a whole data source: its `match`, and `defaults` and `patch` that cannot be coerced."""
-    problems = validate_rules(source.match)
+    try:
+        problems = validate_rules(rename(source.match, source.aliases))
+    except RequestError as error:
+        problems = [f"match: {error}"]
     for name, section in (("defaults", source.defaults), ("patch", source.patch)):
         try:
-            coerce(section, coercion)
+            coerced = coerce(rename(section, source.aliases), coercion)
         except RequestError as error:
             problems.extend(f"{name}: {problem}" for problem in error.problems)
+            continue
+        if not source.accepts_mappings and (reason := find_mapping(coerced)):
+            problems.append(f"{name}: {reason}")
     return problems

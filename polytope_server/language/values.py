@@ -46,18 +46,31 @@ def scalar_text(value: object) -> str | None:
 
 
 _ISO_DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{8})([T ]00:00(:00(\.0+)?)?(Z|\+00:00)?)?")
+_DAY_OF_YEAR = re.compile(r"([0-9]{4})-([0-9]{3})")
 _RELATIVE_DATE = re.compile(r"-?0|-[0-9]{1,6}")
 
 
 def read_date(text: str, today: date) -> date | None:
-    """A day from YYYYMMDD, ISO (a time of midnight is tolerated) or an offset <= 0 from today."""
+    """A day from YYYYMMDD, YYYY-DDD, ISO (a time of midnight is tolerated) or an offset <= 0 from today."""
     try:
-        if _RELATIVE_DATE.fullmatch(text):
+        if is_relative(text):
             return today + timedelta(days=int(text))
+        if in_year := _DAY_OF_YEAR.fullmatch(text):
+            return _day_of_year(int(in_year[1]), int(in_year[2]))
         iso = _ISO_DATE.fullmatch(text)
         return date.fromisoformat(iso[1]) if iso else None
     except (ValueError, OverflowError):  # no such day in the calendar
         return None
+
+
+def is_relative(text: str) -> bool:
+    """Whether the text of a day counts from today."""
+    return _RELATIVE_DATE.fullmatch(text) is not None
+
+
+def _day_of_year(year: int, number: int) -> date | None:
+    day = date(year, 1, 1) + timedelta(days=number - 1)
+    return day if day.year == year else None
 
 
 def date_text(day: date) -> str:
@@ -110,6 +123,16 @@ def read_hour(text: str) -> int | None:
     return int(hour[1]) if hour and int(hour[1]) < 24 else None
 
 
+_HOURS = re.compile("([0-9]{1,2})h?", re.IGNORECASE)
+_HHMM = re.compile("([0-9]{1,2}):?00(?::00)?")
+
+
+def read_hours(text: str) -> int | None:
+    """Hours between two times: `6`, `6h`, or as a time is written (`0600`, `06:00`), less than a day."""
+    hours = _HOURS.fullmatch(text) or _HHMM.fullmatch(text)
+    return int(hours[1]) if hours and int(hours[1]) < 24 else None
+
+
 def hour_text(hour: int) -> str:
     """HHMM."""
     return f"{hour:02}00"
@@ -149,7 +172,7 @@ NAME = Kind(_name, "a name")
 _LOWER = Kind(_lower, "a name")
 
 KINDS = {
-    "date": Kind(_date, "YYYYMMDD, YYYY-MM-DD, or days relative to today (0, -1, ...)"),
+    "date": Kind(_date, "YYYYMMDD, YYYY-MM-DD, YYYY-DDD, or days relative to today (0, -1, ...)"),
     "step": Kind(_step, "hours (12), a duration (30m, 1h30m, 2d) or a period (0-24)"),
     "time": Kind(_time, "an hour of the day as H, HH, HHMM or HH:MM, with minutes 00"),
     "number": NUMBER,

@@ -47,6 +47,12 @@ class DataSourceContract:
         with pytest.raises(pydantic.ValidationError):
             source.Settings.model_validate(settings)
 
+    def test_its_check_lets_good_requests_pass(self, source: DataSource, good: Job, archive_job: Job) -> None:
+        check = type(source).request_check(source.settings)
+        if check is not None:
+            check(good.coerced_request, "retrieve")
+            check(archive_job.coerced_request, "archive")
+
     def test_it_yields_the_data_with_their_media_type(
         self, source: DataSource, good: Job, expected: tuple[bytes, str]
     ) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from polytope_server.datasource import DataSource, DataSourceError, TemporaryError
+from polytope_server.language import CoercionRules
 from polytope_server.media_types import OCTET_STREAM
 from polytope_server.redaction import redactor
 from polytope_server.request import Verb
@@ -71,13 +72,14 @@ class Server:
         self._connection = connection
         self._sources: dict[tuple[str, str], DataSource] = {}
 
-    def configure(self, sources: list[dict[str, Any]]) -> None:
+    def configure(self, sources: list[dict[str, Any]], coercion: CoercionRules) -> None:
         """Make and prepare all data sources; one that cannot be used fails its own requests only."""
         for entry in sources:
             where = entry["collection"], entry["name"]
             try:
                 kind = backends.load("datasource", entry["type"])
                 source = kind(entry["name"], kind.Settings.model_validate(entry["settings"]))
+                source.coercion = coercion
                 source.prepare()
             except Exception:
                 logger.exception("data source %s of collection %s cannot be used", where[1], where[0])
@@ -151,6 +153,12 @@ def _message(error: Exception) -> bytes:
     return redactor.redact(str(error))[:_LONGEST_MESSAGE].encode(errors="replace")
 
 
+def read_rules(values: dict[str, Any]) -> CoercionRules:
+    """The rules as the worker sent them: JSON has no sets."""
+    sets: dict[str, Any] = {key: frozenset(value) for key, value in values.items() if isinstance(value, list)}
+    return CoercionRules(**(values | sets))
+
+
 def main(arguments: list[str]) -> None:
     """Serve the socket whose file descriptor is the first argument; the second is the worker's pid."""
     die_with_parent(int(arguments[1]))
@@ -164,7 +172,7 @@ def main(arguments: list[str]) -> None:
                 config = json.loads(body)
                 redactor.learn(config["secrets"])
                 log.configure(LoggingSettings.model_validate(config["logging"]), "data source")
-                server.configure(config["sources"])
+                server.configure(config["sources"], read_rules(config["coercion"]))
                 connection.send(Frame.READY)
             elif frame is Frame.JOB:
                 server.run(Assignment.decode(body))

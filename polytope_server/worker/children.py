@@ -12,8 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from polytope_server.config import Configuration
-from polytope_server.datasource import DataSourceError, TemporaryError, factory
+from polytope_server.datasource import DataSourceError, TemporaryError
 from polytope_server.worker.assignment import Assignment
 from polytope_server.worker.frames import HEADER, MAX_DATA, Frame, header
 
@@ -281,22 +280,3 @@ class Children:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         await asyncio.gather(*(child.end() for child in self.living()))
-
-
-def child_config(configuration: Configuration) -> dict[str, Any]:
-    """The configuration of the child processes: the data sources with their own keys, and how to log."""
-    sources = [
-        {
-            "collection": collection.name,
-            "name": source.name,
-            "type": source.type,
-            "settings": factory.settings_of(source).model_dump(mode="json"),
-        }
-        for collection in configuration.collections.values()
-        for source in collection.datasources
-    ]
-    return {
-        "sources": sources,
-        "logging": configuration.settings.logging.model_dump(mode="json"),
-        "secrets": sorted(configuration.secrets),
-    }

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
-from polytope_server.config import Configuration
+from polytope_server.config import Configuration, coercion_rules
 from polytope_server.datasource import factory
 from polytope_server.secrets.deployment_key import DeploymentKeys
 from polytope_server.secrets.sealing import REQUESTS, Seals
 from polytope_server.settings import create_backend
-from polytope_server.worker.children import Children, child_config
+from polytope_server.worker.children import Children
 from polytope_server.worker.worker import Parts, Worker
 
 
@@ -27,7 +29,7 @@ def make_parts(configuration: Configuration, data: Path) -> Parts:
         notices=create_backend("notices", settings.notices, data),
         staging=create_backend("staging", settings.staging, data),
         metric_store=create_backend("metric_store", settings.metric_store, data),
-        children=Children(settings.worker.concurrency, child_config(configuration)),
+        children=Children(settings.worker.concurrency, make_child_config(configuration)),
         seals=_make_seals(configuration, data),
     )
 
@@ -38,3 +40,27 @@ def _make_seals(configuration: Configuration, data: Path) -> Seals | None:
     if not any(map(factory.user_attributes, sources)):
         return None
     return Seals(DeploymentKeys(configuration.settings.secrets, data), REQUESTS)
+
+
+def make_child_config(configuration: Configuration) -> dict[str, Any]:
+    """What child processes need of the configuration, as it is sent to them in JSON."""
+    sources = [
+        {
+            "collection": collection.name,
+            "name": source.name,
+            "type": source.type,
+            "settings": factory.settings_of(source).model_dump(mode="json"),
+        }
+        for collection in configuration.collections.values()
+        for source in collection.datasources
+    ]
+    rules = coercion_rules(configuration.settings)
+    values = {one.name: getattr(rules, one.name) for one in fields(rules)}
+    return {
+        "sources": sources,
+        "coercion": {
+            key: sorted(value) if isinstance(value, frozenset) else value for key, value in values.items()
+        },
+        "logging": configuration.settings.logging.model_dump(mode="json"),
+        "secrets": sorted(configuration.secrets),
+    }

@@ -20,6 +20,13 @@ LABEL = {
 }
 SURFACE = {**LABEL, "levtype": "sfc"}
 STEPS = (0, 6, 12)
+#: A schema that knows ensemble members, too.
+FILED = """
+param: Param; step: Step; date: Date; time: Time; levelist: Double; expver: Expver; number: Integer;
+[ class, expver, stream, date, time, domain
+    [ type, levtype
+        [ step, number?, levelist?, param ]]]
+"""
 _KEPT = {}
 
 
@@ -41,11 +48,17 @@ def stored():
             yield message("t", step, level)
 
 
-def make(root, **settings):
-    (root / "schema").write_bytes(Path(demo.__file__).with_name("schema").read_bytes())
+def make(root, schema=None, **settings):
+    """A data source on an FDB below `root`, with the schema of the demonstration unless one is given."""
+    (root / "schema").write_text(schema or Path(demo.__file__).with_name("schema").read_text())
     source = FDBDataSource("trial", FDBSettings(fdb_config=demo.configuration(root), **settings))
     source.prepare()
     return source
+
+
+def listed(source):
+    """The keys of all fields that are visible."""
+    return [element.combined_key() for element in source._open().list({})]
 
 
 def read(source, **request):

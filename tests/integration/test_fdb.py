@@ -95,7 +95,8 @@ class TestRetrieve:
         [
             ({"param": "nosuch"}, "^Cannot match parameter nosuch$"),
             ({"step": "x"}, "^Unkown format for time: x"),
-            ({"levelist": "500"}, r"Key \[levelist\] not acceptable$"),
+            ({"levelist": "500"}, "^key 'levelist' does not go with the other keys$"),
+            ({"stream": "opera"}, "^key 'stream': 'opera' is not one of its values$"),
             ({"foo": "1"}, "^key 'foo' is not one of the FDB's"),
         ],
     )

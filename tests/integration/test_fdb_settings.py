@@ -45,3 +45,15 @@ class TestSettings:
         code = "import sys, polytope_server.datasource.fdb; print({'pyfdb', 'eccodes'} & {*sys.modules})"
         ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert ended.stdout == "set()\n"
+
+    def test_checking_requests_does_not_load_the_libraries(self, tmp_path):
+        (tmp_path / "schema").write_text("[ class [ type [ step ]]]")
+        code = f"""
+import sys
+from polytope_server.datasource.fdb import FDBDataSource, FDBSettings
+check = FDBDataSource.request_check(FDBSettings(fdb_config={{"schema": {str(tmp_path / "schema")!r}}}))
+check({{"class": "od", "type": "fc", "step": "0", "param": "2t"}}, "retrieve")
+print({{"pyfdb", "eccodes", "eckitlib", "metkitlib"}} & {{*sys.modules}})
+"""
+        ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert ended.stdout == "set()\n"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
 from caller import Caller
+from fdb_fields import FILED
+from grib_messages import encode, encode_member
 
 from polytope_demonstration import fields, setup
 from polytope_server.datasource.fdb import grib
@@ -43,12 +44,13 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneServer
     data = tmp_path_factory.mktemp("fdb")
     root = data / "fdb"
     root.mkdir()
-    (root / "schema").write_bytes(Path(setup.__file__).with_name("schema").read_bytes())
+    (root / "schema").write_text(FILED)
     made = setup.configuration(root, 0, "not used")
     names = made["collections"]["demo"]["datasources"]
     config = {
         "datasources": made["datasources"],
         "collections": {"demo": {"roles": {"test": ["default"]}, "datasources": names}},
+        "coercion": {"number_allow_zero": True},
     }
     with StandaloneServer(data / "server", config) as server:
         yield server
@@ -157,6 +159,19 @@ def test_data_that_are_not_what_the_request_says_are_refused_whole(
     assert failure(alice, {**SURFACE, "param": "10u", "step": 6}).startswith(
         "1 of 1 fields are not available: "
     )
+
+
+def test_what_the_configuration_says_of_member_0_holds_for_archives_too(alice: Caller) -> None:
+    control = encode_member(0, paramId=167, step=0, expver="demo")
+    labels = {"expver": "demo", "stream": "enfo", "type": "pf", "number": 0}
+    assert archive(alice, labels, control).status_code == 200
+    assert retrieve(alice, {**SURFACE, **labels, "param": "2t", "step": 0}) == control
+
+
+def test_data_that_could_not_be_retrieved_are_refused(alice: Caller) -> None:
+    answer = archive(alice, {"expver": "demo"}, encode(expver="demo", discipline=209))
+    assert answer.status_code == 400
+    assert "a parameter without a number in MARS: discipline 209" in answer.text
 
 
 def test_data_that_are_no_grib_are_refused(alice: Caller) -> None:

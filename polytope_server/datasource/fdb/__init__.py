@@ -12,7 +12,6 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,14 +28,18 @@ from polytope_server.datasource import (
     Result,
     TemporaryError,
 )
-from polytope_server.datasource.fdb import grib, selection
+from polytope_server.datasource.fdb import dry_run, grib, keys, selection
+from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck, read_known, read_schema
+from polytope_server.datasource.fdb.errors import Errors
+from polytope_server.datasource.fdb.metkit import Tables
+from polytope_server.datasource.fdb.schema import Schema
 from polytope_server.datasource.fdb.selection import Found, Selection
+from polytope_server.language import RequestError
 from polytope_server.settings.values import Size
 
 logger = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
-_MAX_VALUES = 100_000
 #: eckit writes stack traces of errors that are reported anyway; and it reads these when it is loaded.
 _ECKIT = {
     "ECKIT_EXCEPTION_DUMPS_BACKTRACE": "0",
@@ -44,25 +47,6 @@ _ECKIT = {
     "ECKIT_SERIOUS_BUG_IS_SILENT": "1",
     "ECKIT_ASSERT_FAILED_IS_SILENT": "1",
 }
-#: Keys of the MARS language that choose no field. The FDB takes and ignores them.
-_NOT_DATA_KEYS = """
-accuracy area bitmap database day duplicates expect fieldset filter format frame gaussian grid ident
-interpolation intgrid optimise packing padding process repres resol rotation source style target
-truncation units use
-"""
-#: Further keys of the MARS language (metkit 1.22, language.yaml), without their aliases.
-_DATA_KEYS = """
-activity anoffset bcmodel channel chem class coeffindex configuration country dataset date diagnostic
-direction domain experiment expver fcmonth fcperiod forcing frequency generation georef grib hdate
-icmodel instrument iteration latitude leadtime levelist levtype longitude method model month number
-obscutoff obsgroup obstype offsetdate offsettime opttime origin param paramtype product quantile range
-realization reference reportype resolution section stattype step stream system tile tileattribute
-tilescheme time timespan type wavelength year
-"""
-_NOT_DATA = frozenset(_NOT_DATA_KEYS.split())
-_DATA = frozenset(_DATA_KEYS.split())
-#: How metkit says it; where others run out of memory pyfdb raises MemoryError itself.
-_NO_MEMORY = "Memory allocation error"
 #: A failed archive leaves an FDB object behind, with two open files each (see `_abandon`).
 _MAX_ABANDONED = 100
 
@@ -74,6 +58,12 @@ class FDBSettings(DataSourceSettings):
         description="The FDB's configuration, or the path to a YAML file that holds it."
     )
     fdb_home: Path | None = Field(None, description="Key of the earlier server; no effect.")
+    metkit: Path | None = Field(
+        None,
+        description="Folder with the tables of a metkit of your own (`share/metkit`: `language.yaml`, "
+        "`paramids.yaml`). By them requests are checked when they are submitted; by default by those of the "
+        "metkit of this package. Where it cannot be read, values are not checked before the FDB reads them.",
+    )
     archive: bool = Field(True, description="Whether fields may be archived.")
     max_fields: int = Field(200_000, ge=1, description="The most fields that one request may describe.")
     max_message: Size = Field(
@@ -99,6 +89,7 @@ class FDBDataSource(DataSource):
 
     Settings = FDBSettings
     requires = ("pyfdb", "eccodes")
+    aliases = keys.ALIASES
 
     def __init__(self, name: str, settings: FDBSettings) -> None:
         super().__init__(name, settings)
@@ -109,6 +100,11 @@ class FDBDataSource(DataSource):
     def archives(cls, settings: Any) -> bool:
         return bool(settings.archive)
 
+    @classmethod
+    def request_check(cls, settings: Any) -> RequestCheck:
+        known = read_known(settings.metkit)
+        return RequestCheck(_find_schema(settings.fdb_config, known), known, settings.max_fields)
+
     def prepare(self) -> None:
         for name, value in _ECKIT.items():
             os.environ.setdefault(name, value)
@@ -117,6 +113,7 @@ class FDBDataSource(DataSource):
 
         self._config = _load(self.settings.fdb_config)
         _make_roots(self._config)
+        dry_run.remove_left_behind()
 
     def _open(self) -> Any:
         """An FDB object for one request: an older one would not see what was archived since."""
@@ -126,7 +123,7 @@ class FDBDataSource(DataSource):
 
     def retrieve(self, job: Job) -> Result:
         wanted = _selection(job.coerced_request, self.settings.max_fields)
-        with _Errors(self.name):
+        with Errors(self.name):
             fdb = self._open()
             found = _inspect(fdb, wanted)
             if found.count < selection.count(wanted):
@@ -167,20 +164,34 @@ class FDBDataSource(DataSource):
         }
         writer = None
         try:
-            for message in grib.split(data, self.settings.max_message):
-                grib.check_identity(grib.identity(message), allowed)
-                with _Errors(self.name):
-                    writer = writer or self._open()
-                    writer.archive(message)
-                # Or this name would keep it while the next one is read.
-                del message
+            with self._dry_run() as trial:
+                for message in grib.split(data, self.settings.max_message):
+                    field = grib.read_field(message)
+                    grib.check_identity(field.keys, allowed)
+                    with Errors(self.name):
+                        trial.add(field)
+                        writer = writer or self._open()
+                        writer.archive(message)
+                    # Or this name would keep it while the next one is read.
+                    del message
+                with Errors(self.name):
+                    trial.check()
             if writer is None:
                 raise DataSourceError("the upload holds no GRIB message")
-            with _Errors(self.name):
+            with Errors(self.name):
                 writer.flush()
         except BaseException:
             self._abandon(writer)
             raise
+
+    def _dry_run(self) -> dry_run.DryRun:
+        check = self.request_check(self.settings)
+
+        def select(request: Mapping[str, Any]) -> Selection:
+            check(request, "retrieve")
+            return _selection(request, self.settings.max_fields)
+
+        return dry_run.DryRun(self._config, self.coercion, select, self._abandon)
 
     def _abandon(self, writer: Any) -> None:
         """Keep what was archived through `writer` from becoming visible.
@@ -191,39 +202,6 @@ class FDBDataSource(DataSource):
         if writer is not None:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(writer.FDB))
             self._abandoned += 1
-
-
-class _Errors:
-    """Turns the errors of pyfdb into those of a data source."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if not isinstance(error, RuntimeError | TypeError | ValueError):
-            return
-        text = str(error)
-        if _NO_MEMORY in text:
-            raise MemoryError(text) from None
-        if user_fault := _user_fault(text):
-            raise DataSourceError(user_fault) from None
-        logger.error("data source %s: %s", self._name, text)
-        raise TemporaryError(f"{self._name} cannot be used at the moment.") from None
-
-
-def _user_fault(text: str) -> str | None:
-    """What the user should read of an error of pyfdb; None where it is not the user's fault."""
-    if absent := re.match(r"Serious bug: Could not find \[(\w+)\]", text):
-        return f"the FDB files fields under the key '{absent[1]}', which a message does not have"
-    found = re.match(r"(?:UserError: |Bad value: )+", text)
-    if not found:
-        return None
-    # What follows is the expanded request, or every value that would do.
-    short = re.split(r",? (?:request=|expanded=|with context: |in \[)", text[found.end() :])[0]
-    return short[:300].strip()
 
 
 def _load(config: dict[str, Any] | Path) -> dict[str, Any]:
@@ -237,6 +215,15 @@ def _load(config: dict[str, Any] | Path) -> dict[str, Any]:
     return loaded
 
 
+def _find_schema(config: dict[str, Any] | Path, known: Tables | None) -> Schema | None:
+    """The schema, where this process can read it: a frontend needs neither the files nor the FDB."""
+    try:
+        return read_schema(_load(config), known)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        logger.info("requests are not checked for the keys of the FDB's schema: %s", error)
+        return None
+
+
 def _make_roots(config: Mapping[str, Any]) -> None:
     """Make the folders of a local FDB: without any it answers nothing but errors."""
     for space in config.get("spaces", ()):
@@ -248,10 +235,9 @@ def _make_roots(config: Mapping[str, Any]) -> None:
 
 
 def _expand(request: Mapping[str, Any]) -> Selection:
-    if unknown := sorted(set(request) - _DATA - _NOT_DATA):
-        # The FDB would take `level` or `LEVELIST` for `levelist`, which the rules of the collection judged.
-        raise DataSourceError(f"key {unknown[0][:50]!r} is not one of the FDB's; keys are in small letters")
-    return selection.expand({k: v for k, v in request.items() if k not in _NOT_DATA}, _MAX_VALUES)
+    if unknown := keys.describe_unknown(request):
+        raise DataSourceError(str(RequestError(*unknown)))
+    return selection.expand({k: v for k, v in request.items() if k not in keys.NOT_DATA}, MAX_VALUES)
 
 
 def _selection(request: Mapping[str, Any], max_fields: int) -> Selection:
@@ -287,4 +273,4 @@ def _refuse_missing(fdb: Any, wanted: Selection, found: Found) -> None:
 def _absent_keys(fdb: Any, wanted: Selection) -> list[str]:
     """The keys by which a field that fits the request otherwise is known, and that the request lacks."""
     element = next(iter(fdb.list(wanted)), None)
-    return [key for key in element.combined_key() if key not in wanted] if element else []
+    return [key for key in selection.filed_keys(element) if key not in wanted] if element else []

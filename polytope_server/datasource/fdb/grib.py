@@ -6,13 +6,19 @@ import ctypes
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 
 from polytope_server.datasource import DataSourceError
+from polytope_server.language.values import KINDS, utc_today
 
 _START, _END = b"GRIB", b"7777"
 #: Bytes of a GRIB edition 1 indicator section, and of the edition 2 one.
 _INDICATOR_1, _INDICATOR_2 = 8, 16
+#: Of edition 2: the section with the values of a field, and the bytes of a section's head.
+_DATA_SECTION, _SHORTEST_SECTION = 7, 5
+#: What eccodes gives to a parameter of edition 2 that it has no number for.
+_UNKNOWN_PARAM = "0"
 
 
 class _Input:
@@ -100,19 +106,69 @@ def _three_octets(stream: _Input, position: int) -> int:
     return int.from_bytes(stream.peek(position + 3, position), "big")
 
 
-def identity(message: bytearray) -> dict[str, str]:
-    """The MARS keys of a message. For `param` the number; its short name is in `shortName`."""
+@dataclass(frozen=True, slots=True)
+class Field:
+    """The MARS keys of the one field of a message (and its `shortName`), and the message without its data."""
+
+    keys: dict[str, str]
+    header: bytes
+
+
+def read_field(message: bytearray) -> Field:
+    """The field that a message holds. DataSourceError if it holds several, or an unknown parameter."""
     import eccodes
 
+    _check_single(message)
     try:
         with _handle(message) as handle:
             keys = _mars_keys(handle)
+            if keys.get("param") == _UNKNOWN_PARAM:
+                raise DataSourceError(f"a message has a parameter without a number in MARS: {_codes(handle)}")
             keys["shortName"] = eccodes.codes_get_string(handle, "shortName")
-            return keys
+            return Field(keys, _header(handle))
     except eccodes.MemoryAllocationError as error:
         raise MemoryError from error
     except eccodes.CodesInternalError as error:
         raise DataSourceError(f"a GRIB message cannot be read: {error}") from error
+
+
+def _check_single(message: bytearray) -> None:
+    """Refuse an edition 2 message that repeats sections: eccodes and the FDB know its first field only."""
+    if message[7] != 2:
+        return
+    position, fields = _INDICATOR_2, 0
+    while position < len(message) - len(_END):
+        length = int.from_bytes(message[position : position + 4], "big")
+        fields += message[position + 4] == _DATA_SECTION
+        if length < _SHORTEST_SECTION:
+            raise DataSourceError("a GRIB message cannot be read: a section has no length")
+        position += length
+    if position != len(message) - len(_END):
+        raise DataSourceError("a GRIB message cannot be read: its sections do not add up to its length")
+    if fields != 1:
+        raise DataSourceError(
+            f"a message holds {fields} fields, and only messages of one field can be archived; "
+            "grib_copy of ecCodes makes one message of each"
+        )
+
+
+def _header(handle: int) -> bytes:
+    """The message without its values, which takes a thousandth of the memory."""
+    import eccodes
+
+    clone = eccodes.codes_clone(handle, headers_only=True)
+    try:
+        return bytes(eccodes.codes_get_message(clone))
+    finally:
+        eccodes.codes_release(clone)
+
+
+def _codes(handle: int) -> str:
+    """What a message says of its parameter in the WMO's terms (edition 2, code tables 4.1 and 4.2)."""
+    import eccodes
+
+    names = ("discipline", "parameterCategory", "parameterNumber")
+    return ", ".join(f"{name} {eccodes.codes_get(handle, name)}" for name in names)
 
 
 @contextmanager
@@ -165,10 +221,15 @@ def check_identity(keys: Mapping[str, str], allowed: Mapping[str, Collection[str
 
 
 def canonical(key: str, value: str) -> str:
-    """One spelling for values that differ only in case, leading zeros or, for `param`, the table 128."""
+    """One spelling for values that requests take for the same, or that differ in case or leading zeros.
+
+    `param` may have the table 128.
+    """
     text = value.strip().lower()
     if key == "param":
         text = text.removesuffix(".128")
+    if kind := KINDS.get(key):
+        text = kind.canonical(text, utc_today()) or text
     if re.fullmatch("[0-9]+", text):
         return str(int(text))
     if re.fullmatch(r"[0-9]+\.[0-9]+", text):

@@ -36,12 +36,35 @@ def expand(request: Mapping[str, Any], max_values: int) -> Selection:
     return {key: _values(key, value, max_values) for key, value in request.items()}
 
 
+def count_of(request: Mapping[str, Any], max_values: int) -> int:
+    """How many fields a request describes, found without expanding it. DataSourceError as for `expand`."""
+    return math.prod(_size(key, value, max_values) for key, value in request.items())
+
+
+def _size(key: str, value: Any, max_values: int) -> int:
+    text = _join(key, value)
+    if is_range(text):
+        return len(_positions(key, text, max_values)[1])
+    return len(_single_values(key, text, max_values))
+
+
 def _values(key: str, value: Any, max_values: int) -> list[str]:
+    text = _join(key, value)
+    if not is_range(text):
+        return _single_values(key, text, max_values)
+    found, positions = _positions(key, text, max_values)
+    return [found.axis.text(position) for position in positions]
+
+
+def _join(key: str, value: Any) -> str:
     items = value if isinstance(value, list | tuple) else [value]
     if not items or not all(isinstance(item, str | int | float) for item in items):
         raise DataSourceError(f"key '{key}': expected a text, a number, or a list of them")
-    text = "/".join(str(item) for item in items)
-    values = _range_values(key, text, max_values) if is_range(text) else split(text)
+    return "/".join(str(item) for item in items)
+
+
+def _single_values(key: str, text: str, max_values: int) -> list[str]:
+    values = split(text)
     if len(values) > max_values:
         raise _too_many(key, len(values), max_values)
     if not all(values):
@@ -49,17 +72,16 @@ def _values(key: str, value: Any, max_values: int) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-def _range_values(key: str, text: str, max_values: int) -> list[str]:
+def _positions(key: str, text: str, max_values: int) -> tuple[Range, range]:
+    """A range, and its positions as stores count them."""
     found = read_range(key, text, utc_today())
     pitch = _pitch(key, found) if found else 0
     if found is None or pitch == 0:
         raise DataSourceError(f"key '{key}': {text[:100]!r} is not a range; expected a/to/b or a/to/b/by/n")
-    # As stores read it: downwards where the end is below the start.
-    step = pitch if found.end >= found.start else -pitch
-    positions = range(found.start, found.end + (1 if step > 0 else -1), step)
+    positions = found.in_order(pitch)
     if len(positions) > max_values:
         raise _too_many(key, len(positions), max_values)
-    return [found.axis.text(position) for position in positions]
+    return found, positions
 
 
 def _pitch(key: str, found: Range) -> int:
@@ -90,6 +112,11 @@ class Found:
         self.size += size
         for key, value in keys.items():
             self.values.setdefault(key, set()).add(value)
+
+
+def filed_keys(element: Any) -> dict[str, str]:
+    """The keys of a field that the FDB lists, which has empty texts for some that it lacks."""
+    return {key: value for key, value in element.combined_key().items() if value}
 
 
 Look = Callable[[Selection], Found]

@@ -111,10 +111,10 @@ def _refuse_size(limit: int) -> NoReturn:
     raise RefusedError(Kind.TOO_LARGE, f"The body is larger than {limit} bytes")
 
 
-def decoded(body: bytes) -> Any:
-    """The JSON value of a body. Raises RefusedError if it is none."""
+def decoded(body: bytes, load: Callable[[bytes], Any] = json.loads) -> Any:
+    """The JSON value of a body, as `load` reads it. Raises RefusedError if it is none."""
     try:
-        return json.loads(body)
+        return load(body)
     except (ValueError, RecursionError):
         raise RefusedError(Kind.INVALID, _MALFORMED) from None
 

@@ -15,6 +15,7 @@ from polytope_server.frontend.v1.lists import answer_list
 from polytope_server.frontend.v1.removed import refuse_removed
 from polytope_server.frontend.validation import Draft
 from polytope_server.http.shell import refuse
+from polytope_server.language import load_json
 
 
 class RequestsResource:
@@ -72,7 +73,7 @@ class RequestResource:
 
 def draft_of(body: bytes) -> Draft:
     """The submission in a body. Raises RefusedError if it is not JSON, or lacks something."""
-    found = decoded(body)
+    found = decoded(body, load_json)
     if not isinstance(found, dict) or "verb" not in found:
         raise RefusedError(Kind.INVALID, "HTTP request content is missing 'verb' (e.g. retrieve)")
     if "request" not in found:

@@ -63,6 +63,8 @@ class Pin(Stub):
 
 class Feature(Stub):
     accepts_feature = True
+    accepts_mappings = False
+    aliases = types.MappingProxyType({"level": "levelist"})
 
 
 @pytest.fixture(autouse=True)

@@ -232,6 +232,7 @@ def test_rules_of_a_data_source():
     rules = source_rules(DataSourceConfig("d", "feature", keys))
     assert (rules.roles, rules.match, rules.defaults) == (keys["roles"], keys["match"], keys["defaults"])
     assert (rules.patch, rules.accepts_feature) == (keys["patch"], True)
+    assert (rules.accepts_mappings, rules.aliases) == (False, {"level": "levelist"})
     assert source_rules(DataSourceConfig("d", "stub", {"roles": None})).roles == ()
 
 

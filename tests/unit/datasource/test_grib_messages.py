@@ -158,7 +158,7 @@ def test_the_identity_of_a_message_is_its_mars_keys():
     eccodes.codes_set(handle, "paramId", 130)
     message = eccodes.codes_get_message(handle)
     eccodes.codes_release(handle)
-    keys = grib.identity(bytearray(message))
+    keys = grib.read_field(bytearray(message)).keys
     assert keys["param"] == "130"
     assert keys["shortName"] == "t"
     assert keys["levtype"] == "pl"
@@ -166,10 +166,45 @@ def test_the_identity_of_a_message_is_its_mars_keys():
 
 def test_a_message_that_eccodes_cannot_read_has_no_identity():
     with pytest.raises(DataSourceError, match="cannot be read"):
-        grib.identity(bytearray(message_2()))
+        grib.read_field(bytearray(message_2()))
 
 
-KEYS = {"param": "167", "shortName": "2t", "expver": "0001", "step": "6", "time": "0600", "class": "od"}
+@pytest.mark.parametrize(
+    ("sections", "complaint"),
+    [
+        ([(6, 1), (6, 7), (6, 7)], "holds 2 fields"),
+        ([(6, 1)], "holds 0 fields"),
+        ([(6, 1), (4, 7)], "a section has no length"),
+        ([(6, 1), (7, 7)], "do not add up"),
+    ],
+)
+def test_a_message_must_hold_one_field(sections, complaint):
+    """Sections of six bytes, by the length that they claim and their number."""
+    body = b"".join(length.to_bytes(4, "big") + bytes([number, 0]) for length, number in sections)
+    message = b"GRIB\0\0\0\x02" + (len(body) + 20).to_bytes(8, "big") + body + b"7777"
+    with pytest.raises(DataSourceError, match=complaint):
+        grib.read_field(bytearray(message))
+
+
+def test_the_header_of_a_message_has_its_keys_and_none_of_its_values():
+    handle = eccodes.codes_grib_new_from_samples("regular_ll_pl_grib2")
+    eccodes.codes_set_values(handle, [float(i) for i in range(eccodes.codes_get(handle, "numberOfPoints"))])
+    message = eccodes.codes_get_message(handle)
+    eccodes.codes_release(handle)
+    field = grib.read_field(bytearray(message))
+    assert len(field.header) < len(message) // 2
+    assert grib.read_field(bytearray(field.header)).keys == field.keys
+
+
+KEYS = {
+    "param": "167",
+    "shortName": "2t",
+    "expver": "0001",
+    "step": "6",
+    "time": "0600",
+    "class": "od",
+    "date": "2026-01-01",
+}
 
 
 def allowed(**request):
@@ -187,6 +222,7 @@ def allowed(**request):
         {"expver": "1", "time": "0600", "class": "OD"},
         {"step": "0/6.0"},
         {"levelist": "500"},
+        {"date": "20260101"},
     ],
 )
 def test_a_message_within_the_request_is_accepted(request_):

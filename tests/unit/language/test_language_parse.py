@@ -65,6 +65,16 @@ def test_a_yaml_scalar_keeps_the_meaning_that_its_author_sees(written: str, expe
 
 def test_a_parameter_with_a_table_keeps_its_trailing_zeros() -> None:
     assert parse("param: [130.200, 167]\nother: 130.200") == {"param": ["130.200", "167"], "other": 130.2}
+    assert parse('{"Param": [130.200, 167, 130.0], "other": [130.200]}') == {
+        "Param": ["130.200", 167, 130.0],
+        "other": [130.2],
+    }
+    assert parse('{"parameters": 130.200}') == {"parameters": "130.200"}
+
+
+@pytest.mark.parametrize("text", ["class: od", '{"class": "od"}', "class=od"])
+def test_a_byte_order_mark_is_no_part_of_the_request(text: str) -> None:
+    assert parse("\ufeff" + text) == {"class": "od"}
 
 
 @pytest.mark.parametrize(
@@ -98,6 +108,12 @@ def test_yaml_and_json_values_of_every_shape(text: str, value: Any) -> None:
         ),
         ("RETRIEVE, expver = 0001, time = 12:00,\n", {"expver": "0001", "time": "12:00"}),
         ('target="a, b=c"', {"target": "a, b=c"}),
+        ("retrieve,\n class=od, # operations\n param=2t", {"class": "od", "param": "2t"}),
+        ("# it's mine\nclass=od,# x=1,\r\n# end", {"class": "od"}),
+        ("target='#1', param=2t # t='", {"target": "#1", "param": "2t"}),
+        ("\ufeffretrieve,class=od", {"class": "od"}),
+        ("filter=\"select a / b where c='X'\"", {"filter": "select a / b where c='X'"}),
+        ("param=2t/\n  msl,\n step=0", {"param": "2t/msl", "step": "0"}),
         ("a =", {"a": ""}),
     ],
 )
@@ -112,6 +128,9 @@ def test_inline_text_of_mars_becomes_a_mapping_of_texts(text: str, value: Any) -
         ("a = b = c", "a = b"),
         ('a = "open', "open"),
         ("a = 1, a = 2", "'a'"),
+        ("retrieve,class=od,step=0\nretrieve,step=6", "several requests"),
+        ('retrieve,target="a"\n\n  RET , step=6', "several requests"),
+        ("class=od\nlist, step=6", "several requests"),
         ("a: 1\na: 2", "'a'"),
         ('{"a": 1, "a": 2}', "'a'"),
         ('{"a": NaN}', "NaN"),

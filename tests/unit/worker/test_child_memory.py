@@ -23,7 +23,7 @@ def job(request: str, max_memory: int | None) -> Assignment:
 
 @pytest.fixture
 async def child(greedy: None) -> AsyncIterator[Child]:
-    child = await Child.start({"sources": [SOURCE], "logging": {}, "secrets": []})
+    child = await Child.start({"sources": [SOURCE], "coercion": {}, "logging": {}, "secrets": []})
     yield child
     await child.kill()
 

@@ -25,7 +25,7 @@ SOURCES = [
     {"collection": "c", "name": "raise", "type": "raise", "settings": {"error_message": "no such thing"}},
     {"collection": "c", "name": "broken", "type": "no-such-type", "settings": {}},
 ]
-CONFIG = {"sources": SOURCES, "logging": {}, "secrets": ["a secret of the configuration"]}
+CONFIG = {"sources": SOURCES, "coercion": {}, "logging": {}, "secrets": ["a secret of the configuration"]}
 
 
 def job(

@@ -1,0 +1,147 @@
+"""What is wrong with a request for the FDB, found when it is submitted: without the FDB, or its libraries."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from polytope_server.datasource import DataSourceError
+from polytope_server.datasource.fdb import keys, schema, selection
+from polytope_server.datasource.fdb.metkit import Tables, tables, tables_of
+from polytope_server.language.errors import RequestError, shown
+from polytope_server.language.no_request import EXPECTED, describe_no_request
+from polytope_server.language.ranges import is_range, joined, split
+
+logger = logging.getLogger(__name__)
+
+#: The most values of one key.
+MAX_VALUES = 100_000
+#: Values of one key that an answer names.
+_NAMED = 5
+#: Characters of a value that are compared with those that there are.
+_LONGEST = 100
+_EACH = "each of them, or a range a/to/b"
+#: Whole numbers, and those that need not be whole: how they are written, and what users read.
+_NUMBERS = (
+    (re.compile("-?[0-9]+"), f"expected whole numbers, {_EACH}"),
+    (re.compile(r"-?[0-9]+(?:\.[0-9]*)?"), f"expected numbers, {_EACH}"),
+)
+
+
+class RequestCheck:
+    """Checks requests for one FDB: names of keys and parameters, values, and what the schema demands."""
+
+    def __init__(self, demands: schema.Schema | None, known: Tables | None, max_fields: int) -> None:
+        """`demands` and `known` are None where they cannot be read: then they are not checked."""
+        self._demands = demands
+        self._known = known
+        self._max_fields = max_fields
+
+    def __call__(self, request: Mapping[str, Any], verb: str) -> None:
+        """Raises DataSourceError with everything that is wrong."""
+        if "data" in request:  # what coercion makes of anything but a mapping; defaults may be beside it
+            raise DataSourceError(describe_no_request(request["data"]))
+        problems = keys.describe_unknown(request)
+        request = {key: value for key, value in request.items() if not _is_off(value)}
+        problems += _describe_values(request, self._known)
+        if verb == "retrieve" and not problems:
+            problems += self._describe_choice(request)
+        if problems:
+            raise DataSourceError(str(RequestError(*problems)))
+
+    def _describe_choice(self, request: Mapping[str, Any]) -> Iterator[str]:
+        """What is wrong with the fields that a request chooses, all of whose keys and values are good."""
+        chosen = {key: value for key, value in request.items() if key not in keys.NOT_DATA}
+        if not chosen:
+            yield f"the request chooses no fields; {EXPECTED}"
+            return
+        if (fields := selection.count_of(chosen, MAX_VALUES)) > self._max_fields:
+            yield f"the request describes {fields} fields; at most {self._max_fields} are accepted"
+        if self._demands is not None and (absent := self._demands.missing(_spell(chosen, self._known))):
+            yield f"the request must also name: {', '.join(absent)}"
+
+
+def read_schema(config: Mapping[str, Any], known: Tables | None) -> schema.Schema:
+    """The schemas that the configuration of an FDB names, as one. Raises OSError, ValueError."""
+    canonical = known.canonical if known else _fold
+    paths = list(schema.schema_paths(config))
+    if not all(paths):
+        raise ValueError("the configuration of an FDB names no schema")
+    texts = (Path(path or "").read_text() for path in paths)
+    return schema.Schema(tuple(rule for text in texts for rule in schema.parse(text, canonical).rules))
+
+
+def read_known(folder: Path | None) -> Tables | None:
+    """The tables of metkit: those of the package, or of a folder; None if they cannot be read here."""
+    if folder is None:
+        return tables()
+    try:
+        return tables_of(folder)
+    except (OSError, ValueError) as error:
+        logger.info("requests are not checked for values that the FDB knows: %s", error)
+        return None
+
+
+def _fold(key: str, value: str) -> str:
+    return value.lower()
+
+
+def _is_off(value: Any) -> bool:
+    """Whether a key is there as if it were not: so users of MARS say it."""
+    return isinstance(value, str) and value.lower() == "off"
+
+
+def _spell(request: Mapping[str, Any], known: Tables | None) -> dict[str, set[str]]:
+    """The values of each key in canonical spelling; ranges count as their words, which no rule is for."""
+    canonical = known.canonical if known else _fold
+    return {key: {canonical(key, one) for one in split(joined(key, v))} for key, v in request.items()}
+
+
+def _describe_values(request: Mapping[str, Any], known: Tables | None) -> Iterator[str]:
+    for key, value in request.items():
+        if key not in keys.DATA:
+            continue
+        try:
+            selection.count_of({key: value}, MAX_VALUES)
+        except DataSourceError as error:
+            yield str(error)
+            continue
+        text = joined(key, value)
+        if is_range(text) or known is None:
+            continue
+        yield from _describe_wrong(key, split(text), known)
+
+
+def _describe_wrong(key: str, values: list[str], known: Tables) -> Iterator[str]:
+    """What is wrong with the single values of a key."""
+    if key in known.single and len(values) > 1:
+        yield f"key '{key}': {shown('/'.join(values))} is not accepted; the FDB takes one value of it"
+    if key == "param":
+        wrong = [value for value in values if not known.knows_param(value)]
+        yield from (_describe_param(value, known) for value in wrong[:_NAMED])
+    elif key in known.integers | known.decimals:
+        pattern, expected = _NUMBERS[key in known.decimals]
+        wrong = [value for value in values if not pattern.fullmatch(value)]
+        yield from (f"key '{key}': {shown(value)} is not accepted; {expected}" for value in wrong[:_NAMED])
+    elif key in known.values:
+        wrong = [value for value in values if not known.knows_value(key, value)]
+        yield from (_describe_value(key, value, known) for value in wrong[:_NAMED])
+
+
+def _describe_param(value: str, known: Tables) -> str:
+    number, point, table = value.partition(".")
+    which = f" (number {number} of table {table})" if point and (number + table).isdigit() else ""
+    near = known.near_param(value)
+    hint = f"did you mean '{near}'?" if near else "expected short names such as 2t, or numbers such as 167"
+    return f"key 'param': {shown(value)} is no parameter that the FDB knows{which}; {hint}"
+
+
+def _describe_value(key: str, value: str, known: Tables) -> str:
+    near = difflib.get_close_matches(value[:_LONGEST].lower(), known.values[key], 1)
+    some = sorted(set(known.values[key].values()))[:_NAMED]
+    hint = f"did you mean '{near[0]}'?" if near else f"expected {', '.join(some)} ..."
+    return f"key '{key}': {shown(value)} is not one of its values; {hint}"

@@ -1,0 +1,35 @@
+"""Errors of pyfdb, as those of a data source: by whose fault they are."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from polytope_server.datasource import DataSourceError, TemporaryError
+from polytope_server.datasource.fdb.faults import user_fault
+
+logger = logging.getLogger(__name__)
+
+#: How metkit says it; where others run out of memory pyfdb raises MemoryError itself.
+_NO_MEMORY = "Memory allocation error"
+
+
+class Errors:
+    """Turns the errors of pyfdb that are raised in its block into those of a data source."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if not isinstance(error, RuntimeError | TypeError | ValueError):
+            return
+        text = str(error)
+        if _NO_MEMORY in text:
+            raise MemoryError(text) from None
+        if fault := user_fault(text):
+            raise DataSourceError(fault) from None
+        logger.error("data source %s: %s", self._name, text)
+        raise TemporaryError(f"{self._name} cannot be used at the moment.") from None

@@ -1,0 +1,51 @@
+"""Keys of requests for the FDB: which there are, and by what other names people call them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+#: Other names of keys that the MARS language has (metkit 1.22, language.yaml).
+ALIASES = {
+    "leve": "levelist",
+    "level": "levelist",
+    "levellist": "levelist",
+    "levtyp": "levtype",
+    "parameter": "param",
+    "parameters": "param",
+}
+#: Keys of the MARS language that choose no field. The FDB takes and ignores them.
+_NOT_DATA_KEYS = """
+accuracy area bitmap database day duplicates expect fieldset filter format frame gaussian grid
+interpolation intgrid optimise packing padding process repres resol rotation source style target
+truncation units use
+"""
+#: Further keys of the MARS language (metkit 1.22, language.yaml), without their aliases.
+_DATA_KEYS = """
+activity anoffset bcmodel channel chem class coeffindex configuration country dataset date diagnostic
+direction domain experiment expver fcmonth fcperiod forcing frequency generation georef grib hdate
+icmodel ident instrument iteration latitude leadtime levelist levtype longitude method model month number
+obscutoff obsgroup obstype offsetdate offsettime opttime origin param paramtype product quantile range
+realization reference reportype resolution section stattype step stream system tile tileattribute
+tilescheme time timespan type wavelength year
+"""
+NOT_DATA = frozenset(_NOT_DATA_KEYS.split())
+DATA = frozenset(_DATA_KEYS.split())
+
+
+def describe_unknown(keys: Iterable[str]) -> list[str]:
+    """A sentence for each key that the FDB does not know.
+
+    The FDB itself would take the beginning of a key, or a key in capitals, for one that the rules of the
+    collection have judged.
+    """
+    return [
+        f"key '{key[:50]}' is not one of the FDB's; {_suggest(key)}"
+        for key in keys
+        if key not in DATA and key not in NOT_DATA
+    ]
+
+
+def _suggest(key: str) -> str:
+    near = difflib.get_close_matches(ALIASES.get(key.lower(), key.lower()), sorted(DATA | NOT_DATA), 1)
+    return f"did you mean '{near[0]}'?" if near else "keys are those of MARS, such as class, param and step"

@@ -1,0 +1,204 @@
+"""Requests that people publish, as keys and values: of notebooks, scripts, test suites and request files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+CLIMATE_DT = {
+    "class": "d1",
+    "dataset": "climate-dt",
+    "activity": "projections",
+    "experiment": "SSP3-7.0",
+    "expver": "0001",
+    "generation": "2",
+    "model": "IFS-NEMO",
+    "realization": "1",
+    "type": "fc",
+    "stream": "clte",
+    "resolution": "standard",
+    "levtype": "sfc",
+}
+MONTHLY = {**CLIMATE_DT, "stream": "clmn", "param": "228004"}
+EXTREMES_DT = {
+    "class": "d1",
+    "dataset": "extremes-dt",
+    "expver": "0001",
+    "stream": "oper",
+    "date": "-7",
+    "time": "0000",
+    "type": "fc",
+    "levtype": "sfc",
+    "step": "0",
+}
+ON_DEMAND = {
+    "class": "d1",
+    "dataset": "on-demand-extremes-dt",
+    "expver": "0099",
+    "stream": "oper",
+    "date": "20250601",
+    "time": 0,
+    "type": "fc",
+    "levtype": "sfc",
+    "georef": "u1516b",
+    "param": 167,
+}
+ICON = {
+    "class": "od",
+    "stream": "enfo",
+    "expver": "0001",
+    "model": "icon-ch1-eps",
+    "date": "20260409",
+    "time": "0000",
+    "levtype": "sfc",
+    "timespan": "none",
+}
+EFAS = {
+    "class": "ce",
+    "expver": "0001",
+    "origin": "ecmf",
+    "domain": "g",
+    "model": "lisflood",
+    "levtype": "sfc",
+    "param": "240023",
+}
+
+#: By collection, the requests that its FDB takes.
+ACCEPTED: dict[str, list[Any]] = {
+    # destination-earth-digital-twins/polytope-examples, and ecmwf/polytope-mars without the features
+    "destine": [
+        {**CLIMATE_DT, "date": "20400102", "param": "134/165/166", "time": "0100/0200/0300/0400/0500/0600"},
+        {**CLIMATE_DT, "date": "20200101/to/20200107", "param": "167", "time": "0000/to/2300/by/0100"},
+        {**CLIMATE_DT, "date": "20200101", "param": ["avg_tprate"], "time": "0000/to/1800/by/0600"},
+        {**CLIMATE_DT, "activity": "ScenarioMIP", "date": "20210101", "time": "0000/0600", "param": "2t"},
+        {**CLIMATE_DT, "activity": "HighResMIP", "experiment": "cont", "resolution": "high", "levtype": "hl"}
+        | {"date": "20200102", "time": "0000/to/2300/by/0100", "levelist": "100", "param": ["100u", "100v"]},
+        {**CLIMATE_DT, "levtype": "o2d", "date": "20200102", "time": "0000", "param": ["avg_tos", "avg_zos"]},
+        {**CLIMATE_DT, "levtype": "o3d", "date": "20200102", "time": "0000", "param": "avg_thetao"}
+        | {"levelist": "1/to/75"},
+        {**MONTHLY, "year": "1990/1991", "month": "1/2/3/4/5/6/7/8/9/10/11/12"},
+        {**MONTHLY, "year": "2020/2021", "month": "1/to/12", "experiment": "ssp3-7.0", "resolution": "high"},
+        {**EXTREMES_DT, "param": "167"},
+        {**EXTREMES_DT, "param": "228", "step": "0-1/to/7-8"},
+        {**EXTREMES_DT, "stream": "wave", "date": -14, "param": "140232", "step": "0/to/20"},
+        {
+            **EXTREMES_DT,
+            "levtype": "pl",
+            "levelist": "1000/to/500/by/-100",
+            "param": "z/t",
+            "step": "0/to/96",
+        },
+        {**ON_DEMAND, "step": "12h15m"},
+        {**ON_DEMAND, "date": "20250926", "step": "0/to/1h/by/30m", "georef": "gcgkrb", "param": "167"},
+    ],
+    # ecmwf/polytope-mars: floods
+    "efas": [
+        {**EFAS, "stream": "efas", "type": "fc", "date": "20240101", "time": "0000", "step": "6/12/18"},
+        {**EFAS, "stream": "efcl", "type": "sfo", "date": "20230101", "time": "12/00/18/06", "step": "6"}
+        | {"hdate": "20250103/20250101/20250105/20250102/20250104"},
+    ],
+    # ecmwf/metkit and ecmwf/earthkit-data, which leave to MARS what it takes for granted
+    "mars": [
+        "retrieve,         date=2023-12-21,expver=1,grid=0.125/0.125,levtype=sfc,padding=0,param=33.128,"
+        'step=0,stream=oper,time=00:00:00,type=fc,use=infrequent,\ntarget="reference.data"',
+        "retrieve,\narea=58./-10./35./80,class=od,date=20231231,expver=1,grid=0.1/0.1,levtype=surf,param=2t,"
+        'step=0,stream=oper,time=00:00:00/12:00:00,type=fc,repres=gg,\ntarget="reference.data"',
+        "retrieve,\n    levtype=pl,\n    level=1000/500,\n    date=20250416,\n    param=t,\n"
+        "    accuracy=LOW,\n    target=data.reference ",
+        "retrieve,\n date=20250416,\n area=75/60/10/-20,\n grid=2.5/2.5,\n levtype=ml,\n levelist=50,\n"
+        " param=248,\n interpolation=bilinear,\n target=data.reference ",
+        "retrieve,\n area=39.5/140/39.5/140,\n class=od,\n date=20201101,\n expver=1,\n grid=0.1/0.1,\n"
+        " number=1,\n padding=0,\n param=229.140/232.140/245.140,\n step=9,\n stream=waef,\n"
+        " time=00/06/12/18,\n type=pf,\n levtype=sfc, target=reference.data \n",
+        "retrieve,class=od,expver=0001,date=20260901,time=0000,stream=oper,type=fc,levtype=sfc,"
+        "param=228/143/142/167/49/121/122,step=0/3/6/12\n",
+        "retrieve,class=od,expver=0001,date=20260901,time=0000,stream=enfo,type=ep,levtype=sfc,param=131060,"
+        "step=0-24/12-36/24-48\n",
+        "retrieve,class=od,expver=0001,date=20260901,time=0000,stream=oper,type=fc,levtype=sfc,step=0/6,"
+        'param=2t/mx2t6,grid=0.25/0.25,area=70/-30/30/40,target="out.grib"\n',
+        "retrieve,\n    area=85.000/-180.000/-60.000/180.000,class=od,date=20231003/to/20231003,expver=1,"
+        "grid=0.100/0.100,levtype=sfc,padding=0,param=144.128,step=0/to/12/by/1,stream=oper,time=00/12,"
+        "type=fc,dataset=mars,\n    target=reference.data ",
+        "retrieve,\narea=Europe,class=od,date=2023-12-20,expver=1,grid=0.125/0.125,levtype=sfc,param=22.228,"
+        'step=0,stream=oper,time=12:00:00,type=fc,\ntarget="reference.data"',
+        "retrieve,\naccuracy=12,area=90.0/0.0/-90.0/359.5,date=20240102,domain=g,grid=0.5/0.5,leve=off,"
+        "levtype=sfc,padding=0,param=134/137/165/166/167/168/235,stream=da,style=dissemination,time=00,"
+        'type=an,\ntarget="data.reference"',
+        "retrieve,\n    DOMAIN=G,LEVTYPE=ML,LEVELIST=1,DATE=20041015,TIME=1200,STEP=0,PARAM=73.210/74.210,"
+        "CLASS=RD,TYPE=FC,STREAM=OPER,EXPVER=f36f,\n    target=reference.data",
+        {"stream": "oper", "levtype": "pl", "levellist": "500", "param": "129.128", "step": "0/12"}
+        | {
+            "time": "00:00:00",
+            "date": "20200915",
+            "type": "fc",
+            "class": "rd",
+            "expver": "hsvs",
+            "domain": "g",
+        },
+        {"param": "2t", "levtype": "sfc", "grid": [30, 30], "date": -1},
+        {"param": ["2t", "msl"], "levtype": "sfc", "area": [50, -50, 20, 50], "grid": [2, 2]}
+        | {"date": "2023-05-10"},
+        {"param": "t", "levelist": [925, 850, 700, 500], "levtype": "pl", "date": "20230510"},
+    ],
+}
+
+#: Of MeteoSwiss/nwp-fdb-polytope-demo. That centre's metkit has models, streams and types of its own.
+OWN_METKIT: list[Any] = [
+    "retrieve,date=20260409,time=0000,stream=enfo,class=od,expver=0001,model=icon-ch1-eps,type=cf,"
+    "levtype=ml,levelist=74/to/80,step=0/to/24/by/1,param=500028,timespan=none\n",
+    {**ICON, "type": "pf", "step": "0/to/24/by/1", "param": "500027", "number": "9/10"},
+    {**ICON, "type": "cf", "step": 0, "param": "500011"},
+    "retrieve,date=20100101,time=0000,stream=reanl,class=rd,expver=r001,model=icon-rea-l-ch1,type=cf,"
+    "levtype=sfc,step=0/to/24/by/1,param=500027\n",
+    {**ICON, "date": "20230201", "time": "0300", "model": "COSMO-1E", "type": "ememb", "number": "0"}
+    | {"step": "0", "param": ["500027", "500029"]},
+]
+
+#: One that the check lets pass, and the FDB refuses: observations in ecmwf/earthkit-data.
+OBSERVATIONS = {
+    "database": "fdbdev",
+    "class": "rd",
+    "type": "oai",
+    "stream": "lwda",
+    "expver": "xxxx",
+    "obsgroup": "CONV",
+    "reportype": 16001,
+    "obstype": 15,
+    "date": [20150601, 20150602],
+    "time": "0/to/23/by/1",
+    "filter": "'select * where stationid=\"Ams01\"'",
+    "domain": "off",
+}
+
+#: Requests of the same sources that are refused: the collection, the request, and what is said.
+REFUSED: list[tuple[str, Any, str]] = [
+    # A slip of the keyboard.
+    ("destine", {**ON_DEMAND, "step": "12hm15"}, "key 'step': '12hm15' is not accepted; expected hours (12)"),
+    ("destine", {**CLIMATE_DT, "date": "20200101", "param": "2t"}, "the request must also name: time"),
+    (
+        "mars",
+        "retrieve,\n class=od,\n levelist=off,\n date=20250416,\n parm=tcc/10u,\n param=tcc,\n",
+        "key 'parm' is not one of the FDB's; did you mean 'param'?",
+    ),
+    (
+        "mars",
+        "retrieve,class=od,date=20260901,levtype=pl,levelist=500,param=130,password=xyz\n",
+        "key 'password' is not one of the FDB's",
+    ),
+    (
+        "mars",
+        "retrieve,class=od,date=20260901,type=fc,levtype=pl,levelist=all,param=130\n",
+        "key 'levelist': 'all' is not accepted; expected numbers, each of them, or a range a/to/b",
+    ),
+    ("mars", "retrieve,class=rd,step=all,date=20181101 ", "'all' is not accepted; expected hours"),
+    ("mars", "retrieve,class=ti,date=20231226,number=all", "'all' is not accepted; expected a whole"),
+    ("mars", "retrieve,\n DATE=JAN,PARAM=155.128,TYPE=CL", "'JAN' is not accepted; expected YYYYMMDD"),
+    (
+        "mars",
+        'retrieve,class=od,param=167/228,target="a.grib"\nretrieve,param=165/143,step=12\n',
+        "the text holds several requests; send each of them by itself",
+    ),
+    ("mars", "disseminate,    \n  expver          =    80", "the request is a text without keys"),
+    ("mars", 'retrieve,date=20231231,target=a,\ntarget="b"', "key 'target' is given twice"),
+    ("mars", [{"param": "2t"}, {"param": "msl"}], "the request is a list"),
+    ("mars", {"param": "2t", "split_on": "param"}, "key 'split_on' is not one of the FDB's"),
+]

@@ -1,0 +1,208 @@
+"""Requests for an FDB: what the frontend's check lets pass, the real FDB understands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from fdb_fields import SURFACE, make
+from published_requests import ACCEPTED, OBSERVATIONS, OWN_METKIT, REFUSED
+
+from polytope_server.datasource import DataSourceError
+from polytope_server.datasource.fdb import FDBDataSource, FDBSettings, keys
+from polytope_server.datasource.fdb.metkit import generate, tables
+from polytope_server.datasource.fdb.metkit.reading import read_tables
+from polytope_server.language import CoercionRules, Judgement, RequestError, SourceRules, coerce, parse
+from polytope_server.testing.datasource import job
+
+TYPES = "param: Param; step: Step; date: Date; levelist: Double; expver: Expver; time: Time; hdate: Date;\n"
+DESTINE = """
+[ class=d1, dataset=climate-dt, activity, experiment, generation, model, realization, expver, stream=clte,
+  date [ resolution, type, levtype [ time, levelist?, param ]]]
+[ class=d1, dataset=climate-dt, activity, experiment, generation, model, realization, expver, stream=clmn,
+  year [ month, resolution, type, levtype [ levelist?, param ]]]
+[ class=d1, dataset=extremes-dt, expver, stream, date, time [ type, levtype [ step, levelist?, param ]]]
+[ class=d1, dataset=on-demand-extremes-dt, expver, stream, date, time
+    [ type, levtype, georef [ step, levelist?, param ]]]
+"""
+ZERO_MEMBER = CoercionRules(number_allow_zero=True)
+#: The schema of each collection, and what its requests need not say.
+COLLECTIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "destine": (DESTINE, {}),
+    "efas": (
+        "[ class, stream, expver, model, date, time [ type, levtype, origin, hdate? [ step, param ]]]",
+        {},
+    ),
+    "mars": (
+        "[ class, expver, stream, date, time, domain [ type, levtype [ step, number?, levelist?, param ]]]",
+        {"class": "od", "stream": "oper", "expver": 1, "type": "an", "time": 12, "step": 0, "domain": "g"},
+    ),
+    "observations": (
+        "[ class, expver, stream=lwda, date, time, domain? [ type, obsgroup [ reportype, obstype ]]]",
+        {},
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, FDBDataSource]:
+    """An FDB without fields for each collection."""
+    made = {}
+    for name, (schema, _) in COLLECTIONS.items():
+        root = tmp_path_factory.mktemp(name)
+        make(root)
+        (root / "schema").write_text(TYPES + schema)
+        made[name] = make_with_schema(root)
+    return made
+
+
+def make_with_schema(root: Path) -> FDBDataSource:
+    config = {
+        "type": "local",
+        "engine": "toc",
+        "schema": str(root / "schema"),
+        "spaces": [{"handler": "Default", "roots": [{"path": str(root / "data")}]}],
+    }
+    source = FDBDataSource("trial", FDBSettings(fdb_config=config))
+    source.prepare()
+    return source
+
+
+@pytest.fixture(scope="module")
+def read(sources: dict[str, FDBDataSource]) -> Callable[[str, Any], dict[str, Any]]:
+    """The request that a worker would get. Raises RequestError or DataSourceError if it is refused."""
+
+    def read_one(name: str, given: Any) -> dict[str, Any]:
+        source = sources[name]
+        request = coerce(parse(given if isinstance(given, str) else json.dumps(given)), ZERO_MEMBER)
+        rules = SourceRules(defaults=COLLECTIONS[name][1], aliases=FDBDataSource.aliases)
+        found = Judgement(request, realm="", user_roles=()).match(rules)
+        if found.request is None:
+            raise RequestError(found.reason)
+        FDBDataSource.request_check(source.settings)(found.request, "retrieve")
+        return found.request
+
+    return read_one
+
+
+@pytest.mark.parametrize(
+    ("name", "given"), [(name, given) for name, requests in ACCEPTED.items() for given in requests]
+)
+def test_a_published_request_is_accepted_and_understood_by_the_fdb(
+    sources: dict[str, FDBDataSource], read: Callable[[str, Any], dict[str, Any]], name: str, given: Any
+) -> None:
+    with pytest.raises(DataSourceError, match=r"^[0-9]+ of [0-9]+ fields are not available: "):
+        sources[name].retrieve(job(read(name, given)))
+
+
+@pytest.mark.parametrize(("name", "given", "sentence"), REFUSED)
+def test_a_published_request_that_cannot_be_served_is_refused_in_words(
+    read: Callable[[str, Any], dict[str, Any]], name: str, given: Any, sentence: str
+) -> None:
+    with pytest.raises((RequestError, DataSourceError)) as refused:
+        read(name, given)
+    assert sentence in str(refused.value)
+
+
+def test_what_only_the_fdb_knows_it_refuses_in_words(
+    sources: dict[str, FDBDataSource], read: Callable[[str, Any], dict[str, Any]]
+) -> None:
+    with pytest.raises(DataSourceError, match=r"^key 'obstype': '15' is not one of its values$"):
+        sources["observations"].retrieve(job(read("observations", OBSERVATIONS)))
+
+
+@pytest.fixture(scope="module")
+def own_metkit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tables of a centre whose language of requests has further values."""
+    folder = tmp_path_factory.mktemp("metkit")
+    installed = generate.find_installed()
+    for file in installed.glob("*.yaml"):
+        (folder / file.name).symlink_to(file)
+    language = yaml.load((installed / "language.yaml").read_text(), yaml.CSafeLoader)
+    fields = language["_field"]
+    fields["stream"]["values"].append(["reanl"])
+    fields["type"]["values"].append(["ememb", "ensemble member"])
+    (folder / "language.yaml").unlink()
+    (folder / "language.yaml").write_text(json.dumps(language, default=str))
+    return folder
+
+
+class TestOwnMetkit:
+    @pytest.mark.parametrize("given", OWN_METKIT)
+    def test_a_centres_own_values_are_accepted_by_its_tables(self, own_metkit: Path, given: Any) -> None:
+        settings = FDBSettings(fdb_config={"type": "remote"}, metkit=own_metkit)
+        request = coerce(parse(given if isinstance(given, str) else json.dumps(given)), ZERO_MEMBER)
+        FDBDataSource.request_check(settings)(request, "retrieve")
+        with pytest.raises(DataSourceError, match="did you mean '2t'"):
+            FDBDataSource.request_check(settings)({**request, "param": "2tt"}, "retrieve")
+
+    def test_where_the_tables_cannot_be_read_values_are_left_to_the_fdb(self, tmp_path: Path) -> None:
+        (tmp_path / "language.yaml").write_text("[]")
+        for folder in (tmp_path, tmp_path / "absent"):
+            check = FDBDataSource.request_check(FDBSettings(fdb_config={"type": "remote"}, metkit=folder))
+            check({"class": "zz", "param": "2tt", "number": "x"}, "retrieve")
+            with pytest.raises(DataSourceError, match="did you mean 'param'"):
+                check({"parm": "2t"}, "retrieve")
+
+
+class TestTables:
+    """The tables of the package are those of the installed metkit, and the FDB reads requests by them."""
+
+    def test_they_are_those_of_the_installed_metkit(self) -> None:
+        kept = json.loads((Path(generate.__file__).with_name("tables.json")).read_text())
+        made = {"metkit": version("metkitlib"), **read_tables(generate.find_installed())}
+        assert kept == made, f"metkit is {version('metkitlib')}: run make metkit-tables"
+
+    def test_all_keys_of_the_language_are_known(self) -> None:
+        fields = yaml.safe_load((generate.find_installed() / "language.yaml").read_text())
+        known = keys.DATA | keys.NOT_DATA
+        assert set(fields["_field"]) - known == set()
+        assert {key for key in fields["retrieve"] if not key.startswith("_")} - known == set()
+        found = fields["_field"].items()
+        aliases = {alias: key for key, field in found for alias in field.get("aliases", ())}
+        assert aliases == keys.ALIASES
+
+    def test_the_fdb_takes_every_parameter(self, tmp_path: Path) -> None:
+        fdb = make(tmp_path)._open()
+        for params in (sorted(map(str, tables().numbers)), sorted(tables().names)):
+            assert list(fdb.inspect({**SURFACE, "param": params, "step": "0"})) == []
+
+    def test_the_fdb_takes_every_enumerated_value(self, tmp_path: Path) -> None:
+        fdb = make(tmp_path)._open()
+        for key, values in tables().values.items():
+            for value in values:
+                said = error_of(fdb, **{key: value})
+                assert "cannot expand" not in said, (key, value, said)
+
+    @pytest.mark.parametrize("key", sorted(tables().single))
+    def test_of_these_keys_the_fdb_takes_one_value(self, tmp_path: Path, key: str) -> None:
+        known = sorted(tables().values.get(key, {"1": "", "2": ""}))
+        said = error_of(make(tmp_path)._open(), **{key: known[:2]})
+        assert "Only one value possible" in said or "cannot expand" in said
+
+
+def error_of(fdb: Any, **change: Any) -> str:
+    """What the FDB says of a request with a change, the empty text if it takes it."""
+    try:
+        list(fdb.inspect({**SURFACE, "param": "2t", "step": "0", **change}))
+    except RuntimeError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("key", sorted(keys.DATA))
+def test_a_mistake_is_never_tried_again(sources: dict[str, FDBDataSource], key: str) -> None:
+    """What the check does not know the FDB refuses: for good, and in words."""
+    for value in ("x", "-1", "1/to/x", "0/to/5/by/-1", "all", "1.5", "20261399", "~", "a b", "1-0", "é"):
+        try:
+            sources["mars"].retrieve(job({**SURFACE, "param": "2t", "step": "0", key: value}))
+        except DataSourceError as error:
+            said = str(error)
+            assert said
+            assert len(said) < 400
+            assert not {"Assertion", "name=", "UserError", "Context"} & {*said.replace("[", " ").split()}
