@@ -161,6 +161,12 @@ def test_without_a_schema_that_it_can_read_the_rest_is_checked(tmp_path: Path, s
         check({"param": "2tt"}, "retrieve")
 
 
+def test_a_rule_for_all_other_values_refuses_none_of_them(tmp_path: Path) -> None:
+    check = make(tmp_path, "[ class=!od/!rd [ type [ step ]]] [ class=od [ type [ step, number ]]]")
+    for class_ in ("ea", "od"):
+        check({"class": class_, "type": "fc", "step": "0"}, "retrieve")
+
+
 def test_the_configuration_may_be_a_file_that_only_workers_have(tmp_path: Path) -> None:
     check = FDBDataSource.request_check(FDBSettings(fdb_config=tmp_path / "absent.yaml"))
     check({"class": "od"}, "retrieve")
