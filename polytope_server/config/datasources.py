@@ -99,7 +99,12 @@ class DataSources:
         keys = self._report.validated(DataSourceSection, effective.only(GENERIC_KEYS))
         if keys is None:
             return {}
-        rules = SourceRules(match=keys.match, defaults=keys.defaults, patch=keys.patch)
+        rules = SourceRules(
+            match=keys.match,
+            defaults=keys.defaults,
+            patch=keys.patch,
+            **_find_dialect(effective.child("type")),
+        )
         for problem in validate_source(rules, self._coercion):
             part, _, text = problem.partition(": ")
             self._report.problem(_find_place(effective, part, text), text)
@@ -138,6 +143,15 @@ def _find_place(effective: Node, part: str, text: str) -> Node:
     quoted = text.split("'")
     named = (child for key, child in section.children() if str(key).lower() in quoted[1:2])
     return next(named, section)
+
+
+def _find_dialect(kind: Node | None) -> dict[str, Any]:
+    """What the class of a data source says about its requests; one that is not known takes all."""
+    try:
+        found = backends.load("datasource", str(kind.value) if kind else "")
+    except backends.UnknownBackendError:
+        return {"accepts_mappings": True}
+    return {"accepts_mappings": found.accepts_mappings, "aliases": found.aliases}
 
 
 def _why_unavailable(kind: str) -> str:

@@ -187,7 +187,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     (
         "mars",
         "retrieve,class=od,date=20260901,type=fc,levtype=pl,levelist=all,param=130\n",
-        "key 'levelist': 'all' is not accepted; expected numbers, each of them, or a range a/to/b",
+        "key 'levelist': 'all' is not accepted; the FDB needs each value by itself, or a range a/to/b",
     ),
     ("mars", "retrieve,class=rd,step=all,date=20181101 ", "'all' is not accepted; expected hours"),
     ("mars", "retrieve,class=ti,date=20231226,number=all", "'all' is not accepted; expected a whole"),

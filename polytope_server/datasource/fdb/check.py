@@ -24,11 +24,10 @@ MAX_VALUES = 100_000
 _NAMED = 5
 #: Characters of a value that are compared with those that there are.
 _LONGEST = 100
-_EACH = "each of them, or a range a/to/b"
 #: Whole numbers, and those that need not be whole: how they are written, and what users read.
 _NUMBERS = (
-    (re.compile("-?[0-9]+"), f"expected whole numbers, {_EACH}"),
-    (re.compile(r"-?[0-9]+(?:\.[0-9]*)?"), f"expected numbers, {_EACH}"),
+    (re.compile("-?[0-9]+"), "expected whole numbers"),
+    (re.compile(r"-?[0-9]+(?:\.[0-9]*)?"), "expected numbers"),
 )
 
 
@@ -120,7 +119,9 @@ def _describe_wrong(key: str, values: list[str], known: Tables) -> Iterator[str]
     """What is wrong with the single values of a key."""
     if key in known.single and len(values) > 1:
         yield f"key '{key}': {shown('/'.join(values))} is not accepted; the FDB takes one value of it"
-    if key == "param":
+    if "all" in map(str.lower, values):
+        yield f"key '{key}': 'all' is not accepted; the FDB needs each value by itself, or a range a/to/b"
+    elif key == "param":
         wrong = [value for value in values if not known.knows_param(value)]
         yield from (_describe_param(value, known) for value in wrong[:_NAMED])
     elif key in known.integers | known.decimals:
@@ -133,8 +134,8 @@ def _describe_wrong(key: str, values: list[str], known: Tables) -> Iterator[str]
 
 
 def _describe_param(value: str, known: Tables) -> str:
-    number, point, table = value.partition(".")
-    which = f" (number {number} of table {table})" if point and (number + table).isdigit() else ""
+    number, _, table = value.partition(".")
+    which = f" (number {number} of table {table})" if number.isdigit() and table.isdigit() else ""
     near = known.near_param(value)
     hint = f"did you mean '{near}'?" if near else "expected short names such as 2t, or numbers such as 167"
     return f"key 'param': {shown(value)} is no parameter that the FDB knows{which}; {hint}"

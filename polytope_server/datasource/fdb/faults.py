@@ -20,7 +20,8 @@ _BY_MESSAGE = (
     ),
     (re.compile(r"CodesException: (.*)"), r"a GRIB message cannot be read: \1"),
 )
-_BY_USER = re.compile(r"(?:UserError: |Bad value: |Bad parameter: )+")
+#: A bad parameter alone may be one of the FDB's configuration.
+_BY_USER = re.compile(r"(?:UserError: |Bad value: )(?:UserError: |Bad value: |Bad parameter: )*")
 #: What follows is the expanded request, or every value that would do.
 _REST = re.compile(r",? (?:request=|expanded=|with context: |in \[)")
 #: metkit's checks of its own code, which users see where it does not expect such a value.

@@ -89,8 +89,10 @@ def _read_rule(
 
 def _read_key(found: re.Match[str], canonical: Canonical) -> _Demand:
     key, sign, values = found.groups()
-    listed = frozenset(canonical(key, value) for value in (values or "").split("/") if value)
-    return _Demand(key, not sign, listed)
+    listed = [value for value in (values or "").split("/") if value]
+    if any(value.startswith("!") for value in listed):
+        listed = []  # a rule for all other values: taken for one for all, it refuses none of them
+    return _Demand(key, not sign, frozenset(canonical(key, value) for value in listed))
 
 
 def schema_paths(config: Mapping[str, object]) -> Iterator[str | None]:

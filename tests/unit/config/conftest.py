@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -47,6 +47,8 @@ class PinSettings(BaseModel):
 class Stub:
     Settings: ClassVar[Any] = StubSettings
     accepts_feature = False
+    accepts_mappings = False
+    aliases: Mapping[str, str] = types.MappingProxyType({})
     requires: tuple[str, ...] = ()
 
     def __init__(self, *arguments: Any) -> None:
@@ -63,7 +65,6 @@ class Pin(Stub):
 
 class Feature(Stub):
     accepts_feature = True
-    accepts_mappings = False
     aliases = types.MappingProxyType({"level": "levelist"})
 
 

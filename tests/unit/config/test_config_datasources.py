@@ -253,3 +253,10 @@ def test_limits_of_users_may_be_words_and_numbers_as_text(config):
     assert found.collections["c"].limits == Limits(
         None, "none", {"r": {"a": "unlimited", "b": "none", "c": 0, "d": 7}}
     )
+
+
+def test_a_key_given_by_two_of_its_names_is_a_problem(problems):
+    text = "datasources: {d: {type: feature, match: {level: 1, levelist: 2}, defaults: {where: {a: 1}}}}"
+    found = "\n".join(problems(text + "\ncollections: {c: {datasources: [d]}}"))
+    assert "key 'levelist' is given twice, as level and levelist" in found
+    assert "key 'where': {'a': 1} is not accepted" in found

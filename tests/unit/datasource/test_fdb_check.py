@@ -87,7 +87,8 @@ def test_a_good_request_passes(said: Callable[..., str], change: dict[str, str])
         ({"type": "fcc"}, "key 'type': 'fcc' is not one of its values; did you mean 'fc'?"),
         ({"resolution": "x"}, "key 'resolution': 'x' is not one of its values; expected high, standard"),
         ({"stream": "oper/enfo"}, "key 'stream': 'oper/enfo' is not accepted; the FDB takes one value of it"),
-        ({"levelist": "all"}, "'all' is not accepted; expected numbers, each of them, or a range a/to/b"),
+        ({"levelist": "all"}, "'all' is not accepted; the FDB needs each value by itself, or a range a/to/b"),
+        ({"param": "2t/ALL"}, "key 'param': 'all' is not accepted"),
         ({"year": "2020/x"}, "key 'year': 'x' is not accepted; expected whole numbers"),
         ({"levtype": "off"}, "the request must also name: levtype"),
         ({"step": "0/to/x"}, "key 'step': '0/to/x' is not a range"),
@@ -159,6 +160,12 @@ def test_without_a_schema_that_it_can_read_the_rest_is_checked(tmp_path: Path, s
     check({"class": "od"}, "retrieve")
     with pytest.raises(DataSourceError, match="did you mean '2t'"):
         check({"param": "2tt"}, "retrieve")
+
+
+def test_a_rule_for_all_other_values_refuses_none_of_them(tmp_path: Path) -> None:
+    check = make(tmp_path, "[ class=!od/!rd [ type [ step ]]] [ class=od [ type [ step, number ]]]")
+    for class_ in ("ea", "od"):
+        check({"class": class_, "type": "fc", "step": "0"}, "retrieve")
 
 
 def test_the_configuration_may_be_a_file_that_only_workers_have(tmp_path: Path) -> None:

@@ -72,6 +72,13 @@ async def test_what_is_no_request_is_refused_with_what_one_is(door: Frontend, re
             assert "expected keys with values, such as {" in answer.message
 
 
+async def test_a_mapping_as_a_value_goes_to_a_source_that_takes_it(door: Frontend) -> None:
+    request = {**GOOD, "where": {"station": ["X", {"height": 2}]}}
+    assert (await door.submit("texts", request)).status == 202
+    refused = await door.submit("open", request)
+    assert (refused.status, "key 'where': {'station':" in refused.message) == (400, True)
+
+
 async def test_a_text_is_a_request_to_a_source_that_takes_texts(door: Frontend) -> None:
     assert (await door.submit("texts", "ret,class=od")).status == 202
 
