@@ -30,7 +30,7 @@ from testbed.services import (
 )
 
 #: Folders whose files use the same servers, which each process would start for itself.
-SHARED_SERVERS = ("tests/integration/rest/",)
+SHARED_SERVERS = ("tests/integration/rest/", "tests/integration/demonstration/")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
