@@ -215,8 +215,8 @@ async def test_a_cancelled_call_gives_its_connection_back(
 async def test_all_connections_in_use_is_unavailability(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pool = database._engine.pool  # type: ignore[attr-defined]
-    monkeypatch.setattr(pool, "_timeout", 0.2)
+    pool = database._pool._pool  # type: ignore[attr-defined]
+    monkeypatch.setattr(pool, "timeout", 0.2)
     busy = [asyncio.create_task(database.read("SELECT pg_sleep(2)")) for _ in range(8)]
     await asyncio.sleep(0)
     with pytest.raises(DatabaseUnavailableError, match="all 8 connections are in use"):
