@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Self
 
 import psycopg
+from psycopg import IsolationLevel
 from psycopg_pool import AsyncConnectionPool
 
 from polytope_server.drivers.sql.postgresql_connection import Driver, is_alive
@@ -28,6 +29,7 @@ class Pool:
         self._pool = AsyncConnectionPool(
             kwargs={**arguments, "autocommit": True},
             connection_class=_reporting(self._fail_waiting),
+            configure=_configure,
             min_size=0,
             max_size=CONNECTIONS,
             timeout=TIME,
@@ -82,6 +84,11 @@ class Pool:
         now = asyncio.get_running_loop().time()
         while self._waiting:
             self._waiting.pop().reschedule(now)
+
+
+async def _configure(connection: Driver) -> None:
+    """Have transactions see what others have committed, whatever the server and the address say."""
+    await connection.set_isolation_level(IsolationLevel.READ_COMMITTED)
 
 
 def _reporting(refused: Callable[[Exception], None]) -> type[Driver]:

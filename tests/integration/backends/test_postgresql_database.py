@@ -200,6 +200,16 @@ async def test_the_server_ends_a_statement_that_takes_too_long(own: PostgreSQL) 
     await database.close()
 
 
+async def test_a_transaction_reads_what_is_committed_whatever_the_default(own: PostgreSQL) -> None:
+    options = "-c%20default_transaction_isolation=serializable"
+    database = database_at(f"{own.url}?options={options}", NOWHERE)
+    await database.open(SCHEMA)
+    isolation = ("SELECT current_setting('transaction_isolation')", {})
+    _, outcome = await database.write_all([isolation, isolation])
+    assert outcome.rows == [("read committed",)]
+    await database.close()
+
+
 async def test_a_cancelled_call_gives_its_connection_back(
     database: Database, outside: psycopg.Connection
 ) -> None:
