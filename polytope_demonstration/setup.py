@@ -58,6 +58,10 @@ def configuration(root: Path, port: int, password: str) -> dict[str, Any]:
                 "authorizers": {"roles": {"type": "plain", "roles": {"forecaster": [USER]}}},
             }
         },
+        "api-keys": {
+            "generator": {"type": "sql", "allowed_realms": ["demo"]},
+            "authenticator": {"type": "sql"},
+        },
         "datasources": _datasources(root),
         "collections": {
             "demo": {

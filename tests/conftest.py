@@ -23,12 +23,14 @@ from testbed.services import (
     NotInstalledError,
     PostgreSQL,
     RabbitMQ,
+    Rclone,
     Redis,
+    S3rver,
     Service,
 )
 
 #: Folders whose files use the same servers, which each process would start for itself.
-SHARED_SERVERS = ("tests/integration/rest/",)
+SHARED_SERVERS = ("tests/integration/rest/", "tests/integration/demonstration/")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -90,6 +92,8 @@ memcached = _service(Memcached, "A Memcached.")
 postgresql = _service(PostgreSQL, "A PostgreSQL with an empty database.")
 ldap = _service(LDAP, "An OpenLDAP with a few users and groups.")
 s3 = _service(S3, "A SeaweedFS.")
+rclone = _service(Rclone, "An S3 server that knows less.")
+s3rver = _service(S3rver, "One that knows still less.")
 
 
 @pytest.fixture

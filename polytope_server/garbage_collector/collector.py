@@ -18,6 +18,7 @@ from polytope_server.request_store import RequestStore
 from polytope_server.request_store.retention import Reason
 from polytope_server.runtime.management.health import Check, Health
 from polytope_server.runtime.process import opened, serve_until
+from polytope_server.runtime.unavailable import UnavailableError
 from polytope_server.settings import Settings
 from polytope_server.staging import Staging
 
@@ -101,6 +102,9 @@ class GarbageCollector:
                 await step()
             except StoppedError as error:
                 logger.error("%s", error)
+                well = False
+            except UnavailableError as error:
+                logger.error("%s failed: %s; it is repeated in the next pass", step.__name__, error)
                 well = False
             except Exception:
                 logger.exception("%s failed; it is repeated in the next pass", step.__name__)

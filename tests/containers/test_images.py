@@ -15,7 +15,7 @@ BASE = os.environ.get("BASE_IMAGE") or "python:3.11-slim-bookworm"
 both = pytest.mark.parametrize("name", [COMMON, WORKER])
 PROCESSES = ("frontend", "broker", "worker", "garbage-collector", "object-store", "standalone")
 DRIVERS = (
-    "pymongo pika boto3 redis pymemcache ldap3 sqlalchemy greenlet psycopg uvloop httptools aiohttp yaml "
+    "pymongo pika boto3 redis pymemcache ldap3 psycopg psycopg_pool uvloop httptools aiohttp yaml "
     "xxhash cryptography pydantic falcon"
 )
 #: Seconds in which a process without requests ends.

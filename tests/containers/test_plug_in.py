@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,8 +38,12 @@ def extended(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """An image with the data source of docs/plugins.md, made without any index."""
     context = tmp_path_factory.mktemp("context")
     (code,) = (block for block in blocks("plugins.md", "python") if "class AlmanacDataSource(" in block)
-    (points,) = (block for block in blocks("plugins.md", "toml") if "almanac" in block)
-    entry_points = points.replace("project.entry-points.", "").replace('"', "")
+    (project,) = (tomllib.loads(block)["project"] for block in blocks("plugins.md", "toml"))
+    entry_points = "".join(
+        f"[{group}]\n{name} = {target}\n"
+        for group, points in project["entry-points"].items()
+        for name, target in points.items()
+    )
     (context / "wheels").mkdir()
     with zipfile.ZipFile(context / "wheels" / "almanac-1.0-py3-none-any.whl", "w") as wheel:
         for name, text in WHEEL.items():

@@ -114,19 +114,6 @@ def run(site: Path, tmp_path: Path) -> Run:
     return run
 
 
-def test_the_example_of_the_page_keeps_its_contract(site: Path, install: Install, run: Run) -> None:
-    source, contract = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-    (points,) = re.findall(r"^almanac = .*$", PAGE.read_text(), re.MULTILINE)
-    install("almanac", {"datasources": points.replace('"', "")})
-    (site / "almanac").mkdir()
-    (site / "almanac" / "__init__.py").touch()
-    (site / "almanac" / "datasource.py").write_text(source)
-    (site / "test_almanac.py").write_text(contract)
-    done = run("-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "asyncio_mode=auto", str(site))
-    assert done.returncode == 0, done.stdout
-    assert re.search(r"\d+ passed", done.stdout)
-
-
 def test_a_package_with_earlier_imports_is_configured(
     site: Path, install: Install, run: Run, tmp_path: Path
 ) -> None:

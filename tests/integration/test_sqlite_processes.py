@@ -35,7 +35,7 @@ def test_several_processes_write_at_the_same_time(tmp_path: Path) -> None:
 def test_sqlite_needs_no_other_driver() -> None:
     script = """
 import sys
-sys.modules.update({"sqlalchemy": None, "psycopg": None})
+sys.modules.update({"psycopg": None, "psycopg_pool": None})
 from pathlib import Path
 from polytope_server.drivers.sql.address import database_at
 database_at(None, Path("/nowhere"))

@@ -27,13 +27,13 @@ def check_url(url: str) -> str:
     """The address of a database as it is, if it is one. Raises ValueError, with a text for the operator."""
     if url.startswith(POSTGRESQL):
         try:
-            from polytope_server.drivers.sql import postgresql_connection
+            from polytope_server.drivers.sql.postgresql import PostgreSQL
         except ImportError as error:
             raise ValueError(
                 f"PostgreSQL needs the Python package {error.name or 'psycopg'!r}: install it with "
                 "`pip install 'polytope-server[postgresql]'`"
             ) from error
-        postgresql_connection.connect_arguments(url)
+        PostgreSQL(url)
     elif not url.startswith(_SQLITE) or url == _SQLITE:
         raise ValueError(
             "the address of a database is written sqlite:///PATH, or postgresql://USER:PASSWORD@HOST:PORT/"

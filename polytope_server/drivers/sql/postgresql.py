@@ -1,4 +1,4 @@
-"""PostgreSQL, through SQLAlchemy's asynchronous engine and psycopg.
+"""PostgreSQL, through psycopg.
 
 A statement alone is a transaction of its own (autocommit): one way to the server and back. Isolation is READ
 COMMITTED: a statement that waited for a row looks at it again as it is then. A connection that the server has
@@ -10,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import Any, ClassVar
 
-from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError, SQLAlchemyError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+import psycopg
+from psycopg.errors import DeadlockDetected, SerializationFailure, UniqueViolation
+from psycopg_pool import PoolTimeout
 
 from polytope_server.drivers.instances import Instances
 from polytope_server.drivers.schema_version import must_upgrade
@@ -34,23 +33,21 @@ from polytope_server.drivers.sql import (
     text_size,
 )
 from polytope_server.drivers.sql.postgresql_connection import (
+    Driver,
     answering,
     connect_arguments,
     first_line,
-    is_alive,
     server_name,
 )
+from polytope_server.drivers.sql.postgresql_pool import CONNECTIONS, Pool
 from polytope_server.drivers.sql.postgresql_text import run
 
-#: Connections of one process, and seconds that a call waits for one.
-_CONNECTIONS, _POOL_TIME = 8, 5.0
 #: Seconds for an operation with all its statements.
 _OPERATION_TIME = 6.0
 #: Rows at a time of a query that is read up to a size.
 _TOGETHER = 16
 #: So often a transaction is tried that the server rolled back in favour of another one.
 _TRIES = 5
-_SERIALIZATION_FAILURE, _DEADLOCK, _UNIQUE = "40001", "40P01", "23505"
 
 
 class PostgreSQLDialect(Dialect):
@@ -106,7 +103,7 @@ class PostgreSQL(Database):
         self._arguments = connect_arguments(url)
         self._name = server_name(self._arguments)
         self._users = 0
-        self._engine: AsyncEngine | None = None
+        self._pool: Pool | None = None
 
     @classmethod
     def of(cls, url: str) -> PostgreSQL:
@@ -114,10 +111,11 @@ class PostgreSQL(Database):
         return cls._instances.get(url, lambda: cls(url))
 
     async def open(self, schema: Schema) -> None:
-        if self._engine is None:
-            self._engine = _engine(self._arguments)
+        if self._pool is None:
+            self._pool = Pool(self._arguments)
         self._users += 1
         try:
+            await self._pool.open()
             await self._create(schema)
         except BaseException:
             await self.close()
@@ -125,12 +123,12 @@ class PostgreSQL(Database):
 
     async def close(self) -> None:
         self._users -= 1
-        if self._users == 0 and self._engine is not None:
-            engine, self._engine = self._engine, None
-            await engine.dispose()
+        if self._users == 0 and self._pool is not None:
+            pool, self._pool = self._pool, None
+            await pool.close()
 
     async def read(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
-        async with self._connection("AUTOCOMMIT", _OPERATION_TIME) as connection:
+        async with self._connection(_OPERATION_TIME) as connection:
             return (await run(connection, sql, parameters or {})).rows
 
     async def read_aside(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
@@ -139,7 +137,7 @@ class PostgreSQL(Database):
     async def read_first(self, sql: str, parameters: Parameters, size: int) -> list[Row]:
         rows: list[Row] = []
         # Within a transaction, which a cursor needs.
-        async with self._connection("READ COMMITTED", _OPERATION_TIME) as connection:
+        async with self._connection(_OPERATION_TIME) as connection, connection.transaction():
             await run(connection, f"DECLARE page NO SCROLL CURSOR FOR {sql}", parameters)
             while size > 0 and (found := (await run(connection, f"FETCH {_TOGETHER} FROM page", {})).rows):
                 rows += found
@@ -147,14 +145,10 @@ class PostgreSQL(Database):
         return rows
 
     async def write_all(self, statements: Sequence[Statement]) -> list[Outcome]:
-        # A statement that is alone needs no BEGIN and no COMMIT.
-        isolation = "AUTOCOMMIT" if len(statements) == 1 else "READ COMMITTED"
         for tries_left in reversed(range(_TRIES)):
             try:
-                async with self._connection(isolation, _OPERATION_TIME) as connection:
-                    outcomes = [await run(connection, *statement) for statement in statements]
-                    await connection.commit()
-                    return outcomes
+                async with self._connection(_OPERATION_TIME) as connection, _begun(connection, statements):
+                    return [await run(connection, *statement) for statement in statements]
             except _RolledBackError:
                 if not tries_left:
                     raise
@@ -162,7 +156,7 @@ class PostgreSQL(Database):
         raise AssertionError
 
     async def _create(self, schema: Schema) -> None:
-        async with self._connection("AUTOCOMMIT", _OPERATION_TIME) as connection:
+        async with self._connection(_OPERATION_TIME) as connection:
             ((encoding,),) = (await run(connection, "SELECT current_setting('server_encoding')", {})).rows
             if encoding != "UTF8":
                 raise DatabaseUnavailableError(f"{self._name} has the encoding {encoding}: UTF8 is needed")
@@ -171,14 +165,12 @@ class PostgreSQL(Database):
             await postgresql_schema.create(self._connection, schema, self.dialect)
 
     @asynccontextmanager
-    async def _connection(self, isolation: str, seconds: float) -> AsyncIterator[AsyncConnection]:
-        if self._engine is None:
+    async def _connection(self, seconds: float) -> AsyncIterator[Driver]:
+        if self._pool is None:
             raise DatabaseUnavailableError(f"{self._name} is not open")
         with self._database_errors():
-            async with self._engine.connect() as connection:
-                if isolation != "AUTOCOMMIT":
-                    await connection.execution_options(isolation_level=isolation)
-                with answering(_driver(connection), seconds):
+            async with self._pool.connection() as connection:
+                with answering(connection, seconds):
                     yield connection
 
     @contextmanager
@@ -186,51 +178,23 @@ class PostgreSQL(Database):
         """Turns errors of the driver into ours, without the statement and its parameters."""
         try:
             yield
-        except IntegrityError as error:
-            if _sqlstate(error) != _UNIQUE:
-                raise
+        except UniqueViolation as error:
             raise UniqueViolationError(f"{self._name}: there is a row of that key") from error
-        except PoolTimeoutError as error:
-            reason = f"all {_CONNECTIONS} connections are in use"
+        except psycopg.IntegrityError:
+            raise
+        except PoolTimeout as error:
+            reason = f"all {CONNECTIONS} connections are in use"
             raise DatabaseUnavailableError(f"{self._name}: {reason}") from error
-        except SQLAlchemyError as error:
-            kind = DatabaseUnavailableError
-            if _sqlstate(error) in (_SERIALIZATION_FAILURE, _DEADLOCK):
-                kind = _RolledBackError
-            raise kind(
-                f"{self._name}: {first_line(error.orig if isinstance(error, DBAPIError) else error)}"
-            ) from error
+        except (psycopg.Error, OSError) as error:
+            rolled_back = isinstance(error, (SerializationFailure, DeadlockDetected))
+            kind = _RolledBackError if rolled_back else DatabaseUnavailableError
+            raise kind(f"{self._name}: {first_line(error)}") from error
+
+
+def _begun(connection: Driver, statements: Sequence[Statement]) -> AbstractAsyncContextManager[object]:
+    """The transaction of these statements. One that is alone needs no BEGIN and no COMMIT."""
+    return nullcontext() if len(statements) == 1 else connection.transaction()
 
 
 class _RolledBackError(DatabaseUnavailableError):
     """The transaction stood in the way of another one, and may be tried again."""
-
-
-def _engine(arguments: dict[str, Any]) -> AsyncEngine:
-    engine = create_async_engine(
-        "postgresql+psycopg://",
-        connect_args=arguments,
-        isolation_level="AUTOCOMMIT",
-        pool_size=_CONNECTIONS,
-        max_overflow=0,
-        pool_timeout=_POOL_TIME,
-        pool_use_lifo=True,
-        hide_parameters=True,
-    )
-    event.listen(engine.sync_engine, "checkout", _check_alive)
-    return engine
-
-
-def _check_alive(connection: Any, *_: object) -> None:
-    """Have the pool replace a connection that the server has ended."""
-    if not is_alive(connection.driver_connection):
-        raise DisconnectionError
-
-
-def _sqlstate(error: Exception) -> str | None:
-    return getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
-
-
-def _driver(connection: AsyncConnection) -> Any:
-    opened = connection.sync_connection
-    return opened and opened.connection.driver_connection

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import select
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import psycopg
-from psycopg.conninfo import make_conninfo
-from sqlalchemy import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from polytope_server.drivers.sql import POSTGRESQL, DatabaseUnavailableError
 from polytope_server.settings.addresses import is_host, is_server
@@ -31,6 +31,10 @@ _DEFAULTS = {
     "options": "-c statement_timeout=5s -c idle_in_transaction_session_timeout=10s "
     "-c default_transaction_isolation=read\\ committed",
 }
+#: User and password, before the server.
+_CREDENTIALS = re.compile(r"([^:/]*)(?::([^@]*))?@")
+#: How libpq says that it does not know an option of an address.
+_UNKNOWN_OPTION = "invalid URI query parameter"
 
 
 def connect_arguments(url: str) -> dict[str, Any]:
@@ -41,22 +45,36 @@ def connect_arguments(url: str) -> dict[str, Any]:
     try:
         if not url.startswith(POSTGRESQL):
             raise ValueError("another scheme")
-        address = make_url(url).set(drivername="postgresql+psycopg")
-        named = address.get_dialect()().create_connect_args(address)[1]
-        arguments: dict[str, Any] = {**_DEFAULTS, **named}
+        arguments: dict[str, Any] = {**_DEFAULTS, **conninfo_to_dict(_for_driver(url))}
         make_conninfo(**arguments)
         if "@" in arguments.get("host", ""):
             raise ValueError("what is taken for the host is the end of a password")
         if not _are_servers(arguments.get("host", ""), str(arguments.get("port", ""))):
             raise ValueError("what is taken for the server is none")
-    except (SQLAlchemyError, psycopg.Error, ValueError) as error:
-        # Of the errors, only that of libpq about an option that does not exist holds no part of the address.
-        reason = f" ({error})" if isinstance(error, psycopg.ProgrammingError) else ""
+    except (psycopg.Error, ValueError) as error:
+        # Of the errors, only that about an option that does not exist holds no part of the address.
+        text = first_line(error)
+        reason = f" ({text})" if text.startswith(_UNKNOWN_OPTION) else ""
         raise ValueError(
             "this is no address of a PostgreSQL database: expected postgresql://USER:PASSWORD@HOST:PORT/"
             f"DATABASE?OPTIONS, with special characters of USER and PASSWORD as %XX{reason}"
         ) from None
     return arguments
+
+
+def _for_driver(url: str) -> str:
+    """An address as libpq takes it: it is stricter than browsers are with special characters."""
+    rest = url.partition("://")[2]
+    credentials = ""
+    if found := _CREDENTIALS.match(rest):
+        # Only one `@` must be written as %40.
+        credentials = ":".join(quote(unquote(part), safe="") for part in found.groups() if part is not None)
+        credentials, rest = f"{credentials}@", rest[found.end() :]
+    server, _, query = rest.partition("?")
+    options = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if query else []
+    if "://" in server or len(dict(options)) < len(options):
+        raise ValueError("libpq would take a part of it, and leave the rest")
+    return f"postgresql://{credentials}{server}?{urlencode(options, quote_via=quote)}"
 
 
 def _are_servers(hosts: str, ports: str) -> bool:

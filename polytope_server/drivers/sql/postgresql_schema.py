@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from polytope_server.drivers.schema_version import Stored
 from polytope_server.drivers.sql import (
     CREATE_VERSIONS,
@@ -20,10 +18,11 @@ from polytope_server.drivers.sql import (
     Schema,
     recorded,
 )
+from polytope_server.drivers.sql.postgresql_connection import Driver
 from polytope_server.drivers.sql.postgresql_text import run
 
-#: A connection of that isolation level, for that many seconds at most.
-Connect = Callable[[str, float], AbstractAsyncContextManager[AsyncConnection]]
+#: A connection, for that many seconds at most.
+Connect = Callable[[float], AbstractAsyncContextManager[Driver]]
 
 #: Seconds for an index on a table that has many rows already, and between two looks whether another process
 #: has made what is missing.
@@ -41,7 +40,7 @@ _INDEX = re.compile(r"(CREATE|DROP) INDEX (IF (?:NOT )?EXISTS (\w+))")
 _IS_INVALID = "SELECT 1 FROM pg_index WHERE indexrelid = to_regclass(:index) AND NOT indisvalid"
 
 
-async def stored(connection: AsyncConnection, name: str) -> Stored | None:
+async def stored(connection: Driver, name: str) -> Stored | None:
     """The version of the tables of that schema, None if there are none."""
     if not await _rows(connection, "SELECT 1 WHERE to_regclass('schema_versions') IS NOT NULL"):
         return None
@@ -56,7 +55,7 @@ async def create(connect: Connect, schema: Schema, dialect: Dialect) -> None:
     """
     until = time.monotonic() + _SCHEMA_TIME
     while time.monotonic() < until:
-        async with connect("AUTOCOMMIT", _SCHEMA_TIME) as connection:
+        async with connect(_SCHEMA_TIME) as connection:
             # It does not wait for the lock in the server: an index that is built without locking its table
             # waits for all statements that are older, and the two would wait for each other.
             ((mine,),) = await _rows(connection, f"SELECT pg_try_advisory_lock({_SCHEMA_LOCK})")
@@ -67,14 +66,14 @@ async def create(connect: Connect, schema: Schema, dialect: Dialect) -> None:
                     unlock = f"SELECT pg_advisory_unlock({_SCHEMA_LOCK})"
                     await _run_all(connection, "RESET statement_timeout", unlock)
                 except BaseException:
-                    await connection.invalidate()  # the lock ends with the connection
+                    await connection.close()  # the lock ends with the connection
                     raise
                 return
         await asyncio.sleep(_PAUSE)
     raise DatabaseUnavailableError(f"another process has been making the table {schema.name} for too long")
 
 
-async def _create(connection: AsyncConnection, schema: Schema, dialect: Dialect) -> None:
+async def _create(connection: Driver, schema: Schema, dialect: Dialect) -> None:
     now = await stored(connection, schema.name)
     if now is not None and now.version >= schema.version:
         return
@@ -92,17 +91,17 @@ async def _create(connection: AsyncConnection, schema: Schema, dialect: Dialect)
     await run(connection, RECORD_VERSION, recorded(schema))
 
 
-async def _change_index(connection: AsyncConnection, statement: re.Match[str]) -> None:
+async def _change_index(connection: Driver, statement: re.Match[str]) -> None:
     """Make or drop an index; the rows of its table can be read and written meanwhile."""
     if await _rows(connection, _IS_INVALID, index=statement[3]):
         await _run_all(connection, f"DROP INDEX CONCURRENTLY IF EXISTS {statement[3]}")
     await _run_all(connection, _INDEX.sub(r"\1 INDEX CONCURRENTLY \2", statement.string))
 
 
-async def _rows(connection: AsyncConnection, sql: str, **parameters: str) -> list[Row]:
+async def _rows(connection: Driver, sql: str, **parameters: str) -> list[Row]:
     return (await run(connection, sql, parameters)).rows
 
 
-async def _run_all(connection: AsyncConnection, *statements: str) -> None:
+async def _run_all(connection: Driver, *statements: str) -> None:
     for statement in statements:
         await run(connection, statement, {})

@@ -6,30 +6,32 @@ every text stays as it is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import TextClause, text
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from polytope_server.drivers.sql import Outcome, Parameters, Row
+from polytope_server.drivers.sql.postgresql_connection import Driver
 
 _NUL, _SUB = "\x00", "\x1a"
+#: A parameter, `:name`; two colons are a cast.
+_PARAMETER = re.compile(r"(?<![:\w]):(\w+)")
 
 
-async def run(connection: AsyncConnection, sql: str, parameters: Parameters) -> Outcome:
+async def run(connection: Driver, sql: str, parameters: Parameters) -> Outcome:
     """Run one statement."""
-    result = await connection.execute(_text(sql), encoded(parameters))
-    if not result.returns_rows:
+    result = await connection.execute(_for_driver(sql), encoded(parameters))
+    if result.description is None:
         return Outcome([], result.rowcount)
-    rows = decoded(result.fetchall())
+    rows = decoded(await result.fetchall())
     return Outcome(rows, len(rows))
 
 
 @lru_cache(maxsize=500)  # the same few statements again and again
-def _text(sql: str) -> TextClause:
-    return text(sql)
+def _for_driver(sql: str) -> bytes:
+    """A statement with its parameters as psycopg names them."""
+    return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%")).encode()
 
 
 def encoded(parameters: Parameters) -> dict[str, Any]:

@@ -7,7 +7,6 @@ beside it for that, with the further ending `.md5`.
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -30,10 +29,9 @@ from polytope_server.staging.names import is_object_name, is_request_id, request
 from polytope_server.staging.s3.bucket import prepare
 from polytope_server.staging.s3.client import S3Client
 from polytope_server.staging.s3.errors import S3RefusedError
-from polytope_server.staging.s3.objects import Download, Upload, abort, checksum_name, last_part
+from polytope_server.staging.s3.objects import Download, Upload, checksum_name
 from polytope_server.staging.s3.settings import LONGEST_EXPIRY, S3Settings
-
-logger = logging.getLogger(__name__)
+from polytope_server.staging.s3.unfinished import remove_unfinished
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 #: Bytes of parts that are on their way, of all objects together. One more part for each object is gathered.
@@ -121,7 +119,8 @@ class S3Staging(Staging):
         except S3RefusedError as error:
             raise _not_found(name, error) from error
         modified = answer["LastModified"].timestamp()
-        md5 = answer["Metadata"].get("md5", "")
+        # Names of metadata are those of headers: some servers write them with capitals.
+        md5 = {key.lower(): value for key, value in answer["Metadata"].items()}.get("md5", "")
         etag = answer.get("ETag", "").strip('"')
         return StagedObject(name, answer["ContentLength"], answer["ContentType"], md5, modified, etag)
 
@@ -188,40 +187,12 @@ class S3Staging(Staging):
         while True:
             answer = await self._client.call("list_objects_v2", Prefix=prefix, **more)
             yield answer.get("Contents", [])
-            if not answer["IsTruncated"]:
+            if not answer.get("IsTruncated"):
                 return
             more = {"ContinuationToken": answer["NextContinuationToken"]}
 
     async def abandoned(self, before: float) -> int:
-        count = 0
-        async for upload in self._unfinished():
-            key, upload_id = upload["Key"], upload["UploadId"]
-            if upload["Initiated"].timestamp() >= before or not is_object_name(key):
-                continue
-            # Begun long ago, but it may still go on.
-            if await self._goes_on(key, upload_id, before) is False:
-                count += await abort(self._client, key, upload_id)
-                await self._remove(checksum_name(key))
-        return count
-
-    async def _goes_on(self, name: str, upload_id: str, since: float) -> bool | None:
-        """Whether a part of an unfinished object came since that time; None if this account may not see."""
-        try:
-            sent = await last_part(self._client, name, upload_id)
-        except S3RefusedError as error:
-            logger.warning("cannot see the parts of an old upload (%s): it stays", error)
-            return None
-        return sent is not None and sent >= since
-
-    async def _unfinished(self) -> AsyncIterator[dict[str, Any]]:
-        more: dict[str, str] = {}
-        while True:
-            answer = await self._client.call("list_multipart_uploads", **more)
-            for upload in answer.get("Uploads", []):
-                yield upload
-            if not answer["IsTruncated"]:
-                return
-            more = {"KeyMarker": answer["NextKeyMarker"], "UploadIdMarker": answer["NextUploadIdMarker"]}
+        return await remove_unfinished(self._client, before)
 
     def public_url(self, name: str) -> str | None:
         if not is_object_name(name):

@@ -84,7 +84,8 @@ async def _if_allowed(what: str, change: Awaitable[None]) -> None:
 
 async def _add_rule(client: S3Client) -> None:
     try:
-        rules = (await client.call("get_bucket_lifecycle_configuration"))["Rules"]
+        # Some servers that know no rules answer as if they were asked for something else.
+        rules = (await client.call("get_bucket_lifecycle_configuration")).get("Rules", [])
     except S3RefusedError as error:
         if error.code != _NO_RULES:
             raise

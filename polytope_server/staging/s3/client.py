@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import logging
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,13 +16,25 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from polytope_server.staging import StagingUnavailableError
 from polytope_server.staging.s3.clients import Clients, make_clients
-from polytope_server.staging.s3.errors import translate
+from polytope_server.staging.s3.errors import S3RefusedError, translate
 from polytope_server.staging.s3.settings import LONGEST_EXPIRY, S3Settings
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 #: Bytes of an object that is sent whole, without boto3.
 _SMALL = 1 << 20
+
+
+class _Answer(dict[str, Any]):
+    """An answer of S3. What it lacks is a fault of the server, and no programming error."""
+
+    def __init__(self, members: Mapping[str, Any], what: str) -> None:
+        super().__init__(members)
+        self._what = what
+
+    def __missing__(self, name: str) -> Any:
+        raise StagingUnavailableError(f"{self._what} has no {name}")
 
 
 class S3Client:
@@ -33,6 +46,7 @@ class S3Client:
         self._threads = ThreadPoolExecutor(settings.max_threads, thread_name_prefix="s3")
         self._made: Clients | None = None
         self._lock = threading.Lock()
+        self._warnings: set[str] = set()
 
     @property
     def region(self) -> str:
@@ -96,6 +110,12 @@ class S3Client:
         except (ClientError, BotoCoreError) as error:
             raise translate(error, operation, self._bucket) from error
 
+    def warn_once(self, what: str, error: S3RefusedError) -> None:
+        """Say what this server or account cannot do; not again, as that will not change by itself."""
+        if what not in self._warnings:
+            self._warnings.add(what)
+            logger.warning("%s: %s", what, error)
+
     def submit(self, function: Callable[[], object]) -> None:
         """Have a thread run `function`, which closes a connection, when one is free."""
         # After closing there are no connections any more.
@@ -103,8 +123,8 @@ class S3Client:
             self._threads.submit(function)
 
     def _perform_call(self, client: Any, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
-        answer: dict[str, Any] = getattr(client, operation)(Bucket=self._settings.bucket, **parameters)
-        return answer
+        answer = getattr(client, operation)(Bucket=self._settings.bucket, **parameters)
+        return _Answer(answer, f"the answer of {self._bucket} to {operation}")
 
     def _send_body(
         self, operation: str, body: bytes | bytearray, md5: bytes | None, parameters: dict[str, Any]

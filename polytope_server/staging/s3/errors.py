@@ -7,6 +7,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from polytope_server.staging import StagingUnavailableError
 
 _MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
+#: Of a server that does not know an operation, or an account that may not use it.
+_LACKING = frozenset(
+    {"NotImplemented", "XNotImplemented", "MethodNotAllowed", "405", "501", "AccessDenied", "403"}
+)
 _REASONS = {
     "EndpointConnectionError": "it cannot be reached",
     "ConnectTimeoutError": "it cannot be reached",
@@ -31,6 +35,11 @@ class S3RefusedError(StagingUnavailableError):
     def missing(self) -> bool:
         """Whether what was asked for does not exist."""
         return self.code in _MISSING
+
+    @property
+    def lacking(self) -> bool:
+        """Whether this server does not know the operation, or does not allow it: it never will."""
+        return self.code in _LACKING
 
 
 def translate(error: ClientError | BotoCoreError, operation: str, bucket: str) -> StagingUnavailableError:

@@ -139,10 +139,17 @@ class Upload:
         self._written.append(self._name)
         try:
             await asyncio.shield(self._start(self._finish(parts)))
-        except S3RefusedError as error:
-            # The call before, whose answer was lost, has done it; if not, a look for the object shows it.
-            if error.code != NO_UPLOAD:
+        except S3RefusedError:
+            # Perhaps the call before, whose answer was lost, has done it. Servers say that in many ways.
+            if not await self._exists():
                 raise
+
+    async def _exists(self) -> bool:
+        try:
+            await self._client.call("head_object", Key=self._name)
+        except S3RefusedError:
+            return False
+        return True
 
     async def _finish(self, parts: list[dict[str, Any]]) -> None:
         await self._client.transfer(
@@ -166,32 +173,16 @@ class Upload:
 
 
 async def abort(client: S3Client, name: str, upload_id: str) -> bool:
-    """Remove the parts of an unfinished object; False if there are none, or none any more."""
+    """Remove the parts of an unfinished object; False if there are none, none any more, or they stay."""
     try:
         await client.call("abort_multipart_upload", Key=name, UploadId=upload_id)
     except S3RefusedError as error:
-        if error.code != NO_UPLOAD:
+        if error.lacking:
+            client.warn_once("uploads cannot be aborted, and the parts of unfinished ones stay", error)
+        elif error.code != NO_UPLOAD:
             raise
         return False
     return True
-
-
-async def last_part(client: S3Client, name: str, upload_id: str) -> float | None:
-    """When the last part of an unfinished object came, in seconds since the epoch; None if there is none."""
-    last: float | None = None
-    more: dict[str, int] = {}
-    while True:
-        try:
-            answer = await client.call("list_parts", Key=name, UploadId=upload_id, **more)
-        except S3RefusedError as error:
-            if error.code != NO_UPLOAD:
-                raise
-            return last
-        times = [part["LastModified"].timestamp() for part in answer.get("Parts", [])]
-        last = max([*times, *([] if last is None else [last])], default=None)
-        if not answer.get("IsTruncated"):
-            return last
-        more = {"PartNumberMarker": answer["NextPartNumberMarker"]}
 
 
 class Download:
@@ -238,6 +229,8 @@ class Download:
             parameters["Range"] = f"bytes={self._position}-{last}"
         answer = self._client.get(Key=self._name, **parameters)
         self._body = answer["Body"]
+        if parameters and not answer["ContentRange"].startswith(f"bytes {self._position}-"):
+            raise StagingUnavailableError("S3 sends other bytes of an object than those it was asked for")
         self._end = self._position + answer["ContentLength"]
 
     def close(self) -> None:

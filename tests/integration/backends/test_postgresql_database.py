@@ -12,7 +12,13 @@ import psutil
 import psycopg
 import pytest
 
-from polytope_server.drivers.sql import Database, DatabaseUnavailableError, Schema, UniqueViolationError
+from polytope_server.drivers.sql import (
+    Database,
+    DatabaseUnavailableError,
+    Schema,
+    UniqueViolationError,
+    postgresql_pool,
+)
 from polytope_server.drivers.sql import postgresql as module
 from polytope_server.drivers.sql.address import database_at
 from polytope_server.testing.waiting import until
@@ -199,6 +205,16 @@ async def test_the_server_ends_a_statement_that_takes_too_long(own: PostgreSQL) 
     await database.close()
 
 
+async def test_a_transaction_reads_what_is_committed_whatever_the_default(own: PostgreSQL) -> None:
+    options = "-c%20default_transaction_isolation=serializable"
+    database = database_at(f"{own.url}?options={options}", NOWHERE)
+    await database.open(SCHEMA)
+    isolation = ("SELECT current_setting('transaction_isolation')", {})
+    _, outcome = await database.write_all([isolation, isolation])
+    assert outcome.rows == [("read committed",)]
+    await database.close()
+
+
 async def test_a_cancelled_call_gives_its_connection_back(
     database: Database, outside: psycopg.Connection
 ) -> None:
@@ -214,7 +230,7 @@ async def test_a_cancelled_call_gives_its_connection_back(
 async def test_all_connections_in_use_is_unavailability(
     own: PostgreSQL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_POOL_TIME", 0.2)
+    monkeypatch.setattr(postgresql_pool, "TIME", 0.2)
     database = module.PostgreSQL(own.url)
     await database.open(SCHEMA)
     busy = [asyncio.create_task(database.read("SELECT pg_sleep(2)")) for _ in range(8)]

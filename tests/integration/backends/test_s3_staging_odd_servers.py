@@ -215,7 +215,8 @@ class TestDownloads:
             ranges.append(line)
             start = int(line.partition(b"=")[2].partition(b"-")[0]) if line else 0
             rest = data[start:]
-            status = "206 Partial Content" if line else "200 OK"
+            part = f"206 Partial Content\r\nContent-Range: bytes {start}-{len(data) - 1}/{len(data)}"
+            status = part if line else "200 OK"
             writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(rest)}\r\n\r\n".encode())
             writer.write(rest[: left.pop(0) if left else 0])
             await writer.drain()
@@ -235,3 +236,10 @@ class TestDownloads:
             with pytest.raises(StagingUnavailableError, match=r"get_object.*broke off"):
                 await read(staging, "r1/x.grib")
         assert len(ranges) == 2
+
+    async def test_other_bytes_than_those_asked_for_are_refused(self, tmp_path: Path) -> None:
+        """A server that does not know ranges sends the object from its beginning."""
+        serve, _ = answering(http("200 OK", b"data"))
+        async with against(serve, tmp_path) as staging:
+            with pytest.raises(StagingUnavailableError, match=r"answer .* to get_object has no ContentRange"):
+                await read(staging, "r1/x.grib", 2)

@@ -220,6 +220,9 @@ def test_another_address_is_refused(url: str) -> None:
         "postgresql://u:sesame@h:port/d",
         "postgresql://u:ses@me@h:5432/d/e",
         "postgresql://u:sesame@h/d?sslmod=require",
+        "postgresql://u:sesame@[h/d",
+        "postgresql://u:sesame@h/d?host=other&host=another",
+        "postgresql://u:sesame@h/d?sslmode",
     ],
 )
 def test_a_wrong_address_of_postgresql_is_refused_without_its_password(url: str) -> None:
@@ -238,9 +241,56 @@ def test_addresses_of_postgresql_and_their_options(scheme: str) -> None:
     assert settings.url == url
     assert "p%40" not in repr(settings)
     arguments = connect_arguments(url)
-    expected: dict[str, Any] = {"host": "h", "port": 5433, "user": "u", "password": "p@/", "dbname": "d"}
+    expected: dict[str, Any] = {"host": "h", "port": "5433", "user": "u", "password": "p@/", "dbname": "d"}
     expected |= {"sslmode": "verify-full", "connect_timeout": "9", "keepalives_idle": "5"}
     assert arguments | expected == arguments
+
+
+@pytest.mark.parametrize("password", ["p/w", "p?w", "p#w", "p:w", "p%w", "p w", "p+w", "p&w=", "ü"])
+def test_a_password_with_special_characters_needs_no_escapes(password: str) -> None:
+    from polytope_server.drivers.sql.postgresql_connection import connect_arguments
+
+    expected = {
+        "user": "u",
+        "password": password,
+        "host": "h",
+        "port": "1",
+        "dbname": "d",
+        "sslmode": "allow",
+    }
+    found = connect_arguments(f"postgresql://u:{password}@h:1/d?sslmode=allow")
+    assert found | expected == found
+
+
+@pytest.mark.parametrize(
+    ("options", "arguments"),
+    [
+        ("", {}),
+        ("options=-c+statement_timeout%3D9s", {"options": "-c statement_timeout=9s"}),
+        ("options=-c%20statement_timeout=9s", {"options": "-c statement_timeout=9s"}),
+        ("host=/run/postgresql", {"host": "/run/postgresql"}),
+        ("application_name=a%2Bb", {"application_name": "a+b"}),
+    ],
+)
+def test_options_of_an_address_are_decoded(options: str, arguments: dict[str, str]) -> None:
+    from polytope_server.drivers.sql.postgresql_connection import connect_arguments
+
+    found = connect_arguments(f"postgresql:///d?{options}")
+    assert found | arguments == found
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT :a, :b_1 WHERE x=:a", b"SELECT %(a)s, %(b_1)s WHERE x=%(a)s"),
+        ("SELECT x::text LIKE '%y' FROM t", b"SELECT x::text LIKE '%%y' FROM t"),
+        ("SELECT CAST(:a AS TEXT[])::text", b"SELECT CAST(%(a)s AS TEXT[])::text"),
+    ],
+)
+def test_parameters_are_named_as_the_driver_of_postgresql_does(sql: str, expected: bytes) -> None:
+    from polytope_server.drivers.sql.postgresql_text import _for_driver
+
+    assert _for_driver(sql) == expected
 
 
 def test_one_database_of_an_address_in_a_process(tmp_path: Path) -> None:

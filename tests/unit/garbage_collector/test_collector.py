@@ -14,6 +14,7 @@ from collector_site import DAY, HOUR, Site
 from polytope_server.metric_store import RequestStatusChange
 from polytope_server.request import Status, Upload
 from polytope_server.request_store.retention import Reason
+from polytope_server.staging import StagingUnavailableError
 
 
 @pytest.fixture
@@ -101,17 +102,26 @@ async def test_old_metrics_and_unfinished_files_go(site: Site) -> None:
     assert not left.exists()
 
 
+@pytest.mark.parametrize(
+    ("error", "traced"), [(RuntimeError("broken"), True), (StagingUnavailableError("S3 is away"), False)]
+)
 async def test_a_step_that_fails_does_not_stop_the_others(
-    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    traced: bool,
 ) -> None:
     async def fail(_: float) -> int:
-        raise RuntimeError("broken")
+        raise error
 
     monkeypatch.setattr(site.staging, "abandoned", fail)
     await site.put("gone", 5, DAY)
     await site.collector.collect()
     assert await site.objects() == set()
-    assert "_remove_unfinished failed" in caplog.text
+    (record,) = caplog.records
+    assert "_remove_unfinished failed" in record.message
+    assert (record.exc_info is not None) == traced
 
 
 async def test_it_runs_until_it_is_told_to_stop(tmp_path: Path) -> None:

@@ -96,6 +96,11 @@ async def test_a_server_without_rules_can_be_used(caplog: pytest.LogCaptureFixtu
     assert "cannot set a rule for unfinished uploads" in caplog.text
 
 
+async def test_an_answer_without_rules_is_one_with_none() -> None:
+    client = await prepared(Answers(), should_set_lifecycle=True)
+    assert client.operations[-1] == "put_bucket_lifecycle_configuration"
+
+
 async def test_a_policy_that_is_refused_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         await prepared(Answers(put_bucket_policy="AccessDenied"), should_set_policy=True)

@@ -1,4 +1,4 @@
-"""The staging on a real S3 server, SeaweedFS: the contract, in one piece and in parts."""
+"""The staging on real S3 servers: the contract, in one piece and in parts."""
 
 import asyncio
 import os
@@ -14,6 +14,7 @@ from polytope_server.staging import ObjectNotFoundError, Staging
 from polytope_server.staging.names import new_object_name
 from polytope_server.staging.s3.client import S3Client
 from polytope_server.testing.staging import GRIB, StagingContract, breaking, names, read
+from testbed.services import S3Server
 
 
 class TestS3Staging(StagingContract):
@@ -25,6 +26,11 @@ class TestS3Staging(StagingContract):
 class TestS3StagingInParts(StagingContract):
     """The same with the smallest parts, so that the largest object of the contract has two."""
 
+    @pytest.fixture(params=["s3", "rclone", "s3rver"])
+    def server(self, request: pytest.FixtureRequest) -> S3Server:
+        found: S3Server = request.getfixturevalue(request.param)
+        return found
+
     @pytest.fixture
     async def staging(self, make: Any) -> Staging:
         return await make(buffer_size="5M")
@@ -34,7 +40,7 @@ class TestS3StagingInParts(StagingContract):
     ) -> None:
         data = os.urandom(23 * MIB + 5)
         made = await staging.create(new_object_name("r1", GRIB), in_chunks(data), GRIB)
-        assert client.head_object(Bucket=BUCKET, Key=made.name)["ETag"].endswith('-5"')
+        assert keys(client) == {made.name, f"{made.name}.md5"}
         assert await staging.stat(made.name) == made
         assert await read(staging, made.name) == data
         assert await read(staging, made.name, 5 * MIB - 3, 7) == data[5 * MIB - 3 : 5 * MIB + 4]
@@ -136,6 +142,32 @@ class TestS3StagingInParts(StagingContract):
         staging = await make(Repeating, buffer_size="5M")
         made = await self._put(staging, bytes(6 * MIB))
         assert await staging.stat(made.name) == made
+
+    async def test_what_the_server_does_not_know_is_warned_of_once(
+        self, server: S3Server, bucket: str, make: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        staging = await make(bucket=bucket, buffer_size="5M", should_set_policy=True)
+        for request in ("r1", "r2"):
+            await staging.abandoned(time.time())
+            with pytest.raises(RuntimeError, match="broken off"):
+                await staging.create(new_object_name(request, GRIB), breaking([bytes(MIB)] * 12), GRIB)
+        unknown = [operation for operation in server.unknown if f"refused {operation}: " in caplog.text]
+        assert (unknown, len(caplog.records)) == ([*server.unknown], len(server.unknown))
+        assert all(record.exc_info is None for record in caplog.records)
+
+
+class TestUnfinishedUploads:
+    """Where the server lists them."""
+
+    @pytest.fixture(params=["s3", "rclone"])
+    def server(self, request: pytest.FixtureRequest) -> S3Server:
+        found: S3Server = request.getfixturevalue(request.param)
+        return found
+
+    @pytest.fixture
+    async def staging(self, make: Any) -> Staging:
+        staging: Staging = await make()
+        return staging
 
     async def test_an_upload_that_goes_on_is_no_old_one(self, staging: Staging, client: Any) -> None:
         where = {"Bucket": BUCKET, "Key": new_object_name("r1", GRIB)}

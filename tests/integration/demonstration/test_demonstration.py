@@ -44,14 +44,6 @@ def start(command, data, *arguments):
     )
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """A data folder that is filled once; only one server at a time may use it."""
-    folder = tmp_path_factory.mktemp("demonstration")
-    setup.prepare(folder, 1)
-    return folder
-
-
 def test_the_demo_retrieves_fields_and_leaves_nothing_behind(data):
     with start("demo", data) as demo:
         printed, errors = demo.communicate(timeout=120)
@@ -142,13 +134,6 @@ def _run_as_printed(program, folder):
     assert ended.returncode == 0, program + ended.stdout + ended.stderr
     assert result.read_bytes()[:4] == b"GRIB", program
     result.unlink()
-
-
-@pytest.fixture(scope="module")
-def running(data):
-    prepared = setup.prepare(data, server.free_port())
-    with server.running(prepared, data / "archive.log"):
-        yield prepared
 
 
 class TestArchive:
