@@ -42,6 +42,7 @@ class Configuration:
 
     `collections` are in the order of the files; `raw` is the merged mapping, secrets included; `secrets` are
     the secrets that stand in it, and `unset` says by section which of them are variables that are not set.
+    `refusals` are, by section, what processes refuse that authenticate callers by it.
     """
 
     settings: Settings = field(default_factory=lambda: Settings.model_validate({}))
@@ -50,15 +51,19 @@ class Configuration:
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     unset: dict[str, list[str]] = field(default_factory=dict)
+    refusals: dict[str, list[str]] = field(default_factory=dict)
 
     def check_secrets(self, *sections: str) -> None:
-        """Raise :class:`ConfigurationError` if the name of a variable, which is public, would be a secret.
+        """Raise :class:`ConfigurationError` if a secret is the name of a variable, which is public, or if one
+        is refused.
 
         Of all sections, unless some are named.
         """
-        problems = [line for name in sections or self.unset for line in self.unset.get(name, ())]
-        if problems:
-            raise ConfigurationError(problems)
+        # One after the other: the name of a variable is no password in clear text.
+        for found in (self.unset, self.refusals):
+            problems = [line for name in sections or found for line in found.get(name, ())]
+            if problems:
+                raise ConfigurationError(problems)
 
 
 def load(
@@ -101,7 +106,9 @@ def load(
         *_too_large_for_a_body(settings, collections.values()),
     ]
     secrets = frozenset(report.secrets.union(secrets_of(raw)))
-    return Configuration(settings, collections, warnings, raw, secrets, unset_secrets(root))
+    return Configuration(
+        settings, collections, warnings, raw, secrets, unset_secrets(root), dict(report.refusals)
+    )
 
 
 def files_of(environ: Mapping[str, str] = os.environ) -> list[Path]:

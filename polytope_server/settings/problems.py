@@ -71,6 +71,8 @@ class Report:
     def __init__(self) -> None:
         self.problems: list[str] = []
         self.warnings: list[str] = []
+        #: By section: what only processes that authenticate callers by it refuse.
+        self.refusals: dict[str, list[str]] = {}
         #: Of what was validated: the values of keys whose type says that they are secret.
         self.secrets: set[str] = set()
 
@@ -81,6 +83,11 @@ class Report:
     def warn(self, node: Node, text: str) -> None:
         """Note what is accepted, and is perhaps not what the operator wants."""
         self.warnings.append(str(Problem(node.origin, text)))
+
+    def refuse(self, node: Node, text: str) -> None:
+        """Note what those processes refuse that authenticate callers by this section."""
+        section = str(next(iter(node.origin.path), ""))
+        self.refusals.setdefault(section, []).append(str(Problem(node.origin, text)))
 
     def validated(self, kind: Any, node: Node, known: Collection[str] = (), partial: bool = False) -> Any:
         """The node as an instance of `kind` (a model, or any type); None if it is wrong: that is noted.
