@@ -13,6 +13,7 @@ from typing import Any
 from polytope_server.collection import Collection, DataSourceConfig, Limits
 from polytope_server.config.check import check_backends, normal_authentication
 from polytope_server.config.datasources import DataSources
+from polytope_server.config.migration.rules import is_of_earlier_chart
 from polytope_server.config.unset import unset_secrets
 from polytope_server.datasource import factory
 from polytope_server.language import CoercionRules, SourceRules
@@ -157,8 +158,14 @@ def _known_sections(report: Report, root: Node) -> Node:
     known = keys_of(Settings)
     unknown = [key for key, _ in root.children() if key not in known]
     for key in unknown:
-        report.warn(root.value[key], f"unknown section; {suggestion(str(key), known)}")
+        report.warn(root.value[key], _name_unknown_section(str(key), known))
     return root.without(unknown)
+
+
+def _name_unknown_section(key: str, known: list[str]) -> str:
+    if is_of_earlier_chart(key):
+        return "a value of an earlier server's chart, which the server does not read; see `config migrate`"
+    return f"unknown section; {suggestion(key, known)}"
 
 
 def _datasource_lists(report: Report, root: Node) -> Iterable[tuple[str, Node]]:

@@ -18,6 +18,8 @@ from polytope_server.settings.nodes import Key, Location, Node, Origin
 from polytope_server.texts import clipped
 
 _LONGEST_VALUE = 80
+#: From 0 to 1. With the library's own 0.6, "admin" was offered for "minio".
+_LEAST_LIKENESS = 0.65
 #: pydantic's words for what is accepted, in those of YAML.
 _WORDING = tuple(
     (re.compile(pydantics), ours)
@@ -143,7 +145,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def _find_near(name: str, known: Iterable[str]) -> str | None:
-    return next(iter(difflib.get_close_matches(name, list(known), 1)), None)
+    return next(iter(difflib.get_close_matches(name, list(known), 1, _LEAST_LIKENESS)), None)
 
 
 def keys_of(kind: Any) -> list[str]:

@@ -93,6 +93,12 @@ def find(path: Sequence[Step], is_mapping: bool) -> Rule | None:
     return max(found, key=_weight, default=None)
 
 
+def is_of_earlier_chart(section: str) -> bool:
+    """Whether a section of that name is in the values of the earlier chart, and concerns the chart only."""
+    rule = find((Step(section),), True)
+    return rule is not None and rule.now is Verdict.CHART
+
+
 def goes_below(path: Sequence[Step]) -> bool:
     """Whether there are rules for keys below this one."""
     return any(len(rule.steps) > len(path) and _agree(rule, path) for rule in table())

@@ -14,6 +14,8 @@ import yaml
 
 from polytope_server.commands import main as cli
 from polytope_server.config import Configuration, load
+from polytope_server.settings import Settings
+from polytope_server.settings.problems import keys_of, suggestion
 
 pytestmark = pytest.mark.usefixtures("real_backends")
 HERE = Path(__file__).parent
@@ -310,3 +312,19 @@ def test_the_values_cannot_go_to_standard_output(capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit):
         cli.main(["config", "migrate", str(CHART / "basic.yaml"), "--chart", "-"])
     assert "a file is needed" in capsys.readouterr().err
+
+
+def test_the_loader_knows_what_belongs_to_the_earlier_chart(tmp_path: Path) -> None:
+    file = tmp_path / "values.yaml"
+    file.write_text("minio: {enabled: true}\nusers: {}\nloging: {}")
+    found = [warning.split(": ", 2)[1:] for warning in loaded(file).warnings]
+    assert [
+        "minio",
+        "a value of an earlier server's chart, which the server does not read; see `config migrate`",
+    ] in (found)
+    assert ["loging", "unknown section; did you mean 'logging'?"] in found
+
+
+@pytest.mark.parametrize("name", ["minio", "mysql", "hooks", "redis"])
+def test_a_name_that_is_like_none_is_not_taken_for_another(name: str) -> None:
+    assert suggestion(name, keys_of(Settings)).startswith("known: ")
