@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
@@ -31,6 +32,7 @@ _TITLES = {
     Verdict.OWN: "Keys of this server",
     Verdict.SAME: "Accepted, as it was",
 }
+_REASON = "first mend in the old file what is listed above, or write numbers in place of variables"
 _WITHOUT_TEXT = (Verdict.SAME, Verdict.OWN)
 
 
@@ -90,10 +92,9 @@ def _choose_texts(
     chosen: argparse.Namespace, migration: Migration, chart: Chart | None
 ) -> dict[Path, str | None]:
     """What to write into which file; None if it would be what `config check` does not accept."""
-    accepted = migration.configuration is not None
     texts: dict[Path, str | None] = {}
     if chosen.write is not None:
-        texts[chosen.write] = migration.text if accepted else None
+        texts[chosen.write] = None if migration.problems else migration.text
     if chosen.chart is not None:
         texts[chosen.chart] = chart.text if chart else None
     if chart is not None and chart.variables:
@@ -115,10 +116,7 @@ def _write_files(texts: Mapping[Path, str | None]) -> bool:
     for file, text in texts.items():
         try:
             if text is None:
-                print(
-                    f"{file}: is not written: first mend in the old file what is listed above",
-                    file=sys.stderr,
-                )
+                print(f"{file}: is not written: {_REASON}", file=sys.stderr)
                 return False
             _write_file(file, text)
         except OSError as error:
@@ -190,5 +188,6 @@ def _format_chart(chart: Chart, values: Path) -> Iterator[str]:
 def _list_commands(chart: Chart, values: Path) -> Iterator[str]:
     if chart.variables:
         file = _name_secrets_file(values)
-        yield f"kubectl -n {chart.namespace} create secret generic {LOGINS} --from-env-file={file}"
+        begin = f"kubectl -n {shlex.quote(chart.namespace)} create secret generic {LOGINS}"
+        yield f"{begin} --from-env-file={shlex.quote(str(file))}"
     yield from chart.commands

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from polytope_server.config.loading import Configuration, load
+from polytope_server.config.loading import FILES_VARIABLE, Configuration, load
 from polytope_server.config.migration.findings import Finding, examine, replaced, with_left_out
 from polytope_server.config.migration.plain_users import with_users
 from polytope_server.config.migration.rewriting import rewritten
@@ -30,8 +31,9 @@ _PARTS_OF_REALM = ("authenticators", "authorizers")
 class Migration:
     """An earlier configuration in this server's form.
 
-    `findings` say what becomes of each key. `problems` are those that a person must mend in the old file;
-    with any, `configuration` is None.
+    `findings` say what becomes of each key. `problems` are those that a person must mend in the old file.
+    `configuration` has variables as they stand in the file. It is None with problems, and where a variable
+    stands in place of a number.
     """
 
     root: Node
@@ -50,12 +52,13 @@ def migrated(earlier: Node) -> Migration:
     root, changed = with_users(_as_the_chart_wrote_it(earlier))
     findings = replaced(examine(root), changed)
     for _ in range(_ROUNDS):
-        problems, configuration = _check(rewritten(root, findings))
+        problems, _ = _check(rewritten(root, findings), _environment())
         before = findings
         findings = _leave_out(root, findings, problems)
         if findings == before:
             break
-    return Migration(root, findings, problems, configuration)
+    _, configuration = _check(rewritten(root, findings), {})
+    return Migration(root, findings, problems, None if problems else configuration)
 
 
 def _as_the_chart_wrote_it(earlier: Node) -> Node:
@@ -100,15 +103,19 @@ def _is_about(problem: str, part: str) -> bool:
     return problem.startswith(tuple(f"{part}{end}" for end in ".[:"))
 
 
-def _check(text: str) -> tuple[list[str], Configuration | None]:
+def _environment() -> dict[str, str]:
+    """As `config check` sees it, without further files."""
+    return {name: value for name, value in os.environ.items() if name != FILES_VARIABLE}
+
+
+def _check(text: str, environ: Mapping[str, str]) -> tuple[list[str], Configuration | None]:
     """What is wrong with a configuration, without the file and the line; or the configuration."""
     with tempfile.TemporaryDirectory() as folder:
         # In the folder only the account of this process can read it.
         file = Path(folder) / "config.yaml"
         file.write_text(text, encoding="utf-8")
         try:
-            # Without an environment, in which a variable might be wrong that is right where the server runs.
-            return [], load([file], environ={}, system_file=Path(folder) / "none")
+            return [], load([file], environ=environ, system_file=Path(folder) / "none")
         except ConfigurationError as error:
             return [
                 re.sub(rf"^{re.escape(str(file))}(:\d+)*: ", "", problem) for problem in error.problems

@@ -328,3 +328,55 @@ def test_the_loader_knows_what_belongs_to_the_earlier_chart(tmp_path: Path) -> N
 @pytest.mark.parametrize("name", ["minio", "mysql", "hooks", "redis"])
 def test_a_name_that_is_like_none_is_not_taken_for_another(name: str) -> None:
     assert suggestion(name, keys_of(Settings)).startswith("known: ")
+
+
+def test_what_only_stands_near_a_secret_stays(values: Callable[[str], Any]) -> None:
+    found = values(
+        "authentication: {r: {authenticators: {tokens: {type: keycloak, url: 'https://k', client_id: c, "
+        "client_secret: earlier-word, keycloak_realm: r}}}}\n"
+        "queue: {rabbitmq: {}}"
+    )
+    tokens = found["config"]["authentication"]["r"]["authenticators"]["tokens"]
+    assert tokens["type"] == "keycloak"
+    assert tokens["client_secret"] == "$R_TOKENS_CLIENT_SECRET"
+
+
+@pytest.mark.parametrize(
+    ("deployment", "path", "value"),
+    [
+        ("{nodeport: 30001}", "frontend.service", {"type": "NodePort", "nodePort": 30001}),
+        ("{worker_node: n1}", "workers.0.nodeSelector", {"kubernetes.io/hostname": "n1"}),
+        ("{worker: {resources: {cpu: 1}}}", "workers.0", {"name": "default", "concurrency": 1}),
+        ("{ingress: {enabled: true, deployment_name: a, common_domain: b}}", "ingress.hosts", ["a.b"]),
+        ("{frontend: {replicas: 0}}", "frontend.replicas", 0),
+        ("{imagePullPolicy: Always}", "image.pullPolicy", "Always"),
+    ],
+)
+def test_other_values_of_the_deployment(
+    values: Callable[[str], Any], deployment: str, path: str, value: object
+) -> None:
+    found = values(f"deployment: {deployment}")
+    for key in path.split("."):
+        found = found[int(key)] if key.isdecimal() else found[key]
+    assert found == value
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("queue: {rabbitmq: {host: h}}", "mongodb.uri"),
+        ("request_store: {mongodb: {}}", "rabbitmq.host"),
+        ("queue: {rabbitmq: {host: h}}", "s3.host"),
+        ("queue: {rabbitmq: {host: h}}", "cache"),
+    ],
+)
+def test_a_back_end_that_the_old_file_lacks_is_to_be_named(migrate: Migrate, text: str, missing: str) -> None:
+    assert f"\n  backends: DECIDE {missing}: " in migrate(text)
+
+
+def test_names_of_the_old_file_are_no_commands(migrate: Migrate) -> None:
+    report = migrate(
+        "global: {namespace: 'a; rm -rf .'}\n"
+        "deployment: {default: {extraEnvironmentVars: {A: {secretKeyRef: {name: b$(c), key: d}}}}}"
+    )
+    assert "kubectl -n 'a; rm -rf .' create secret generic 'b$(c)' --from-file=d=FILE" in report

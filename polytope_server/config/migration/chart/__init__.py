@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import Any
 
 from polytope_server.config.loading import Configuration
@@ -48,11 +49,11 @@ def chart_of(earlier: Node, configuration: Configuration) -> Chart:
     deployment = pods.deployment_of(earlier)
     given = pods.given_variables(deployment)
     elsewhere = pods.secrets_of_others(deployment)
-    variables = Variables(given)
+    variables = Variables(given, elsewhere)
     config = _make_config(configuration, values, variables)
-    variables.need_references(config, elsewhere)
+    variables.need_references(config)
     variables.values |= pods.secret_variables(given)
-    single = {name: text for name, text in variables.values.items() if "\n" not in (text or "")}
+    single = {name: text for name, text in variables.values.items() if _is_one_line(text or "")}
     longer = {_name_secret(name): name for name in variables.values if name not in single}
     values.set("secrets.existing", [*([LOGINS] if single else []), *longer])
     values.remark("backends", _BESIDE)
@@ -60,7 +61,8 @@ def chart_of(earlier: Node, configuration: Configuration) -> Chart:
     network.open_the_ways_out(config, values)
     namespace = _read_namespace(earlier)
     commands = [
-        f"kubectl -n {namespace} create secret {rest}" for rest in _make_rest(values, elsewhere, longer)
+        f"kubectl -n {quote(namespace)} create secret {rest}"
+        for rest in _make_rest(values, elsewhere, longer)
     ]
     return Chart(format_values(values, config.plain()), values.remarks, namespace, single, commands)
 
@@ -83,12 +85,17 @@ def _make_rest(
     if values.entries.get("imagePullSecrets"):
         found.append(f"docker-registry {pods.PULLER} --from-file=.dockerconfigjson=$HOME/.docker/config.json")
     for entry in values.entries.get("ingress", {}).get("tls", ()):
-        found.append(f"tls {entry['secretName']} --cert=CERTIFICATE --key=KEY")
+        found.append(f"tls {quote(entry['secretName'])} --cert=CERTIFICATE --key=KEY")
     keys: dict[str, list[str]] = {}
     for name, key in elsewhere.values():
-        keys.setdefault(name, []).append(f"--from-file={key}=FILE")
-    found += [f"generic {name} {' '.join(dict.fromkeys(files))}" for name, files in keys.items()]
+        keys.setdefault(name, []).append(f"--from-file={quote(key)}=FILE")
+    found += [f"generic {quote(name)} {' '.join(dict.fromkeys(files))}" for name, files in keys.items()]
     return found + [f"generic {name} --from-file={variable}=FILE" for name, variable in longer.items()]
+
+
+def _is_one_line(text: str) -> bool:
+    """Whether it can stand in a file of `NAME=value`."""
+    return text.splitlines() in ([], [text])
 
 
 def _name_secret(variable: str) -> str:

@@ -16,15 +16,18 @@ _GENERIC = frozenset(
 _USER_INFO = re.compile(r"(?P<begin>\w[\w+.-]*://[^/\s:@]*:)(?P<password>[^/\s@$]+)(?=@)")
 _REFERENCE = re.compile(r"\$(?:(\w+)|\{(\w+)\})", re.ASCII)
 _HASH = "$argon2"
+#: Keys that say where a secret is, such as `token_in`.
+_WHERE = ("_in", "_file")
 
 
 class Variables:
     """Names of variables and their values; the value is None where the old file does not have it."""
 
-    def __init__(self, given: Mapping[str, str]) -> None:
-        """`given` are values of variables that the old file has."""
+    def __init__(self, given: Mapping[str, str], elsewhere: Collection[str]) -> None:
+        """`given` are values of variables that the old file has; others come from `elsewhere`."""
         self.values: dict[str, str | None] = {}
         self._given = given
+        self._elsewhere = elsewhere
         self._logins: dict[str, str] = {}
         #: Those that a log-in of the chart's has taken the place of.
         self.replaced: set[str] = set()
@@ -50,7 +53,7 @@ class Variables:
             text = leaf.value
             if isinstance(text, bool) or not isinstance(text, str | int | float) or text == "":
                 return leaf
-            if any(is_secret(key) for key in path) or text in unnamed:
+            if _is_of_secret(path) or text in unnamed:
                 return self._hide_whole(root, path, leaf)
             if isinstance(text, str) and (found := _USER_INFO.search(text)):
                 name = self._name(root, path, found["password"])
@@ -59,18 +62,18 @@ class Variables:
 
         return map_leaves(root, hide_leaf)
 
-    def need_references(self, root: Node, elsewhere: Collection[str]) -> None:
-        """Note the variables that the configuration refers to, but for those that come from `elsewhere`.
+    def need_references(self, root: Node) -> None:
+        """Note the variables that the configuration refers to, and that come from nowhere else.
 
         One that the old file gives in clear text is noted where it is a secret.
         """
 
         def note(path: Location, leaf: Node) -> Node:
             if isinstance(leaf.value, str) and not leaf.value.startswith(_HASH):
-                secret = any(is_secret(key) for key in path)
+                secret = _is_of_secret(path)
                 names = (found[1] or found[2] for found in _REFERENCE.finditer(leaf.value))
                 for name in names:
-                    if name not in elsewhere and (secret or name not in self._given):
+                    if name not in self._elsewhere and (secret or name not in self._given):
                         self.values.setdefault(name, self._given.get(name))
             return leaf
 
@@ -93,9 +96,17 @@ class Variables:
             each
             for each in (base, *(f"{base}_{number}" for number in range(2, len(self.values) + 3)))
             if self.values.get(each, value) == value
+            and each not in self._given
+            and each not in self._elsewhere
         )
         self.values[name] = value
         return name
+
+
+def _is_of_secret(path: Location) -> bool:
+    """Whether the key of a value is called so; what is around it may be an authenticator called `tokens`."""
+    key = str(next((key for key in reversed(path) if not isinstance(key, int)), ""))
+    return is_secret(key) and not key.endswith(_WHERE)
 
 
 def _named_path(root: Node, path: Location) -> list[object]:
