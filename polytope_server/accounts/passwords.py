@@ -34,7 +34,7 @@ def is_hash(text: str) -> bool:
 
 
 def _refuse_what_looks_like_one(text: str) -> None:
-    # It would be the password itself: a known text, or one that nobody can log in with.
+    # It would be the password itself: a text that others can guess, and that its user does not know.
     if _REST_OF_HASH.search(text):
         raise ValueError(
             "this is what is left of an argon2 hash whose `$` began variables; write it in single quotes"

@@ -11,7 +11,7 @@ from polytope_server.config.migration.rules import Verdict
 from polytope_server.config.migration.trees import with_value
 from polytope_server.settings.nodes import Node
 
-#: The role that every user has, which is given to nobody.
+#: Every user has this role, without an authorizer.
 _DEFAULT = "default"
 _RENAMED = "`username` is called `uid`."
 _GIVEN = "Made of the `roles` in the list of users: see that each user should have them."

@@ -169,7 +169,7 @@ def test_a_schema_in_git_is_found_in_a_parent_and_in_a_collection(migrate: Migra
     }
 
 
-def test_what_lacks_a_key_that_nobody_can_guess_is_left_out(migrate: Migrate, tmp_path: Path) -> None:
+def test_what_lacks_a_key_that_cannot_be_guessed_is_left_out(migrate: Migrate, tmp_path: Path) -> None:
     report = migrate("values")
     assert "authentication.desp.authenticators.openid_offline_access" in report.partition("Left out")[2]
     realm = yaml.safe_load((tmp_path / "new.yaml").read_text())["authentication"]["desp"]
