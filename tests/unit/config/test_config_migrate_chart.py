@@ -380,3 +380,11 @@ def test_names_of_the_old_file_are_no_commands(migrate: Migrate) -> None:
         "deployment: {default: {extraEnvironmentVars: {A: {secretKeyRef: {name: b$(c), key: d}}}}}"
     )
     assert "kubectl -n 'a; rm -rf .' create secret generic 'b$(c)' --from-file=d=FILE" in report
+
+
+def test_postgresql_is_the_store_of_the_chart(values: Callable[[str], Any], tmp_path: Path) -> None:
+    url = "postgresql://me:word@h/db"
+    found = values(f"request_store: {{sql: {{url: '{url}'}}}}\nmetric_store: {{sql: {{url: '{url}'}}}}")
+    assert found["backends"]["store"] == "postgresql"
+    assert not {"request_store", "metric_store"} & found["config"].keys()
+    assert secrets_in(tmp_path)["POSTGRESQL_URL"] == url

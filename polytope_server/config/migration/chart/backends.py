@@ -58,7 +58,9 @@ class Backends:
         elif kind == "sql" and keys.get("url"):
             self._set("store", "postgresql")
             self._add_logins(POSTGRESQL_URL=keys["url"])
-            self._drop("request_store", "metric_store")
+            self._drop("request_store")
+            if self._chosen("metric_store") == (kind, keys):
+                self._drop("metric_store")
         else:
             self._lack(
                 "mongodb.uri", "Requests are kept in MongoDB or PostgreSQL: set up a server, and name it."
@@ -83,7 +85,7 @@ class Backends:
         kind, keys = self._chosen("staging")
         if kind == "polytope":
             self._set("staging", "objectStore")
-            self._set("../objectStore.quota", keys.get("quota"))
+            self._values.set("objectStore.quota", keys.get("quota"))
             self._values.remark(
                 "objectStore",
                 "Say how large the volume of the results is (`persistence.size`). Results of the earlier "
@@ -152,7 +154,7 @@ class Backends:
         return backends.load(concern, kind).Settings.model_validate(keys)
 
     def _set(self, path: str, value: Any) -> None:
-        self._values.set(path[3:] if path.startswith("../") else f"backends.{path}", value)
+        self._values.set(f"backends.{path}", value)
 
     def _lack(self, key: str, text: str) -> None:
         self._values.remark("backends", f"{key}: {text}")
@@ -162,8 +164,8 @@ class Backends:
             if value is not None or not name.startswith("MONGODB"):
                 self._variables.add_login(name, value)
 
-    def _drop(self, *sections: str) -> None:
-        self.root = self.root.without(sections)
+    def _drop(self, section: str) -> None:
+        self.root = self.root.without((section,))
 
     def _drop_keys(self, section: str, keys: Iterable[str]) -> None:
         """Those of its back-end. What is left of that stands under its present name."""
