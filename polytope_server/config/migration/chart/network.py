@@ -1,4 +1,4 @@
-"""Where processes must be let out to: the chart's policies deny what they are not told of."""
+"""Where processes must be let out to: the chart's policies deny everything else."""
 
 from __future__ import annotations
 
