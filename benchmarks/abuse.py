@@ -74,7 +74,10 @@ def _config(folder: Path) -> dict[str, Any]:
         "frontend": {key: value for key, value in short.items() if key in FrontendSettings.model_fields},
         "worker": {"concurrency": 4},
         "authentication": {
-            "test": {"authenticators": {"plain": {"type": "plain", "users": people}}, "authorizers": {}}
+            "test": {
+                "authenticators": {"plain": {"type": "plain", "clear_text": True, "users": people}},
+                "authorizers": {},
+            }
         },
         "datasources": {
             **CONFIG["datasources"],

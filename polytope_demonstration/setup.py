@@ -53,7 +53,11 @@ def configuration(root: Path, port: int, password: str) -> dict[str, Any]:
         "authentication": {
             "demo": {
                 "authenticators": {
-                    "users": {"type": "plain", "users": [{"uid": USER, "password": password}]}
+                    "users": {
+                        "type": "plain",
+                        "clear_text": True,
+                        "users": [{"uid": USER, "password": password}],
+                    }
                 },
                 "authorizers": {"roles": {"type": "plain", "roles": {"forecaster": [USER]}}},
             }

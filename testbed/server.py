@@ -32,6 +32,7 @@ CONFIG: dict[str, Any] = {
             "authenticators": {
                 "plain": {
                     "type": "plain",
+                    "clear_text": True,
                     "users": [
                         {"uid": USER, "password": PASSWORD},
                         {"uid": "bob", "password": "bob's password"},

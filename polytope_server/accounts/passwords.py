@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 
 import argon2
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -16,15 +17,34 @@ HASHER = argon2.PasswordHasher()
 _POOL = BoundedPool("argon2", threads=2, limit=1000)
 
 
+#: How hashes of other kinds begin: `$2b$`, `$6$`, `$apr1$`, `{SSHA}`.
+_OTHER_HASH = re.compile(r"\$[\w-]{1,20}\$|\{[A-Z\d-]{2,20}\}", re.ASCII)
+#: What is left of an argon2 hash when a shell, Compose or make has taken `$v` and the like for variables.
+_REST_OF_HASH = re.compile(r"=\d+,t=\d+,p=\d+", re.ASCII)
+
+
 def is_hash(text: str) -> bool:
     """Whether a configured password is an argon2 hash; raises ValueError if it only looks like one."""
     if not text.startswith("$argon2"):
+        _refuse_what_looks_like_one(text)
         return False
     try:
         argon2.extract_parameters(text)
     except InvalidHashError:
         raise ValueError("this is not a complete argon2 hash") from None
     return True
+
+
+def _refuse_what_looks_like_one(text: str) -> None:
+    # It would be the password itself: a text that others can guess, and that its user does not know.
+    if _REST_OF_HASH.search(text):
+        raise ValueError(
+            "this is what is left of an argon2 hash whose `$` began variables; write it in single quotes"
+        )
+    if _OTHER_HASH.match(text):
+        raise ValueError(
+            "this begins like a hash of another kind; only argon2 is accepted (`polytope-server users hash`)"
+        )
 
 
 class Passwords:

@@ -32,6 +32,15 @@ class AuthenticatorSettings(BaseModel):
         """
         return []
 
+    def refusals(self) -> list[str]:
+        """Refuse keys that are valid, and would let in whom the operator does not want to let in.
+
+        Returns:
+            Sentences for the operator, which repeat no secret. With any, `config check` fails and the
+            frontend does not start; the other processes do.
+        """
+        return []
+
 
 class Authenticator(ABC):
     """Checks the credentials of one scheme for one realm."""

@@ -39,6 +39,10 @@ class PlainUser(BaseModel):
 class PlainSettings(AuthenticatorSettings):
     """Keys of the authenticator `plain`."""
 
+    clear_text: bool = Field(
+        False,
+        description="Accept passwords in clear text; without it the frontend refuses to start with one.",
+    )
     users: list[PlainUser] = Field(default_factory=list, description="Who may log in.")
 
     @field_validator("users")
@@ -48,11 +52,12 @@ class PlainSettings(AuthenticatorSettings):
             raise ValueError("a uid is listed twice")
         return users
 
-    def warnings(self) -> list[str]:
+    def refusals(self) -> list[str]:
         return [
-            f"the password of {user.uid!r} is clear text; replace it by an argon2 hash"
+            f"the password of {user.uid!r} is clear text; give a hash (`polytope-server users hash`), or set "
+            "`clear_text: true` beside `users`"
             for user in self.users
-            if not is_hash(user.password.get_secret_value())
+            if not (self.clear_text or is_hash(user.password.get_secret_value()))
         ]
 
 

@@ -22,10 +22,11 @@ def prepare(data: Path) -> Path:
 
 def configuration(password: str) -> dict[str, Any]:
     """One user, and two collections that need no data."""
-    users = [{"uid": USER, "password": password}]
+    # The password is random, and only the account of the server can read the file.
+    users = {"type": "plain", "clear_text": True, "users": [{"uid": USER, "password": password}]}
     return {
         "logging": {"mode": "prettyprint"},
-        "authentication": {REALM: {"authenticators": {"users": {"type": "plain", "users": users}}}},
+        "authentication": {REALM: {"authenticators": {"users": users}}},
         "datasources": {"echo": {"type": "echo"}, "dummy": {"type": "dummy"}},
         "collections": {
             name: {"roles": {REALM: ["default"]}, "datasources": [name]} for name in ("echo", "dummy")

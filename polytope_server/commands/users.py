@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import getpass
 import sys
 from pathlib import Path
 
 from polytope_server import accounts
 from polytope_server.accounts.api_keys import APIKeys
-from polytope_server.accounts.users import Identity
+from polytope_server.accounts.passwords import Passwords
+from polytope_server.accounts.users import Identity, InvalidUserError, check_password
 from polytope_server.commands.administration import (
+    INTERRUPTED,
+    REFUSED,
     Command,
     CommandError,
     add_command,
@@ -46,6 +50,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     for command in (add, passwd, remove, roles):
         command.add_argument("username", type=word)
     roles.add_argument("roles", type=word, nargs="*", help="the new roles; none takes all away")
+    text = "print the argon2 hash of a password, for `plain` and `extra-users`; asked for, or read from stdin"
+    hashing = commands.add_parser("hash", help=text, description=text)
+    hashing.set_defaults(run=_print_hash)
 
 
 def _list_users(options: argparse.Namespace, settings: Settings, data: Path) -> Command:
@@ -84,6 +91,20 @@ def _remove_user(options: argparse.Namespace, settings: Settings, data: Path) ->
 def _set_roles(options: argparse.Namespace, settings: Settings, data: Path) -> Command:
     identity = _make_identity(settings, data)
     return with_open([identity], lambda: identity.set_roles(options.username, options.roles))
+
+
+def _print_hash(_: argparse.Namespace) -> int:
+    """Unlike the other commands it needs no configuration: the hash is made for one."""
+    try:
+        password = _ask_for_password()
+        check_password(password)
+    except (CommandError, InvalidUserError) as error:
+        print(error, file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    print(asyncio.run(Passwords().hash(password)))
+    return 0
 
 
 def _join_parts(identity: Identity, keys: APIKeys | None) -> list[Part]:

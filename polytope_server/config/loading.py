@@ -13,6 +13,7 @@ from typing import Any
 from polytope_server.collection import Collection, DataSourceConfig, Limits
 from polytope_server.config.check import check_backends, normal_authentication
 from polytope_server.config.datasources import DataSources
+from polytope_server.config.migration.rules import is_of_earlier_chart
 from polytope_server.config.unset import unset_secrets
 from polytope_server.datasource import factory
 from polytope_server.language import CoercionRules, SourceRules
@@ -42,6 +43,7 @@ class Configuration:
 
     `collections` are in the order of the files; `raw` is the merged mapping, secrets included; `secrets` are
     the secrets that stand in it, and `unset` says by section which of them are variables that are not set.
+    `refusals` are, by section, what processes refuse that authenticate callers by it.
     """
 
     settings: Settings = field(default_factory=lambda: Settings.model_validate({}))
@@ -50,15 +52,19 @@ class Configuration:
     raw: dict[str, Any] = field(default_factory=dict, repr=False)
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     unset: dict[str, list[str]] = field(default_factory=dict)
+    refusals: dict[str, list[str]] = field(default_factory=dict)
 
     def check_secrets(self, *sections: str) -> None:
-        """Raise :class:`ConfigurationError` if the name of a variable, which is public, would be a secret.
+        """Raise :class:`ConfigurationError` if a secret is the name of a variable, which is public, or if one
+        is refused.
 
         Of all sections, unless some are named.
         """
-        problems = [line for name in sections or self.unset for line in self.unset.get(name, ())]
-        if problems:
-            raise ConfigurationError(problems)
+        # One after the other: the name of a variable is no password in clear text.
+        for found in (self.unset, self.refusals):
+            problems = [line for name in sections or found for line in found.get(name, ())]
+            if problems:
+                raise ConfigurationError(problems)
 
 
 def load(
@@ -101,7 +107,9 @@ def load(
         *_too_large_for_a_body(settings, collections.values()),
     ]
     secrets = frozenset(report.secrets.union(secrets_of(raw)))
-    return Configuration(settings, collections, warnings, raw, secrets, unset_secrets(root))
+    return Configuration(
+        settings, collections, warnings, raw, secrets, unset_secrets(root), dict(report.refusals)
+    )
 
 
 def files_of(environ: Mapping[str, str] = os.environ) -> list[Path]:
@@ -152,8 +160,14 @@ def _known_sections(report: Report, root: Node) -> Node:
     known = keys_of(Settings)
     unknown = [key for key, _ in root.children() if key not in known]
     for key in unknown:
-        report.warn(root.value[key], f"unknown section; {suggestion(str(key), known)}")
+        report.warn(root.value[key], _name_unknown_section(str(key), known))
     return root.without(unknown)
+
+
+def _name_unknown_section(key: str, known: list[str]) -> str:
+    if is_of_earlier_chart(key):
+        return "a value of an earlier server's chart, which the server does not read; see `config migrate`"
+    return f"unknown section; {suggestion(key, known)}"
 
 
 def _datasource_lists(report: Report, root: Node) -> Iterable[tuple[str, Node]]:

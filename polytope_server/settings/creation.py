@@ -76,6 +76,8 @@ def check_backend(
     report.note_idle_keys(kind, node.without(known))
     for warning in getattr(settings, "warnings", list)():
         report.warn(node, warning)
+    for refusal in getattr(settings, "refusals", list)():
+        report.refuse(node, refusal)
     return settings
 
 

@@ -18,6 +18,8 @@ from polytope_server.settings.nodes import Key, Location, Node, Origin
 from polytope_server.texts import clipped
 
 _LONGEST_VALUE = 80
+#: From 0 to 1. With the library's own 0.6, "admin" was offered for "minio".
+_LEAST_LIKENESS = 0.65
 #: pydantic's words for what is accepted, in those of YAML.
 _WORDING = tuple(
     (re.compile(pydantics), ours)
@@ -71,6 +73,8 @@ class Report:
     def __init__(self) -> None:
         self.problems: list[str] = []
         self.warnings: list[str] = []
+        #: By section: what only processes that authenticate callers by it refuse.
+        self.refusals: dict[str, list[str]] = {}
         #: Of what was validated: the values of keys whose type says that they are secret.
         self.secrets: set[str] = set()
 
@@ -81,6 +85,11 @@ class Report:
     def warn(self, node: Node, text: str) -> None:
         """Note what is accepted, and is perhaps not what the operator wants."""
         self.warnings.append(str(Problem(node.origin, text)))
+
+    def refuse(self, node: Node, text: str) -> None:
+        """Note what those processes refuse that authenticate callers by this section."""
+        section = str(next(iter(node.origin.path), ""))
+        self.refusals.setdefault(section, []).append(str(Problem(node.origin, text)))
 
     def validated(self, kind: Any, node: Node, known: Collection[str] = (), partial: bool = False) -> Any:
         """The node as an instance of `kind` (a model, or any type); None if it is wrong: that is noted.
@@ -136,7 +145,7 @@ def suggestion(name: str, known: Iterable[str]) -> str:
 
 
 def _find_near(name: str, known: Iterable[str]) -> str | None:
-    return next(iter(difflib.get_close_matches(name, list(known), 1)), None)
+    return next(iter(difflib.get_close_matches(name, list(known), 1, _LEAST_LIKENESS)), None)
 
 
 def keys_of(kind: Any) -> list[str]:

@@ -94,8 +94,10 @@ def helm(helms: Callable[[str], Helm]) -> Helm:
 class Rendered:
     """The objects of a rendered chart."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, given: Mapping[str, str] = EXISTING) -> None:
+        """`given` are the variables of the installer's own Secrets."""
         self.text = text
+        self._given = given
         self.objects = objects_of(text)
 
     def of_kind(self, *kinds: str) -> list[Object]:
@@ -126,7 +128,7 @@ class Rendered:
 
     def variables(self) -> dict[str, str]:
         """What the pods have from Secrets."""
-        found = dict(EXISTING)
+        found = dict(self._given)
         for secret in self.of_kind("Secret"):
             found |= {name: base64.b64decode(value).decode() for name, value in secret["data"].items()}
         return found
@@ -142,6 +144,18 @@ def render(helm: Helm) -> Callable[..., Rendered]:
         if key not in known:
             known[key] = Rendered(helm.template(values, overrides))
         return known[key]
+
+    return run
+
+
+@pytest.fixture
+def render_file(any_helm: Helm) -> Callable[[Path, Mapping[str, str]], Rendered]:
+    """Renders the chart with a file of values that a test has made, and with variables of Secrets."""
+
+    def run(file: Path, given: Mapping[str, str]) -> Rendered:
+        answer = any_helm("template", "test", CHART, "--namespace", "weather", "-f", file)
+        assert answer.returncode == 0, answer.stderr
+        return Rendered(answer.stdout, given)
 
     return run
 

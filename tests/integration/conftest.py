@@ -23,7 +23,11 @@ CONFIGURATIONS = Path(__file__).parents[2] / "polytope-deployment" / "config"
 USERS = ("alice", "bob", "carol", "dave", "erin", "frank", "root")
 FEDERATION_SECRET = "shared-between-two-servers"
 
-PLAIN = {"type": "plain", "users": [{"uid": name, "password": f"{name}'s password"} for name in USERS]}
+PLAIN = {
+    "type": "plain",
+    "clear_text": True,
+    "users": [{"uid": name, "password": f"{name}'s password"} for name in USERS],
+}
 ROOT_IS_ADMIN = {"admins": {"type": "plain", "roles": {"admin": ["root"]}}}
 DEFAULT = {"test": ["default"], "mail": ["default"]}
 

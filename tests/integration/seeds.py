@@ -76,7 +76,7 @@ def keyed(seeds: Seeds) -> dict[str, Any]:
         "worker": {"retry_delay": 0.01, "max_attempts": 2, "concurrency": 2},
         "authentication": {
             "plain": {
-                "authenticators": {"users": {"type": "plain", "users": users}},
+                "authenticators": {"users": {"type": "plain", "clear_text": True, "users": users}},
                 "authorizers": {"admins": {"type": "plain", "roles": {"admin": ["pia"]}}},
             }
         },

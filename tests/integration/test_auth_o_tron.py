@@ -291,7 +291,9 @@ def manage(tmp_path: Path) -> Manage:
 
 LOCAL: dict[str, Any] = {
     "near": {
-        "authenticators": {"users": {"type": "plain", "users": [{"uid": "carol", "password": "carols"}]}},
+        "authenticators": {
+            "users": {"type": "plain", "clear_text": True, "users": [{"uid": "carol", "password": "carols"}]}
+        },
         "authorizers": {"admins": {"type": "plain", "roles": {"admin": ["bob"], "reader": ["alice"]}}},
     }
 }

@@ -29,7 +29,10 @@ def hashed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneServe
         # Each address of this test is one of X-Forwarded-For.
         "frontend": {"proxy_support": True},
         # No user is let in because of an earlier log-in.
-        "authentication": {"cache": 0, "test": {"authenticators": {"p": {"type": "plain", "users": users}}}},
+        "authentication": {
+            "cache": 0,
+            "test": {"authenticators": {"p": {"type": "plain", "clear_text": True, "users": users}}},
+        },
     }
     server = StandaloneServer(tmp_path_factory.mktemp("flood") / "data", config)
     server.start()

@@ -72,7 +72,11 @@ def started(tmp_path_factory: pytest.TempPathFactory, caller_of: type[Caller]) -
         Keycloak("k", Client("polytope", CLIENT_SECRET), [Person("kim", "kims")]) as keycloak,
     ):
         authenticators: dict[str, dict[str, Any]] = {
-            "site": {"type": "plain", "users": [{"uid": "pia", "password": "pia: pass, wörd"}]},
+            "site": {
+                "type": "plain",
+                "clear_text": True,
+                "users": [{"uid": "pia", "password": "pia: pass, wörd"}],
+            },
             "cloak": {
                 "type": "keycloak",
                 "url": keycloak.url,

@@ -121,7 +121,7 @@ def test_every_scheme_on_embedded_back_ends(
                 "authenticators": {"a": {"type": "jwt", "cert_url": f"{away}/certs", "client_id": "p"}}
             },
             "directory": {
-                "authenticators": {"a": {"type": "plain", "users": [dora]}},
+                "authenticators": {"a": {"type": "plain", "clear_text": True, "users": [dora]}},
                 "authorizers": {"a": directory},
             },
             "people": {

@@ -101,7 +101,9 @@ async def manager(work: Work, ldap: LDAP, tmp_path: Path) -> AsyncIterator[Authe
     realms: dict[str, Any] = {
         "own": {"authenticators": {"a": {"type": "sql"}}, "authorizers": {"a": {"type": "sql"}}},
         "directory": {
-            "authenticators": {"a": {"type": "plain", "users": [{"uid": "alice", "password": "alices"}]}},
+            "authenticators": {
+                "a": {"type": "plain", "clear_text": True, "users": [{"uid": "alice", "password": "alices"}]}
+            },
             "authorizers": {"a": directory},
         },
         "mail": {"authenticators": {"a": {"type": "ecmwfapi", "url": who_am_i.url}}},

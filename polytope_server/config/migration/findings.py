@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from polytope_server.config.migration.rules import Rule, Step, Verdict, find, goes_below, table
@@ -15,7 +15,7 @@ Path = tuple[str | int, ...]
 Steps = tuple[Step, ...]
 
 #: What is said of a section as a whole, so that nothing is said of its keys.
-_OF_A_WHOLE_SECTION = (Verdict.REFUSED, Verdict.RENAMED)
+_OF_A_WHOLE_SECTION = (Verdict.REFUSED, Verdict.RENAMED, Verdict.CHART)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +40,22 @@ def examine(root: Node) -> list[Finding]:
     return [*_Walk(root).judge_keys(root, (), (), None), *_find_missing(root)]
 
 
-def with_unknown(root: Node, findings: list[Finding], meant: Mapping[str, str]) -> list[Finding]:
-    """The findings, with those keys as unknown ones: `meant` says what each, as it is shown, may mean."""
-    unknown = [
-        Finding(path, Verdict.UNKNOWN, meant[dotted(path)], decide=True, origin=node.origin)
+def with_left_out(
+    root: Node, findings: list[Finding], now: Verdict, reasons: Mapping[str, str]
+) -> list[Finding]:
+    """The findings, with those keys as ones to leave out: `reasons` says why of each, as it is shown."""
+    left_out = [
+        Finding(path, now, reasons[dotted(path)], decide=True, origin=node.origin)
         for path, node in _all_keys(root, ())
-        if dotted(path) in meant
+        if dotted(path) in reasons
     ]
-    known = {finding.path for finding in unknown}
-    return [*(finding for finding in findings if finding.path not in known), *unknown]
+    return replaced(findings, left_out)
+
+
+def replaced(findings: Sequence[Finding], by: Sequence[Finding]) -> list[Finding]:
+    """The findings, others in place of those about the same keys."""
+    paths = {finding.path for finding in by}
+    return [*(finding for finding in findings if finding.path not in paths), *by]
 
 
 def is_list_of_sources(path: Path) -> bool:
@@ -63,7 +70,7 @@ def name_of_source(item: Node) -> str:
 
 
 def _all_keys(node: Node, path: Path) -> Iterator[tuple[Path, Node]]:
-    for key, child in node.children():
+    for key, child in (*node.children(), *enumerate(node.items())):
         yield (*path, key), child
         yield from _all_keys(child, (*path, key))
 
@@ -122,13 +129,35 @@ class _Walk:
         return Step(name, _read_type(node))
 
     def _find_type(self, name: str, seen: tuple[str, ...]) -> str:
-        """The type of a data source: its own, else that of the last parent that has one."""
+        """The type of a data source: its own, else that of a parent or, for a mere parent, of a child."""
+        return self._find_own_type(name, seen) or self._find_type_of_children(name, ())
+
+    def _find_own_type(self, name: str, seen: tuple[str, ...]) -> str:
         section = self._sources.child(name)
         if section is None or name in seen:
             return ""
-        parents = (section.child("parents") or Node([])).items()
-        inherited = (self._find_type(str(parent.value), (*seen, name)) for parent in reversed(parents))
+        inherited = (self._find_own_type(parent, (*seen, name)) for parent in reversed(_parents(section)))
         return _read_type(section) or next(filter(None, inherited), "")
+
+    def _find_type_of_children(self, name: str, seen: tuple[str, ...]) -> str:
+        """One that this server has: what is for the others must not take the keys from this one."""
+        children = [
+            str(child)
+            for child, section in self._sources.children()
+            if name in _parents(section) and child not in seen
+        ]
+        types = [self._find_own_type(child, ()) for child in children]
+        below = (self._find_type_of_children(child, (*seen, name)) for child in children)
+        return next((kind for kind in (*types, *below) if kind and not _is_refused(kind)), "")
+
+
+def _parents(section: Node) -> list[str]:
+    return [str(parent.value) for parent in (section.child("parents") or Node([])).items()]
+
+
+def _is_refused(kind: str) -> bool:
+    rule = find((Step("datasources"), Step("", kind)), True)
+    return rule is not None and rule.now is Verdict.REFUSED
 
 
 def _has_keys(node: Node) -> bool:
@@ -152,7 +181,7 @@ def _unknown_section(node: Node, path: Path) -> Finding:
 def _apply_rule(node: Node, path: Path, rule: Rule) -> Finding:
     if rule.value and not re.search(rule.value, str(node.value)):
         return Finding(path, Verdict.SAME, origin=node.origin)
-    return Finding(path, rule.now, rule.text, rule.to, rule.needs_decision, node.origin)
+    return Finding(path, rule.now, rule.text, rule.to, rule.needs_decision_for(node), node.origin)
 
 
 def _find_missing(root: Node) -> Iterator[Finding]:

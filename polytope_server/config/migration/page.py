@@ -19,12 +19,17 @@ polytope-server config migrate earlier.yaml --write config.yaml   # and a file t
 polytope-server config check -f config.yaml
 ```
 
-Several files are merged in their order, as with `-f`; without any it is `/etc/polytope/config.yaml`. The exit
-status is 0 if there is nothing to decide, 1 if there is, and 2 if the files cannot be read or the new one
-cannot be written. The new file has the secrets of the old one, and new ones where this server needs them, so
-only its owner can read it; it never replaces a file. Its comments say what is different, and those with
-DECIDE what a person has to do. What is refused is left out, and so is a collection without any data source
-left. Comments of the old file are not kept.
+Several files are merged in their order, as with `-f`; without any it is `/etc/polytope/config.yaml`. A file
+may be the `values.yaml` of the earlier Helm chart: `--chart` writes values for the chart of this server from
+it, see [From the earlier chart](operators/earlier-chart.md). The exit status is 0 if there is nothing to
+decide, 1 if there is, and 2 if the files cannot be read or the new one is not written.
+
+The new file has the secrets of the old one, and new ones where this server needs them, so only its owner can
+read it; it never replaces a file. Its comments say what is different, and those with DECIDE what a person has
+to do. What is refused is left out, and so is a collection without any data source left. An authenticator,
+authorizer, data source, federation peer or collection that `config check` does not accept is left out, too;
+**if anything else is not accepted, nothing is written**, because the server might allow more without it than
+with it. Mend it in the old file then. Comments of the old file are not kept.
 
 ## In which order
 
@@ -48,8 +53,9 @@ effect.
 
 *same*: it means what it meant. *changed*: it is accepted, and something about it is different. *no effect*:
 it is accepted and does nothing; `config check` says so. *refused*: `config check` does not accept it. *new*:
-this server needs it. `*` is any name, and `(fdb)` behind a name is the `type` of that section. Keys below one
-that is listed are as that one.
+this server needs it. *chart*: a value of the earlier chart, and no key of the server; `--write` leaves it
+out. `*` is any name, and `(fdb)` behind a name is the `type` of that section. Keys below one that is listed
+are as that one.
 
 | key | now | what to know |
 |---|---|---|

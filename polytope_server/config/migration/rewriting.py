@@ -12,13 +12,18 @@ import yaml
 from polytope_server.config.migration.findings import Finding, Path, is_list_of_sources, name_of_source
 from polytope_server.config.migration.rules import Verdict
 from polytope_server.settings.nodes import Node
+from polytope_server.settings.problems import dotted
 
 _HEAD = """\
 # Written by `polytope-server config migrate`. Where it says DECIDE, a person has to: do what the comment
 # says, then take the comment out. Variables of the environment stand here as they did before.
 """
 _WIDTH = 110
-_DROPPED = (Verdict.REFUSED, Verdict.IDLE, Verdict.UNKNOWN)
+_DROPPED = (Verdict.REFUSED, Verdict.IDLE, Verdict.UNKNOWN, Verdict.LACKING, Verdict.CHART)
+_REASONS = {
+    Verdict.IDLE: ", as it has no effect",
+    Verdict.LACKING: ", as it is not accepted",
+}
 _NEEDED: Mapping[str, Any] = {"staging.polytope.token": str, "secrets.keys": lambda secret: [secret]}
 
 
@@ -37,7 +42,9 @@ class _Writer:
         self._refused_sources = {
             str(finding.path[1])
             for finding in findings
-            if finding.now is Verdict.REFUSED and finding.path[0] == "datasources" and len(finding.path) == 2
+            if finding.now in (Verdict.REFUSED, Verdict.LACKING)
+            and finding.path[0] == "datasources"
+            and len(finding.path) == 2
         }
 
     def lines(self) -> Iterator[str]:
@@ -81,12 +88,44 @@ class _Writer:
             yield from _write_section(name, list(self._write_mapping(path, node)))
 
     def _write_value(self, name: object, path: Path, node: Node) -> Iterator[str]:
-        if is_list_of_sources(path) and (lost := self._find_refused(node.items())):
-            yield from _write_plain(name, [item.plain() for item in node.items() if item not in lost])
+        if node.items():
+            yield from self._write_list(name, path, node)
         elif self._has_findings_below(path, node):
             yield from _write_section(name, list(self._write_mapping(path, node)))
         else:
             yield from _write_plain(name, node.plain())
+
+    def _write_list(self, name: object, path: Path, node: Node) -> Iterator[str]:
+        """Comments stand before the list, as an entry has no place for them."""
+        lost = self._find_refused(node.items()) if is_list_of_sources(path) else []
+        kept = [
+            self._trim((*path, index), item) for index, item in enumerate(node.items()) if item not in lost
+        ]
+        for below, finding in self._by_path.items():
+            if len(below) > len(path) and below[: len(path)] == path and finding.now in _DROPPED:
+                where = dotted(below[len(path) - 1 :])
+                yield from _write_left_out(finding, where)
+        yield from _write_plain(name, [item.plain() for item in kept])
+
+    def _trim(self, path: Path, node: Node) -> Node:
+        """What is within a list, without the keys that are left out."""
+        if node.items():
+            items = [self._trim((*path, index), item) for index, item in enumerate(node.items())]
+            return Node(items, node.origin)
+        if not isinstance(node.value, dict):
+            return node
+        return Node(
+            {
+                key: self._trim((*path, key), child)
+                for key, child in node.children()
+                if not self._is_dropped((*path, key))
+            },
+            node.origin,
+        )
+
+    def _is_dropped(self, path: Path) -> bool:
+        finding = self._by_path.get(path)
+        return finding is not None and finding.now in _DROPPED
 
     def _find_refused(self, listed: list[Node]) -> list[Node]:
         """Those of a collection's data sources that are left out."""
@@ -110,9 +149,12 @@ class _Writer:
         yield from _dump_yaml(value)
 
 
-def _write_left_out(finding: Finding) -> Iterator[str]:
-    reason = ", as it has no effect" if finding.now is Verdict.IDLE else ""
-    yield from _write_comment(f"{finding.path[-1]}: left out{reason}. {finding.text}", finding.decide)
+def _write_left_out(finding: Finding, name: object = None) -> Iterator[str]:
+    # Values of the earlier chart are many, and say nothing about the server.
+    if finding.now is not Verdict.CHART or finding.decide:
+        reason = _REASONS.get(finding.now, "")
+        text = f"{name or finding.path[-1]}: left out{reason}. {finding.text}"
+        yield from _write_comment(text, finding.decide)
 
 
 def _write_remark(finding: Finding) -> Iterator[str]:

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from polytope_server.settings.nodes import Node
+
 
 class Verdict(StrEnum):
     """What becomes of a key; those of the table are explained at the top of `rules.yaml`."""
@@ -18,6 +20,8 @@ class Verdict(StrEnum):
     REFUSED = "refused"
     NEEDED = "needed"
     UNKNOWN = "unknown"  #: neither the earlier server nor this one has it
+    LACKING = "lacking"  #: known, but `config check` does not accept what is there
+    CHART = "chart"
     CHANGED = "changed"
     RENAMED = "renamed"
     IDLE = "idle"
@@ -46,6 +50,7 @@ class Rule:
     section: str = ""
     unless: str = ""
     value: str = ""
+    where: str = ""
     absent: str = ""
 
     @property
@@ -57,6 +62,11 @@ class Rule:
     def needs_decision(self) -> bool:
         """Whether a person must do something where the key is given (or, if `needed`, missing)."""
         return self.decide or self.now in (Verdict.REFUSED, Verdict.NEEDED)
+
+    def needs_decision_for(self, section: Node) -> bool:
+        """The same for what is given: a `where` names a key of the section that must say something."""
+        key = section.child(self.where) if self.where else section
+        return self.needs_decision and key is not None and bool(key.value or not self.where)
 
 
 @cache
@@ -81,6 +91,12 @@ def find(path: Sequence[Step], is_mapping: bool) -> Rule | None:
         and (is_mapping or rule.only != "mapping")
     ]
     return max(found, key=_weight, default=None)
+
+
+def is_of_earlier_chart(section: str) -> bool:
+    """Whether a section of that name is in the values of the earlier chart, and concerns the chart only."""
+    rule = find((Step(section),), True)
+    return rule is not None and rule.now is Verdict.CHART
 
 
 def goes_below(path: Sequence[Step]) -> bool:

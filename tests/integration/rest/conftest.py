@@ -35,7 +35,7 @@ def extras(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneServe
         "frontend": {"proxy_support": True},
         "authentication": {
             "test": {
-                "authenticators": {"plain": {"type": "plain", "users": users}},
+                "authenticators": {"plain": {"type": "plain", "clear_text": True, "users": users}},
                 "authorizers": {"admins": {"type": "plain", "roles": {"admin": ["root"]}}},
             },
             "people": {

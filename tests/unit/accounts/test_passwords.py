@@ -4,7 +4,7 @@ import threading
 import argon2
 import pytest
 
-from polytope_server.accounts.passwords import Passwords
+from polytope_server.accounts.passwords import Passwords, is_hash
 from polytope_server.accounts.pool import BoundedPool
 from polytope_server.authentication import AuthenticationUnavailableError
 
@@ -75,3 +75,39 @@ async def test_too_many_at_a_time_are_refused() -> None:
     assert await asyncio.gather(*waiting) == [True, True]
     assert await pool.run(lambda: "free again") == "free again"
     pool.close()
+
+
+HASH = "$argon2id$v=19$m=65536,t=3,p=4$c2Fs/HQ$aGFz+aA"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        # What `export NAME_HASH="$argon2id$v=19$..."` leaves, and the same in a Makefile.
+        ("=19=65536,t=3,p=4/HQ+aA", "single quotes"),
+        ("rgon2id=19=65536,t=3,p=4/HQ+aA", "single quotes"),
+        # Of the first version of argon2, without `v`.
+        ("=512,t=2,p=2", "single quotes"),
+        # Quoted once too often: for Compose, and for a shell.
+        (HASH.replace("$", "$$"), "single quotes"),
+        (HASH.replace("$", "\\$"), "single quotes"),
+        ("$argon2id=19=65536,t=3,p=4", "complete argon2"),
+        ("$2b$12$R9h/cIPz0gi.URNNX3kh2O", "another kind"),
+        ("$6$rounds=5000$salt$hash", "another kind"),
+        ("$apr1$salt$hash", "another kind"),
+        ("{SSHA}aGFzaA==", "another kind"),
+    ],
+)
+def test_what_begins_like_a_hash_and_is_none_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason) as caught:
+        is_hash(text)
+    assert text not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["$ecret", "a$b$c", "{curly} brackets", "$5 for a book", "x=1,y=2", "$$"])
+def test_other_passwords_are_clear_text(text: str) -> None:
+    assert not is_hash(text)
+
+
+def test_a_hash_is_one() -> None:
+    assert is_hash(HASH)

@@ -231,12 +231,13 @@ def test_plain_users_who_could_not_log_in_are_refused(users: list[dict[str, str]
     assert "sesame" not in str(caught.value)
 
 
-def test_plain_warns_of_clear_text_without_showing_it() -> None:
+def test_plain_refuses_clear_text_without_showing_it_unless_that_is_wanted() -> None:
     users = [{"uid": "a", "password": "sesame"}, {"uid": "b", "password": CHEAP.hash("x")}]
     settings = PlainSettings.model_validate({"users": users})
-    (warning,) = settings.warnings()
-    assert "'a'" in warning
-    assert "sesame" not in warning + repr(settings)
+    (refusal,) = settings.refusals()
+    assert "'a'" in refusal
+    assert "sesame" not in refusal + repr(settings)
+    assert PlainSettings.model_validate({"users": users, "clear_text": True}).refusals() == []
 
 
 async def test_verifying_does_not_hold_the_event_loop(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
+import io
 import socket
 from pathlib import Path
 
+import argon2
 import pytest
 import yaml
 
@@ -57,9 +59,41 @@ def test_a_port_in_use_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_the_built_in_configuration_is_valid_and_its_password_is_kept(tmp_path: Path) -> None:
     file = builtin.prepare(tmp_path)
     configuration = load([file], system_file=tmp_path / "none")
+    configuration.check_secrets()
     assert list(configuration.collections) == ["echo", "dummy"]
     password = (tmp_path / "password").read_text()
     assert len(password) > 12
     builtin.prepare(tmp_path)
     assert (tmp_path / "password").read_text() == password
     assert (tmp_path / "password").stat().st_mode & 0o077 == 0
+
+
+def test_the_hash_of_a_password_is_printed_without_a_configuration(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POLYTOPE_CONFIG_FILES", "/none.yaml")
+    monkeypatch.setattr("sys.stdin", io.StringIO("sesame\n"))
+    assert cli.main(["users", "hash"]) == 0
+    printed = capsys.readouterr()
+    assert argon2.PasswordHasher().verify(printed.out.removesuffix("\n"), "sesame")
+    assert printed.err == ""
+
+
+@pytest.mark.parametrize("password", ["\n", "x" * 5000])
+def test_there_is_no_hash_of_what_is_no_password(
+    password: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(password))
+    assert cli.main(["users", "hash"]) == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_a_password_in_clear_text_starts_nothing_that_authenticates(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    users = {"type": "plain", "users": [{"uid": "alice", "password": "sesame"}]}
+    file = tmp_path / "c.yaml"
+    file.write_text(yaml.safe_dump({"authentication": {"site": {"authenticators": {"plain": users}}}}))
+    for name in ("frontend", "standalone"):
+        assert cli.main([name, "-f", str(file), "--data", str(tmp_path)]) == 1
+        assert "the password of 'alice' is clear text" in capsys.readouterr().err

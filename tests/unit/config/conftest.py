@@ -120,3 +120,14 @@ def warnings(config: Callable[..., Configuration], tmp_path: Path) -> Callable[.
         return [text.replace(f"{tmp_path}/", "") for text in config(*texts, **environ).warnings]
 
     return warnings_of
+
+
+@pytest.fixture
+def real_backends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the package only: the stubs of these tests take keys that they should not."""
+    stubs = ("stub", "strict", "feature", "pin", "uninstalled")
+    real = {
+        concern: {name: target for name, target in known.items() if name not in stubs}
+        for concern, known in backends.BUILT_IN.items()
+    }
+    monkeypatch.setattr(backends, "BUILT_IN", real)

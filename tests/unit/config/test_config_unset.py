@@ -6,7 +6,10 @@ import pytest
 
 from polytope_server.settings import ConfigurationError
 
-PLAIN = "authentication: {site: {authenticators: {a: {type: plain, users: [{uid: carol, password: %s}]}}}}"
+PLAIN = (
+    "authentication: {site: {authenticators: "
+    "{a: {type: plain, clear_text: true, users: [{uid: carol, password: %s}]}}}}"
+)
 
 
 @pytest.mark.parametrize(
@@ -50,3 +53,25 @@ def test_others_are_not(config, text):
     found = config(text, SET="a word", ODD="$ecret")
     assert found.unset == {}
     found.check_secrets()
+
+
+CLEAR = PLAIN.replace(" clear_text: true,", "")
+
+
+def test_a_password_in_clear_text_stops_what_would_let_in_by_it_and_nothing_else(config):
+    found = config(CLEAR % "$ALICE", ALICE="sesame")
+    with pytest.raises(ConfigurationError) as caught:
+        found.check_secrets()
+    assert str(caught.value).endswith(
+        "authentication.site.authenticators.a: the password of 'carol' is clear text; give a hash "
+        "(`polytope-server users hash`), or set `clear_text: true` beside `users`"
+    )
+    assert "sesame" not in str(caught.value)
+    found.check_secrets("staging")
+
+
+def test_a_variable_that_is_not_set_is_no_password_in_clear_text(config):
+    with pytest.raises(ConfigurationError) as caught:
+        config(CLEAR % "$ALICE").check_secrets()
+    assert "is not set" in str(caught.value)
+    assert "clear text" not in str(caught.value)

@@ -218,7 +218,11 @@ def test_a_group_opens_a_collection(own: LDAP, tmp_path: Path) -> None:
         "nested_groups": "follow",
         "timeout": 2,
     }
-    plain = {"type": "plain", "users": [{"uid": name, "password": f"{name}'s password"} for name in users]}
+    plain = {
+        "type": "plain",
+        "clear_text": True,
+        "users": [{"uid": name, "password": f"{name}'s password"} for name in users],
+    }
     config = {
         "authentication": {
             "cache": 0,
