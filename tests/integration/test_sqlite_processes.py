@@ -75,5 +75,5 @@ from polytope_server.drivers.sql.address import SQLSettings
 SQLSettings(url="postgresql://u:sesame@h/d")
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert "needs the Python package 'psycopg'" in done.stderr
-    assert "pip install 'polytope-server[postgresql]'" in done.stderr
+    assert "needs the Python package 'psycopg' (extra 'postgresql')" in done.stderr
+    assert " install 'sqlalchemy[asyncio]>=2.0' 'psycopg[binary]>=3.2'`" in done.stderr
