@@ -30,11 +30,13 @@ http {{
 
 
 class Proxy(Service):
-    """A proxy with the given files below its folder, listening on the port that these name."""
+    """A proxy with the given files below its folder, which say where it listens."""
 
-    def __init__(self, folder: Path, port: int, files: dict[str, str]) -> None:
+    def __init__(self, folder: Path, port: int, files: dict[str, str], trusted: str) -> None:
+        """`port` is the one in the files; `trusted` names a file by which its certificate is valid."""
         super().__init__(folder)
         self.port = port
+        self._trusted = trusted
         for name, text in files.items():
             file = self.folder / name
             file.parent.mkdir(exist_ok=True)
@@ -45,9 +47,8 @@ class Proxy(Service):
         return {}
 
     def ready(self) -> bool:
-        # Traefik listens before it has read its certificates. They are for the name `localhost`.
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        # Traefik listens, and makes a certificate, before it has read its own.
+        context = ssl.create_default_context(cafile=self._trusted)
         with (
             socket.create_connection((self.host, self.port), timeout=2) as connection,
             context.wrap_socket(connection, server_hostname="localhost"),

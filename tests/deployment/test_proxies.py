@@ -70,17 +70,19 @@ class Site:
                 'X-Forwarded-Prefix "";': 'X-Forwarded-Prefix "/weather";',
             }
             changes = {**common, **(below if prefix else {}), "listen 443": f"listen 127.0.0.1:{port}"}
-            return Nginx(folder, port, {"conf.d/polytope.conf": replaced("nginx.conf", **changes)})
+            files = {"conf.d/polytope.conf": replaced("nginx.conf", **changes)}
+            return Nginx(folder, port, files, self.trusted)
         below = {
             "rule: Host(`localhost`)": "rule: Host(`localhost`) && PathPrefix(`/weather`)",
             "middlewares: []": "middlewares: [polytope-prefix]",
         }
         dynamic = folder / "traefik" / "polytope.yaml"
         static = {'":443"': f'"127.0.0.1:{port}"', "/etc/traefik/polytope.yaml": str(dynamic)}
-        return Traefik(folder, port, {
+        files = {
             "traefik.yaml": replaced("traefik.yaml", **static),
             "polytope.yaml": replaced("traefik-polytope.yaml", **common, **(below if prefix else {})),
-        })  # fmt: skip
+        }
+        return Traefik(folder, port, files, self.trusted)
 
 
 @pytest.fixture(scope="module", params=["nginx", "traefik"])
