@@ -64,10 +64,10 @@ test: services ## run all tests, with coverage, on real servers
 test-unit: $(STAMP) ## run the unit tests
 	$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
 
-test-faults: services ## run the tests that kill processes and servers, with more requests and rounds
+test-faults: services ## run the tests that kill processes and servers with more requests and rounds, and long uploads
 	POLYTOPE_FAULTS=full $(BIN)/python -m pytest tests/integration/test_faults.py tests/integration/test_outages.py \
 	  tests/integration/test_brokers.py tests/integration/test_absences.py tests/integration/test_clocks.py \
-	  tests/integration/test_mixed_versions.py $(PYTEST_ARGS)
+	  tests/integration/test_mixed_versions.py tests/deployment/test_proxies.py $(PYTEST_ARGS)
 
 test-cluster: $(STAMP) ## install the chart on a real cluster and disturb it: KUBECONFIG's, or one made here
 	tests/cluster/run.sh $(PYTEST_ARGS)

@@ -183,7 +183,7 @@ def test_a_long_upload_is_passed_on_as_it_comes(
         for piece in pieces:
             yield piece
             time.sleep(SECONDS / len(pieces))
-        until(lambda: staged(server) > len(pieces) * PIECE // 2)
+        until(lambda: staged(server) > len(pieces) * PIECE // 2, 20)
         arrived = staged(server)
 
     checksum = hashlib.md5(b"".join(pieces)).hexdigest()
