@@ -65,7 +65,8 @@ def remove_group(folder: Path) -> None:
 
 
 def _group(folder: Path) -> str:
-    return f"polytope-tests-{'-'.join(folder.parts[-2:])}"
+    # The whole path: others run tests on this machine, too.
+    return f"polytope-tests{str(folder).replace('/', '-')}"
 
 
 def _mount(kind: str, target: Path, *options: str) -> None:
