@@ -12,7 +12,7 @@ from pathlib import Path
 from polytope_server import __version__
 from polytope_server.commands.supervisor import Supervisor
 from polytope_server.config import Configuration
-from polytope_server.runtime import log
+from polytope_server.runtime import log, process
 from polytope_server.runtime.data_folder import FolderInUseError, locked
 from polytope_server.runtime.management import VARIABLE
 from polytope_server.settings import Settings
@@ -61,7 +61,7 @@ def _supervise(settings: Settings, data: Path, start: Callable[[str], int]) -> i
         _import_processes()
         names = (OBJECT_STORE, *PROCESSES) if _has_object_store(settings) else PROCESSES
         supervisor = Supervisor(names, {OBJECT_STORE}, start_process, settings.worker.grace + _STOP_MARGIN)
-        return 0 if supervisor.serve() else 1
+        return 0 if supervisor.serve() else process.INCOMPATIBLE
 
 
 def _import_processes() -> None:

@@ -17,6 +17,7 @@ from polytope_server.config.migration.rules import is_of_earlier_chart
 from polytope_server.config.unset import unset_secrets
 from polytope_server.datasource import factory
 from polytope_server.language import CoercionRules, SourceRules
+from polytope_server.settings import backends
 from polytope_server.settings.data import AUTH_O_TRON, NO_REALMS
 from polytope_server.settings.masking import secrets_of
 from polytope_server.settings.nodes import FileError, Node, merge, read
@@ -251,11 +252,11 @@ def _too_large_for_a_body(settings: Settings, collections: Iterable[Collection])
 def _missing_packages(collections: Iterable[Collection]) -> list[str]:
     """Packages that a worker on this machine would lack. No error: other processes do not need them."""
     return [
-        f"collections.{collection.name}: datasource {source.name!r} of type {source.type!r} needs the Python "
-        f"package {package!r} where workers run: `pip install 'polytope-server[{source.type}]'`"
+        f"collections.{collection.name}: where workers run, datasource {source.name!r} of type "
+        f"{source.type!r} {backends.explain_package('datasource', source.type, module)}"
         for collection in collections
         for source in collection.datasources
-        for package in factory.missing(source)
+        for module in factory.missing(source)
     ]
 
 

@@ -28,8 +28,8 @@ def settings_of(config: DataSourceConfig) -> DataSourceSettings:
 
 
 def missing(config: DataSourceConfig) -> list[str]:
-    """The Python packages that a worker needs for it and that are not installed here."""
-    return [package for package in kind_of(config).requires if find_spec(package) is None]
+    """The Python modules that a worker needs for it and that are not installed here."""
+    return [module for module in kind_of(config).requires if find_spec(module) is None]
 
 
 def archives(config: DataSourceConfig) -> bool:

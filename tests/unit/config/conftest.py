@@ -68,19 +68,23 @@ class Feature(Stub):
     aliases = types.MappingProxyType({"level": "levelist"})
 
 
+def _lack(name: str) -> object:
+    raise ModuleNotFoundError(name="no_such_package.part")
+
+
 @pytest.fixture(autouse=True)
 def stubs(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each concern has the back-ends `stub`, `strict` ..., beside the built-in ones, and no plug-ins."""
     module = types.ModuleType("polytope_server.stubs_of_tests")
-    module.__dict__.update(Stub=Stub, Strict=Strict, Feature=Feature, Pin=Pin)
+    module.__dict__.update(Stub=Stub, Strict=Strict, Feature=Feature, Pin=Pin, __getattr__=_lack)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     names = {
         "stub": "stubs_of_tests:Stub",
         "strict": "stubs_of_tests:Strict",
         "feature": "stubs_of_tests:Feature",
         "pin": "stubs_of_tests:Pin",
+        "uninstalled": "stubs_of_tests:Uninstalled",
     }
-    names["uninstalled"] = "no_such_module:Thing"
     built_in = {concern: {**known, **names} for concern, known in backends.BUILT_IN.items()}
     monkeypatch.setattr(backends, "BUILT_IN", built_in)
     monkeypatch.setattr(backends, "plug_ins", lambda concern: ())

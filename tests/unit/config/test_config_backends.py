@@ -61,7 +61,8 @@ def test_notices_go_by_the_queue_unless_the_configuration_says_otherwise(config)
 
 def test_a_back_end_that_is_not_installed_is_answered_with_what_to_install(problems):
     (problem,) = problems("queue: {uninstalled: {}}")
-    assert "pip install 'polytope-server[uninstalled]'" in problem
+    assert "queue 'uninstalled' needs the Python package 'no_such_package': install it with" in problem
+    assert "pip install no_such_package`" in problem
 
 
 def test_keys_of_back_ends_are_checked(problems):
