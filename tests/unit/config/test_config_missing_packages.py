@@ -40,7 +40,7 @@ def plug_in_with(monkeypatch: pytest.MonkeyPatch, error: ImportError) -> None:
     """A plug-in named `mongodb` whose import raises that."""
     point = Mock(load=Mock(side_effect=error))
     point.name = "mongodb"
-    monkeypatch.setattr(backends, "_plug_ins", lambda concern: (point,))
+    monkeypatch.setattr(backends, "plug_ins", lambda concern: (point,))
 
 
 def refusal(concern: str, name: str) -> str:
