@@ -20,8 +20,7 @@ _BY_MESSAGE = (
     ),
     (re.compile(r"CodesException: (.*)"), r"a GRIB message cannot be read: \1"),
 )
-#: A bad parameter alone may be one of the FDB's configuration.
-_BY_USER = re.compile(r"(?:UserError: |Bad value: )(?:UserError: |Bad value: |Bad parameter: )*")
+_BY_USER = re.compile(r"(?:UserError: |Bad value: |Bad parameter: )+")
 #: What follows is the expanded request, or every value that would do.
 _REST = re.compile(r",? (?:request=|expanded=|with context: |in \[)")
 #: metkit's checks of its own code, which users see where it does not expect such a value.
@@ -34,6 +33,8 @@ _SENTENCES = (
     (_ASSERTION, "a value of the request cannot be read"),
 )
 _LONGEST = 300
+#: Alone, it may be one of the FDB's configuration.
+_BAD_PARAMETER = "Bad parameter: "
 
 
 def user_fault(text: str) -> str | None:
@@ -42,7 +43,7 @@ def user_fault(text: str) -> str | None:
         if said := pattern.match(text):
             return said.expand(sentence)[:_LONGEST]
     found = _BY_USER.match(text)
-    if not found:
+    if not found or found[0] == _BAD_PARAMETER:
         return None
     short = _REST.split(text[found.end() :])[0].strip()
     for pattern, sentence in _SENTENCES:
