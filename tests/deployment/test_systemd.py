@@ -117,7 +117,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory, slow: str) -> Iterator[tup
         print(systemd.run("tail", "-n", "50", "/run/polytope.log", check=False).stdout)
 
 
-def until(condition: Callable[[], object], seconds: float = 90.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 120.0) -> None:
     """Return when the condition is true."""
     deadline = time.monotonic() + seconds
     while not condition():
