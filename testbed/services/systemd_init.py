@@ -44,6 +44,7 @@ class Plan:
 def main(arguments: list[str]) -> None:
     """`FOLDER`, or `--check FOLDER` to find out only whether this can work."""
     folder = Path(arguments[-1])
+    os.umask(0o022)
     _enter_group(folder)
     root = _lay_out(folder)
     if arguments[0] == "--check":

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +18,7 @@ import psutil
 import pytest
 import yaml
 
+from polytope_demonstration import fdb
 from testbed.server import CONFIG, Server, free_port, users_of
 from testbed.services import NotInstalledError
 from testbed.services.systemd import Systemd
@@ -25,6 +27,8 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "polytope-deployment" / "systemd"
 UNIT = "polytope@standalone.service"
 PASSWORD = "one with $HOME and a \\ in it"
+#: An FDB that the account may read, and its fields.
+FIELDS, DAY = Path("/srv/polytope-tests-fdb"), date(2026, 1, 1)
 #: A virtual environment whose packages are those of the tests' own.
 ENVIRONMENT = {
     "/opt/polytope/pyvenv.cfg": "home = /opt/python/bin\ninclude-system-site-packages = false\n",
@@ -80,9 +84,14 @@ def machine(tmp_path_factory: pytest.TempPathFactory, slow: str) -> Iterator[tup
         **CONFIG,
         "frontend": {"bind_to": "127.0.0.1", "port": port},
         "authentication": {"test": {"authenticators": {"plain": {"type": "plain", "users": users}}}},
-        "datasources": {"echo": {"type": "echo"}, "slow": {"type": "http", "url": slow}},
+        "datasources": {
+            "echo": {"type": "echo"},
+            "slow": {"type": "http", "url": slow},
+            "fields": {"type": "fdb", "fdb_config": fdb.configuration(FIELDS), "match": {"class": ["od"]}},
+        },
         "collections": {
-            name: {"roles": {"test": ["default"]}, "datasources": [name]} for name in ("echo", "slow")
+            name: {"roles": {"test": ["default"]}, "datasources": [name]}
+            for name in ("echo", "slow", "fields")
         },
     }
     files = {
@@ -97,7 +106,10 @@ def machine(tmp_path_factory: pytest.TempPathFactory, slow: str) -> Iterator[tup
         **ENVIRONMENT,
     }
     # Where the account can read them; here they may lie in the home of root.
+    archive = tmp_path_factory.mktemp("fdb")
+    fdb.fill(archive, [DAY])
     installed = {
+        str(FIELDS): archive,
         "/opt/source": ROOT,
         "/opt/site": Path(site.getsitepackages()[0]),
         "/opt/python": Path(sys.base_prefix),
@@ -110,6 +122,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory, slow: str) -> Iterator[tup
         systemd.run("ln", "-s", "/opt/python/bin/python3", "/opt/polytope/bin/python")
         systemd.run("ldconfig")
         systemd.run("systemd-sysusers")
+        systemd.run("chmod", "-R", "a+rX", str(FIELDS))
         systemd.run("chown", "root:polytope", "/etc/polytope/config.yaml")
         systemd.run("chmod", "640", "/etc/polytope/config.yaml")
         systemd.run("chmod", "600", "/etc/polytope/environment")
@@ -117,7 +130,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory, slow: str) -> Iterator[tup
         print(systemd.run("tail", "-n", "50", "/run/polytope.log", check=False).stdout)
 
 
-def until(condition: Callable[[], object], seconds: float = 90.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 120.0) -> None:
     """Return when the condition is true."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -158,6 +171,24 @@ def test_requests_are_served_with_secrets_of_the_environment_file(running: tuple
     session = server.session()
     request = server.submit(session, "echo", "under systemd")
     assert server.result(session, request) == b"under systemd"
+
+
+def test_fields_are_read_from_an_fdb(running: tuple[Systemd, Server]) -> None:
+    _, server = running
+    field = {
+        "class": "od",
+        "stream": "oper",
+        "type": "fc",
+        "expver": "0001",
+        "domain": "g",
+        "time": "0000",
+        "date": f"{DAY:%Y%m%d}",
+        "levtype": "sfc",
+        "param": "2t",
+        "step": "24",
+    }
+    session = server.session()
+    assert server.result(session, server.submit(session, "fields", field)).startswith(b"GRIB")
 
 
 def test_its_processes_may_do_little(running: tuple[Systemd, Server]) -> None:
