@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 import falcon
@@ -41,8 +42,9 @@ _STATUSES = {
 _PASSING = frozenset({Kind.TOO_MANY, Kind.BUSY})
 #: Refusals that carry Retry-After.
 _TRY_AGAIN = _PASSING | {Kind.UNAVAILABLE}
-#: How `polytope-client` names itself; so do other programs with the same library.
-_CLIENT = "python-requests/"
+#: How `polytope-client` names itself: up to 0.7.10 by its library, as any program with that library does;
+#: later by its own name, which another program that contains it may put after its own.
+_CLIENT = re.compile(r"^python-requests/|(?:^|\s)polytope-client/", re.IGNORECASE)
 
 
 class Errors:
@@ -157,7 +159,7 @@ class Errors:
 
 def is_polytope_client(req: falcon.asgi.Request) -> bool:
     """Whether the caller may be `polytope-client`."""
-    return (req.user_agent or "").startswith(_CLIENT)
+    return _CLIENT.search(req.user_agent or "") is not None
 
 
 def _hides_429(req: falcon.asgi.Request) -> bool:

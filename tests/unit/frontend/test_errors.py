@@ -22,6 +22,9 @@ from polytope_server.user import User
 HELP = "https://help.example.org"
 WITH_HELP = f"\nFor help: {HELP}"
 CLIENT = "python-requests/2.32.5"
+#: What the client after 0.7.10 sends, alone and within another program.
+NEXT_CLIENT = "polytope-client/0.7.11 python-requests/2.32.5"
+WITHIN_A_PROGRAM = "a-program/1.0 polytope-client/0.7.11"
 FAILED = Request(User("alice", "test"), "c", user_message="it broke")
 
 
@@ -93,6 +96,7 @@ async def test_a_wait_is_given_in_whole_seconds_and_never_too_short(seconds: flo
     assert headers["retry-after"] == written.partition(" ")[0]
 
 
+@pytest.mark.parametrize("agent", [CLIENT, NEXT_CLIENT, WITHIN_A_PROGRAM])
 @pytest.mark.parametrize(
     ("method", "path", "is_poll", "status"),
     [
@@ -104,10 +108,10 @@ async def test_a_wait_is_given_in_whole_seconds_and_never_too_short(seconds: flo
     ],
 )
 async def test_polytope_client_sees_a_403_where_it_would_hide_a_429(
-    method: str, path: str, is_poll: bool | None, status: int
+    method: str, path: str, is_poll: bool | None, status: int, agent: str
 ) -> None:
     error = TooManyCallsError("why", CallRate(1, 1.0, 0, 3.0))
-    found = await answer_to(error, method, path, CLIENT, is_poll)
+    found = await answer_to(error, method, path, agent, is_poll)
     assert found[:2] == (status, f"why. Try again in 3 seconds.{WITH_HELP}")
     assert found[2]["retry-after"] == "3"
     assert (await answer_to(error, method, path, is_poll=is_poll))[0] == 429
@@ -129,7 +133,10 @@ async def test_without_challenges_there_is_no_header_of_them() -> None:
     assert "www-authenticate" not in (await answer_to(UnauthenticatedError("why", [])))[2]
 
 
-@pytest.mark.parametrize(("agent", "status"), [("curl/8", 429), (CLIENT, 401)])
+@pytest.mark.parametrize(
+    ("agent", "status"),
+    [("curl/8", 429), ("mine/1 python-requests/2", 429), (CLIENT, 401), (NEXT_CLIENT, 401)],
+)
 async def test_credentials_that_are_wrong_too_many_times(agent: str, status: int) -> None:
     found = await answer_to(UnauthenticatedError("why", ["Basic"], 7), agent=agent)
     assert found[:2] == (status, f"why{WITH_HELP}")
