@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import falcon
 import falcon.asgi
 
+from polytope_server.http.ranges import MultipartBody, Part, parse_ranges
 from polytope_server.http.shell import no_body
 from polytope_server.staging import StagedObject, Staging
 from polytope_server.staging.names import request_of
-
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 async def deliver(
@@ -41,56 +39,64 @@ async def deliver(
         resp.status = falcon.HTTP_304
         return found
     # HEAD knows no ranges (RFC 9110, 14.2).
-    part = None if head else _requested_range(req, found.size, etag)
-    start, length = part or (0, found.size)
+    parts = None if head else _find_parts(req, found.size, etag)
+    wanted = parts or [Part(0, found.size)]
     if admit is not None and not head:
-        await admit(length)
-    if part is not None:
-        resp.status = falcon.HTTP_206
-        resp.set_header("Content-Range", f"bytes {start}-{start + length - 1}/{found.size}")
-    resp.content_type = found.content_type
-    resp.content_length = length
+        await admit(sum(part.length for part in wanted))
+
+    _describe_parts(resp, parts, found)
+    several = MultipartBody(wanted, found.size, found.content_type) if len(wanted) > 1 else None
+    resp.content_type = several.content_type if several else found.content_type
+    resp.content_length = several.length if several else wanted[0].length
     resp.set_header(
         "Content-Disposition", f'attachment; filename="{request_of(name)}.{name.rpartition(".")[2]}"'
     )
-    if found.md5 and length == found.size:
-        resp.set_header("Content-MD5", found.md5)
     # Not without any stream: Falcon would then send a length of 0.
     if head:
         resp.stream = no_body()
-    else:
-        to_the_end = start + length == found.size
-        chunks = staging.read(name, start, length)
-        resp.stream = _count_served(chunks, served, completed if to_the_end else lambda: None)
+        return found
+
+    def read(start: int, length: int) -> AsyncIterator[bytes]:
+        return _count_served(staging.read(name, start, length), served)
+
+    to_the_end = any(part.start + part.length == found.size for part in wanted)
+    chunks = several.chunks(read) if several else read(*wanted[0])
+    resp.stream = _call_at_end(chunks, completed if to_the_end else lambda: None)
     return found
 
 
-def _requested_range(req: falcon.asgi.Request, size: int, etag: str) -> tuple[int, int] | None:
-    """The first byte of a single Range and how many it has, None for the whole; 416 if it lies outside."""
-    wanted = _RANGE.fullmatch(req.get_header("range") or "")
+def _describe_parts(resp: falcon.asgi.Response, parts: list[Part] | None, found: StagedObject) -> None:
+    """Say which part of the object the answer has; the whole one (None) has a checksum instead."""
+    if parts is not None:
+        resp.status = falcon.HTTP_206
+        if len(parts) == 1:
+            resp.set_header("Content-Range", parts[0].content_range(found.size))
+    if found.md5 and parts in (None, [Part(0, found.size)]):
+        resp.set_header("Content-MD5", found.md5)
+
+
+def _find_parts(req: falcon.asgi.Request, size: int, etag: str) -> list[Part] | None:
+    """The parts that a call asks for, None for the whole; ends the call with 416 if all lie outside."""
     condition = req.get_header("if-range")
-    if not wanted or wanted[0] == "bytes=-" or (condition and condition != etag):
+    if condition and condition != etag:
         return None
-    if wanted[1]:
-        start = int(wanted[1])
-        end = min(int(wanted[2]), size - 1) if wanted[2] else size - 1
-    else:
-        start, end = max(0, size - int(wanted[2])), size - 1
-    if wanted[1] and wanted[2] and int(wanted[2]) < start:
-        return None  # no valid range: to be ignored
-    if start > end:
+    parts = parse_ranges(req.get_header("range") or "", size)
+    if parts == []:
         raise falcon.HTTPError(
             falcon.HTTP_416,
             description="The range lies outside of the result",
             headers={"Content-Range": f"bytes */{size}"},
         )
-    return start, end - start + 1
+    return parts
 
 
-async def _count_served(
-    chunks: AsyncIterator[bytes], served: Callable[[int], None], completed: Callable[[], object]
-) -> AsyncIterator[bytes]:
+async def _count_served(chunks: AsyncIterator[bytes], served: Callable[[int], None]) -> AsyncIterator[bytes]:
     async for chunk in chunks:
         yield chunk
         served(len(chunk))
+
+
+async def _call_at_end(chunks: AsyncIterator[bytes], completed: Callable[[], object]) -> AsyncIterator[bytes]:
+    async for chunk in chunks:
+        yield chunk
     completed()
