@@ -13,8 +13,7 @@ from polytope_server.authentication.manager import UnauthenticatedError
 from polytope_server.frontend.refusals import FailedRequestError, Kind, RefusedError
 from polytope_server.frontend.support import Support
 from polytope_server.http.retry_after import retry_after, whole_seconds
-from polytope_server.http.shell import ClientGoneError, fail, pass_on
-from polytope_server.runtime import log
+from polytope_server.http.shell import INTERNAL_ERROR, ClientGoneError, fail, pass_on
 from polytope_server.runtime.unavailable import UnavailableError
 from polytope_server.texts import shortened
 
@@ -153,8 +152,7 @@ class Errors:
     ) -> None:
         # What went wrong inside is for the log: it may hold paths, addresses and secrets.
         logger.error("%s %s failed", req.method, req.path, exc_info=error)
-        message = f"An internal error occurred. The operator finds it in the log as {log.request_id.get()}."
-        self._answer_error(req, resp, falcon.HTTP_500, message)
+        self._answer_error(req, resp, falcon.HTTP_500, INTERNAL_ERROR)
 
 
 def is_polytope_client(req: falcon.asgi.Request) -> bool:

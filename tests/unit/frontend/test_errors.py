@@ -14,6 +14,7 @@ from polytope_server.frontend.limits import CallRate, TooManyCallsError
 from polytope_server.frontend.refusals import FailedRequestError, Kind, RefusedError
 from polytope_server.frontend.support import Support
 from polytope_server.frontend.v1.errors import Errors
+from polytope_server.http.shell import INTERNAL_ERROR
 from polytope_server.request import Request
 from polytope_server.request_store import StoreUnavailableError
 from polytope_server.settings.root import SupportSettings
@@ -162,7 +163,7 @@ async def test_a_back_end_that_cannot_be_reached(error: Exception, caplog: pytes
 async def test_a_fault_of_the_server_is_for_the_log_alone(caplog: pytest.LogCaptureFixture) -> None:
     status, message, _ = await answer_to(KeyError("a secret"))
     assert status == 500
-    assert message.startswith("An internal error occurred. The operator finds it in the log as ")
+    assert message == f"{INTERNAL_ERROR}{WITH_HELP}"
     assert "secret" not in message
     assert "GET /fixed failed" in caplog.text
 
