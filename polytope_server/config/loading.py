@@ -155,8 +155,11 @@ def _known_sections(report: Report, root: Node) -> Node:
 def _datasource_lists(report: Report, root: Node) -> Iterable[tuple[str, Node]]:
     """Name and list of data sources of each collection; notes what is wrong with the collection itself."""
     for name, node in (root.child("collections") or Node({})).children():
-        if not name or "/" in str(name):
-            report.problem(node, f"{name!r} cannot be the name of a collection: not empty, and no '/'")
+        # It is one segment of a path, from which clients take out `.` and `..`.
+        if not name or name in (".", "..") or "/" in str(name):
+            report.problem(
+                node, f"{name!r} cannot be the name of a collection: not empty, not '.' or '..', and no '/'"
+            )
         roles = node.child("roles")
         if roles is None or not roles.value:
             report.warn(node, "has no roles, so no user may use it")

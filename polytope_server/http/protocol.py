@@ -124,6 +124,7 @@ class HTTPProtocol(HttpToolsProtocol):
                 return
             # The application gets no more of the body, and answers no more.
             self.cycle.disconnected = True
+            self.cycle.waiting_for_100_continue = False
             self.cycle.message_event.set()
         elif not is_answered:
             # The calls before it are answered first. uvicorn then closes the connection.

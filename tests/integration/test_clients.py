@@ -302,7 +302,7 @@ except Exception as error:
 @pytest.fixture(scope="module")
 def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneServer]:
     config = {
-        "frontend": {"limits": {"per-user": 2, "calls-per-second": 0.2, "burst": 20}},
+        "frontend": {"limits": {"per-user": 2, "calls-per-second": 0.2, "burst": 28}},
         "support": {"default_url": "https://support.example.org"},
         "collections": {
             "echo": {"roles": {"test": ["default"]}, "datasources": ["echo"]},
@@ -346,7 +346,7 @@ except Exception as error:
 """
     text = Client(version, limited, tmp_path).run(script)
     assert (
-        "Too many calls: the limit of a user is 0.2 per second on average, 20 at once. Try again in" in text
+        "Too many calls: the limit of a user is 0.2 per second on average, 28 at once. Try again in" in text
     )
 
 

@@ -69,7 +69,9 @@ class DownloadLinkResource:
         if request.status is not Status.PROCESSED:
             refuse(falcon.HTTP_400, f"Request {request_id} not ready for download yet")
         location = result_location(services, req, caller, request)
+        if location.startswith("../"):
+            # Relative to /api/v1/downloads/ here, not to /api/v1/requests/.
+            location = f".{location.removeprefix('../downloads')}"
         resp.status = falcon.HTTP_303
         resp.data = b"{}"
-        # Relative to /api/v1/downloads/ here, not to /api/v1/requests/.
-        resp.set_header("Location", location.replace("../downloads/", "./", 1))
+        resp.set_header("Location", location)

@@ -191,7 +191,10 @@ async def test_a_body_that_breaks_after_its_call_was_answered_gets_no_second_ans
     assert await is_closed(reader)
 
 
-async def test_a_body_that_breaks_ends_the_work_for_its_call(server: Server) -> None:
+@pytest.mark.parametrize("expect", [b"", b"Expect: 100-continue\r\n"])
+async def test_a_body_that_breaks_ends_the_work_for_its_call(
+    server: Server, expect: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     seen: list[str] = []
 
     async def take(scope: Any, receive: Any, send: Any) -> None:
@@ -201,11 +204,11 @@ async def test_a_body_that_breaks_ends_the_work_for_its_call(server: Server) -> 
         await send_answer(send)  # to nobody
 
     server.respond = take
-    reader = await server.connect(CHUNKS)
-    server._writers[-1].write(b"no chunk\r\n")
+    reader = await server.connect(CHUNKS[:-2] + expect + b"\r\nno chunk\r\n")
     assert (await reader.read()).startswith(b"HTTP/1.1 400 Bad Request\r\n")
     await until(lambda: bool(seen))
     assert seen == ["http.disconnect"]
+    assert "Exception" not in caplog.text
 
 
 async def test_a_call_that_is_held_is_answered_though_no_call_follows_it(server: Server) -> None:
