@@ -2,7 +2,7 @@
 #
 #   common   frontend, broker, garbage-collector, object-store, standalone: with the drivers of all back-ends
 #   worker   the same, and the libraries of the data sources (WORKER_STACK)
-#   common-development, worker-development   the same, and the process starts anew when its code changes
+#   common-development, worker-development   the same, and the process starts again when its code changes
 #
 #   docker build --target common --tag polytope-common .
 #

@@ -17,6 +17,9 @@ DEMONSTRATION_ARGS := --data "$(DATA)" $(if $(PORT),--port $(PORT))
 # Images take minutes to build, so `make test` leaves these tests out.
 CONTAINER_TESTS := POLYTOPE_CONTAINERS=1 $(BIN)/python -m pytest tests/containers
 
+# Compiled modules are kept, whatever the environment says: a test run starts thousands of processes.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help install services demo run test test-unit test-faults coverage lint format bench \
         image images-trial test-compose test-cluster lock docs clean

@@ -1,7 +1,7 @@
 """Ordinary users beside abusers: what the ones notice of the others, against a bare Falcon application.
 
 Server and floor get the same calls of the same people, and answer with as many bytes. The floor stores
-nothing, checks nobody, and fills no disk.
+nothing, checks no credential, and fills no disk.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from benchmarks import floor_abuse, load, ordinary
 from benchmarks.abusers import Targets
 from benchmarks.figure import MIB, Figure, Peaks, Plan, Target
 from benchmarks.floor import BareServer
-from polytope_server.settings.root import FrontendSettings
+from polytope_server.settings.frontend import FrontendSettings
 from polytope_server.staging.local import LocalStagingSettings
 from testbed.server import CONFIG, StandaloneServer
 

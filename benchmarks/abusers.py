@@ -26,7 +26,7 @@ _ADDRESSES = [f"127.0.0.{number}" for number in range(2, 6)]
 _RANGES, _LISTS, _HEADS, _DOWNLOADS, _UPLOADS, _FILLERS = 5, 3, 300, 50, 20, 2
 #: Between two tries after a refusal, in seconds: the rate of an attack is not what is measured.
 _PAUSE = 0.1
-#: So many seconds a download is left alone before the next one.
+#: Seconds for which a download is left alone before the next one.
 _UNREAD = 20
 _UPLOAD = 100 << 20
 #: What can be asked for when nothing else ends it, and what instead where that would fill the disk.
@@ -93,7 +93,7 @@ class _Abusers:
             await asyncio.sleep(_PAUSE)
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        # Little is buffered here: what nobody reads is to stay with the server.
+        # Little is buffered here: what is not read is to stay with the server.
         return await asyncio.open_connection(
             load.HOST, self._targets.port, local_addr=(next(self._addresses), 0), limit=1 << 12
         )

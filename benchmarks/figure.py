@@ -52,14 +52,14 @@ FULL = Plan(
 )
 QUICK = Plan(
     rounds=1,
-    seconds=0.3,
+    seconds=0.2,
     sequential=10,
     client=5,
     live=100,
     file=32 << 20,
     large=64 << 20,
     starts=1,
-    idle=3.0,
+    idle=1.0,
     huge=64 << 20,
     stored=500,
     transfer=48 << 20,

@@ -177,7 +177,7 @@ def start_up(plan: Plan, folder: Path) -> list[Figure]:
 
 
 def idle(run: Bench) -> list[Figure]:
-    """Processor time of all processes of a server to which nobody talks."""
+    """Processor time of all processes of an idle server."""
     time.sleep(min(2.0, run.plan.idle / 3))  # what the measurements before have left to do
     groups = run.server.all_processes(), run.bare.processes()
     before = [_processortimed(group) for group in groups]

@@ -14,7 +14,7 @@ LISTED, TEXT = "FLOOR_LISTED", 60_000
 
 
 class _LongList:
-    """Many requests with long texts, encoded anew for each call."""
+    """Many requests with long texts, encoded again for each call."""
 
     def __init__(self, count: int) -> None:
         self._requests = [{"id": str(number), "user_request": "x" * TEXT} for number in range(count)]

@@ -29,7 +29,7 @@ class Seen:
 
 
 class Line:
-    """One connection, made anew when it was lost."""
+    """One connection, made again when it was lost."""
 
     def __init__(self, port: int) -> None:
         self._port = port

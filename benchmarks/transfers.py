@@ -162,7 +162,7 @@ def s3_upload(run: Bench) -> list[Figure]:
 
 
 def s3_download(run: Bench) -> list[Figure]:
-    """From a bucket to whoever asks the frontend for it."""
+    """From a bucket to the client that asks the frontend for it."""
     client, (name, _) = run.s3.client(), _create(run.on_s3, run.size)
     floors, values = alternate(
         run.plan,

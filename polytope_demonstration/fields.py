@@ -1,7 +1,7 @@
 """The demonstration's fields as GRIB messages: two forecasts of a made-up atmosphere.
 
-GRIB edition 2 on the octahedral grid O64 (1.4 degrees), labelled as an operational forecast, but with the
-experiment version `0001` of nobody.
+GRIB edition 2 on the octahedral grid O64 (1.4 degrees), labelled as an operational forecast of
+experiment version `0001`.
 """
 
 from __future__ import annotations

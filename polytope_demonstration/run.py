@@ -12,7 +12,7 @@ from pathlib import Path
 
 from polytope_demonstration import server
 from polytope_demonstration.setup import USER, Setup, prepare
-from polytope_server.commands.standalone import in_use
+from polytope_server.runtime.data_folder import is_locked
 
 _USUAL_PORT = 5000
 
@@ -51,7 +51,7 @@ def demo(data: Path, port: int | None) -> int:
     log = setup.data / "server.log"
     with server.running(setup, log):
         _say(f"the server is ready at {setup.url} ({time.monotonic() - started:.1f} s); its log is {log}")
-        _tour(setup)
+        tour(setup)
     _say(f"the server is stopped; {time.monotonic() - started:.1f} s in all")
     return 0
 
@@ -68,7 +68,7 @@ def run(data: Path, port: int | None) -> int:
 def _prepare(data: Path, port: int) -> Setup:
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     # Before anything is written: the configuration there is that of the running server.
-    if in_use(data):
+    if is_locked(data):
         raise server.DemonstrationError(
             f"a server runs on {data} already (make run in another terminal?); "
             "stop it, or name another folder: make demo DATA=FOLDER"
@@ -77,7 +77,8 @@ def _prepare(data: Path, port: int) -> Setup:
     return prepare(data, port)
 
 
-def _tour(setup: Setup) -> None:
+def tour(setup: Setup) -> None:
+    """Retrieve fields and draw a map, saying what is done."""
     from polytope_demonstration import client, picture
 
     results = setup.data / "results"

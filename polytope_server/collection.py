@@ -12,7 +12,7 @@ from polytope_server.user import User
 #: The queue of everything that names no other.
 DEFAULT_QUEUE = "default"
 
-#: A limit of one user: so many (0: this role, or this configuration, says nothing), none at all, or no limit.
+#: A limit of one user: a number (0: this role, or the configuration, says nothing), none at all, or no limit.
 UserLimit = int | Literal["none", "unlimited"]
 
 

@@ -6,13 +6,11 @@ import base64
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urljoin
 
 import psutil
@@ -20,14 +18,15 @@ import requests
 import yaml
 
 from polytope_server.config import Configuration
+from testbed.launch import Launch, Process, run_command
 
 #: The user of :data:`CONFIG`, for the realm `test`.
 USER, PASSWORD = "alice", "alice's password"
 #: Small data sources and one collection for each; every section can be overridden.
 CONFIG: dict[str, Any] = {
     "logging": {"mode": "console", "level": "WARNING"},
-    # Each of a worker's children takes as long to start as any process; most tests need no more than two.
-    "worker": {"concurrency": 2},
+    # Each of a worker's children takes as long to start as all other processes; most tests need one.
+    "worker": {"concurrency": 1},
     "authentication": {
         "test": {
             "authenticators": {
@@ -160,6 +159,9 @@ class Deployment(Server):
 class StandaloneServer(Server):
     """`polytope-server standalone`; a context manager that starts it, and leaves no process behind."""
 
+    #: How processes are started.
+    launch: ClassVar[Launch] = staticmethod(run_command)
+
     def __init__(
         self,
         data: Path,
@@ -183,7 +185,7 @@ class StandaloneServer(Server):
         self._before = list(files)
         self._variables = dict(variables or {})
         self.log = data / "server.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     def __enter__(self) -> StandaloneServer:
         self.start()
@@ -221,11 +223,8 @@ class StandaloneServer(Server):
         self.data.mkdir(parents=True, exist_ok=True)
         files = [part for file in self.files for part in ("-f", str(file))]
         self.files[-1].write_text(yaml.safe_dump(self.config, sort_keys=False))
-        command = [sys.executable, "-m", "polytope_server", "standalone", *files, "--data", str(self.data)]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdout=log, stderr=log, start_new_session=True, env=self.environment
-            )
+        arguments = ["standalone", *files, "--data", str(self.data)]
+        self._process = self.launch(arguments, self.log, self.environment)
         deadline = time.monotonic() + seconds
         # Hundreds of HTTP calls to a port where nothing listens would cost as much as one of its processes.
         while not (self._listens() and self.alive()):
@@ -276,11 +275,15 @@ class StandaloneServer(Server):
         found = []
         for process in self.all_processes():
             try:
-                line = process.cmdline()
+                line = " ".join(process.cmdline()).strip()
             except psutil.NoSuchProcess:
                 continue
             is_child = "polytope_server.worker.child" in line
-            if (name == "data source" and is_child) or (name in line and not is_child):
+            if (name == "data source" and is_child) or line in (
+                f"polytope-server {name}",
+                f"gunicorn: master [polytope-{name}]",
+                f"gunicorn: worker [polytope-{name}]",
+            ):
                 found.append(process)
         return found
 

@@ -146,6 +146,6 @@ def greedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     )
     monkeypatch.setenv("PYTHONPATH", str(folder))
     monkeypatch.syspath_prepend(folder)
-    backends._plug_ins.cache_clear()
+    backends.plug_ins.cache_clear()
     yield
-    backends._plug_ins.cache_clear()
+    backends.plug_ins.cache_clear()

@@ -46,7 +46,7 @@ def table(text: str) -> str:
 
 
 def updated(readme: str, values: str) -> str:
-    """The README with its table made anew."""
+    """The README with its table generated again."""
     before, rest = readme.split(BEGIN)
     return f"{before}{BEGIN}\n\n{table(values)}\n\n{END}{rest.split(END)[1]}"
 

@@ -1,4 +1,4 @@
-"""Runs `polytope-server`, and starts it anew whenever its Python code changes. For development only.
+"""Runs `polytope-server`, and restarts it whenever its Python code changes. For development only.
 
 A process that ends by itself, for a mistake in the code most likely, is started again by the next change.
 """
@@ -17,7 +17,7 @@ from watchfiles import PythonFilter, watch
 
 CODE = Path("/opt/polytope/server/polytope_server")
 PROGRAM = "/opt/polytope/server/bin/polytope-server"
-#: Seconds in which the process may end in good order before the new one starts: whoever changed it waits.
+#: Seconds in which the process may end in good order before the new one starts: the developer waits.
 GRACE = 2.0
 
 
@@ -40,7 +40,7 @@ def start() -> subprocess.Popen[bytes]:
 
 
 def end(child: subprocess.Popen[bytes], patience: float | None) -> None:
-    """Tell it to end; after so many seconds kill what is left of it and of its group. None waits for ever."""
+    """Ask it to end; after these seconds kill what is left of it and of its group. None waits for ever."""
     child.terminate()
     with suppress(subprocess.TimeoutExpired):
         child.wait(patience)

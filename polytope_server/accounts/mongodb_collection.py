@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
 from pydantic import ConfigDict, Field
 from pymongo.asynchronous.collection import AsyncCollection
 
-from polytope_server.accounts.errors import AuthenticationUnavailableError
+from polytope_server.accounts.errors import failing_without_details
 from polytope_server.drivers.mongodb import (
     Connection,
     Document,
     MongoDBHostSettings,
     MongoDBUnavailableError,
 )
-
-_UNAVAILABLE = "Users and keys cannot be looked up at the moment, please try again later"
-logger = logging.getLogger(__name__)
 
 
 class CredentialSettings(MongoDBHostSettings):
@@ -29,7 +25,7 @@ class CredentialSettings(MongoDBHostSettings):
 
 
 class CredentialCollection:
-    """A collection whose failures are :class:`AuthenticationUnavailableError`."""
+    """A collection whose failures are `AuthenticationUnavailableError`."""
 
     def __init__(self, settings: CredentialSettings, name: str) -> None:
         self._connection = Connection.at(settings)
@@ -42,7 +38,7 @@ class CredentialCollection:
             await self._connection.collection(*self._names).database.command("ping")
             await prepare()
 
-        with self._translated():
+        with failing_without_details(MongoDBUnavailableError):
             await self._connection.open(check)
 
     async def close(self) -> None:
@@ -52,14 +48,8 @@ class CredentialCollection:
     @contextmanager
     def use(self) -> Iterator[AsyncCollection[Document]]:
         """The collection, for operations within the context."""
-        with self._translated(), self._connection.failing_with(MongoDBUnavailableError):
+        with (
+            failing_without_details(MongoDBUnavailableError),
+            self._connection.failing_with(MongoDBUnavailableError),
+        ):
             yield self._connection.collection(*self._names)
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except MongoDBUnavailableError as error:
-            # For the log only: the text holds an address.
-            logger.error("%s", error)
-            raise AuthenticationUnavailableError(_UNAVAILABLE) from error

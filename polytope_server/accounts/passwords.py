@@ -10,6 +10,8 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from polytope_server.accounts.pool import BoundedPool
 
+#: Makes new hashes, at the cost that the library recommends.
+HASHER = argon2.PasswordHasher()
 #: One for the process: a hash costs 64 MiB and tens of milliseconds of several cores.
 _POOL = BoundedPool("argon2", threads=2, limit=1000)
 
@@ -29,12 +31,12 @@ class Passwords:
     """Hashes passwords and compares them with hashes."""
 
     def __init__(self, hasher: argon2.PasswordHasher | None = None, pool: BoundedPool | None = None) -> None:
-        """`hasher` says what a new hash costs; by default as the library recommends.
+        """`hasher` says what a new hash costs, by default :data:`HASHER`.
 
         The work is done by `pool`, by default the one of the process.
         """
         self._pool = pool or _POOL
-        self._hasher = hasher or argon2.PasswordHasher()
+        self._hasher = hasher or HASHER
         self._dummy = _dummy(self._hasher)
         self._today = argon2.extract_parameters(self._dummy)
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-from polytope_server.accounts.errors import AuthenticationUnavailableError
+from polytope_server.accounts.errors import failing_without_details
 from polytope_server.drivers.sql import DatabaseUnavailableError, Outcome, Parameters, Row, Schema, Statement
 from polytope_server.drivers.sql.address import database_at
 
-logger = logging.getLogger(__name__)
-
 
 class CredentialDatabase:
-    """As :class:`Database`, but what fails raises :class:`AuthenticationUnavailableError`."""
+    """The database of users and keys; what fails in it raises `AuthenticationUnavailableError`."""
 
     def __init__(self, url: str | None, data: Path) -> None:
         """`url` is the address of a PostgreSQL server; None for SQLite in the folder `data`."""
@@ -23,7 +19,7 @@ class CredentialDatabase:
 
     async def open(self, schema: Schema) -> None:
         """Connect, and create what of `schema` is missing."""
-        with _translated():
+        with failing_without_details(DatabaseUnavailableError):
             await self._database.open(schema)
 
     async def close(self) -> None:
@@ -32,26 +28,15 @@ class CredentialDatabase:
 
     async def read(self, sql: str, parameters: Parameters) -> list[Row]:
         """The rows of a short, indexed query."""
-        with _translated():
+        with failing_without_details(DatabaseUnavailableError):
             return await self._database.read(sql, parameters)
 
     async def write(self, sql: str, parameters: Parameters) -> Outcome:
         """Run one statement; its outcome once that is durable."""
-        with _translated():
+        with failing_without_details(DatabaseUnavailableError):
             return await self._database.write(sql, parameters)
 
     async def write_all(self, statements: Sequence[Statement]) -> None:
         """Run statements as one durable transaction."""
-        with _translated():
+        with failing_without_details(DatabaseUnavailableError):
             await self._database.write_all(statements)
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except DatabaseUnavailableError as error:
-        # For the log only: the text holds a path or an address.
-        logger.error("%s", error)
-        message = "Users and keys cannot be looked up at the moment, please try again later"
-        raise AuthenticationUnavailableError(message) from error

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from polytope_server.authentication import Authenticator, basic
 from polytope_server.authentication.names import is_name
-from polytope_server.settings.root import FederationSettings
+from polytope_server.settings.data import FederationSettings
 from polytope_server.user import User
 
 #: A shorter secret draws a warning.

@@ -28,7 +28,7 @@ class JWTSettings(TokenSettings):
     def warnings(self) -> list[str]:
         found = super().warnings()
         if self.issuer is None:
-            found.append("without issuer, a token counts whoever issued it, if its key is at cert_url")
+            found.append("without issuer, tokens of every issuer count whose key is at cert_url")
         if self.audience is None:
             found.append("without audience, a token that was made for another service counts here, too")
         return found

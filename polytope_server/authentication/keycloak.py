@@ -50,7 +50,9 @@ class KeycloakSettings(AuthenticatorSettings):
     def warnings(self) -> list[str]:
         found = []
         if self.skip_tls:
-            found.append("with skip_tls whoever is between this server and Keycloak can read passwords")
+            found.append(
+                "with skip_tls a man in the middle between this server and Keycloak can read passwords"
+            )
         return found + unencrypted(self.url, "passwords travel to Keycloak without encryption")
 
 

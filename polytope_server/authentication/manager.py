@@ -29,7 +29,7 @@ __all__ = ["Authentication", "Identification", "UnauthenticatedError"]
 
 _UNREADABLE = "Could not read authorization header, expected 'Authorization: <type> <credentials>'"
 _TOO_LONG = f"The Authorization header has more than {header.MAX_LENGTH} characters"
-_NOT_CONFIGURED = "No authentication is configured on this server, so nobody can be let in"
+_NOT_CONFIGURED = "No authentication is configured on this server, so no user can log in"
 _WRONG = "Invalid credentials"
 
 

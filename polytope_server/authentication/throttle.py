@@ -84,7 +84,7 @@ class Throttle:
         await self._cache.set(_trusted_key(attempt), self._success_mark(attempt), _KNOWN_SECONDS)
 
     async def _was_right(self, attempt: Attempt) -> bool:
-        # The value is compared, or whoever can write to the cache could make guesses that do not wait.
+        # The value is compared, or a process that can write to the cache could make guesses that do not wait.
         return await self._cache.get(_trusted_key(attempt)) == self._success_mark(attempt)
 
     def _success_mark(self, attempt: Attempt) -> str:

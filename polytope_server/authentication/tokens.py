@@ -52,7 +52,9 @@ class TokenSettings(AuthenticatorSettings):
     timeout: Timeout = 10.0
 
     def warnings(self) -> list[str]:
-        return unencrypted(self.cert_url, "whoever is between this server and cert_url can log in as anybody")
+        return unencrypted(
+            self.cert_url, "a man in the middle between this server and cert_url can log in as any user"
+        )
 
 
 class _Access(BaseModel):

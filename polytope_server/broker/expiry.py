@@ -12,7 +12,7 @@ from polytope_server.notices import Notices, Topic
 from polytope_server.request import Request, Status
 from polytope_server.request_store import RequestStore
 from polytope_server.retry import after_lost_lease
-from polytope_server.settings.root import WorkerSettings
+from polytope_server.settings.processes import WorkerSettings
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ class MemoryCacheSettings(BaseModel):
         10_000,
         ge=1,
         le=10_000_000,
-        description="Beyond so many entries, those not used for longest are lost.",
+        description="Beyond this number, the least recently used entries are lost.",
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import socket
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -64,7 +63,6 @@ def _make_parser() -> argparse.ArgumentParser:
         command = subparsers.add_parser(name, help=text, description=text)
         add_files(command)
         add_data(command)
-        command.add_argument("--parent", type=int, default=None, help=argparse.SUPPRESS)
         command.set_defaults(run=_run_process, process=name)
     text = "ask the management port of this machine whether the process lives"
     check = subparsers.add_parser("healthcheck", help=text, description=f"{text}, for images of containers")
@@ -75,8 +73,6 @@ def _make_parser() -> argparse.ArgumentParser:
 
 
 def _run_process(options: argparse.Namespace) -> int:
-    if options.parent is not None:
-        process.die_with_parent(options.parent)
     process.raise_descriptor_limit()
     # What the server writes is for its own account only.
     os.umask(0o077)
@@ -97,16 +93,22 @@ def _run_process(options: argparse.Namespace) -> int:
         for warning in warnings:
             logger.warning("%s", warning)
     if options.process == "standalone":
-        return _run_standalone(options.files, configuration, data)
+        from polytope_server.commands import standalone
+
+        return standalone.run(configuration, data, lambda name: _start_process(name, configuration, data))
+    return _start_process(options.process, configuration, data)
+
+
+def _start_process(name: str, configuration: Configuration, data: Path) -> int:
     try:
-        _start_process(options.process, configuration, data)
+        _serve(name, configuration, data)
     except IncompatibleSchemaError as error:
         logger.critical("%s", error)
         return process.INCOMPATIBLE
     return 0
 
 
-def _start_process(name: str, configuration: Configuration, data: Path) -> None:
+def _serve(name: str, configuration: Configuration, data: Path) -> None:
     # Each process imports its own part only: a worker needs no web server.
     if name == "frontend":
         from polytope_server.runtime.management.shared import counting_together
@@ -143,37 +145,3 @@ def _run_background_process(
     settings = getattr(configuration.settings, name.replace("-", "_")).management
     listener = listen(settings, f"{name}.management")
     process.run(lambda stop: serve(make(configuration, data), listener, stop))
-
-
-def _run_standalone(files: list[Path], configuration: Configuration, data: Path) -> int:
-    from polytope_server.commands.standalone import FolderInUseError, Supervisor
-
-    settings = configuration.settings
-    for warning in configuration.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    print(f"polytope-server {__version__}: http://{settings.frontend.bind_to}:{settings.frontend.port}")
-    print(f"data folder: {data}", flush=True)
-    supervisor = Supervisor(files, data, settings)
-    try:
-        _check_free(settings.frontend.bind_to, settings.frontend.port)
-        process.run(supervisor.serve)
-        return 1 if supervisor.refused else 0
-    except (FolderInUseError, _PortInUseError) as error:
-        print(error, file=sys.stderr)
-        return 1
-
-
-class _PortInUseError(RuntimeError):
-    """The port is in use, or this user may not listen on it."""
-
-
-def _check_free(host: str, port: int) -> None:
-    """Fail at once, instead of having the frontend fail at each start."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except OSError as error:
-        reason = f"cannot listen on {host}, port {port} (frontend.bind_to, frontend.port): {error.strerror}"
-        raise _PortInUseError(reason) from error

@@ -18,9 +18,10 @@ from polytope_server.settings.data import (
     AuthOTronSettings,
     CollectionSettings,
     DataSourceSection,
+    FederationSettings,
     RealmSettings,
 )
-from polytope_server.settings.root import FederationSettings, Settings
+from polytope_server.settings.root import Settings
 
 _INTRODUCTION = """# Configuration
 

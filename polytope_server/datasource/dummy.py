@@ -26,7 +26,7 @@ def _size(value: Any) -> int:
     if not re.fullmatch("[0-9]{1,20}", text):
         raise DataSourceError("The request must be a number of bytes, for example 1000.")
     if int(text) > MAX_SIZE:
-        raise DataSourceError(f"The request asks for {text} bytes; at most {MAX_SIZE} can be had.")
+        raise DataSourceError(f"The request asks for {text} bytes; at most {MAX_SIZE} are available.")
     return int(text)
 
 

@@ -25,7 +25,7 @@ from polytope_server.datasource import (
     TemporaryError,
 )
 from polytope_server.settings.addresses import is_server, server_in
-from polytope_server.settings.root import Duration
+from polytope_server.settings.values import Duration
 
 logger = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from polytope_server.collection import Collection
 from polytope_server.config import Configuration, coercion_rules, source_rules
 from polytope_server.datasource import factory
 from polytope_server.frontend.background import BackgroundWork
+from polytope_server.frontend.callers import Callers
 from polytope_server.frontend.download_marks import DownloadMarks
 from polytope_server.frontend.lifecycle import Lifecycle
 from polytope_server.frontend.limits import AdmissionLimits
@@ -72,8 +73,8 @@ def compose(configuration: Configuration, data: Path) -> Services:
         identity=identity,
         api_keys=api_keys,
         settings=frontend,
-        admin_roles=settings.admin.roles,
         collections=configuration.collections,
+        callers=Callers(authentication, limits, settings.admin.roles),
         submissions=Submissions(
             validation, limits, store, notices, waiters, background, metrics, frontend.submit_wait
         ),

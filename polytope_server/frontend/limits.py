@@ -22,7 +22,7 @@ from polytope_server.frontend.budget import Budget, UsedUpError
 from polytope_server.frontend.refusals import Kind, RefusedError
 from polytope_server.request import LIVE, Request
 from polytope_server.request_store import RequestStore
-from polytope_server.settings.root import DoorLimitsSettings
+from polytope_server.settings.frontend import DoorLimitsSettings
 from polytope_server.user import User
 
 logger = logging.getLogger(__name__)

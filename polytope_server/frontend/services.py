@@ -10,6 +10,7 @@ from polytope_server.accounts.users import Identity
 from polytope_server.authentication.manager import Authentication
 from polytope_server.collection import Collection
 from polytope_server.frontend.background import BackgroundWork
+from polytope_server.frontend.callers import Callers
 from polytope_server.frontend.download_marks import DownloadMarks
 from polytope_server.frontend.lifecycle import Lifecycle
 from polytope_server.frontend.limits import AdmissionLimits
@@ -42,9 +43,9 @@ class Services:
     api_keys: APIKeys | None
     #: What the configuration says.
     settings: FrontendSettings
-    admin_roles: Mapping[str, list[str]]
     collections: Mapping[str, Collection]
-    #: What users ask for.
+    #: What users ask for, and who they are.
+    callers: Callers
     submissions: Submissions
     polling: Polling
     lists: Lists

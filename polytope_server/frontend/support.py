@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from polytope_server.settings.root import SupportSettings
+from polytope_server.settings.frontend import SupportSettings
 
 
 class Support:

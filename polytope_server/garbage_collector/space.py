@@ -9,7 +9,7 @@ from polytope_server.garbage_collector.removal import BATCH, Remover
 from polytope_server.request import Status
 from polytope_server.request_store import RequestStore
 from polytope_server.request_store.retention import Reason, Summary, Usage
-from polytope_server.settings.root import GarbageCollectorSettings
+from polytope_server.settings.processes import GarbageCollectorSettings
 from polytope_server.staging import Staging
 
 #: Users among whom room is made in one pass: those who have most. The results of others do not count.

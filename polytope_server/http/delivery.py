@@ -34,45 +34,56 @@ async def deliver(
     etag = f'"{found.etag or f"{found.size:x}-{int(found.modified * 1e6):x}"}"'
     resp.set_header("ETag", etag)
     resp.set_header("Accept-Ranges", "bytes")
-    known = req.get_header("if-none-match") or ""
-    if etag in known or known.strip() == "*":
+    if _is_known(req, etag):
         resp.status = falcon.HTTP_304
         return found
-    # HEAD knows no ranges (RFC 9110, 14.2).
-    parts = None if head else _find_parts(req, found.size, etag)
-    wanted = parts or [Part(0, found.size)]
-    if admit is not None and not head:
-        await admit(sum(part.length for part in wanted))
-
-    _describe_parts(resp, parts, found)
-    several = MultipartBody(wanted, found.size, found.content_type) if len(wanted) > 1 else None
-    resp.content_type = several.content_type if several else found.content_type
-    resp.content_length = several.length if several else wanted[0].length
-    resp.set_header(
-        "Content-Disposition", f'attachment; filename="{request_of(name)}.{name.rpartition(".")[2]}"'
-    )
-    # Not without any stream: Falcon would then send a length of 0.
     if head:
+        # HEAD knows no ranges (RFC 9110, 14.2).
+        _describe_object(resp, found, None)
+        # Not without any stream: Falcon would then send a length of 0.
         resp.stream = no_body()
         return found
+    parts = _find_parts(req, found.size, etag)
+    wanted = parts or [Part(0, found.size)]
+    if admit is not None:
+        await admit(sum(part.length for part in wanted))
 
     def read(start: int, length: int) -> AsyncIterator[bytes]:
         return _count_served(staging.read(name, start, length), served)
 
-    to_the_end = any(part.start + part.length == found.size for part in wanted)
+    several = _describe_object(resp, found, parts)
     chunks = several.chunks(read) if several else read(*wanted[0])
+    to_the_end = any(part.start + part.length == found.size for part in wanted)
     resp.stream = _call_at_end(chunks, completed if to_the_end else lambda: None)
     return found
 
 
-def _describe_parts(resp: falcon.asgi.Response, parts: list[Part] | None, found: StagedObject) -> None:
-    """Say which part of the object the answer has; the whole one (None) has a checksum instead."""
-    if parts is not None:
+def _is_known(req: falcon.asgi.Request, etag: str) -> bool:
+    """Whether the client has this version of the object already."""
+    known = req.get_header("if-none-match") or ""
+    return etag in known or known.strip() == "*"
+
+
+def _describe_object(
+    resp: falcon.asgi.Response, found: StagedObject, parts: list[Part] | None
+) -> MultipartBody | None:
+    """The headers for an answer with these parts of the object, or with all of it (None).
+
+    Returns what makes the body of several parts, None for one.
+    """
+    whole = Part(0, found.size)
+    several = MultipartBody(parts, found.size, found.content_type) if parts and len(parts) > 1 else None
+    resp.content_type = several.content_type if several else found.content_type
+    resp.content_length = several.length if several else (parts or [whole])[0].length
+    if parts:
         resp.status = falcon.HTTP_206
-        if len(parts) == 1:
-            resp.set_header("Content-Range", parts[0].content_range(found.size))
-    if found.md5 and parts in (None, [Part(0, found.size)]):
+    if parts and several is None:
+        resp.set_header("Content-Range", parts[0].content_range(found.size))
+    file = f"{request_of(found.name)}.{found.name.rpartition('.')[2]}"
+    resp.set_header("Content-Disposition", f'attachment; filename="{file}"')
+    if found.md5 and parts in (None, [whole]):
         resp.set_header("Content-MD5", found.md5)
+    return several
 
 
 def _find_parts(req: falcon.asgi.Request, size: int, etag: str) -> list[Part] | None:

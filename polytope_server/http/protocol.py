@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
-import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +11,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from polytope_server.http.connections import Connections, Pace
 from polytope_server.http.shell import CONNECTION, error_body
+from polytope_server.http.tcp import acknowledged
 from polytope_server.runtime.log import make_call_id
 
 #: Bytes of a head; a credential of 8 KiB is the largest thing in it.
@@ -31,8 +29,6 @@ _REFUSALS = {
 }
 #: Bytes for a client that it has not taken yet, from which on an answer pauses.
 _HIGH_WATER = 64 << 10
-#: Offset of tcpi_bytes_acked in `struct tcp_info` of Linux (include/uapi/linux/tcp.h), and its size.
-_BYTES_ACKED, _TCP_INFO_SIZE = 120, 128
 
 
 class _RefusedError(Exception):
@@ -208,17 +204,8 @@ class HTTPProtocol(HttpToolsProtocol):
         return self._in_message and not self.flow.read_paused and not self.cycle.waiting_for_100_continue
 
     def _taken(self) -> int:
-        """The bytes that the system of the client has taken so far; 0 if the system here does not tell."""
-        if sys.platform != "linux":  # pragma: no cover -- the tests run on Linux
-            return 0
-        # What the kernel here has taken tells little: it holds megabytes, and asks for more in large steps.
-        connection = self.transport.get_extra_info("socket")
-        try:
-            known = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
-            found: int = struct.unpack_from("Q", known, _BYTES_ACKED)[0]
-        except (OSError, struct.error):  # some imitations of Linux know less
-            return 0
-        return found
+        """The bytes that the system of the client has taken so far."""
+        return acknowledged(self.transport.get_extra_info("socket"))
 
     def cut(self) -> None:
         """End the connection at once."""

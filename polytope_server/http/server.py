@@ -20,7 +20,8 @@ from polytope_server.runtime import log
 from polytope_server.runtime.management.address import listen
 from polytope_server.runtime.process import die_with_parent, shorten_thread_switches
 from polytope_server.settings.connections import ConnectionsSettings
-from polytope_server.settings.root import LoggingSettings, ManagementSettings
+from polytope_server.settings.management import ManagementSettings
+from polytope_server.settings.root import LoggingSettings
 
 #: Seconds that a process which is to stop has for the calls in progress.
 _GRACE = 30

@@ -18,16 +18,16 @@ import psycopg
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from polytope_server.back_off import BackOff
+from polytope_server.drivers.sql import DatabaseUnavailableError
 from polytope_server.drivers.sql.postgresql_connection import (
     Driver,
     answering,
     connect_arguments,
-    first_line,
+    failures_of,
     is_alive,
     server_name,
 )
 from polytope_server.notices import Notice, Notices, Topic
-from polytope_server.runtime.unavailable import UnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -80,12 +80,10 @@ class PostgreSQLNotices(Notices):
         self._listeners: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
-        """Connect. Raises :class:`~polytope_server.runtime.unavailable.UnavailableError`."""
+        """Connect. Raises :class:`~polytope_server.drivers.sql.DatabaseUnavailableError`."""
         if self._sender is None:
-            try:
+            with failures_of(self._server):
                 connection = await self._connect()
-            except (psycopg.Error, OSError) as error:
-                raise UnavailableError(f"{self._server}: {first_line(error)}") from error
             self._closing = False
             self._sender = asyncio.create_task(self._send_pending(connection))
 
@@ -123,11 +121,12 @@ class PostgreSQLNotices(Notices):
                 self._wake.clear()
                 while self._pending:
                     try:
-                        connection = await self._connected(connection)
-                        self._end_outage("are sent", back_off)
-                        with answering(connection, _PATIENCE):
-                            await connection.execute(_NOTIFY, self._take_pending())
-                    except (psycopg.Error, OSError) as error:
+                        with failures_of(self._server):
+                            connection = await self._connected(connection)
+                            self._end_outage("are sent", back_off)
+                            with answering(connection, _PATIENCE):
+                                await connection.execute(_NOTIFY, self._take_pending())
+                    except DatabaseUnavailableError as error:
                         await self._wait_out("are not sent", back_off, error)
         finally:
             if connection is not None:
@@ -165,13 +164,14 @@ class PostgreSQLNotices(Notices):
         while True:
             connection: Driver | None = None
             try:
-                connection = await self._connect()
-                for topic in topics:
-                    await connection.execute(f"LISTEN {_CHANNELS[topic]}")
-                self._end_outage("come in", back_off)
-                ready.set()
-                await self._receive(connection, receive)
-            except (psycopg.Error, OSError) as error:
+                with failures_of(self._server):
+                    connection = await self._connect()
+                    for topic in topics:
+                        await connection.execute(f"LISTEN {_CHANNELS[topic]}")
+                    self._end_outage("come in", back_off)
+                    ready.set()
+                    await self._receive(connection, receive)
+            except DatabaseUnavailableError as error:
                 await self._wait_out("do not come in", back_off, error)
             finally:
                 if connection is not None:
@@ -186,10 +186,10 @@ class PostgreSQLNotices(Notices):
 
     # -- outages ---------------------------------------------------------------------------------------
 
-    async def _wait_out(self, what: str, back_off: BackOff, error: Exception) -> None:
+    async def _wait_out(self, what: str, back_off: BackOff, error: DatabaseUnavailableError) -> None:
         """Log the beginning of an outage, and pause before the next attempt."""
         if not back_off.failures:
-            logger.warning("notices %s: %s: %s", what, self._server, first_line(error))
+            logger.warning("notices %s: %s", what, error)
         await asyncio.sleep(back_off.failed())
 
     def _end_outage(self, what: str, back_off: BackOff) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from polytope_server.drivers.rabbitmq import RabbitMQSettings
 from polytope_server.drivers.rabbitmq.connection import Channel, Connection
-from polytope_server.drivers.rabbitmq.errors import FAILURES, RabbitMQUnavailableError
+from polytope_server.drivers.rabbitmq.errors import RabbitMQUnavailableError
 from polytope_server.drivers.rabbitmq.link import Link
 from polytope_server.notices import Notice, Notices, Topic
 
@@ -77,10 +77,8 @@ class RabbitMQNotices(Notices):
         channel = self._channel
         if channel is None:
             return  # it is part of what follows the next connection
-        try:
+        with channel.connection.given_up_on_failure():
             await self._bind_queue(channel, topics, receive)
-        except FAILURES as error:
-            channel.connection.give_up(error)
 
     async def close(self) -> None:
         self._flush_pending()

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
+
+
+class FolderInUseError(RuntimeError):
+    """Another server runs on this data folder."""
 
 
 def default() -> Path:
@@ -36,3 +44,26 @@ def kept_password(path: Path) -> str:
     if not path.exists():
         write_private(path, secrets.token_urlsafe(12) + "\n")
     return path.read_text().strip()
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[IO[str]]:
+    """Hold the data folder for one server; the lock ends with the process, however it ends.
+
+    Yields the file that is locked. Raises :class:`FolderInUseError`.
+    """
+    with (folder / "standalone.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FolderInUseError(f"another server runs on the data folder {folder}") from None
+        yield file
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a server runs on this data folder now."""
+    try:
+        with locked(folder):
+            return False
+    except FolderInUseError:
+        return True

@@ -104,13 +104,13 @@ class UnknownBackendError(LookupError):
 
 def names(concern: str) -> list[str]:
     """The names of the back-ends of a concern that are installed, sorted."""
-    return sorted({*BUILT_IN[concern], *(point.name for point in _plug_ins(concern))})
+    return sorted({*BUILT_IN[concern], *(point.name for point in plug_ins(concern))})
 
 
 def load(concern: str, name: str) -> Any:
     """The class of a back-end. Raises :class:`UnknownBackendError` with a message for the operator."""
     name = ALIASES.get((concern, name), name)
-    for point in _plug_ins(concern):
+    for point in plug_ins(concern):
         if point.name == name:
             return _imported(concern, name, point.load, "where its own package is installed")
     target = BUILT_IN[concern].get(name)
@@ -141,6 +141,9 @@ def _imported(concern: str, name: str, load: Callable[[], Any], how: str) -> Any
 
 
 @cache
-def _plug_ins(concern: str) -> tuple[EntryPoint, ...]:
-    # Looked up once: reading what is installed takes milliseconds, and does not change.
+def plug_ins(concern: str) -> tuple[EntryPoint, ...]:
+    """The back-ends of a concern that other packages add.
+
+    They are looked up once: reading what is installed takes milliseconds, and does not change.
+    """
     return tuple(entry_points(group=GROUPS.get(concern, f"polytope_server.{concern}s")))

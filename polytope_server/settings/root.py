@@ -13,32 +13,18 @@ from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_v
 
 from polytope_server.settings.addresses import HTTPBase
 from polytope_server.settings.data import CollectionSettings, FederationSettings
-from polytope_server.settings.frontend import DoorLimitsSettings, FrontendSettings, SupportSettings
-from polytope_server.settings.management import ManagementSettings, MetricsSettings
+from polytope_server.settings.frontend import FrontendSettings, SupportSettings
+from polytope_server.settings.management import MetricsSettings
 from polytope_server.settings.processes import BrokerSettings, GarbageCollectorSettings, WorkerSettings
 from polytope_server.settings.secrets import SecretsSettings
 from polytope_server.settings.section import Section, part
 from polytope_server.settings.values import (
     Backend,
-    Duration,
     Level,
     Mapped,
     chosen,
     expected,
 )
-
-__all__ = [
-    "DoorLimitsSettings",
-    "Duration",
-    "FederationSettings",
-    "FrontendSettings",
-    "GarbageCollectorSettings",
-    "LoggingSettings",
-    "ManagementSettings",
-    "Settings",
-    "SupportSettings",
-    "WorkerSettings",
-]
 
 
 class LoggingSettings(Section):

@@ -73,11 +73,6 @@ class Gathering:
         self._turn = asyncio.Lock()
         self._left = asyncio.Event()
 
-    @property
-    def full(self) -> bool:
-        """Whether an object waits for room."""
-        return self._turn.locked()
-
     @asynccontextmanager
     async def place(self) -> AsyncIterator[Place]:
         """A place for one object. Raises TooSlowError if it has to make room for others."""

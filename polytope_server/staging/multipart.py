@@ -106,11 +106,6 @@ class Window:
         self._turn = asyncio.Lock()
         self._left = asyncio.Event()
 
-    @property
-    def full(self) -> bool:
-        """Whether a part waits for room."""
-        return self._turn.locked()
-
     async def enter(self, size: int) -> None:
         """Wait until this many bytes may be sent. Each call is followed by one of :meth:`leave`."""
         async with self._turn:

@@ -48,14 +48,16 @@ class AuthenticatorContract:
     ) -> None:
         assert await authenticator.knows(expected.username) is not False
 
-    async def test_wrong_credentials_give_nobody(
+    async def test_wrong_credentials_give_no_user(
         self, authenticator: Authenticator, wrong: list[str]
     ) -> None:
         for credentials in wrong:
             assert await authenticator.authenticate(credentials) is None, credentials
 
     @pytest.mark.parametrize("garbage", _GARBAGE)
-    async def test_garbage_gives_nobody(self, authenticator: Authenticator, right: str, garbage: str) -> None:
+    async def test_garbage_gives_no_user(
+        self, authenticator: Authenticator, right: str, garbage: str
+    ) -> None:
         if garbage != right:
             assert await authenticator.authenticate(garbage) is None
 

@@ -30,7 +30,7 @@ class NoticesContract:
         for notices in made:
             await notices.close()
 
-    async def test_every_subscriber_of_a_topic_is_told(self, make: Open) -> None:
+    async def test_every_subscriber_of_a_topic_gets_the_notice(self, make: Open) -> None:
         publisher, first, second = await make(), await make(), await make()
         received: tuple[list[Notice], list[Notice]] = ([], [])
         await first.subscribe({Topic.ENDED}, received[0].append)
@@ -65,7 +65,7 @@ class NoticesContract:
         await until(lambda: len(received) == 5000)
         assert received == ids
 
-    async def test_a_subscriber_that_is_gone_disturbs_nobody(self, make: Open) -> None:
+    async def test_a_subscriber_that_is_gone_disturbs_no_other(self, make: Open) -> None:
         publisher, gone, subscriber = await make(), await make(), await make()
         received: list[Notice] = []
         await gone.subscribe({Topic.ENDED}, lambda notice: None)

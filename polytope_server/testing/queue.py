@@ -113,7 +113,7 @@ class QueueContract:
         await dying.queue.close()
         await until(lambda: heir.ids == ["b"])
 
-    async def test_an_acknowledged_message_is_gone_and_may_come_anew(self, make: Connect) -> None:
+    async def test_an_acknowledged_message_is_gone_and_may_come_again(self, make: Connect) -> None:
         publisher = await self._publisher(make)
         consumer = await self._consumer(make, 3)
         await publisher.publish([Message("a")])

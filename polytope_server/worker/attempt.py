@@ -12,7 +12,7 @@ from polytope_server.datasource.inputs import open_input
 from polytope_server.request import Request, Verb
 from polytope_server.retry import after_failure, after_outage
 from polytope_server.secrets.sealing import Seals, UnsealableError
-from polytope_server.settings.root import WorkerSettings
+from polytope_server.settings.processes import WorkerSettings
 from polytope_server.staging import (
     LargestObjectError,
     ObjectNotFoundError,

@@ -88,12 +88,6 @@ class LDAP(Service):
         """The address for TLS."""
         return f"ldaps://{self.host}:{self.tls_port}"
 
-    @property
-    def pid(self) -> int:
-        """The process, to be stopped and continued."""
-        assert self._process is not None
-        return self._process.pid
-
     def command(self) -> Sequence[str]:
         addresses = f"{self.url}/ {self.tls_url}/"
         configuration = str(self.folder / "slapd.conf")

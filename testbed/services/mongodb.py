@@ -35,7 +35,8 @@ class MongoDB(Service):
         self._replicated = members > 0
         self._auth = auth
         self._ports = [self.port, *(free_port() for _ in range(members - 1))]
-        self._members: list[subprocess.Popen[bytes]] = []
+        #: The processes of the set but the first, in the order of their ports.
+        self.members: list[subprocess.Popen[bytes]] = []
         self._key = self.folder / "key"
         self._key.write_text(secrets.token_hex(64))
         self._key.chmod(0o600)
@@ -67,12 +68,12 @@ class MongoDB(Service):
         ]
 
     def start(self) -> None:
-        self._members = [self.launch(self._command(port)) for port in self._ports[1:]]
+        self.members = [self.launch(self._command(port)) for port in self._ports[1:]]
         super().start()
 
     def kill(self) -> None:
         super().kill()
-        for member in self._members:
+        for member in self.members:
             end(member)
 
     def ready(self) -> bool:
@@ -105,20 +106,20 @@ class MongoDB(Service):
             address = client.primary
         assert address is not None
         port = address[1]
-        victim = self._process if port == self.port else self._members[self._ports.index(port) - 1]
+        victim = self._process if port == self.port else self.members[self._ports.index(port) - 1]
         assert victim is not None
         end(victim)
 
     def suspend(self) -> None:
         """Stop all members by SIGSTOP: connections stay, and nobody answers."""
-        for process in (self._process, *self._members):
+        for process in (self._process, *self.members):
             if process is not None:
                 process.send_signal(signal.SIGSTOP)
                 os.waitid(os.P_PID, process.pid, os.WSTOPPED)  # until then some thread may still answer
 
     def resume(self) -> None:
         """Let them go on."""
-        for process in (self._process, *self._members):
+        for process in (self._process, *self.members):
             if process is not None:
                 process.send_signal(signal.SIGCONT)
 

@@ -85,6 +85,13 @@ class Service(ABC):
         """Whether the process lives."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The first process of the server. Raises RuntimeError if it does not run."""
+        if self._process is None:
+            raise RuntimeError(f"{self.name} is not running")
+        return self._process
+
     def start(self) -> None:
         """Start the server; returns when it is ready. Raises RuntimeError if it does not become that."""
         self._process = self.launch(self.command())
@@ -119,9 +126,7 @@ class Service(ABC):
 
     def signal(self, number: int) -> None:
         """Send a signal to the server and all its processes."""
-        if self._process is None:
-            raise RuntimeError(f"{self.name} is not running")
-        os.killpg(self._process.pid, number)
+        os.killpg(self.process.pid, number)
 
     def stop(self) -> None:
         """End the server for good. Nothing that it keeps is needed any more, so that is no good order."""

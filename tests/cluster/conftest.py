@@ -41,7 +41,7 @@ def tag(registry: str) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _told(request: pytest.FixtureRequest) -> Iterator[None]:
+def _log_failure(request: pytest.FixtureRequest) -> Iterator[None]:
     """Print the state of the release when a test of it has failed."""
     failed = request.session.testsfailed
     yield

@@ -45,7 +45,7 @@ class Namespace:
         self.name = name
 
     def create(self) -> None:
-        """Create it anew: what an earlier run left is removed first."""
+        """Create it again: what an earlier run left is removed first."""
         self.delete()
         level = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn", "audit")}
         metadata = {"name": self.name, "labels": level}

@@ -13,7 +13,7 @@ import requests
 
 #: No answer for so long is a failure, whatever happens in the cluster.
 _SECONDS = 300.0
-#: So many requests are alive at a time, and so many calls are made: many connections from one address soon
+#: How many requests are alive at a time, and how many calls are made: many connections from one address soon
 #: have the ports of earlier ones, which the cluster may still lead to a pod that is gone.
 _LIVE, _THREADS = 200, 16
 

@@ -73,7 +73,7 @@ def test_an_upgrade_disturbs_no_call(release: Release) -> None:
     before = {kind: set(release.namespace.ready(release.name, kind)) for kind in ("frontend", "broker")}
     with release.load() as load:
         until(lambda: load.done > 20)
-        # A changed value of the configuration: every process starts anew.
+        # A changed value of the configuration: every process restarts.
         release.upgrade("config.collections.slow.limits.per-user=100")
     for kind, pods in before.items():
         until(lambda kind=kind, pods=pods: not pods & set(release.namespace.ready(release.name, kind)))  # type: ignore[misc]

@@ -87,7 +87,7 @@ def test_pip_gets_the_secrets_of_a_build(
     secret.write_text(content)
     lock = checkout / "requirements" / "build.lock"
     before = lock.read_text()
-    lock.write_text(f"{before}# {secret}\n")  # else nothing is installed anew
+    lock.write_text(f"{before}# {secret}\n")  # else nothing is installed again
     environment = {**environment, variable: str(secret)}
     del environment["SKAFFOLD_IMAGE_REGISTRY"]
     try:

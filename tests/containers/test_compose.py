@@ -103,7 +103,7 @@ def session(stack: Stack) -> requests.Session:
 
 
 def submit(stack: Stack, session: requests.Session, size: int) -> str:
-    """The address of a new request for so many bytes; while the server says that it is not ready, again."""
+    """The address of a new request for that many bytes; tried again while the server is not ready."""
     answers: list[requests.Response] = []
 
     def accepted() -> bool:

@@ -36,7 +36,7 @@ def size(name: str) -> float:
 
 
 def files(name: str, *conditions: str) -> set[str]:
-    """Files of an image, whoever may see them."""
+    """All files of an image, whatever their permissions."""
     found = run(name, "/", "-xdev", *conditions, options=("--user", "0"), entrypoint="find")
     return set(found.splitlines())
 
@@ -115,7 +115,7 @@ def test_the_worker_has_the_fdb() -> None:
 
 
 @both
-def test_it_becomes_healthy_and_ends_when_told(name: str) -> None:
+def test_it_becomes_healthy_and_ends_when_asked(name: str) -> None:
     # Probes of health that come sooner than those of the image.
     with running(name, "standalone", options=(*HARDENED, "--health-interval", "1s")) as container:
         wait_for(lambda: health(container) == "healthy", "healthy")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from manifests import objects_of
 
 from polytope_server.config import Configuration, load
 from testbed.services import programs
@@ -96,7 +96,7 @@ class Rendered:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.objects: list[Object] = [found for found in yaml.safe_load_all(text) if found]
+        self.objects = objects_of(text)
 
     def of_kind(self, *kinds: str) -> list[Object]:
         return [found for found in self.objects if found["kind"] in kinds]

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 import yaml
 from kubernetes_validate import utils as schemas
+from manifests import objects_of
 from referencing import Registry, Resource
 
 CHART = Path(__file__).parents[2] / "polytope-deployment" / "charts" / "polytope"
@@ -51,7 +52,7 @@ def test_it_passes_strict_lint_without_values(any_helm: Any) -> None:
 
 def test_helm_3_and_4_render_the_same(helms: Any, values: str) -> None:
     def stable(version: str) -> list[Any]:
-        found = [each for each in yaml.safe_load_all(helms(version).template(values)) if each]
+        found = objects_of(helms(version).template(values))
         for each in found:
             if each["kind"] == "Secret":
                 each["data"] = sorted(each["data"])  # values may be random
@@ -93,6 +94,5 @@ def test_every_object_is_named_once_and_labelled(rendered: Any) -> None:
 
 def test_a_long_name_of_the_release_is_cut(helm: Any) -> None:
     text = helm.template("trial", {"fullnameOverride": "a" * 53})
-    for found in yaml.safe_load_all(text):
-        if found:
-            assert len(found["metadata"]["name"]) <= 63
+    for found in objects_of(text):
+        assert len(found["metadata"]["name"]) <= 63

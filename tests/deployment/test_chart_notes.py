@@ -58,23 +58,23 @@ def test_the_address_is_that_of_the_ingress(notes: Callable[..., str]) -> None:
     assert "port-forward svc/test-polytope 5000:80" in notes(VALUES / "minimal.yaml")
 
 
-def test_a_proxy_that_can_be_passed_by_is_told(notes: Callable[..., str]) -> None:
+def test_a_proxy_that_can_be_passed_by_is_mentioned(notes: Callable[..., str]) -> None:
     warning = "networkPolicy.frontendFrom is empty"
     assert warning not in notes(VALUES / "minimal.yaml")
     behind = {"ingress.enabled": True, "ingress.hosts": ["a.example.org"]}
     assert warning in notes(VALUES / "minimal.yaml", behind)
 
 
-def test_missing_collections_are_told(notes: Callable[..., str]) -> None:
+def test_missing_collections_are_mentioned(notes: Callable[..., str]) -> None:
     assert "There is no collection yet" in notes(VALUES / "minimal.yaml")
     assert "There is no collection yet" not in notes(VALUES / "trial.yaml")
 
 
-def test_a_writable_root_is_told(notes: Callable[..., str]) -> None:
+def test_a_writable_root_is_mentioned(notes: Callable[..., str]) -> None:
     assert "for development only" in notes(CHART / "development-values.yaml")
 
 
-def test_queues_that_the_chart_cannot_see_are_told(notes: Callable[..., str]) -> None:
+def test_queues_that_the_chart_cannot_see_are_mentioned(notes: Callable[..., str]) -> None:
     warning = "Queues that are named in files of vault only"
     secret = {"existingSecretConfig.name": "vault"}
     pools = [{"name": "general"}, {"name": "tape", "queues": ["tape"]}]

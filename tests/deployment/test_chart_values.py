@@ -12,6 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from manifests import objects_of
 
 CHART = Path(__file__).parents[2] / "polytope-deployment" / "charts" / "polytope"
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
@@ -162,7 +163,7 @@ def another(path: str) -> Any:
 
 
 def base(path: str) -> tuple[str, dict[str, Any]]:
-    """Values in which the key matters: it is told by its first words."""
+    """Values in which the key matters: its first words identify it."""
     section = ".".join(path.split(".")[:2])
     on: dict[str, Any] = {}
     parent = path.rpartition(".")[0]
@@ -199,27 +200,26 @@ _PATHS = [path for path in leaves(VALUES) if path not in _SILENT]
 
 
 @pytest.fixture(scope="module")
-def default(helm: Any) -> Callable[[str, str], str]:
+def default(helm: Any) -> Callable[[str, str], list[Any]]:
     """The chart with a set of values and others on top, as JSON; the same twice is rendered once."""
 
     @cache
-    def render(values: str, on: str) -> str:
-        text: str = helm.template(values, json.loads(on))
-        return text
+    def render(values: str, on: str) -> list[Any]:
+        return without_random(helm.template(values, json.loads(on)))
 
     return render
 
 
 @pytest.mark.parametrize("path", _PATHS)
-def test_each_key_has_an_effect(helm: Any, default: Callable[[str, str], str], path: str) -> None:
+def test_each_key_has_an_effect(helm: Any, default: Callable[[str, str], list[Any]], path: str) -> None:
     values, on = base(path)
     changed = helm.template(values, {**on, path: another(path)})
-    assert without_random(changed) != without_random(default(values, json.dumps(on)))
+    assert without_random(changed) != default(values, json.dumps(on))
 
 
 def without_random(text: str) -> list[Any]:
     """Objects, with the names of secrets only."""
-    objects = [found for found in yaml.safe_load_all(text) if found]
+    objects = objects_of(text)
     for found in objects:
         if found["kind"] == "Secret":
             found["data"] = sorted(found["data"])

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -32,6 +30,7 @@ from polytope_server.request_store.sql import SQLRequestStore
 from polytope_server.request_store.sql.rows import INSERT, to_row
 from polytope_server.settings import create_backend
 from polytope_server.user import User
+from testbed.launch import Process, fork
 from testbed.server import CONFIG, free_port
 from testbed.services import MongoDB, PostgreSQL
 
@@ -49,7 +48,7 @@ class Broker:
         self._file = site.data / f"broker{number}.yaml"
         self._file.write_text(yaml.safe_dump({"broker": {"management": {"port": self._port}}}))
         self.log = site.data / f"broker{number}.log"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
 
     @property
     def pid(self) -> int:
@@ -58,9 +57,7 @@ class Broker:
 
     def start(self) -> None:
         files = ("-f", str(self._site.file), "-f", str(self._file))
-        command = [sys.executable, "-m", "polytope_server", "broker", *files, "--data", str(self._site.data)]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        self._process = fork(["broker", *files, "--data", str(self._site.data)], self.log, os.environ)
 
     def send(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)

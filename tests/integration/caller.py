@@ -9,7 +9,7 @@ import requests
 
 from testbed.server import StandaloneServer, basic
 
-#: On every answer of the API (REST v1, 1.1 and 1.2).
+#: On every answer of the API (docs/rest-api.md).
 COMMON_HEADERS = {
     "Cache-Control": "no-cache, no-store",
     "X-Content-Type-Options": "nosniff",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -15,6 +14,7 @@ from caller import Caller
 from gate import Gate
 
 from polytope_server.config import load
+from testbed.launch import fork
 from testbed.server import Deployment, StandaloneServer, free_port
 from testbed.services import Service
 
@@ -27,13 +27,8 @@ PLAIN = {"type": "plain", "users": [{"uid": name, "password": f"{name}'s passwor
 ROOT_IS_ADMIN = {"admins": {"type": "plain", "roles": {"admin": ["root"]}}}
 DEFAULT = {"test": ["default"], "mail": ["default"]}
 
-
-def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    """Return when the condition is true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.01)
+# There are hundreds of them.
+StandaloneServer.launch = staticmethod(fork)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +20,7 @@ from polytope_server.settings import create_backend
 from polytope_server.staging import Staging
 from polytope_server.staging.names import request_of
 from testbed.server import StandaloneServer
+from testbed.waiting import until
 
 FULL = os.environ.get("POLYTOPE_FAULTS") == "full"
 REQUESTS = 200 if FULL else 60
@@ -88,13 +89,6 @@ def config(source: str) -> dict[str, Any]:
     }
 
 
-def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.01)
-
-
 class Batch:
     """Requests that one test submits, and what must become of them."""
 
@@ -147,7 +141,7 @@ class Batch:
         """Every request is processed, with exactly its one result, and staging holds nothing else of them."""
         with ThreadPoolExecutor(8) as pool:
             results = dict(zip(self.expected, pool.map(self._result, self.expected), strict=True))
-        # The data source is told the coerced request: a text goes as text.
+        # The data source gets the coerced request: a text goes as text.
         assert {key: data.decode() for key, data in results.items()} == self.expected
         until(lambda: {document["status"] for document in self.documents()} == {"processed"})
         documents = {document["id"]: document for document in self.documents()}

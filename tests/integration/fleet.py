@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +12,13 @@ from uuid import uuid4
 
 import pytest
 import yaml
-from faults import CountingSource, until
+from faults import CountingSource
 
+from testbed.launch import Process
 from testbed.server import StandaloneServer
 from testbed.services import NotInstalledError
 from testbed.services.programs import program
+from testbed.waiting import until
 
 _CLOCK = """
 #define _GNU_SOURCE
@@ -114,7 +115,7 @@ class Fleet:
 
     def __init__(self, server: StandaloneServer) -> None:
         self.server = server
-        self.processes: list[subprocess.Popen[bytes]] = []
+        self.processes: list[Process] = []
         server.data.mkdir(parents=True, exist_ok=True)
         server.files[-1].write_text(yaml.safe_dump(server.config))
 
@@ -142,17 +143,14 @@ class Fleet:
         clock: dict[str, str] | None = None,
         code: Path | None = None,
         files: Sequence[Path] = (),
-    ) -> subprocess.Popen[bytes]:
+    ) -> Process:
         """Start a process: `clock` are variables for it, `code` is a folder with another version."""
-        arguments = [part for file in (*self.server.files, *files) for part in ("-f", str(file))]
-        command = [sys.executable, "-m", "polytope_server", name, *arguments, "--data", str(self.server.data)]
+        options = [part for file in (*self.server.files, *files) for part in ("-f", str(file))]
+        arguments = [name, *options, "--data", str(self.server.data)]
         variables = {**self.server.environment, **(clock or {})}
         if code is not None:
             variables["PYTHONPATH"] = str(code)
-        with self.server.log.open("ab") as log:
-            process = subprocess.Popen(
-                command, stdout=log, stderr=log, env=variables, cwd=code, start_new_session=True
-            )
+        process = self.server.launch(arguments, self.server.log, variables)
         self.processes.append(process)
         return process
 

@@ -102,7 +102,7 @@ def keyed(seeds: Seeds) -> dict[str, Any]:
 
 
 def ways_of_asking(witness: Witness, seeds: Seeds, authorization: str) -> None:
-    """Requests of every end; the key reaches the data source that needs it, and nobody else."""
+    """Requests of every end; the key reaches only the data source that needs it."""
     key = seeds["user attribute"]
     results = {("keyed", "log"): key, ("keyed", "x"): key, ("unkeyed", "x"): "nothing"}
     for (collection, text), expected in results.items():

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from faults import FULL, CountingSource, until
+from faults import FULL, CountingSource
 from fleet import Batch, Fleet, config
 
 from testbed.services import MongoDB, Service
+from testbed.waiting import until
 
 if TYPE_CHECKING:
     from conftest import Stacks
@@ -33,7 +34,7 @@ def pause(seconds: float) -> None:
 
 
 def suspend(mongodb: MongoDB) -> None:
-    """It is stopped; when it goes on, it does first what it was told before."""
+    """It is stopped; when it goes on, it does first what it was asked to do before."""
     for number in range(TIMES):
         pause(number * LEASE / 3 + 1)
         mongodb.suspend()

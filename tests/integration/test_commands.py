@@ -218,7 +218,7 @@ def test_without_an_identity_the_realm_is_asked_for(start: Start) -> None:
 def test_users_are_those_of_the_files_that_the_environment_names(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in a container, whose processes read these files, and where nobody repeats `-f`."""
+    """As in a container, whose processes read these files without `-f`."""
     (tmp_path / "users.yaml").write_text(yaml.safe_dump(sections("sql")))
     run = start()
     assert run("users", "add", "alice", stdin="secret") == 1
@@ -259,7 +259,7 @@ def test_a_server_that_runs_notices(tmp_path: Path, start: Start) -> None:
         run = start(**config)
 
         def status(**headers: str) -> int:
-            # What is asked anew each time, so that nothing remembered counts.
+            # What is asked again each time, so that nothing remembered counts.
             return requests.post(f"{server.url}/auth/keys", json={}, headers=headers, timeout=30).status_code
 
         assert run("users", "add", "alice", stdin="secret\n") == 0

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,6 +13,7 @@ import requests
 
 from testbed.server import StandaloneServer, basic, free_port, users_of
 from testbed.services import S3
+from testbed.waiting import until
 
 #: As many as a process had file descriptors by default, and more.
 MANY = 1100
@@ -51,13 +51,6 @@ class Server(StandaloneServer):
             status = Path(f"/proc/{process.pid}/status").read_text()
             peak = max(peak, int(status.split("VmHWM:")[1].split()[0]) << 10)
         return peak
-
-
-def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -99,12 +92,12 @@ def test_what_anybody_may_send_leaves_no_line_in_the_log(server: Server, sent: b
     with server.connect(sent) as connection:
         assert status_of(connection) == status
     added = server.log.read_text()[len(before) :].splitlines()
-    # Connections that were cut before are told when it is their time.
+    # Connections that were cut before are logged when it is their time.
     assert [line for line in added if "connections were cut" not in line] == []
 
 
 def upload(server: Server, request_id: str, length: int, begun: bytes = b"") -> socket.socket:
-    """An upload that announces so many bytes, and has sent some."""
+    """An upload that announces a number of bytes, and has sent some."""
     authorization = basic(*next(iter(users_of(server.config).items())))["Authorization"]
     head = (
         f"POST /api/v1/uploads/{request_id} HTTP/1.1\r\nHost: x\r\nAuthorization: {authorization}\r\n"

@@ -243,7 +243,7 @@ class TestCommands:
             return target
 
         monkeypatch.setattr(client, "retrieve", retrieve)
-        run._tour(made)
+        run.tour(made)
         printed = capsys.readouterr().out
         assert "500 hPa" in printed
         assert "msl" in printed

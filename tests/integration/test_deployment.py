@@ -34,7 +34,7 @@ def session(users: tuple[requests.Session, requests.Session]) -> requests.Sessio
 
 @pytest.fixture
 def text() -> str:
-    """What nobody else asks for."""
+    """What no other test asks for."""
     return f"text {uuid4()}"
 
 

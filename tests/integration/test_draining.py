@@ -1,4 +1,4 @@
-"""Processes that are told to stop: unready at once, alive to the end, and nothing that runs is broken off."""
+"""Processes that are to stop: unready at once, alive to the end, and nothing that runs is broken off."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from typing import Any
 import psutil
 import pytest
 import requests
-from faults import until
 from gate import Gate
 from test_management import Ports, all_ready
 
 from testbed.server import StandaloneServer, basic
+from testbed.waiting import until
 
 #: More than sockets and servers hold for a client that does not read.
 SIZE = 64 << 20

@@ -170,7 +170,7 @@ async def test_the_key_travels_in_a_header_if_that_is_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "message"),
     [
         ("api.ecmwf.int", "such as https://"),
         ("ftp://api.ecmwf.int", "such as https://"),
@@ -185,8 +185,8 @@ async def test_the_key_travels_in_a_header_if_that_is_asked_for(
         ("https://api.ecmwf.int/v1?key=hidden", "no query"),
     ],
 )
-def test_an_address_that_cannot_be_used_is_refused(url: str, told: str) -> None:
-    with pytest.raises(ValidationError, match=told) as caught:
+def test_an_address_that_cannot_be_used_is_refused(url: str, message: str) -> None:
+    with pytest.raises(ValidationError, match=message) as caught:
         ECMWFAPISettings.model_validate({"url": url})
     assert "hidden" not in str(caught.value)
 

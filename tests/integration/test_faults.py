@@ -12,9 +12,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from faults import REQUESTS, ROUNDS, SEED, Batch, config, slow_source, staged, until
+from faults import REQUESTS, ROUNDS, SEED, Batch, config, slow_source, staged
 
 from testbed.server import StandaloneServer
+from testbed.waiting import until
 
 pytestmark = pytest.mark.unmeasured
 
@@ -85,11 +86,19 @@ def test_a_stopped_worker_loses_its_lease_and_cannot_bring_it_back(
     server: StandaloneServer, batch: Batch
 ) -> None:
     """A worker that sleeps past its lease wakes up with a result that is no longer wanted."""
-    batch.submit(20)
-    until(lambda: batch.processed() >= 2)
     workers = server.processes("worker")
-    for process in workers:
-        process.suspend()
+
+    def suspend_at_work() -> bool:
+        batch.submit(20)
+        for process in workers:
+            process.suspend()
+        if any(document["status"] == "processing" for document in batch.documents()):
+            return True
+        for process in workers:  # all was done before it stopped
+            process.resume()
+        return False
+
+    until(suspend_at_work)
     until(lambda: "the lease of worker" in server.log.read_text())
     for process in workers:
         process.resume()

@@ -31,7 +31,7 @@ def server(small_disk: Path, greedy: None) -> Iterator[StandaloneServer]:
         yield server
 
 
-def test_a_result_that_fills_the_disk_fails_at_once_and_harms_nobody(
+def test_a_result_that_fills_the_disk_fails_at_once_and_harms_no_other(
     server: StandaloneServer, in_background: Callable[..., Future[Any]]
 ) -> None:
     alice, bob = server.session(), server.session("bob")

@@ -28,13 +28,13 @@ def hashed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneServe
     config = {
         # Each address of this test is one of X-Forwarded-For.
         "frontend": {"proxy_support": True},
-        # Nobody is let in because of an earlier log-in.
+        # No user is let in because of an earlier log-in.
         "authentication": {"cache": 0, "test": {"authenticators": {"p": {"type": "plain", "users": users}}}},
     }
     server = StandaloneServer(tmp_path_factory.mktemp("flood") / "data", config)
     server.start()
     yield server
-    # Told to stop, it would check all guesses that wait.
+    # On SIGTERM, it would check all guesses that wait.
     server.kill()
 
 
@@ -79,8 +79,8 @@ async def test_right_credentials_get_in_while_others_are_guessed(hashed: Standal
         guessing = [asyncio.ensure_future(flood.guess(session)) for _ in range(CONNECTIONS)]
         while not flood.answers[429, True]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-        # Somebody whose name is guessed, here and there; somebody whom nobody guesses; and the first log-in
-        # of somebody whose name is guessed, and of somebody from the very address.
+        # A user whose name is guessed, now and then; a user whose name is not guessed; and the first log-in
+        # of a user whose name is guessed, and of one from the same address.
         calls = [("alice", ATTACKER), ("alice", OTHER), ("bob", OTHER), ("dave", OTHER), ("carol", ATTACKER)]
         await asyncio.gather(*(right(session, *call) for call in calls))
         for task in guessing:

@@ -15,13 +15,13 @@ import psutil
 import pytest
 import requests
 import yaml
-from faults import until
 from gate import Gate
 
 from polytope_server.runtime.management import VARIABLE
 from testbed.server import CONFIG, StandaloneServer
 from testbed.services import MongoDB, RabbitMQ
 from testbed.services.service import free_port
+from testbed.waiting import until
 
 PROCESSES = ("frontend", "broker", "worker", "garbage-collector")
 
@@ -89,7 +89,7 @@ def test_the_object_store_and_those_who_use_it(tmp_path: Path) -> None:
         assert list(ports.why("object-store")) == ["folder"]
         (tmp_path / "away").rename(tmp_path / "data" / "staging" / "objects")
         until(all_ready(ports))
-        # Its supervisor would start it anew.
+        # Its supervisor would restart it.
         victims = server.processes("object-store")
         for victim in victims:
             victim.suspend()
@@ -108,8 +108,7 @@ def own_mongodb(tmp_path: Path) -> Iterator[MongoDB]:
 
 def each(service: MongoDB, number: int) -> None:
     """Send a signal to a server."""
-    assert service._process is not None
-    for process in (psutil.Process(service._process.pid), *psutil.Process(service._process.pid).children()):
+    for process in (psutil.Process(service.process.pid), *psutil.Process(service.process.pid).children()):
         process.send_signal(number)
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.unmeasured
 
-SIZE = 512 << 20
+SIZE = 256 << 20
 #: What a process may grow by while that flows through it.
 ALLOWED = 64 << 20
 
@@ -87,7 +87,7 @@ def test_memory_does_not_grow_with_an_upload(server: StandaloneServer) -> None:
 
 
 def archive(server: StandaloneServer, session: requests.Session, size: int) -> None:
-    """Archive so many bytes."""
+    """Archive that many bytes."""
     request_id = server.submit(session, "echo", {"class": "od"}, verb="archive")
     digest = hashlib.md5()
     for block in blocks(size):
@@ -113,7 +113,7 @@ def test_the_collector_does_not_grow_with_requests_and_objects(tmp_path: Path) -
     assert (after - before) << 10 < COLLECTOR_ALLOWED, found.stdout
 
 
-#: Requests that have ended, with a text of so many bytes; other requests, and objects of each of these.
+#: Requests that have ended, with a text of that many bytes; other requests, and objects of each of these.
 LARGE, TEXT, OTHERS, OBJECTS = 150, 500_000, 200, 500
 COLLECTOR_ALLOWED = 16 << 20
 COLLECT = f"""

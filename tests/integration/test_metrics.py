@@ -11,12 +11,12 @@ from typing import Any
 import psutil
 import pytest
 import requests
-from faults import until
 from gate import Gate
 from prometheus_client.parser import text_string_to_metric_families
 from test_management import PROCESSES, Ports, all_ready
 
 from testbed.server import PASSWORD, USER, StandaloneServer, free_port
+from testbed.waiting import until
 
 ROUTE = "/api/v1/requests/{name}"
 

@@ -16,10 +16,11 @@ import pytest
 import requests
 import yaml
 from archive_host import ArchiveHost
-from faults import FULL, CountingSource, staged, until
+from faults import FULL, CountingSource, staged
 from fleet import Batch, Fleet, config
 
 from testbed.server import StandaloneServer
+from testbed.waiting import until
 
 if TYPE_CHECKING:
     from conftest import Stacks
@@ -34,8 +35,14 @@ REPOSITORY = Path(__file__).parents[2]
 LEASE, WORK = 6.0, 8.0
 #: Which broker leads first, and the back-ends.
 SQLITE, MONGODB = "sqlite", "mongodb-rabbitmq-s3-redis"
+POSTGRESQL = "postgresql-rabbitmq-objectstore-memcached"
 SHORT = [("old", SQLITE), ("new", MONGODB)]
 STACKS = [SQLITE, MONGODB] if FULL else [SQLITE]
+#: API keys of the realm `test`.
+KEYS = {
+    SQLITE: {"generator": {"type": "sql", "allowed_realms": ["test"]}, "authenticator": {"type": "sql"}},
+    **{stack: {"generator": {"allowed_realms": ["test"]}} for stack in (MONGODB, POSTGRESQL)},
+}
 CASES = [*SHORT, ("new", SQLITE), ("old", MONGODB)] if FULL else SHORT
 
 
@@ -158,3 +165,36 @@ def test_inputs_and_results_pass_from_one_version_to_the_other(
             assert found[uploaded].startswith(f"staging:{uploaded}/")
             # The uploads are gone, the one that was replaced, too.
             until(lambda: staged(first) == {found[retrieval].removeprefix("./downloads/")}, 20)
+
+
+@pytest.mark.parametrize("stack", [SQLITE, MONGODB, POSTGRESQL] if FULL else [SQLITE])
+def test_what_the_version_before_kept_is_served(
+    stacks: Stacks, tmp_path: Path, one_address: Path, stack: str
+) -> None:
+    """Results, uploads and requests that wait, and API keys, in the data folder and in the databases."""
+    with ArchiveHost().serving() as host:
+        data, sections = tmp_path / "data", {**host.sections(), "api-keys": KEYS[stack]}
+        server = StandaloneServer(data, sections) if stack == SQLITE else stacks.server(stack, data, sections)
+        with Fleet(server) as fleet, server.session() as session:
+            names = ["frontend", "broker", *(["object-store"] if stack == POSTGRESQL else [])]
+            processes = [fleet.start(name, code=one_address) for name in names]
+            worker = fleet.start("worker", code=one_address)
+            fleet.wait()
+            key = session.post(f"{server.url}/auth/keys", json={}, timeout=60).json()["key"]
+            done = server.submit(session, "archive", "a retrieval")
+            assert server.result(session, done) == b"a retrieval"
+            worker.terminate()
+            worker.wait(60)
+            waiting, uploaded = server.submit(session, "archive", "another"), archive(server, session)
+            upload(server, session, uploaded, b"uploaded")
+            listed = addresses(server, session)
+            for process in processes:
+                process.terminate()
+                process.wait(60)
+        with server, requests.Session() as session:
+            session.headers["Authorization"] = f"Bearer {key}"
+            assert addresses(server, session).keys() == listed.keys() == {done, waiting, uploaded}
+            assert server.result(session, done) == b"a retrieval"
+            assert server.result(session, waiting) == b"another"
+            assert server.poll(session, uploaded).status_code == 200
+            assert host.kept == [b"uploaded"]

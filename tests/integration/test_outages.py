@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-from faults import REQUESTS, ROUNDS, SEED, Batch, config, slow_source, until
+from faults import FULL, REQUESTS, ROUNDS, SEED, Batch, config, slow_source
 
 from testbed.server import StandaloneServer
 from testbed.services import MongoDB, RabbitMQ, Service
+from testbed.waiting import until
 
 if TYPE_CHECKING:
     from conftest import Stacks
@@ -30,7 +31,8 @@ MONGODB, POSTGRESQL = "mongodb-rabbitmq-s3-redis", "postgresql-rabbitmq-objectst
 #: By stack, the servers to kill, by the names of their fixtures.
 KILLED = [
     *((MONGODB, name) for name in ("mongodb", "rabbitmq", "s3", "redis_server")),
-    *((POSTGRESQL, name) for name in ("postgresql", "rabbitmq", "memcached")),
+    *((POSTGRESQL, name) for name in ("postgresql", "memcached")),
+    *([(POSTGRESQL, "rabbitmq")] if FULL else []),
 ]
 #: How long a server that was killed stays away.
 ABSENCE = 2.0

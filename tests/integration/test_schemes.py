@@ -22,6 +22,8 @@ from credential_services import AuthOTron, Client, CredentialService, Keycloak, 
 
 from testbed.server import StandaloneServer
 
+pytestmark = pytest.mark.unmeasured
+
 SECRET = secrets.token_hex(32)
 CLIENT_SECRET, PEER_SECRET = secrets.token_hex(16), secrets.token_hex(16)
 KEY, TOKEN = secrets.token_hex(16), secrets.token_hex(16)
@@ -130,7 +132,7 @@ _number = itertools.count()
 
 
 def wrong(scheme: str) -> str:
-    """Credentials of a scheme that nobody has, and that were not tried before."""
+    """Credentials of a scheme that no authenticator has, and that were not tried before."""
     unknown = f"nobody{next(_number)}"
     credentials = {
         "Basic": basic(unknown, "x"),
@@ -227,7 +229,7 @@ CALL = (
     b"POST /api/v1/requests/nobody HTTP/1.1\r\nHost: x\r\n"
     b"Content-Type: application/json\r\nContent-Length: 2\r\n"
 )
-#: A header that is longer, or holds a control character, is not looked at; of more parts, only so many.
+#: A header that is longer, or holds a control character, is not looked at; of its parts, only the first.
 LONGEST, CONTROL, MOST_PARTS = 8192, "\x85", 8
 ODD = [*'\t !"#$%&()*+-./:;<=>?@[]^_`{|}~', *"aZ09=", "é", "ÿ", "\xa0", CONTROL, "\u20ac", "\U0001f600"]
 NAMES = [*SCHEMES, "Digest", "Negotiate", "basic", "BEARER", "emailKey", "", "-", "0", "Basic\t", "A" * 40]
@@ -343,7 +345,7 @@ _POST = b"POST /api/v1/requests/nobody HTTP/1.1\r\nHost: x\r\nTransfer-Encoding:
     ids=["address", "Authorization", "many", "trailer"],
 )
 def test_a_head_without_end_is_refused(world: World, begin: bytes) -> None:
-    """It would be kept in memory, and looked at again with each piece, for whoever can open a connection."""
+    """It would be kept in memory, and looked at again with each piece, for every client."""
     sent, most = 0, 64 << 20  # what is in the buffers of the system counts as sent
     with socket.create_connection(("127.0.0.1", world.server.port), timeout=10) as connection:
         connection.sendall(begin)

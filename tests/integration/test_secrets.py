@@ -72,7 +72,7 @@ Tell = Callable[[StandaloneServer], str]
 
 
 @pytest.fixture
-def told(
+def printed(
     plugin: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Tell]:
     """What the command line says of the configuration of a server."""
@@ -85,13 +85,13 @@ def told(
         return str(capsys.readouterr())
 
     monkeypatch.syspath_prepend(plugin["PYTHONPATH"].partition(os.pathsep)[0])
-    backends._plug_ins.cache_clear()
+    backends.plug_ins.cache_clear()
     yield tell
-    backends._plug_ins.cache_clear()
+    backends.plug_ins.cache_clear()
 
 
 def test_every_scheme_on_embedded_back_ends(
-    seeds: Seeds, plugin: dict[str, str], told: Tell, tmp_path: Path
+    seeds: Seeds, plugin: dict[str, str], printed: Tell, tmp_path: Path
 ) -> None:
     otto = {"username": "otto", "realm": "far", "roles": [], "attributes": {"ecmwf-apikey": "of otto"}}
     person = Person("kim", seeds["password of kim"])
@@ -177,7 +177,7 @@ def test_every_scheme_on_embedded_back_ends(
             listed = witness.call("GET", "/requests", pia).json()["message"]
             assert {document["collection"] for document in listed} >= {"keyed", "away", "echo"}
             witness.call("DELETE", "/auth/users", pia, json={"username": "paula"})
-            shown = told(server)
+            shown = printed(server)
         log = server.log.read_text()
         assert '"logger": "keyed"' in log
         assert '"process": "broker"' in log
@@ -193,7 +193,7 @@ def test_every_scheme_on_embedded_back_ends(
 def test_back_ends_of_several_machines(
     seeds: Seeds,
     plugin: dict[str, str],
-    told: Tell,
+    printed: Tell,
     stacks: Stacks,
     tmp_path: Path,
     mongodb: MongoDB,
@@ -226,7 +226,7 @@ def test_back_ends_of_several_machines(
             keys = list(cache.scan_iter())
             remembered = str([(key, cache.get(key)) for key in keys])
         assert "verified:" in remembered
-        shown = told(server)
+        shown = printed(server)
     log = server.log.read_text()
     assert '"logger": "pymongo.command"' in log
     # A link that S3 has signed is the result itself, and for its user.
@@ -290,7 +290,7 @@ def test_lines_of_libraries_that_tell_everything(
 
 
 def down(seeds: Seeds, port: int) -> dict[str, Any]:
-    """Back-ends at a port where nobody listens."""
+    """Back-ends at a port where no server listens."""
     postgresql = {"url": f"postgresql://u:{seeds['PostgreSQL']}@127.0.0.1:{port}/db"}
     account = {"username": "u", "password": seeds["MongoDB password"]}
     return {
@@ -317,7 +317,7 @@ def started() -> Iterator[list[StandaloneServer]]:
 def test_back_ends_that_are_down(
     seeds: Seeds,
     plugin: dict[str, str],
-    told: Tell,
+    printed: Tell,
     tmp_path: Path,
     started: list[StandaloneServer],
 ) -> None:
@@ -331,7 +331,7 @@ def test_back_ends_that_are_down(
     answer = witness.call("POST", "/requests/echo", pia, json=body)
     assert answer.status_code == 503
     assert answer.headers["Retry-After"]
-    shown = told(server)
+    shown = printed(server)
     server.stop()
     log = server.log.read_text()
     assert "trying again" in log

@@ -1,59 +1,35 @@
 """SQLite written by several processes, and SQL without drivers."""
 
-import asyncio
+import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
-import pytest
-
-from polytope_server.drivers.sql import (
-    Database,
-    Outcome,
-    Schema,
-)
-from polytope_server.drivers.sql.address import database_at
-
-SCHEMA = Schema("t", 1, "CREATE TABLE IF NOT EXISTS t (n {integer} PRIMARY KEY, x {real} NOT NULL)")
-INSERT = "INSERT INTO t VALUES (:n, 0.5)"
-
-
-@pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    database = database_at(None, tmp_path)
-    await database.open(SCHEMA)
-    yield database
-    await database.close()
-
-
-async def insert(database: Database, number: int) -> Outcome:
-    return await database.write(INSERT, {"n": number})
-
-
-async def numbers(database: Database) -> list[int]:
-    return [row[0] for row in await database.read("SELECT n FROM t ORDER BY n")]
-
-
-async def test_several_processes_write_at_the_same_time(database: Database, tmp_path: Path) -> None:
-    script = f"""
+_WRITING = """
 import asyncio, sys
 from pathlib import Path
 from polytope_server.drivers.sql import Schema
 from polytope_server.drivers.sql.address import database_at
-async def main(first):
-    database = database_at(None, Path({str(tmp_path)!r}))
-    await database.open({SCHEMA!r})
+async def main(folder, first):
+    database = database_at(None, Path(folder))
+    await database.open(Schema("t", 1, "CREATE TABLE IF NOT EXISTS t (n {integer} PRIMARY KEY)"))
     for n in range(first, first + 200):
-        await database.write({INSERT!r}, {{"n": n}})
+        await database.write("INSERT INTO t VALUES (:n)", {"n": n})
     await database.close()
-asyncio.run(main(int(sys.argv[1])))
+asyncio.run(main(sys.argv[1], int(sys.argv[2])))
 """
-    others = [subprocess.Popen([sys.executable, "-c", script, str(1000 * n)]) for n in (1, 2)]  # noqa: ASYNC220
-    for number in range(200):
-        await insert(database, number)
-    assert [await asyncio.to_thread(other.wait) for other in others] == [0, 0]
-    assert len(await numbers(database)) == 600
+
+
+def test_several_processes_write_at_the_same_time(tmp_path: Path) -> None:
+    firsts = (0, 1000, 2000)
+    writing = [
+        subprocess.Popen([sys.executable, "-c", _WRITING, str(tmp_path), str(first)]) for first in firsts
+    ]
+    assert [process.wait(60) for process in writing] == [0, 0, 0]
+    with closing(sqlite3.connect(tmp_path / "polytope.sqlite")) as database:
+        found = [n for (n,) in database.execute("SELECT n FROM t ORDER BY n")]
+    assert found == [first + n for first in firsts for n in range(200)]
 
 
 def test_sqlite_needs_no_other_driver() -> None:

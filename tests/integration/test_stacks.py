@@ -12,7 +12,11 @@ import pytest
 if TYPE_CHECKING:
     from conftest import Stacks
 
+pytestmark = pytest.mark.unmeasured
+
 ROOT = Path(__file__).parents[2]
+#: The tests for any deployment. Named, because it takes longer to read all others than to run these.
+SUITE = Path(__file__).with_name("test_deployment.py")
 TRIAL = ROOT / "polytope-deployment" / "config" / "trial.yaml"
 NOTHING = {"authentication": {}, "datasources": {}, "collections": {}}
 
@@ -24,7 +28,7 @@ def test_the_suite_passes_against_a_running_deployment(name: str, stacks: Stacks
     with server:
         files = [part for file in server.files for part in ("--config", str(file))]
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "tests/integration", "-q", "-p", "no:cacheprovider", *files],
+            [sys.executable, "-m", "pytest", SUITE, "-q", "-p", "no:cacheprovider", *files],
             cwd=ROOT,
             env=server.environment,
             capture_output=True,

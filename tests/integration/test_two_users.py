@@ -26,7 +26,7 @@ from polytope_server.runtime.management.server import Management
 
 PREFIX = "/api/v1"
 DATA = b"some data"
-#: Of each call, so many times in pairs, one after the other.
+#: How often each call is made in pairs, one after the other.
 PAIRS = 40
 #: What a difference must exceed to be one: an answer takes milliseconds, a look into the store tenths of one.
 SECONDS = 0.0025
@@ -43,7 +43,7 @@ class Route:
         return f"{self.method} {self.path}"
 
     def at(self, request_id: str) -> str:
-        """The path for a request; whatever else is in it nobody can know."""
+        """The path for a request; what else is in it cannot be known."""
         return self.path.format_map(_Filled(request_id))
 
 

@@ -11,7 +11,7 @@ from polytope_server.request import (
 )
 from polytope_server.retry import after_failure, after_lost_lease
 from polytope_server.roles import has_role
-from polytope_server.settings.root import WorkerSettings
+from polytope_server.settings.processes import WorkerSettings
 from polytope_server.user import User, may_share_ids
 
 

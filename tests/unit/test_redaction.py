@@ -175,11 +175,11 @@ async def test_what_a_caller_presents_is_hidden_in_that_call_alone() -> None:
 
 
 def test_an_ordinary_line_costs_no_regular_expression(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Dear:
+    class Refusing:
         def sub(self, *_: object) -> str:
             raise AssertionError("a regular expression was used")
 
-    rules = [rule._replace(pattern=Dear()) for rule in redaction._RULES]  # type: ignore[arg-type]
+    rules = [rule._replace(pattern=Refusing()) for rule in redaction._RULES]  # type: ignore[arg-type]
     monkeypatch.setattr(redaction, "_RULES", rules)
     line = "attempt 2 of 0f8fad5b: retrieve forecasts by alice, 120 fields in 3.2 s"
     assert Redactor(["a secret"]).redact(line) == line

@@ -6,7 +6,7 @@ import pytest
 
 from polytope_server.request import Request, Status
 from polytope_server.retry import after_failure, after_lost_lease, after_outage
-from polytope_server.settings.root import WorkerSettings
+from polytope_server.settings.processes import WorkerSettings
 from polytope_server.user import User
 
 USER = User("alice", "test")

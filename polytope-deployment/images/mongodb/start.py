@@ -53,7 +53,7 @@ def _needed(name: str) -> str:
 
 
 def _initialise(username: str, password: str, host: str) -> None:
-    """Whoever calls from this machine may do this, and nothing else, while there are no users."""
+    """What callers from this machine may do while there are no users, and nothing else."""
     server = subprocess.Popen(COMMAND)
     try:
         with MongoClient("localhost", directConnection=True, serverSelectionTimeoutMS=60_000) as client:

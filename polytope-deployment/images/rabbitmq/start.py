@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 DATA = Path("/data")
-#: Made anew at each start, and read by nobody who does not run in this container.
+#: Made at each start, and read only by what runs in this container.
 RUN = Path(os.environ["HOME"])
 #: Not the one in the PATH, which wants to become another user.
 SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"

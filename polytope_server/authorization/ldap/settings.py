@@ -70,7 +70,8 @@ class LDAPSettings(AuthorizerSettings):
     filter: str = Field("", description="Text that the DN of a group must hold to become a role.")
     ldap_user: str | None = Field(
         None,
-        description="Who binds: a full DN, or what else the server takes; by default nobody (anonymous).",
+        description="Account that binds: a full DN, or another name that the server accepts; by default none "
+        "(anonymous).",
     )
     ldap_password: SecretStr | None = Field(None, description="The password of `ldap_user`.")
     username_attribute: str | None = Field(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, TypeVar
 
 from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.exceptions import AMQPError
 
-from polytope_server.drivers.rabbitmq.errors import RabbitMQUnavailableError
+from polytope_server.drivers.rabbitmq.errors import FAILURES, RabbitMQUnavailableError
 
 T = TypeVar("T")
 #: Seconds for a connection to be ready to use, for an answer, and for a connection to end in good order.
@@ -107,6 +107,14 @@ class Connection:
         channel.raw.add_on_cancel_callback(lambda _: self.give_up(deleted))
         await channel.open()
         return channel
+
+    @contextmanager
+    def given_up_on_failure(self) -> Iterator[None]:
+        """A context for operations on a lasting channel: after one that fails the connection is given up."""
+        try:
+            yield
+        except FAILURES as error:
+            self.give_up(error)
 
     def give_up(self, error: Exception) -> None:
         """Say why the connection is of no use any more; its keeper makes another."""

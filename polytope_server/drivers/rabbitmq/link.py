@@ -8,8 +8,8 @@ import math
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from pika import ConnectionParameters, PlainCredentials, SSLOptions
@@ -17,7 +17,8 @@ from pika import ConnectionParameters, PlainCredentials, SSLOptions
 from polytope_server.back_off import BackOff
 from polytope_server.drivers.rabbitmq import RabbitMQSettings
 from polytope_server.drivers.rabbitmq.connection import CONNECT_TIME, Connection
-from polytope_server.drivers.rabbitmq.errors import RabbitMQUnavailableError, reason
+from polytope_server.drivers.rabbitmq.errors import FAILURES, RabbitMQUnavailableError, reason
+from polytope_server.runtime.unavailable import UnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,16 @@ class Link:
         if self._up is None:
             raise RabbitMQUnavailableError(f"{self.server}: {self._trouble or 'not connected'}")
         return self._up
+
+    @contextmanager
+    def failing_with(self, kind: type[UnavailableError]) -> Iterator[None]:
+        """A context for operations: an error of the driver becomes one of `kind`, with a text for the log."""
+        try:
+            yield
+        except RabbitMQUnavailableError as error:
+            raise kind(str(error)) from None
+        except FAILURES as error:
+            raise kind(f"{self.server}: {reason(error)}") from None
 
     def start(self) -> None:
         """Begin to connect, and stay connected until :meth:`close`."""

@@ -8,7 +8,8 @@ What keeps something in a database writes one text of each statement for both, w
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -26,6 +27,15 @@ POSTGRESQL = ("postgresql://", "postgresql+psycopg://", "postgres://")
 
 class DatabaseUnavailableError(UnavailableError):
     """The database cannot be read or written at the moment: it is down, full, damaged, or refuses us."""
+
+
+@contextmanager
+def failing_with(kind: type[UnavailableError]) -> Iterator[None]:
+    """A context for operations: a :class:`DatabaseUnavailableError` becomes an error of `kind`."""
+    try:
+        yield
+    except DatabaseUnavailableError as error:
+        raise kind(str(error)) from error
 
 
 class UniqueViolationError(ValueError):

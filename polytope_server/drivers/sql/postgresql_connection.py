@@ -15,7 +15,7 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from polytope_server.drivers.sql import POSTGRESQL
+from polytope_server.drivers.sql import POSTGRESQL, DatabaseUnavailableError
 from polytope_server.settings.addresses import is_host, is_server
 
 Driver = psycopg.AsyncConnection[Any]
@@ -71,6 +71,15 @@ def server_name(arguments: dict[str, Any]) -> str:
     where = arguments.get("host", "the local socket")
     port = f":{arguments['port']}" if "port" in arguments else ""
     return f"PostgreSQL at {where}{port}/{arguments.get('dbname', '')}"
+
+
+@contextmanager
+def failures_of(server: str) -> Iterator[None]:
+    """Turns what psycopg raises into :class:`DatabaseUnavailableError`; `server` names the server in it."""
+    try:
+        yield
+    except (psycopg.Error, OSError) as error:
+        raise DatabaseUnavailableError(f"{server}: {first_line(error)}") from error
 
 
 def first_line(error: BaseException | None) -> str:

@@ -11,22 +11,19 @@ from typing import Any, NoReturn
 import falcon
 import falcon.asgi
 
-from polytope_server.authentication import AuthenticationUnavailableError
 from polytope_server.authentication.manager import Identification, UnauthenticatedError
 from polytope_server.frontend.limits import TooManyCallsError
 from polytope_server.frontend.refusals import Kind, RefusedError
 from polytope_server.frontend.services import Services
 from polytope_server.http.retry_after import retry_after
 from polytope_server.http.shell import refuse
-from polytope_server.roles import has_role
 from polytope_server.user import User
 
 PREFIX = "/api/v1"
 #: A body must be complete after this many seconds.
 _BODY_TIME = 30.0
 _MALFORMED = "The browser (or proxy) sent a request that this server could not understand."
-#: Below this a server that acts for its users may call nothing else: what is made here would outlive its
-#: secret, and be more than it was given.
+#: Below this a server that acts for its users may call nothing else.
 _ACCOUNTS, _OPEN_TO_PEERS = f"{PREFIX}/auth/", {("GET", f"{PREFIX}/auth/keys")}
 #: Bytes of the body of a call about a user or a key.
 _SMALL_BODY = 64 << 10
@@ -39,26 +36,23 @@ def answer(resp: falcon.asgi.Response, body: dict[str, Any], status: str = falco
     resp.data = json.dumps(body).encode()
 
 
-async def identify(services: Services, req: falcon.asgi.Request, *, anew: bool = False) -> Identification:
+async def identify(services: Services, req: falcon.asgi.Request, *, fresh: bool = False) -> Identification:
     """Who calls.
 
-    With `anew`, credentials that the process remembers are verified again.
+    With `fresh`, credentials that the process remembers are verified again.
     Raises UnauthenticatedError if the credentials are missing or wrong, and RefusedError if they cannot be
     verified now, if the caller makes too many calls, or if another server calls what is not for it.
     """
-    try:
-        authorization = req.get_header("authorization")
-        caller = await services.authentication.authenticate(authorization, address_of(req), fresh=anew)
-    except AuthenticationUnavailableError as error:
-        raise RefusedError(Kind.UNAVAILABLE, str(error)) from None
+    callers = services.callers
+    caller = await callers.identify(req.get_header("authorization"), address_of(req), fresh=fresh)
     req.context.realm = caller.user.realm
     try:
-        req.context.rate = await services.limits.admit_call(caller.user)
+        req.context.rate = await callers.admit(caller)
     except TooManyCallsError as error:
         req.context.rate = error.rate
         raise
-    if caller.by_peer and _is_closed_to_peers(req):
-        refuse(falcon.HTTP_403, "A server that acts for its users manages neither users nor keys.")
+    if _is_closed_to_peers(req):
+        callers.require_user(caller)
     return caller
 
 
@@ -138,8 +132,7 @@ def text_of(body: Any, key: str) -> str:
 
 
 async def require_admin(services: Services, req: falcon.asgi.Request) -> Identification:
-    """Who calls; ends the call with 403 unless that user may manage users."""
+    """Who calls. Raises RefusedError as :func:`identify` does, and unless that user may manage users."""
     caller = await identify(services, req)
-    if not has_role(services.admin_roles, caller.user.realm, caller.user.roles):
-        refuse(falcon.HTTP_403, "Not authorized to access this resource.")
+    services.callers.require_administrator(caller)
     return caller

@@ -27,7 +27,7 @@ class KeysResource:
 
     async def on_post(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         # The new key would outlive what is remembered of a user who was removed, or of a revoked key.
-        caller, keys, body = await self._admit_call(req, anew=True)
+        caller, keys, body = await self._admit_call(req, fresh=True)
         try:
             made = await keys.create(await self._find_owner(req, caller.user, keys), _read_days(body))
         except RealmNotAllowedError as error:
@@ -71,9 +71,9 @@ class KeysResource:
         return replace(user, until=min(ends))
 
     async def _admit_call(
-        self, req: falcon.asgi.Request, *, anew: bool = False
+        self, req: falcon.asgi.Request, *, fresh: bool = False
     ) -> tuple[Identification, APIKeys, Any]:
-        caller = await identify(self._services, req, anew=anew)
+        caller = await identify(self._services, req, fresh=fresh)
         body = await read_json(req, self._services.settings.max_body)
         return caller, self._require_keys(), body
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from polytope_server.drivers.rabbitmq import RabbitMQSettings
-from polytope_server.drivers.rabbitmq.errors import FAILURES, RabbitMQUnavailableError, reason
-from polytope_server.drivers.rabbitmq.link import Link
 from polytope_server.queue import DEFAULT_QUEUE, Delivery, Message, Queue, QueueUnavailableError
 from polytope_server.queue.rabbitmq.consumer import Consumer
 from polytope_server.queue.rabbitmq.publisher import Publisher
@@ -29,13 +26,13 @@ class RabbitMQQueue(Queue):
     async def open_publisher(self) -> None:
         if self._publisher is None:
             self._publisher = Publisher(self._settings, self._queues)
-        with _queue_errors(self._publisher.link):
+        with self._publisher.link.failing_with(QueueUnavailableError):
             await self._publisher.link.open()
 
     async def publish(self, messages: list[Message]) -> None:
         if self._publisher is None:
             raise QueueUnavailableError("the queue is not open for publishing")
-        with _queue_errors(self._publisher.link):
+        with self._publisher.link.failing_with(QueueUnavailableError):
             await self._publisher.publish(messages)
 
     async def open_consumer(self, queues: list[str], deliver: Callable[[Delivery], None]) -> None:
@@ -50,7 +47,7 @@ class RabbitMQQueue(Queue):
         side = self._publisher or self._consumer
         if side is None:
             raise QueueUnavailableError("the queue is not open")
-        with _queue_errors(side.link):
+        with side.link.failing_with(QueueUnavailableError):
             return await self._queues.count(side.link.connection, queue)
 
     async def close(self) -> None:
@@ -60,14 +57,3 @@ class RabbitMQQueue(Queue):
             await consumer.close()
         if publisher is not None:
             await publisher.link.close()
-
-
-@contextmanager
-def _queue_errors(link: Link) -> Iterator[None]:
-    """Turns what RabbitMQ raises into what a queue may raise."""
-    try:
-        yield
-    except RabbitMQUnavailableError as error:
-        raise QueueUnavailableError(str(error)) from None
-    except FAILURES as error:
-        raise QueueUnavailableError(f"{link.server}: {reason(error)}") from None

@@ -10,9 +10,8 @@ from typing import Any
 
 from polytope_server.drivers.rabbitmq import RabbitMQSettings
 from polytope_server.drivers.rabbitmq.connection import Channel, Connection
-from polytope_server.drivers.rabbitmq.errors import FAILURES
 from polytope_server.drivers.rabbitmq.link import Link
-from polytope_server.queue import Delivery
+from polytope_server.queue import Delivery, Message
 from polytope_server.queue.flow_control import Credit
 from polytope_server.queue.rabbitmq.queues import Queues, decode
 
@@ -66,31 +65,33 @@ class Consumer:
             self._regulator = None
 
     async def _regulate_credit(self, channel: Channel) -> None:
-        try:
-            await self.credit.regulate(_Subscriptions(channel, self._queues, partial(self._receive, channel)))
-        except FAILURES as error:
-            channel.connection.give_up(error)
+        with channel.connection.given_up_on_failure():
+            receive = partial(self._receive_message, channel)
+            await self.credit.regulate(_Subscriptions(channel, self._queues, receive))
 
-    def _receive(self, channel: Channel, queue: str, method: Any, body: bytes) -> None:
+    def _receive_message(self, channel: Channel, queue: str, method: Any, body: bytes) -> None:
+        """Hand a message to the worker, if it has room, and set aside what is no message of this server."""
         message = decode(body, queue)
         if message is None:
             logger.warning("a message in the queue %s is none of this server's; it is set aside", queue)
             _send_answer(channel, partial(channel.raw.basic_reject, requeue=False), method.delivery_tag)
             return
-
-        def answer(how: Callable[[int], None], at_once: bool) -> None:
-            send = partial(_send_answer, channel, how, method.delivery_tag)
-            self.credit.answer(method.consumer_tag, send, at_once=at_once)
-
-        delivery = Delivery(
-            message,
-            ack=partial(answer, channel.raw.basic_ack, at_once=False),
-            nack=partial(answer, channel.raw.basic_nack, at_once=True),
-        )
+        delivery = self._make_delivery(message, channel, method)
         if self.credit.take(method.consumer_tag):
             self._deliver(delivery)
         else:
             delivery.nack()
+
+    def _make_delivery(self, message: Message, channel: Channel, method: Any) -> Delivery:
+        def answer(how: Callable[[int], None], at_once: bool) -> None:
+            send = partial(_send_answer, channel, how, method.delivery_tag)
+            self.credit.answer(method.consumer_tag, send, at_once=at_once)
+
+        return Delivery(
+            message,
+            ack=partial(answer, channel.raw.basic_ack, at_once=False),
+            nack=partial(answer, channel.raw.basic_nack, at_once=True),
+        )
 
 
 class _Subscriptions:

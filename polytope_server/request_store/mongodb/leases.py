@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -42,8 +43,11 @@ class Lead:
 class Leases:
     """Named leases, as documents of one collection. Raises what the driver raises."""
 
-    def __init__(self, collection: AsyncCollection[Document]) -> None:
+    def __init__(
+        self, collection: AsyncCollection[Document], *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._collection = collection
+        self._clock = clock
         #: What was taken or read last here, by name, and when: a leader need not ask each time.
         self._known: dict[str, tuple[Lead, float]] = {}
 
@@ -54,7 +58,7 @@ class Leases:
 
     async def take(self, name: str, holder: str, seconds: float) -> int | None:
         """Take or renew a lease; its term, or None while another has it."""
-        update, asked = _taking(holder, seconds), time.monotonic()
+        update, asked = _taking(holder, seconds), self._clock()
         try:
             lease = await self._update(name, update)
         except DuplicateKeyError:  # of two who took it for the first time, this was the second
@@ -73,7 +77,7 @@ class Leases:
 
     async def find(self, name: str, holder: str, term: int) -> Lead | None:
         """The lease, if `holder` took it in that term and none has taken it since, as far as is known."""
-        asked = time.monotonic()
+        asked = self._clock()
         lead, read = self._known.get(name, (None, 0.0))
         # A holder renews it three times within its time, with another instance, maybe.
         fresh = lead is not None and asked - read < lead.seconds / 3

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from polytope_server.drivers.sql import UniqueViolationError, text_size
+from polytope_server.drivers.sql import Database, UniqueViolationError, text_size
 from polytope_server.drivers.sql.address import SQLSettings
 from polytope_server.request import Request, Status, check_transition
 from polytope_server.request_store import (
@@ -40,8 +40,8 @@ class SQLRequestStore(SQLRetention, SQLSummaries, RequestStore):
 
     Settings = SQLSettings
 
-    def __init__(self, settings: SQLSettings, data: Path) -> None:
-        super().__init__(settings, data)
+    def __init__(self, settings: SQLSettings, data: Path, database: Database | None = None) -> None:
+        super().__init__(settings, data, database)
         dialect = self._dialect
         # Sets the time of the first entry into a state, and leaves the time of an earlier one.
         self._now = now = dialect.began

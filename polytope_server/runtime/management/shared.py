@@ -8,13 +8,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from prometheus_client import values
+
 
 @contextmanager
 def counting_together(processes: int) -> Iterator[None]:
     """Have the processes that are started within the context count together, if there are several.
 
-    Must be entered before `prometheus_client` is imported, which decides then how it counts. What one that
-    ended has counted stays, so that no counter ever falls.
+    Must be entered before the first metric is made. What a process that ended has counted stays, so that no
+    counter ever falls.
     """
     if processes < 2:
         yield
@@ -22,6 +24,8 @@ def counting_together(processes: int) -> Iterator[None]:
     owner = os.getpid()
     folder = tempfile.mkdtemp(prefix="polytope-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    # It decides by the variable how to count when it is imported, and it may have been.
+    values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:

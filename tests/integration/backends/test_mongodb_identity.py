@@ -186,7 +186,7 @@ def basic(username: str, password: str) -> str:
 class TestMongoDBAuthenticator(AuthenticatorContract):
     @pytest.fixture
     async def authenticator(
-        self, identity: MongoDBIdentity, mongodb: MongoDB, monkeypatch: pytest.MonkeyPatch
+        self, identity: MongoDBIdentity, mongodb: MongoDB
     ) -> AsyncIterator[Authenticator]:
         await identity.add_user("alice", "r-password", ["some-role"])
         other = identity_on(mongodb, realm="other")
@@ -197,7 +197,6 @@ class TestMongoDBAuthenticator(AuthenticatorContract):
         host, port = "mongodb://" + mongodb.host, str(mongodb.port)
         settings = MongoDBAuthenticatorSettings.model_validate({"host": host, "port": port})
         authenticator = MongoDBAuthenticator("r", settings, UNUSED)
-        monkeypatch.setattr(authenticator._identity, "_passwords", Passwords(CHEAP))
         await authenticator.open()
         yield authenticator
         await authenticator.close()

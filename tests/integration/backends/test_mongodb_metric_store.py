@@ -89,7 +89,7 @@ async def test_it_opens_when_the_server_is_there(own_mongodb: MongoDB) -> None:
     await store.close()
 
 
-async def test_what_fails_beside_a_duplicate_is_told(mongodb: MongoDB) -> None:
+async def test_what_fails_beside_a_duplicate_is_raised(mongodb: MongoDB) -> None:
     store = store_on(mongodb)
     await store.open()
     await store.add(METRIC)

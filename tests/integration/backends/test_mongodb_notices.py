@@ -82,9 +82,13 @@ class TestMongoDBNotices(NoticesContract):
         # The server writes its journal every 100 ms of its own accord: that is not waited for.
         assert sorted(times)[15] < 0.04
 
-    async def test_the_server_removes_what_was_told(self, notices: MongoDBNotices) -> None:
-        assert notices._collection is not None
-        indexes = await notices._collection.index_information()
+    async def test_the_server_removes_what_was_published(self, mongodb: MongoDB) -> None:
+        name = f"notices-{uuid4().hex[:8]}"
+        notices = build(mongodb, name)
+        await notices.open()
+        await notices.close()
+        with mongodb.client() as client:
+            indexes = client["notices"][name].index_information()
         assert [
             index["expireAfterSeconds"] for index in indexes.values() if "expireAfterSeconds" in index
         ] == [60]
@@ -169,8 +173,8 @@ class TestFaults:
             assert time.monotonic() - began < 5
             for notices in (publisher, subscriber):
                 await notices.close()
-        told = [record.levelname for record in caplog.records if record.name.endswith("notices.mongodb")]
-        assert told.count("WARNING") <= 4
+        levels = [record.levelname for record in caplog.records if record.name.endswith("notices.mongodb")]
+        assert levels.count("WARNING") <= 4
 
     async def test_closing_does_not_wait_for_a_server_that_is_down(self, tmp_path: Path) -> None:
         with MongoDB(tmp_path) as service:

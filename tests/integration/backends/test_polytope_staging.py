@@ -32,7 +32,7 @@ from testbed.server import StandaloneServer
 from testbed.services.service import free_port
 
 MIB = 1 << 20
-#: For a store that is back to be noticed, and one that is gone to be told.
+#: For a store that is back to be noticed, and one that is gone to be reported.
 SOON = 5.0
 
 
@@ -312,8 +312,7 @@ async def test_a_store_that_hangs_is_given_up(
 
 def signal_all(store: ObjectStore, number: int) -> None:
     """Send a signal to all processes of the store."""
-    assert store._process is not None
-    os.killpg(store._process.pid, number)
+    os.killpg(store.process.pid, number)
 
 
 async def test_idle_connections_survive_a_restart(own: ObjectStore, connect: Callable[..., Any]) -> None:
@@ -326,8 +325,7 @@ async def test_idle_connections_survive_a_restart(own: ObjectStore, connect: Cal
 
 async def test_memory_does_not_grow_with_the_object(own: ObjectStore, connect: Callable[..., Any]) -> None:
     staging = await connect(own)
-    assert own._process is not None
-    here, there = psutil.Process(), psutil.Process(own._process.pid).children()[0]
+    here, there = psutil.Process(), psutil.Process(own.process.pid).children()[0]
     await put(staging, 20 * MIB)
     block = os.urandom(MIB)
     before = here.memory_info().rss, there.memory_info().rss

@@ -46,9 +46,10 @@ class TestPostgreSQLAPIKeys(APIKeysContract):
     async def api_keys(self, postgresql: PostgreSQL, clock: Clock) -> AsyncIterator[SQLAPIKeys]:
         keys = keys_on(postgresql, clock)
         await keys.open()
-        await keys._database.write("DELETE FROM api_keys", {})
-        yield keys
-        await keys._database.write("DELETE FROM api_keys", {})
+        with psycopg.connect(postgresql.url, autocommit=True) as connection:
+            connection.execute("DELETE FROM api_keys")
+            yield keys
+            connection.execute("DELETE FROM api_keys")
         await keys.close()
 
     async def test_the_server_does_not_hold_the_key(

@@ -44,7 +44,7 @@ async def database(own: PostgreSQL) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def outside(own: PostgreSQL) -> Iterator[psycopg.Connection]:
-    """A connection of somebody else."""
+    """A connection of another program."""
     with psycopg.connect(own.url, autocommit=True) as connection:
         yield connection
 
@@ -172,8 +172,7 @@ async def test_a_server_that_does_not_answer_is_left_in_time(
 ) -> None:
     monkeypatch.setattr(module, "_OPERATION_TIME", 0.5)
     await asyncio.gather(*(insert(database, number) for number in range(8)))
-    assert own._process is not None
-    server = psutil.Process(own._process.pid)
+    server = psutil.Process(own.process.pid)
     frozen = [server, *server.children(recursive=True)]
     for process in frozen:
         process.suspend()
@@ -213,16 +212,18 @@ async def test_a_cancelled_call_gives_its_connection_back(
 
 
 async def test_all_connections_in_use_is_unavailability(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    own: PostgreSQL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pool = database._engine.pool  # type: ignore[attr-defined]
-    monkeypatch.setattr(pool, "_timeout", 0.2)
+    monkeypatch.setattr(module, "_POOL_TIME", 0.2)
+    database = module.PostgreSQL(own.url)
+    await database.open(SCHEMA)
     busy = [asyncio.create_task(database.read("SELECT pg_sleep(2)")) for _ in range(8)]
     await asyncio.sleep(0)
     with pytest.raises(DatabaseUnavailableError, match="all 8 connections are in use"):
         await numbers(database)
     await asyncio.gather(*busy)
     await numbers(database)
+    await database.close()
 
 
 async def test_a_deadlock_is_tried_again(database: Database) -> None:
@@ -317,7 +318,7 @@ _WAITS = "query LIKE 'CREATE INDEX%numbers_t%' AND wait_event_type = 'Lock'"
 
 
 async def builds_the_index(outside: psycopg.Connection) -> None:
-    """Wait until somebody builds it, and waits for others in that."""
+    """Wait until a process builds it, and waits for others in that."""
     sql = f"SELECT 1 FROM pg_stat_activity WHERE {_WAITS}"
     await until(lambda: outside.execute(sql).fetchall())
 

@@ -35,9 +35,10 @@ def identity_on(service: PostgreSQL, **keys: Any) -> SQLIdentity:
 async def identity(postgresql: PostgreSQL) -> AsyncIterator[SQLIdentity]:
     identity = identity_on(postgresql)
     await identity.open()
-    await identity._database.write("DELETE FROM users", {})
-    yield identity
-    await identity._database.write("DELETE FROM users", {})
+    with psycopg.connect(postgresql.url, autocommit=True) as connection:
+        connection.execute("DELETE FROM users")
+        yield identity
+        connection.execute("DELETE FROM users")
     await identity.close()
 
 

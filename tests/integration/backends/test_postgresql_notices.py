@@ -143,8 +143,7 @@ class TestPostgreSQLNotices(NoticesContract):
         await notices.open()
         received: list[Notice] = []
         await notices.subscribe({Topic.ENDED}, received.append)
-        assert own._process is not None
-        server = psutil.Process(own._process.pid)
+        server = psutil.Process(own.process.pid)
         frozen = [server, *server.children(recursive=True)]
         for process in frozen:
             process.suspend()

@@ -14,7 +14,7 @@ from polytope_server.drivers.sql.postgresql import PostgreSQL as Database
 from polytope_server.request import LIVE, TERMINAL, Request, Status
 from polytope_server.request_store import DuplicateRequestError, Selection, StoreUnavailableError
 from polytope_server.request_store.sql import SQLRequestStore
-from polytope_server.request_store.sql.rows import INSERT, to_row
+from polytope_server.request_store.sql.rows import INSERT, SCHEMA, to_row
 from polytope_server.testing.request_store import (
     ALICE,
     BOB,
@@ -29,8 +29,8 @@ from testbed.services import PostgreSQL
 UNUSED = Path("unused")
 
 
-def store_on(service: PostgreSQL) -> SQLRequestStore:
-    return SQLRequestStore(SQLSettings(url=service.url), UNUSED)
+def store_on(service: PostgreSQL, database: Database | None = None) -> SQLRequestStore:
+    return SQLRequestStore(SQLSettings(url=service.url), UNUSED, database)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ async def store(postgresql: PostgreSQL) -> AsyncIterator[SQLRequestStore]:
 
 @pytest.fixture
 def outside(postgresql: PostgreSQL) -> Iterator[psycopg.Connection]:
-    """A connection of somebody else."""
+    """A connection of another program."""
     with psycopg.connect(postgresql.url, autocommit=True) as connection:
         yield connection
 
@@ -63,10 +63,11 @@ class TestPostgreSQLRequestStore(RequestStoreContract):
         request = make()
         await store.add(request)
         await store.close()
-        other = Database(postgresql.url)  # as another process would have it
-        store._database = other
+        other = store_on(postgresql, Database(postgresql.url))  # as another process would have it
+        await other.open()
+        assert await other.get(request.id) == request
+        await other.close()
         await store.open()
-        assert await store.get(request.id) == request
 
     async def test_a_database_of_an_earlier_version_gets_the_columns_that_it_lacks(
         self, store: SQLRequestStore, postgresql: PostgreSQL, outside: psycopg.Connection
@@ -74,9 +75,8 @@ class TestPostgreSQLRequestStore(RequestStoreContract):
         request = make()
         outside.execute("ALTER TABLE requests DROP COLUMN sealed")
         outside.execute("UPDATE schema_versions SET version = 1 WHERE name = 'requests'")
-        others = [store_on(postgresql) for _ in range(3)]
-        for other in others:
-            other._database = Database(postgresql.url)  # as other processes would have it
+        # As other processes would have it.
+        others = [store_on(postgresql, Database(postgresql.url)) for _ in range(3)]
         await asyncio.gather(*(other.open() for other in others))
         await others[0].add(request)
         assert await others[1].get(request.id) == request
@@ -222,21 +222,31 @@ def _id(request: Request) -> str:
     return request.id
 
 
-class Explained(SQLRequestStore):
-    """Notes the plan of what it would run."""
+class Explained(Database):
+    """Notes the plan of what the request store would run."""
 
     plan = ""
 
-    async def _read(self, sql: str, parameters: Parameters) -> list[Row]:
-        rows = await super()._read(f"EXPLAIN {sql}", parameters)
+    async def read(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
+        rows = await super().read(f"EXPLAIN {sql}", parameters)
         self.plan = "\n".join(row[0] for row in rows)
         sums = sum(map(sql.count, ("count(", "min(", "sum(")))
         return [(0,) * sums] if sums else []
 
-    _read_aside = _read_first = _read
+    async def read_first(self, sql: str, parameters: Parameters, size: int) -> list[Row]:
+        return await self.read(sql, parameters)
 
-    async def _write(self, sql: str, parameters: Parameters) -> Outcome:
-        return Outcome(await self._read(sql, parameters), 0)
+    async def write(self, sql: str, parameters: Parameters | None = None) -> Outcome:
+        return Outcome(await self.read(sql, parameters), 0)
+
+
+async def plan_of(url: str, call: Callable[[SQLRequestStore], Awaitable[object]]) -> str:
+    database = Explained(url)
+    store = SQLRequestStore(SQLSettings(url=url), UNUSED, database)
+    await store.open()
+    await call(store)
+    await store.close()
+    return database.plan
 
 
 _USER = User("u7", "r").id
@@ -294,8 +304,8 @@ def filled(postgresql: PostgreSQL) -> Iterator[str]:
 
 
 async def _fill(url: str) -> None:
-    store = SQLRequestStore(SQLSettings(url=url), UNUSED)
-    await store.open()
+    database = Database(url)
+    await database.open(SCHEMA)
     states = (
         [Status.PROCESSED] * 45 + [Status.FAILED] * 2 + [Status.WAITING, Status.QUEUED, Status.PROCESSING]
     )
@@ -305,42 +315,36 @@ async def _fill(url: str) -> None:
     ]
     for start in range(0, 5000, 500):
         rows = [(INSERT, to_row(request)) for request in requests[start : start + 500]]
-        await store._database.write_all(rows)
+        await database.write_all(rows)
     # Each once more, of another user and in several collections.
     own = ("id", "user_id", "collection", "last_modified")
     names = ", ".join(f'"{name}"' for name in to_row(requests[0]) if name not in own)
     collection = "substr('cde', CAST(sequence % 3 AS INTEGER) + 1, 1)"
-    await store._database.write(
+    await database.write(
         f"INSERT INTO requests ({', '.join(own)}, {names}) "
         f"SELECT 'h' || id, :heavy, {collection}, 2e9, {names} FROM requests",
         {"heavy": _HEAVY},
     )
-    await store.close()
+    await database.close()
 
 
 @pytest.mark.parametrize(("call", "index"), HOT)
 async def test_a_hot_query_uses_an_index(
     filled: str, call: Callable[[SQLRequestStore], Awaitable[object]], index: str
 ) -> None:
-    store = Explained(SQLSettings(url=filled), UNUSED)
-    await store.open()
-    await call(store)
-    await store.close()
-    assert index in store.plan
-    assert "Seq Scan on requests" not in store.plan
+    plan = await plan_of(filled, call)
+    assert index in plan
+    assert "Seq Scan on requests" not in plan
 
 
 @pytest.mark.parametrize("call", PARTS)
 async def test_a_part_of_many_is_read_in_the_order_of_an_index(
     filled: str, call: Callable[[SQLRequestStore], Awaitable[object]]
 ) -> None:
-    store = Explained(SQLSettings(url=filled), UNUSED)
-    await store.open()
-    await call(store)
-    await store.close()
-    assert "requests_owner" in store.plan
-    assert "Seq Scan" not in store.plan
-    assert "Sort  " not in store.plan, store.plan
+    plan = await plan_of(filled, call)
+    assert "requests_owner" in plan
+    assert "Seq Scan" not in plan
+    assert "Sort  " not in plan, plan
 
 
 async def test_a_standby_does_not_say_what_exists(tmp_path: Path) -> None:

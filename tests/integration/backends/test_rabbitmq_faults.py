@@ -356,8 +356,7 @@ async def _until_published(queue: RabbitMQQueue, request_id: str) -> None:
 @asynccontextmanager
 async def _hanging(service: RabbitMQ) -> AsyncIterator[None]:
     """The context in which no process of the server runs."""
-    assert service._process is not None
-    group = service._process.pid
+    group = service.process.pid
     own = [process for process in psutil.process_iter() if _group_of(process.pid) == group]
     service.signal(signal.SIGSTOP)
     try:

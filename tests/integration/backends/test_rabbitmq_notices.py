@@ -16,7 +16,7 @@ from testbed.services import RabbitMQ
 
 @pytest.fixture
 def channel(rabbitmq: RabbitMQ) -> Iterator[BlockingChannel]:
-    """Somebody else's."""
+    """A connection of another program."""
     account = pika.PlainCredentials(rabbitmq.user, rabbitmq.password)
     with pika.BlockingConnection(
         pika.ConnectionParameters(rabbitmq.host, rabbitmq.port, credentials=account)
@@ -83,15 +83,15 @@ class TestRabbitMQNotices(NoticesContract):
         received: list[Notice] = []
         await subscriber.subscribe({Topic.ENDED}, received.append)
         channel.exchange_delete(f"{name}.notices.ended")
-        # The server tells nobody, until somebody publishes to it.
+        # The server says nothing until something is published to it.
         await subscriber.subscribe({Topic.WAITING}, received.append)
 
-        def told() -> bool:
+        def noticed() -> bool:
             subscriber.publish(Topic.ENDED, "a")
             publisher.publish(Topic.ENDED, "b")
             return {notice.request_id for notice in received} == {"a", "b"}
 
-        await until(told)
+        await until(noticed)
 
     async def test_the_queues_of_subscribers_end_with_them(
         self, make: Open, rabbitmq: RabbitMQ, channel: BlockingChannel, name: str

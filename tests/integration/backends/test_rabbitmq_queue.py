@@ -25,7 +25,7 @@ def queue_on(service: RabbitMQ, name: str, **keys: Any) -> RabbitMQQueue:
 
 @pytest.fixture
 def channel(rabbitmq: RabbitMQ) -> Iterator[BlockingChannel]:
-    """Somebody else's."""
+    """A connection of another program."""
     account = pika.PlainCredentials(rabbitmq.user, rabbitmq.password)
     with pika.BlockingConnection(
         pika.ConnectionParameters(rabbitmq.host, rabbitmq.port, credentials=account)

@@ -15,6 +15,7 @@ import pytest
 from polytope_server.staging import StagingUnavailableError
 from polytope_server.staging.names import new_object_name
 from polytope_server.staging.s3 import S3Staging, clients
+from polytope_server.staging.s3.client import S3Client
 from polytope_server.staging.s3.settings import S3Settings
 from polytope_server.testing.staging import GRIB, chunked, read
 
@@ -22,8 +23,8 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
-async def against(serve: Serve, tmp_path: Path, scheme: str = "http") -> AsyncIterator[S3Staging]:
-    """A staging whose server does `serve` for each connection."""
+async def calling(serve: Serve, scheme: str = "http") -> AsyncIterator[tuple[S3Settings, S3Client]]:
+    """A client whose server does `serve` for each connection, and its settings."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
@@ -33,13 +34,25 @@ async def against(serve: Serve, tmp_path: Path, scheme: str = "http") -> AsyncIt
     server = await asyncio.start_server(connected, "127.0.0.1")
     port = server.sockets[0].getsockname()[1]
     keys: dict[str, Any] = {"access_key": "name", "secret_key": "hidden"}
-    staging = S3Staging(S3Settings(host=f"{scheme}://127.0.0.1", port=port, **keys), tmp_path)
-    await staging._client.connect()
+    settings = S3Settings(host=f"{scheme}://127.0.0.1", port=port, **keys)
+    client = S3Client(settings)
+    await client.connect()
     try:
-        yield staging
+        yield settings, client
     finally:
-        await staging.close()
+        client.close()
         server.close()
+
+
+@contextlib.asynccontextmanager
+async def against(serve: Serve, tmp_path: Path, scheme: str = "http") -> AsyncIterator[S3Staging]:
+    """A staging on such a server."""
+    async with calling(serve, scheme) as (settings, client):
+        staging = S3Staging(settings, tmp_path, client=client)
+        try:
+            yield staging
+        finally:
+            await staging.close()
 
 
 def answering(*answers: bytes) -> tuple[Serve, list[bytes]]:
@@ -63,7 +76,7 @@ def http(status: str, body: bytes = b"", *headers: str) -> bytes:
 
 
 def error(status: str, code: str) -> bytes:
-    return http(status, f"<Error><Code>{code}</Code><Message>told</Message></Error>".encode())
+    return http(status, f"<Error><Code>{code}</Code><Message>later</Message></Error>".encode())
 
 
 async def test_a_server_that_does_not_answer_is_not_waited_for(
@@ -93,11 +106,11 @@ async def test_a_busy_server_is_asked_again(tmp_path: Path) -> None:
 async def test_a_server_that_stays_busy_is_unavailable(tmp_path: Path) -> None:
     serve, _ = answering(error("503 Slow Down", "SlowDown"))
     async with against(serve, tmp_path) as staging:
-        with pytest.raises(StagingUnavailableError, match=r"refused get_object: SlowDown \(told\)"):
+        with pytest.raises(StagingUnavailableError, match=r"refused get_object: SlowDown \(later\)"):
             await read(staging, "r1/x.grib")
 
 
-async def test_what_is_not_allowed_is_told(tmp_path: Path) -> None:
+async def test_what_is_not_allowed_is_named(tmp_path: Path) -> None:
     serve, _ = answering(error("403 Forbidden", "AccessDenied"))
     async with against(serve, tmp_path) as staging:
         with pytest.raises(StagingUnavailableError, match=r"'default'.*refused get_object: AccessDenied"):
@@ -113,7 +126,7 @@ async def test_what_is_no_s3_server_is_unavailable(tmp_path: Path) -> None:
             await staging.delete_request("r1")
 
 
-async def test_a_server_without_tls_is_told(tmp_path: Path) -> None:
+async def test_a_server_without_tls_is_named(tmp_path: Path) -> None:
     async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(http("400 Bad Request"))
@@ -158,7 +171,7 @@ async def test_an_object_of_another_size_is_no_success(tmp_path: Path) -> None:
 
 
 async def test_every_body_is_bound_to_the_signature(tmp_path: Path) -> None:
-    """By its MD5, in a header that is signed, or by its SHA-256: nobody in between can change it."""
+    """By its MD5, in a header that is signed, or by its SHA-256: it cannot be changed on the way."""
     answers = {
         b"PUT": http("200 OK", b"", 'ETag: "x"'),
         b"POST": http("200 OK", b"<CompleteMultipartUploadResult/>"),
@@ -177,9 +190,9 @@ async def test_every_body_is_bound_to_the_signature(tmp_path: Path) -> None:
 
     upload: dict[str, Any] = {"Key": "name", "UploadId": "upload"}
     parts = {"Parts": [{"PartNumber": 1, "ETag": "x"}]}
-    async with against(serve, tmp_path) as staging:
-        await staging._client.send("upload_part", b"data", PartNumber=1, **upload)
-        await staging._client.transfer("complete_multipart_upload", MultipartUpload=parts, **upload)
+    async with calling(serve) as (_, client):
+        await client.send("upload_part", b"data", PartNumber=1, **upload)
+        await client.transfer("complete_multipart_upload", MultipartUpload=parts, **upload)
     part, body = sent[b"PUT"]
     assert body == b"data"
     assert base64.b64decode(part["content-md5"]) == hashlib.md5(body).digest()
@@ -193,7 +206,7 @@ class TestDownloads:
 
     @staticmethod
     def _serve(data: bytes, *sent: int) -> tuple[Serve, list[bytes]]:
-        """Sends so many bytes of what is asked for in each answer, then closes the connection."""
+        """Sends that many bytes of what is asked for in each answer, then closes the connection."""
         left, ranges = list(sent), []
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

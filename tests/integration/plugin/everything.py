@@ -162,7 +162,7 @@ class Users(Identity):
 
 
 class Refusing(APIKeys):
-    """Gives nobody a key."""
+    """Gives no user a key."""
 
     Settings = NoKeys
 

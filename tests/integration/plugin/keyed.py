@@ -1,4 +1,4 @@
-"""A data source that needs a key of its user, as a package of somebody else: see `test_secrets.py`."""
+"""A data source that needs a key of its user, as a package of another author: see `test_secrets.py`."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_a_processed_retrieve_is_a_303_to_its_result_again_and_again(alice: Call
     assert alice.get(urljoin(first.url, location)).content == b"abc"
 
 
-def test_the_type_of_the_result_is_told(alice: Caller) -> None:
+def test_the_answer_names_the_type_of_the_result(alice: Caller) -> None:
     body = alice.end_of(alice.submit("dummy", "1000")).json()
     assert (body["contentLength"], body["contentType"]) == (1000, "application/x-grib")
     assert body["location"].endswith(".grib")

@@ -104,19 +104,19 @@ def test_an_upload_to_what_is_no_archive_is_refused(alice: Caller, gate: Gate) -
 
 
 @pytest.mark.parametrize(
-    ("reason", "told"),
+    ("reason", "sentence"),
     [
         (Reason.AGE, "and its result were removed on DAY at TIME UTC: results are kept for a limited time."),
         (Reason.SPACE, "and its result were removed on DAY at TIME UTC: the space was needed."),
     ],
 )
 def test_an_owner_is_told_when_and_why_a_request_was_removed(
-    server: StandaloneServer, alice: Caller, bob: Caller, nobody: Caller, reason: Reason, told: str
+    server: StandaloneServer, alice: Caller, bob: Caller, nobody: Caller, reason: Reason, sentence: str
 ) -> None:
     link = alice.link("echo", f"removed: {reason}")
     request_id = link.split("/")[2]
     collect(server, request_id, reason)
-    pattern = re.escape(f"Request {request_id} {told} If you still need it, submit it again.")
+    pattern = re.escape(f"Request {request_id} {sentence} If you still need it, submit it again.")
     pattern = pattern.replace("DAY", r"\d{4}-\d\d-\d\d").replace("TIME", r"\d\d:\d\d")
     for path in (f"/requests/{request_id}", f"/downloads/{request_id}", f"/uploads/{request_id}"):
         status, text = message(alice.get(path))

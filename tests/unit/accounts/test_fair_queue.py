@@ -161,7 +161,7 @@ async def test_who_goes_away_leaves_the_turn_to_others(desk: Desk, number: int) 
     left = {"first/", "a/", "b/", "c/"} - {["first/", "a/", "b/"][number]}
     await desk.serve()
     assert set(desk.order) == left
-    # And nobody has taken a slot along.
+    # And no slot is lost.
     async with asyncio.timeout(1), desk.queue.slot():
         pass
 

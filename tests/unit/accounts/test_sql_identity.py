@@ -77,15 +77,15 @@ class TestSQLIdentity(StoredIdentityContract):
         with pytest.raises(AuthenticationUnavailableError):  # the database is not open
             await extra.list_users()
 
-    async def test_of_two_who_add_at_a_time_one_is_told(
+    async def test_of_two_who_add_at_a_time_one_is_refused(
         self, identity: SQLIdentity, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await identity.add_user("alice", "secret", [])
 
-        async def nobody(username: str) -> None:
+        async def find_none(username: str) -> None:
             return None
 
-        monkeypatch.setattr(identity, "find", nobody)
+        monkeypatch.setattr(identity, "find", find_none)
         with pytest.raises(UserExistsError):
             await identity.add_user("alice", "secret", [])
 

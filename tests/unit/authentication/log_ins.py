@@ -49,7 +49,7 @@ class Cache(MemoryCache):
 
 
 class Stub(Authenticator):
-    """`Stub <name>`: counts, and fails when told to."""
+    """`Stub <name>`: counts, and fails when the test says so."""
 
     scheme = "Stub"
     calls = 0
@@ -68,7 +68,7 @@ class Stub(Authenticator):
 
 
 class StubAuthorizer(Authorizer):
-    """Gives what it is told to."""
+    """Gives what the test says."""
 
     granted: tuple[str, ...] = ()
     down = False

@@ -17,7 +17,7 @@ from polytope_server.authentication.api_key import APIKeyAuthenticator
 from polytope_server.authentication.federation import Federation, warnings
 from polytope_server.authentication.plain import PlainAuthenticator, PlainSettings
 from polytope_server.authentication.sql import SQLAuthenticator, SQLAuthenticatorSettings
-from polytope_server.settings.root import FederationSettings
+from polytope_server.settings.data import FederationSettings
 from polytope_server.testing.authentication import AuthenticatorContract
 from polytope_server.user import User
 
@@ -56,7 +56,7 @@ class TestPlainWithHashes(AuthenticatorContract):
         assert await authenticator.authenticate(basic("bob", "clear")) == User("bob", "r")
 
     @pytest.mark.parametrize("username", ["alice", "bob", "nobody"])
-    async def test_whoever_it_is_it_costs_one_verification(
+    async def test_every_name_costs_one_verification(
         self, authenticator: Authenticator, username: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         calls = []

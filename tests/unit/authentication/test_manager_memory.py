@@ -1,4 +1,4 @@
-"""How long it counts that somebody was verified, or refused."""
+"""How long it counts that credentials were verified, or refused."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ class TestMemory:
         ],
         ids=repr,
     )
-    async def test_who_can_write_to_the_cache_gives_nobody_a_role(
+    async def test_a_writer_to_the_cache_gives_no_user_a_role(
         self, open_: Open, cache: Cache, forged: JSON
     ) -> None:
         first, second = await open_(), await open_()
@@ -230,7 +230,7 @@ class TestMemory:
         with pytest.raises(AuthenticationUnavailableError):
             await other.authenticate("Stub bob", fresh=True)
 
-    async def test_what_was_verified_before_counts_no_more_whoever_verified_it(
+    async def test_what_was_verified_before_counts_no_more_by_any_process(
         self, open_: Open, cache: Cache, clock: Clock
     ) -> None:
         """Another process has put it into the cache, which this one has not looked at yet."""

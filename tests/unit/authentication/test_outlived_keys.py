@@ -45,7 +45,7 @@ class Service(Elsewhere):
 
 
 class Directory(Authorizer):
-    """Knows nobody."""
+    """Knows no user."""
 
     knows_all_users = True
 

@@ -1,4 +1,4 @@
-"""Guesses are told so; right credentials are never refused for them."""
+"""Guesses are answered as such; right credentials are never refused for them."""
 
 from __future__ import annotations
 
@@ -99,21 +99,21 @@ _number = itertools.count()
 
 
 async def guess(manager: Authentication, name: str, address: str, times: int) -> list[int | None]:
-    """What each of so many guesses is told of when to come again."""
-    told: list[int | None] = []
+    """The Retry-After of each of a number of guesses."""
+    waits: list[int | None] = []
     for _ in range(times):
         with pytest.raises(UnauthenticatedError) as raised:
             await manager.authenticate(header(name, f"guess {next(_number)}"), address)
-        told.append(raised.value.retry_after)
-    return told
+        waits.append(raised.value.retry_after)
+    return waits
 
 
 async def test_after_ten_wrong_passwords_of_a_name_further_ones_are_told_to_wait(
     manager: Authentication,
 ) -> None:
-    told = await guess(manager, "alice", "192.0.2.1", 12)
-    assert told[:10] == [None] * 10
-    assert all(seconds is not None and 0 < seconds <= 120 for seconds in told[10:])
+    waits = await guess(manager, "alice", "192.0.2.1", 12)
+    assert waits[:10] == [None] * 10
+    assert all(seconds is not None and 0 < seconds <= 120 for seconds in waits[10:])
     # From wherever they come, and whether there is such a user or not.
     assert await guess(manager, "alice", "192.0.2.2", 1) != [None]
     assert (await guess(manager, "nobody", "192.0.2.3", 12))[9:] != [None] * 3
@@ -187,7 +187,7 @@ async def test_the_answer_to_a_right_one_that_was_right_before_does_not_wait_for
 ) -> None:
     await (await open_()).authenticate(header("alice"), "192.0.2.1")
     manager = await open_()
-    clock.now += 3600  # nobody remembers more than that it was right
+    clock.now += 3600  # all that is remembered is that it was right
     await guess(manager, "alice", "192.0.2.1", 11)
     hasher.checked.clear()
     hasher.seconds = 0.01
@@ -216,7 +216,7 @@ async def test_guesses_take_half_of_one_slot(manager: Authentication, hasher: Ha
     assert time.monotonic() - began > 10 * 0.02 * 2 * 0.9
 
 
-async def test_the_refusal_is_the_same_for_a_user_and_for_nobody(manager: Authentication) -> None:
+async def test_the_refusal_is_the_same_for_a_user_and_for_an_unknown_name(manager: Authentication) -> None:
     texts = set()
     for name in ("alice", "nobody"):
         await guess(manager, name, f"of {name}", 11)

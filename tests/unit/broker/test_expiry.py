@@ -13,7 +13,7 @@ from polytope_server.broker.expiry import Expiry
 from polytope_server.broker.metrics import BrokerMetrics
 from polytope_server.request import Request, Status
 from polytope_server.request_store.memory import MemoryRequestStore, MemoryRequestStoreSettings
-from polytope_server.settings.root import WorkerSettings
+from polytope_server.settings.processes import WorkerSettings
 from polytope_server.testing.request_store import claimed
 
 LEASE = 15.0

@@ -21,7 +21,7 @@ LEASE = 0.2
 
 
 class Store(MemoryRequestStore):
-    """A store that counts, may be away, and may fail in a way that nobody thought of."""
+    """A store that counts, may be away, and may fail in an unexpected way."""
 
     def __init__(self) -> None:
         super().__init__(MemoryRequestStoreSettings(), Path())
@@ -148,8 +148,8 @@ async def test_the_lead_is_given_back_at_the_end() -> None:
 
 
 async def test_a_thread_that_ends_by_itself_says_why(site: Site) -> None:
-    site.store.error = ValueError("nobody thought of it")
-    with pytest.raises(ValueError, match="nobody thought of it"):
+    site.store.error = ValueError("unexpected")
+    with pytest.raises(ValueError, match="unexpected"):
         await site.leadership.ended()
 
 

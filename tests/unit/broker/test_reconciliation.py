@@ -93,7 +93,7 @@ async def test_a_pass_reads_nothing_that_is_known(site: Site) -> None:
     ids = await site.add(400)
     assert await site.a_pass() == 400
     assert await site.a_pass() == 0
-    for request_id in ids[::10]:  # told by notices, here and there
+    for request_id in ids[::10]:  # as some notices say
         await site.store.remove(request_id)
         site.schedule.remove(request_id)
     new = await site.add(5)

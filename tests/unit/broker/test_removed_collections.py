@@ -22,8 +22,8 @@ MANY = 30
 class Site:
     def __init__(self) -> None:
         self.store = MemoryRequestStore(MemoryRequestStoreSettings(), Path())
-        self.told: list[tuple[Any, ...]] = []
-        notices: Any = SimpleNamespace(publish=lambda *notice: self.told.append(notice))
+        self.published: list[tuple[Any, ...]] = []
+        notices: Any = SimpleNamespace(publish=lambda *notice: self.published.append(notice))
         self.removed = RemovedCollections(
             *(self.store, notices, BrokerMetrics(["c"]), lambda collection: collection == "c")
         )
@@ -46,7 +46,7 @@ async def test_a_request_of_a_removed_collection_fails_and_others_wait(site: Sit
     (failed,) = await site.store.find(statuses=[Status.FAILED])
     assert (failed.id, failed.user_message) == (gone.id, "The collection d is no longer available.")
     assert [request.id for request in await site.store.find(statuses=LIVE)] == [kept.id]
-    assert site.told == [(Topic.ENDED, gone.id)]
+    assert site.published == [(Topic.ENDED, gone.id)]
 
 
 async def test_of_many_some_fail_at_a_time(site: Site) -> None:
@@ -62,5 +62,5 @@ async def test_a_request_that_was_revoked_is_let_alone(site: Site) -> None:
     revoked = await site.add("d")
     site.removed.forget(revoked.id)
     assert not await site.removed.fail_some()
-    assert site.told == []
+    assert site.published == []
     assert await site.store.count(statuses=[Status.WAITING]) == 1

@@ -72,8 +72,8 @@ def test_one_users_requests_keep_their_order() -> None:
 def test_what_is_known_late_takes_its_place_in_the_order_of_submission() -> None:
     plan = schedule(c=Limits())
     waiting = [summary() for _ in range(20)]
-    told = waiting[15:] + waiting[5:10] + waiting[:5] + waiting[10:15]
-    for late in told:
+    arrivals = waiting[15:] + waiting[5:10] + waiting[:5] + waiting[10:15]
+    for late in arrivals:
         plan.update([late])
     assert list(plan.waiting(-1, None)) == sorted(waiting, key=lambda found: found.sequence)
     assert choose(plan, 99) == [found.id for found in waiting]
@@ -92,7 +92,7 @@ def test_ranges_of_what_waits_follow_every_change() -> None:
         elif chance.random() < 0.9:
             found = present.pop(chance.choice(list(present)))
             plan.remove(found.id)
-            if chance.random() < 0.3:  # it is told again
+            if chance.random() < 0.3:  # it arrives again
                 present[found.id] = found
                 plan.update([found])
         else:
@@ -101,10 +101,10 @@ def test_ranges_of_what_waits_follow_every_change() -> None:
                 plan.remove(identity)
         after, until = sorted(chance.randrange(4000) for _ in range(2))
         expected = {key for key, found in present.items() if after < found.sequence <= until}
-        told = list(plan.waiting(after, until))
-        assert {found.id for found in told} == expected
-        assert len(told) == len(expected)
-        assert [found.sequence for found in told] == sorted(found.sequence for found in told)
+        listed = list(plan.waiting(after, until))
+        assert {found.id for found in listed} == expected
+        assert len(listed) == len(expected)
+        assert [found.sequence for found in listed] == sorted(found.sequence for found in listed)
         assert plan.newest() == max((found.sequence for found in present.values()), default=0)
 
 

@@ -104,7 +104,7 @@ async def test_an_outage_is_told_once(
 @pytest.mark.parametrize(
     ("error", "reason"), [(TimeoutError(), "no answer in 0.25 s"), (EOFError(), "EOFError")]
 )
-async def test_an_error_without_words_is_told(
+async def test_an_error_without_words_is_logged(
     breaker: CircuitBreaker, server: Server, error: Exception, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     server.error = error

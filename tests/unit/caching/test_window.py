@@ -51,7 +51,7 @@ async def test_names_are_apart(window: SlidingWindow) -> None:
 
 
 @pytest.mark.parametrize("value", [10**400, -(10**400), "x", 1e300, None, [1], {"a": 1}, True])
-async def test_whoever_writes_to_the_cache_can_only_count(tmp_path: Path, clock: Clock, value: JSON) -> None:
+async def test_a_writer_to_the_cache_can_only_count(tmp_path: Path, clock: Clock, value: JSON) -> None:
     cache = MemoryCache(MemoryCacheSettings(), tmp_path, clock=clock)
     window = SlidingWindow(cache, "w", 10, clock=clock)
     for number in (99_999, 100_000):

@@ -80,7 +80,7 @@ def stubs(monkeypatch: pytest.MonkeyPatch) -> None:
     names["uninstalled"] = "no_such_module:Thing"
     built_in = {concern: {**known, **names} for concern, known in backends.BUILT_IN.items()}
     monkeypatch.setattr(backends, "BUILT_IN", built_in)
-    monkeypatch.setattr(backends, "_plug_ins", lambda concern: ())
+    monkeypatch.setattr(backends, "plug_ins", lambda concern: ())
 
 
 @pytest.fixture

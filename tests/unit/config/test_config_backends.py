@@ -75,7 +75,7 @@ def test_null_keys_of_back_ends_are_their_defaults(config):
     assert create_backend("request_store", {"stub": {"size": None}}, Path()).arguments[0].size == 1
 
 
-def test_what_valid_settings_warn_of_is_told(warnings):
+def test_what_valid_settings_warn_of_is_reported(warnings):
     assert warnings("request_store: {strict: {path: x}}") == [
         "1.yaml:1: request_store.strict: the path is relative"
     ]

@@ -207,7 +207,7 @@ collections: {c: {roles: x, datasources: [d]}}
     assert sources(config(text))[0].keys["path"] == "/data"
 
 
-def test_an_unused_data_source_of_a_type_that_cannot_be_had_is_a_warning(warnings):
+def test_an_unused_data_source_of_a_type_that_is_not_available_is_a_warning(warnings):
     found = warnings("datasources: {m: {type: mars, command: x}, u: {type: uninstalled}}")
     assert found[0].startswith(
         "1.yaml:1: datasources.m.type: datasource 'mars' is not part of this version; "

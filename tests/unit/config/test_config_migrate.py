@@ -99,8 +99,8 @@ def test_no_secret_is_in_the_report(name: str, capsys: pytest.CaptureFixture[str
     secrets = set(re.findall(r"earlier-[\w-]+", (EARLIER / name).read_text()))
     assert secrets or name == "cloud.yaml"
     cli.main(["config", "migrate", str(EARLIER / name)])
-    told = capsys.readouterr()
-    assert not [secret for secret in secrets if secret in told.out + told.err]
+    printed = capsys.readouterr()
+    assert not [secret for secret in secrets if secret in printed.out + printed.err]
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -153,10 +153,10 @@ def test_the_configuration_can_go_to_standard_output_and_the_report_to_the_other
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cli.main(["config", "migrate", str(EARLIER / "first.yaml"), "--write", "-"])
-    told = capsys.readouterr()
-    (tmp_path / "new.yaml").write_text(told.out)
+    printed = capsys.readouterr()
+    (tmp_path / "new.yaml").write_text(printed.out)
     assert loaded(tmp_path / "new.yaml").settings.identity
-    assert "to decide." in told.err
+    assert "to decide." in printed.err
 
 
 def test_files_are_merged_before_they_are_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -168,7 +168,9 @@ def test_files_are_merged_before_they_are_judged(tmp_path: Path, capsys: pytest.
     assert f"queue.rabbitmq ({tmp_path}/b:1)" in report
 
 
-def test_an_unknown_key_is_left_out_and_told(migrate: Callable[..., tuple[int, str]], tmp_path: Path) -> None:
+def test_an_unknown_key_is_left_out_and_reported(
+    migrate: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
     text = "frontend: {prot: 80, port: 5000}\nfrontent: {}"
     status, report = migrate(text, "--write", str(tmp_path / "new.yaml"))
     unknown = section_of(report, "Unknown")
@@ -346,12 +348,12 @@ def test_the_table_agrees_with_the_loader_on_what_has_no_effect(
     assert [warning for warning in loaded(new).warnings if warning.endswith("no effect")] == []
     idle = re.findall(r"  (\S+) \(", section_of(capsys.readouterr().out, "Accepted, without effect"))
     # Written in again, alone, each is said to have no effect.
-    told = []
+    warned = []
     for document in yaml.safe_load_all((EARLIER / name).read_text()):
         alone = tmp_path / "alone.yaml"
         alone.write_text(yaml.safe_dump({key: document[key] for key in document if _is_simple(key, idle)}))
-        told += [line.split(": ")[1] for line in loaded(alone).warnings if line.endswith("no effect")]
-    assert set(told) == {key for key in idle if _is_simple(key.partition(".")[0], idle)}
+        warned += [line.split(": ")[1] for line in loaded(alone).warnings if line.endswith("no effect")]
+    assert set(warned) == {key for key in idle if _is_simple(key.partition(".")[0], idle)}
 
 
 def _is_simple(section: str, idle: list[str]) -> bool:

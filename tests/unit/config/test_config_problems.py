@@ -1,4 +1,4 @@
-"""Mistakes, and how they are told."""
+"""Mistakes, and how they are reported."""
 
 from __future__ import annotations
 
@@ -140,9 +140,9 @@ def test_all_mistakes_are_told_at_once(problems):
     ],
 )
 def test_a_secret_is_never_repeated(problems, text):
-    told = problems(text)
-    assert told
-    assert "hunter2" not in str(told)
+    reported = problems(text)
+    assert reported
+    assert "hunter2" not in str(reported)
 
 
 def test_what_several_types_accept_is_joined(problems):
@@ -163,7 +163,7 @@ def test_what_several_types_accept_is_joined(problems):
         ("admin: {roles: {r: [a]}}\nqueue: {1: {}}", "queue[1]"),
     ],
 )
-def test_a_key_that_yaml_takes_for_something_else_is_told(problems, text, path):
+def test_a_key_that_yaml_takes_for_something_else_is_reported(problems, text, path):
     assert any(f"{path}: the key is not a text; write it in quotes" in line for line in problems(text))
 
 
@@ -225,7 +225,7 @@ def test_weak_federation_secrets_are_warned_of(warnings):
 LIMITED = "frontend: {workers: 2, limits: {calls-per-second: 5}}\n"
 
 
-def test_a_limit_that_each_process_counts_for_itself_is_told(warnings):
+def test_a_limit_that_each_process_counts_for_itself_is_reported(warnings):
     assert warnings(LIMITED) == [
         "frontend.limits.calls-per-second: each of the 2 frontend.workers counts for itself in "
         "the cache 'memory'; use redis, memcached or mongodb"

@@ -9,7 +9,7 @@ import pytest
 from polytope_server.settings import backends
 
 #: As it is, before the stubs replace it.
-plug_ins = backends._plug_ins
+plug_ins = backends.plug_ins
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def plug_in(monkeypatch):
 
     def install(target):
         point = EntryPoint("other", target, "polytope_server.queues")
-        monkeypatch.setattr(backends, "_plug_ins", lambda concern: (point,))
+        monkeypatch.setattr(backends, "plug_ins", lambda concern: (point,))
 
     return install
 
@@ -50,7 +50,7 @@ def test_an_earlier_name_still_works():
     assert backends.load("caching", "globalvar") is backends.load("caching", "memory")
 
 
-def test_an_unknown_name_is_answered_with_those_that_can_be_had():
+def test_an_unknown_name_is_answered_with_those_that_exist():
     with pytest.raises(
         backends.UnknownBackendError, match=r"'x' is not known and not installed; available: .*sql"
     ):

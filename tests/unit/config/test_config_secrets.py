@@ -42,7 +42,7 @@ def test_a_secret_by_its_type_is_not_shown(config, problems, tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("pin", ["4711", "[4711, 4712]", "4711.5"])
-def test_a_wrong_secret_by_its_type_is_not_told(problems, pin: str) -> None:
+def test_a_wrong_secret_by_its_type_is_not_shown_in_a_problem(problems, pin: str) -> None:
     (problem,) = problems(f"queue: {{pin: {{pin: {pin}}}}}")
     assert problem.startswith("1.yaml:1: queue.pin.pin: value '***': ")
     assert "471" not in problem

@@ -19,7 +19,9 @@ from pika.exceptions import (
 from pydantic import ValidationError
 
 from polytope_server.drivers.rabbitmq import RabbitMQSettings
-from polytope_server.drivers.rabbitmq.errors import reason
+from polytope_server.drivers.rabbitmq.errors import RabbitMQUnavailableError, reason
+from polytope_server.drivers.rabbitmq.link import Link
+from polytope_server.queue import QueueUnavailableError
 from polytope_server.settings.masking import MASK, mask
 
 _REFUSED = ConnectionRefusedError(111, "Connection refused")
@@ -82,3 +84,29 @@ def test_a_wrong_key_is_refused_without_its_value(keys: dict[str, object]) -> No
 )
 def test_an_error_is_explained(error: Exception, expected: str) -> None:
     assert reason(error) == expected
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (RabbitMQUnavailableError("a queue was deleted"), "a queue was deleted"),
+        (_REFUSED, "RabbitMQ at queue:5673 (test): Connection refused"),
+        (TimeoutError(), "RabbitMQ at queue:5673 (test): no answer in time"),
+    ],
+)
+def test_an_error_of_the_driver_becomes_that_of_a_concern(error: Exception, text: str) -> None:
+    with pytest.raises(QueueUnavailableError) as caught, _link().failing_with(QueueUnavailableError):
+        raise error
+    assert str(caught.value) == text
+
+
+def test_a_fault_of_the_program_stays_as_it_is() -> None:
+    with pytest.raises(KeyError), _link().failing_with(QueueUnavailableError):
+        raise KeyError
+
+
+def _link() -> Link:
+    async def set_up(connection: object) -> None:
+        raise NotImplementedError
+
+    return Link(RabbitMQSettings(host="queue", port=5673), "test", set_up, lambda: None)

@@ -2,7 +2,6 @@ import asyncio
 import fcntl
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,7 +20,6 @@ from polytope_server.drivers.sql import (
 from polytope_server.drivers.sql.address import SQLSettings, database_at
 from polytope_server.drivers.sql.sqlite import SQLite
 from polytope_server.drivers.sql.sqlite_writer import Writer
-from polytope_server.testing.waiting import until
 
 SCHEMA = Schema("t", 1, "CREATE TABLE IF NOT EXISTS t (n {integer} PRIMARY KEY, x {real} NOT NULL)")
 INSERT = "INSERT INTO t VALUES (:n, 0.5)"
@@ -92,7 +90,7 @@ async def test_an_error_of_the_database_is_unavailability(database: Database) ->
         await database.read("SELECT * FROM missing")
 
 
-async def test_a_write_that_nobody_waits_for_any_more_disturbs_nothing(database: Database) -> None:
+async def test_a_write_that_is_not_waited_for_any_more_disturbs_nothing(database: Database) -> None:
     task = asyncio.create_task(insert(database, 1))
     await asyncio.sleep(0)
     task.cancel()
@@ -100,7 +98,7 @@ async def test_a_write_that_nobody_waits_for_any_more_disturbs_nothing(database:
     assert 2 in await numbers(database)
 
 
-async def test_a_transaction_that_cannot_even_be_rolled_back_stops_nobody(
+async def test_a_transaction_that_cannot_even_be_rolled_back_stops_no_other(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -166,7 +164,7 @@ async def test_a_writer_that_cannot_lock_says_so(tmp_path: Path) -> None:
 
 @pytest.fixture
 def hanging(tmp_path: Path) -> Iterator[IO[str]]:
-    """The lock of the writers, in the hands of somebody who hangs."""
+    """The lock of the writers, in the hands of a process that hangs."""
     with (tmp_path / "polytope.sqlite.lock").open("w") as lock:
         yield lock
 
@@ -183,66 +181,8 @@ async def test_a_write_waits_a_bounded_time_for_a_process_that_hangs_with_the_lo
     monkeypatch.undo()
     fcntl.flock(hanging, fcntl.LOCK_UN)
     await insert(database, 3)
-    # What was refused before it had begun is not done behind the back of whoever was told so.
+    # What was refused before it had begun is not done later.
     assert await numbers(database) == [3]
-
-
-async def test_while_the_lock_is_not_to_be_had_a_bounded_number_of_writes_waits(
-    database: Database, hanging: IO[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sqlite_writer, "_MOST_WAITING", 3)
-    fcntl.flock(hanging, fcntl.LOCK_EX)
-    first = asyncio.create_task(insert(database, 0))
-    await asyncio.sleep(0)
-    await until(lambda: not database._writer._jobs.qsize())  # type: ignore[attr-defined]
-    others = [asyncio.create_task(insert(database, number)) for number in (1, 2, 3)]
-    await asyncio.sleep(0)
-    with pytest.raises(DatabaseUnavailableError, match="3 writes wait already"):
-        await insert(database, 4)
-    fcntl.flock(hanging, fcntl.LOCK_UN)
-    await asyncio.gather(first, *others)
-    assert await numbers(database) == [0, 1, 2, 3]
-
-
-async def test_writes_wait_once_for_a_program_that_writes_without_the_lock(
-    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A backup, or an operator at the prompt of SQLite: not again for each write of a group."""
-    begun: list[int] = []
-    transaction = Writer._transaction
-
-    def counted(writer: Writer, connection: sqlite3.Connection, group: list[Any], alone: bool = False) -> Any:
-        begun.append(len(group))
-        return transaction(writer, connection, group, alone)
-
-    await insert(database, 0)
-    database._writer._connection.execute("PRAGMA busy_timeout = 0")  # type: ignore[attr-defined]
-    monkeypatch.setattr(Writer, "_transaction", counted)
-    with closing(sqlite3.connect(tmp_path / "polytope.sqlite", isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        writes = (insert(database, number) for number in range(1, 20))
-        refused = await asyncio.gather(*writes, return_exceptions=True)
-        assert all(isinstance(found, DatabaseUnavailableError) for found in refused)
-        assert sum(begun) == len(refused)  # each was tried once
-        other.execute("ROLLBACK")
-    await insert(database, 20)
-    assert await numbers(database) == [0, 20]
-
-
-async def test_a_writer_whose_files_are_gone_for_a_while_goes_on(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        raise OSError("too many open files")
-
-    database._writer._let_go()  # type: ignore[attr-defined]
-    monkeypatch.setattr(database._writer, "_connect", fail)  # type: ignore[attr-defined]
-    for _ in range(2):
-        with pytest.raises(DatabaseUnavailableError, match="too many open files"):
-            await insert(database, 1)
-    monkeypatch.undo()
-    await insert(database, 2)
-    assert await numbers(database) == [2]
 
 
 async def test_a_database_that_is_not_open_refuses_writes(tmp_path: Path) -> None:
@@ -282,7 +222,7 @@ def test_another_address_is_refused(url: str) -> None:
         "postgresql://u:sesame@h/d?sslmod=require",
     ],
 )
-def test_a_wrong_address_of_postgresql_is_told_without_its_password(url: str) -> None:
+def test_a_wrong_address_of_postgresql_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(ValidationError, match="no address of a PostgreSQL database") as caught:
         SQLSettings(url=url)
     assert "sesame" not in str(caught.value)

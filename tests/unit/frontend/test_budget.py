@@ -78,7 +78,7 @@ async def test_a_large_one_is_measured_for_each_thousandth_part_only() -> None:
 
 
 @pytest.mark.parametrize("used", [0, 7, 5000])
-async def test_of_many_at_the_same_moment_so_many_get_in_as_there_is_room(used: int) -> None:
+async def test_of_many_at_the_same_moment_as_many_get_in_as_there_is_room(used: int) -> None:
     stored = Stored(used)
     budget = Budget(used + 10, stored.measure, thousandth)
     outcomes = await asyncio.gather(*(stored.store(budget) for _ in range(30)))

@@ -17,7 +17,7 @@ from polytope_server.frontend.v1.errors import Errors
 from polytope_server.http.shell import INTERNAL_ERROR
 from polytope_server.request import Request
 from polytope_server.request_store import StoreUnavailableError
-from polytope_server.settings.root import SupportSettings
+from polytope_server.settings.frontend import SupportSettings
 from polytope_server.user import User
 
 HELP = "https://help.example.org"

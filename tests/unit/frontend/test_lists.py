@@ -174,7 +174,7 @@ async def test_a_list_that_cannot_be_read_to_its_end_does_not_look_complete(
         await one.call("GET", "/requests")
 
 
-async def test_a_user_gets_so_many_lists_at_a_time(one: Frontend) -> None:
+async def test_a_user_gets_a_bounded_number_of_lists_at_a_time(one: Frontend) -> None:
     await store(one, *[Status.WAITING] * (2 * PAGE))
     one.services.lists.wait = 0
     begun, taken = asyncio.Semaphore(0), asyncio.Event()

@@ -61,7 +61,7 @@ class Site:
         return {found.name async for found in self.staging.list()}
 
     async def reason(self, request_id: str) -> str:
-        """Why the request was removed, as its owner is told."""
+        """Why the request was removed, as its owner reads it."""
         found = await self.store.tombstone(request_id, USER.id)
         assert found is not None
         return found.reason

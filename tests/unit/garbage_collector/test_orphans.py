@@ -14,7 +14,7 @@ from polytope_server.staging import StagingUnavailableError
 
 
 async def fill(site: Site, owned: int, orphans: int) -> set[str]:
-    """So many objects with a request, and without one, all old; the names of the latter."""
+    """That many objects with a request, and without one, all old; the names of the latter."""
     for _ in range(owned):
         await site.add(Status.PROCESSED, 2 * HOUR, size=1)
     return {await site.put(f"orphan-{number}", 1, 2 * HOUR) for number in range(orphans)}

@@ -24,7 +24,7 @@ from polytope_server.user import User
         ([], 5, 0),
     ],
 )
-def test_whoever_has_most_is_reduced_first(sizes: list[int], excess: int, level: int) -> None:
+def test_the_user_that_has_most_is_reduced_first(sizes: list[int], excess: int, level: int) -> None:
     assert fair_level(sizes, excess) == level
     if sum(sizes) > excess:
         assert sum(max(0, size - level) for size in sizes) > excess
@@ -122,7 +122,7 @@ def _user(number: int) -> User:
     return User(f"u{number}", "r")
 
 
-async def test_each_user_has_so_many_tombstones(tmp_path: Path) -> None:
+async def test_each_user_has_a_bounded_number_of_tombstones(tmp_path: Path) -> None:
     async with Site(tmp_path, tombstones=2) as site:
         old = [await site.add(Status.FAILED, 2 * DAY) for _ in range(5)]
         bobs = await site.add(Status.FAILED, 2 * DAY, user=BOB)

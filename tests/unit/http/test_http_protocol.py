@@ -5,21 +5,32 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
 from typing import Any
 
 import pytest
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from polytope_server.http import protocol
 from polytope_server.http.connections import ConnectionLimits, Connections
 from polytope_server.http.protocol import HTTPProtocol
+from polytope_server.http.tcp import acknowledged
 from polytope_server.testing.waiting import until
 
 HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 #: More than the sockets of both ends take.
 LARGE = 64 << 20
+
+
+class Observed(HTTPProtocol):
+    """Counts what has come in."""
+
+    received = 0
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.received += len(data)
 
 
 class Server:
@@ -30,7 +41,9 @@ class Server:
         self.connections = Connections(limits)
         self.connections.on_cut = self.reasons.append
         self.respond: Callable[[Any, Any, Any], Awaitable[None]] = answer
-        self._writers: list[asyncio.StreamWriter] = []
+        #: Both ends of each connection.
+        self.writers: list[asyncio.StreamWriter] = []
+        self.accepted: list[Observed] = []
 
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
         await self.respond(scope, receive, send)
@@ -45,20 +58,19 @@ class Server:
             date_header=False,
         )
         config.load()
-        make = partial(
-            HTTPProtocol,
-            connections=self.connections,
-            config=config,
-            server_state=ServerState(),
-            app_state={},
-        )
-        self._server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
+
+        def accept() -> Observed:
+            state: Any = {"config": config, "server_state": ServerState(), "app_state": {}}
+            self.accepted.append(Observed(connections=self.connections, **state))
+            return self.accepted[-1]
+
+        self._server = await asyncio.get_running_loop().create_server(accept, "127.0.0.1", 0)
 
     async def connect(self, sent: bytes = b"") -> asyncio.StreamReader:
         before = len(self.connections), len(self.reasons)
         address = self._server.sockets[0].getsockname()
         reader, writer = await asyncio.open_connection(*address[:2], limit=1 << 16)
-        self._writers.append(writer)
+        self.writers.append(writer)
         await until(lambda: (len(self.connections), len(self.reasons)) != before)
         await self.send(sent)
         return reader
@@ -66,21 +78,21 @@ class Server:
     async def send(self, data: bytes) -> None:
         """Send on the latest connection; returns when the server has it."""
         if data:
-            expected = self.held._received + len(data)
-            self._writers[-1].write(data)
-            await until(lambda: self.held._received == expected)
+            expected = self.held.received + len(data)
+            self.writers[-1].write(data)
+            await until(lambda: self.held.received == expected)
 
     @property
-    def held(self) -> Any:
+    def held(self) -> Observed:
         """The server's end of the latest connection."""
-        return list(self.connections._open)[-1]
+        return self.accepted[-1]
 
     def later(self, seconds: float) -> None:
-        """What happens when so many seconds have passed."""
+        """What happens when that many seconds have passed."""
         self.connections.look(asyncio.get_running_loop().time() + seconds)
 
     async def close(self) -> None:
-        for writer in self._writers:
+        for writer in self.writers:
             writer.transport.abort()
         self._server.close()
         await until(lambda: not len(self.connections))
@@ -163,7 +175,7 @@ async def test_a_body_that_dribbles_is_ended(server: Server) -> None:
     assert server.reasons == ["receiving"]
 
 
-async def test_a_body_that_nobody_wants_is_ended_too(server: Server) -> None:
+async def test_a_body_that_is_not_wanted_is_ended_too(server: Server) -> None:
     async def refuse(scope: Any, receive: Any, send: Any) -> None:
         await send_answer(send)
 
@@ -187,7 +199,7 @@ async def test_a_body_that_breaks_after_its_call_was_answered_gets_no_second_ans
     server.respond = refuse
     reader = await server.connect(CHUNKS)
     assert await reader.readexactly(len(ANSWER)) == ANSWER
-    server._writers[-1].write(b"no chunk\r\n")
+    server.writers[-1].write(b"no chunk\r\n")
     assert await is_closed(reader)
 
 
@@ -227,7 +239,7 @@ async def test_a_call_that_is_held_is_answered_though_no_call_follows_it(server:
 async def test_a_call_after_one_that_asks_for_another_protocol_is_answered(server: Server) -> None:
     reader = await server.connect(HEAD[:-2] + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
     assert await reader.readexactly(len(ANSWER)) == ANSWER
-    server._writers[-1].write(HEAD)
+    server.writers[-1].write(HEAD)
     assert await reader.readexactly(len(ANSWER)) == ANSWER
 
 
@@ -261,7 +273,7 @@ async def send_much(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-async def test_an_answer_that_nobody_takes_is_ended(server: Server) -> None:
+async def test_an_answer_that_is_not_taken_is_ended(server: Server) -> None:
     server.respond = send_much
     await server.connect(HEAD)
     held = server.held
@@ -276,12 +288,16 @@ async def test_an_answer_that_nobody_takes_is_ended(server: Server) -> None:
     assert server.reasons == ["sending"]
 
 
+def taken_by_client(held: Observed) -> int:
+    return acknowledged(held.transport.get_extra_info("socket"))
+
+
 _SEEN: dict[int, tuple[int, int]] = {}
 
 
-def _is_still(held: Any) -> bool:
+def _is_still(held: Observed) -> bool:
     """Whether the system of the client has taken nothing in the last looks."""
-    taken = held._taken()
+    taken = taken_by_client(held)
     before, same = _SEEN.get(id(held), (-1, 0))
     _SEEN[id(held)] = (taken, same + 1 if taken == before else 0)
     return same > 20
@@ -293,8 +309,8 @@ async def test_an_answer_that_is_taken_slowly_goes_on(server: Server) -> None:
     held = server.held
     for minute in range(5):
         server.later(minute * 60)
-        before = held._taken()
-        while held._taken() < before + 60_000:
+        before = taken_by_client(held)
+        while taken_by_client(held) < before + 60_000:
             assert await reader.read(1 << 16)
     assert not server.reasons
 
@@ -302,10 +318,10 @@ async def test_an_answer_that_is_taken_slowly_goes_on(server: Server) -> None:
 @pytest.mark.parametrize(
     "head", [b"GET \xff HTTP/1.1\r\n\r\n", b"POST http://[ HTTP/1.1\r\nContent-Length: 9\r\n\r\n"]
 )
-async def test_what_is_no_head_disturbs_nobody(server: Server, head: bytes) -> None:
+async def test_what_is_no_head_disturbs_no_other_connection(server: Server, head: bytes) -> None:
     held = await server.connect()
     reader = await server.connect()
-    server._writers[-1].write(head)
+    server.writers[-1].write(head)
     assert await reader.readuntil(b" ") == b"HTTP/1.1 "
     server.later(0)
     server.later(100)
@@ -315,7 +331,7 @@ async def test_what_is_no_head_disturbs_nobody(server: Server, head: bytes) -> N
 async def test_a_system_that_tells_nothing_ends_no_answer(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(HTTPProtocol, "_taken", lambda protocol: 0)
+    monkeypatch.setattr(protocol, "acknowledged", lambda connection: 0)
     server.respond = send_much
     await server.connect(HEAD)
     held = server.held
@@ -367,14 +383,10 @@ def test_the_bytes_that_were_acknowledged_are_known() -> None:
         with client, served:
             served.sendall(b"x" * 1000)
             assert client.recv(1000, socket.MSG_WAITALL) == b"x" * 1000
-            protocol = HTTPProtocol.__new__(HTTPProtocol)
-            protocol.transport = _Transport(served)  # type: ignore[assignment]
-            assert protocol._taken() == 1000
+            assert acknowledged(served) == 1000
 
 
-class _Transport:
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-
-    def get_extra_info(self, name: str) -> socket.socket:
-        return self._connection
+def test_of_what_is_no_tcp_connection_nothing_is_known() -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        assert acknowledged(one) == 0

@@ -180,11 +180,11 @@ def test_many_directives_of_yaml_are_refused() -> None:
 
 @pytest.mark.parametrize("value", [{"a": ["x" * 99] * 99}, [["x"] * 99] * 99, {"x" * 99: {"y": {"z": {}}}}])
 def test_what_an_error_quotes_is_cut_before_it_is_written(value: Any) -> None:
-    class Dear(str):
+    class Expensive(str):
         def __repr__(self) -> str:
             raise AssertionError("written, to be cut off")
 
-    value = [*value, *[Dear("x")] * 99] if isinstance(value, list) else {**value}
+    value = [*value, *[Expensive("x")] * 99] if isinstance(value, list) else {**value}
     with pytest.raises(RequestError) as caught:
         coerce({"step": {"nested": value}})
     assert len(str(caught.value)) < 200

@@ -102,7 +102,7 @@ async def test_it_ends_in_the_middle_of_an_object(staging: LocalStaging, tmp_pat
         assert not closing.is_alive()
 
 
-async def test_what_cannot_be_read_is_told(
+async def test_what_cannot_be_read_is_logged(
     staging: LocalStaging, sums: LateSums, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = await staging.create(new_object_name("r1", GRIB), chunked([DATA]), GRIB)

@@ -140,7 +140,7 @@ async def test_the_largest_object_gives_way_to_others(disk: Disk) -> None:
         space.share(1)
 
 
-async def test_an_object_that_is_complete_gives_way_to_nobody(space: Space) -> None:
+async def test_an_object_that_is_complete_gives_way_to_no_other(space: Space) -> None:
     with space.share(0) as share:
         await come(share, 95)
         with pytest.raises(StagingFullError):

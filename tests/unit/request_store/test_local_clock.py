@@ -29,9 +29,9 @@ class Clocks:
 
     async def read(self) -> float:
         self.advance(self.trip / 2)
-        told = self.store
+        answered = self.store
         self.advance(self.trip / 2)
-        return told
+        return answered
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ async def test_it_is_that_of_the_store_with_half_of_the_round_trip(clocks: Clock
     await clocks.local.measure()
     assert clocks.local.now() == pytest.approx(clocks.store)
     clocks.advance(100)
-    clocks.machine -= 1000  # somebody has set it
+    clocks.machine -= 1000  # an operator has set it
     assert clocks.local.now() == pytest.approx(clocks.store)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from polytope_server.drivers.sql import Parameters, Row
 from polytope_server.drivers.sql.address import SQLSettings
-from polytope_server.drivers.sql.sqlite import SQLiteDialect
+from polytope_server.drivers.sql.sqlite import SQLite, SQLiteDialect
 from polytope_server.request import Status
 from polytope_server.request_store import RequestStore, Selection, StoreUnavailableError
 from polytope_server.request_store.memory import MemoryRequestStore, MemoryRequestStoreSettings
@@ -23,6 +23,12 @@ class TestMemoryRequestStore(RequestStoreContract):
         await store.open()
         yield store
         await store.close()
+
+
+def plan_of(folder: Path, sql: str, parameters: Parameters | None = None) -> list[str]:
+    """The steps by which SQLite would answer a query of the store in that folder."""
+    with closing(sqlite3.connect(folder / "polytope.sqlite")) as connection:
+        return [row[-1] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", parameters or {})]
 
 
 #: Indexes that version 3 of the table has added.
@@ -93,7 +99,9 @@ class TestSQLRequestStore(RequestStoreContract):
             await store.close()
         assert names - {"sqlite_autoindex_requests_1"} == {"requests_status", *_OF_VERSION_3}
 
-    async def test_no_query_of_the_hot_path_scans_the_table(self, store: SQLRequestStore) -> None:
+    async def test_no_query_of_the_hot_path_scans_the_table(
+        self, store: SQLRequestStore, tmp_path: Path
+    ) -> None:
         plans = {
             "SELECT * FROM requests WHERE id = 'x'": "sqlite_autoindex_requests_1",
             "SELECT * FROM requests WHERE user_id = 'x' AND status IN ('waiting')": "requests_owner",
@@ -101,23 +109,22 @@ class TestSQLRequestStore(RequestStoreContract):
             "SELECT count(*) FROM requests WHERE status IN ('waiting')": "requests_status",
             "SELECT * FROM requests WHERE status IN ('failed') AND last_modified < 1": "requests_status",
         }
-        where, _ = conditions(store._dialect, ids=["a", "b"], statuses=[Status.WAITING])
+        where, _ = conditions(SQLiteDialect(), ids=["a", "b"], statuses=[Status.WAITING])
         plans[f"SELECT * FROM requests WHERE {where}".replace(":ids", "'[]'")] = "sqlite_autoindex_requests_1"
         for query, index in plans.items():
-            (row, *_) = await store._read(f"EXPLAIN QUERY PLAN {query}", {})
-            assert index in row[-1], query
+            (step, *_) = plan_of(tmp_path, query)
+            assert index in step, query
 
     @pytest.mark.parametrize("collection", [None, "c"])
     @pytest.mark.parametrize(
         ("columns", "order"), [("id, sequence", "sequence"), ("sequence", "sequence DESC")]
     )
     async def test_a_page_is_read_in_the_order_of_an_index(
-        self, store: SQLRequestStore, columns: str, order: str, collection: str | None
+        self, store: SQLRequestStore, tmp_path: Path, columns: str, order: str, collection: str | None
     ) -> None:
         selection = Selection("x", frozenset(Status), collection, until=9)
-        sql, parameters = selected(store._dialect, columns, selection, 100, order)
-        rows = await store._read(f"EXPLAIN QUERY PLAN {sql}", parameters)
-        plan = [row[-1] for row in rows]
+        sql, parameters = selected(SQLiteDialect(), columns, selection, 100, order)
+        plan = plan_of(tmp_path, sql, parameters)
         index = "requests_owner" if collection is None else "requests_owner_collection"
         searches = [step for step in plan if step.startswith(("SEARCH", "SCAN"))]
         assert len(searches) == len(Status)
@@ -137,14 +144,18 @@ class TestSQLRequestStore(RequestStoreContract):
 
 
 async def test_sums_and_choices_of_the_collector_read_an_index_only(tmp_path: Path) -> None:
-    class Explained(SQLRequestStore):
-        async def _read(self, sql: str, parameters: Parameters) -> list[Row]:
-            plans.append([row[3] for row in await super()._read(f"EXPLAIN QUERY PLAN {sql}", parameters)])
-            return []
+    class Explained(SQLite):
+        async def read(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
+            if opened:
+                plans.append(plan_of(tmp_path, sql, parameters))
+                return []
+            return await super().read(sql, parameters)
 
     plans: list[list[str]] = []
-    store = Explained(SQLSettings(), tmp_path)
+    opened = False
+    store = SQLRequestStore(SQLSettings(), tmp_path, Explained(tmp_path / "polytope.sqlite"))
     await store.open()
+    opened = True
     await store.usage(10)
     await store.removable("u", 1.0, 10)
     await store.close()

@@ -13,7 +13,7 @@ from polytope_server.runtime.management.health import Check, Health
 
 
 class Backend:
-    """A back-end that counts its questions, and answers as told."""
+    """A back-end that counts its questions, and answers as the test says."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -58,7 +58,7 @@ async def test_a_flood_of_questions_reaches_a_back_end_once() -> None:
     assert store.asked == 1
 
 
-async def test_who_goes_away_takes_the_answer_from_nobody() -> None:
+async def test_a_caller_that_goes_away_takes_the_answer_from_no_other() -> None:
     store = Backend()
     store.answering.clear()
     seen = Health({"request_store": Check(store.check)})
@@ -114,10 +114,10 @@ async def test_reasons_are_short_and_hold_no_secret(error: Exception, why: str) 
     store.error = error
     seen = Health({"request_store": Check(store.check)})
     seen.started = True
-    told = (await seen.states())["request_store"].why
-    assert told.endswith(why)
-    assert "secret" not in told
-    assert "\n" not in told
+    shown = (await seen.states())["request_store"].why
+    assert shown.endswith(why)
+    assert "secret" not in shown
+    assert "\n" not in shown
 
 
 async def test_before_the_start_a_back_end_is_not_connected() -> None:

@@ -26,7 +26,7 @@ from testbed.services.service import free_port
 
 @dataclass
 class Process:
-    """A process that is well until told otherwise."""
+    """A process that is well until the test says otherwise."""
 
     port: int
     health: Health

@@ -52,17 +52,17 @@ async def test_one_that_may_not_be_asked_for_is_used(caplog: pytest.LogCaptureFi
     assert "'given' is not allowed" in caplog.text
 
 
-async def test_credentials_that_are_no_good_are_told() -> None:
+async def test_credentials_that_are_no_good_are_an_error() -> None:
     with pytest.raises(StagingUnavailableError, match="InvalidAccessKeyId"):
         await prepared(Answers(head_bucket="403", list_objects_v2="InvalidAccessKeyId"))
 
 
-async def test_one_that_does_not_exist_and_may_not_be_made_is_told() -> None:
+async def test_one_that_does_not_exist_and_may_not_be_made_is_an_error() -> None:
     with pytest.raises(StagingUnavailableError, match=r"create_bucket: AccessDenied; it does not exist"):
         await prepared(Answers(head_bucket="404", create_bucket="AccessDenied"))
 
 
-async def test_an_answer_that_is_no_answer_is_told() -> None:
+async def test_an_answer_that_is_no_answer_is_an_error() -> None:
     with pytest.raises(StagingUnavailableError, match="301"):
         await prepared(Answers(head_bucket="301"))
 
@@ -72,7 +72,7 @@ async def test_one_that_another_process_made_is_used() -> None:
     assert (await prepared(client)).operations == ["head_bucket", "create_bucket", "head_bucket"]
 
 
-async def test_one_of_somebody_else_is_told() -> None:
+async def test_one_of_another_account_is_an_error() -> None:
     with pytest.raises(StagingUnavailableError, match="403"):
         await prepared(Answers(head_bucket=["404", "403"], create_bucket="BucketAlreadyExists"))
 
@@ -96,7 +96,7 @@ async def test_a_server_without_rules_can_be_used(caplog: pytest.LogCaptureFixtu
     assert "cannot set a rule for unfinished uploads" in caplog.text
 
 
-async def test_a_policy_that_is_refused_is_told(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_policy_that_is_refused_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         await prepared(Answers(put_bucket_policy="AccessDenied"), should_set_policy=True)
     assert "cannot let everybody read results" in caplog.text

@@ -169,8 +169,8 @@ async def test_room_is_what_may_be_stored(staging: Staging, disk: FakeDisk) -> N
 
 async def test_what_is_announced_is_judged_before_it_comes(staging: Staging, disk: FakeDisk) -> None:
     await staging.admit(80 * MIB)
-    told = f"has {80 * MIB + 1} bytes or more; there is room for {80 * MIB}"
-    with pytest.raises(ObjectTooLargeError, match=told):
+    message = f"has {80 * MIB + 1} bytes or more; there is room for {80 * MIB}"
+    with pytest.raises(ObjectTooLargeError, match=message):
         await staging.admit(80 * MIB + 1)
     other = Stream(staging, disk)
     await other.give(40)
@@ -246,7 +246,7 @@ async def test_what_dead_writers_left_is_removed_when_there_is_no_room(
     with living.open("rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         assert (await put(staging, 25 * MIB)).size == 25 * MIB
-    # A process of an earlier version has no locks, so that nobody knows.
+    # A process of an earlier version has no locks, so it is not known.
     assert sorted(path.name for path in unfinished.iterdir()) == ["earlier", "living.part"]
 
 

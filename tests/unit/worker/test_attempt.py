@@ -11,7 +11,7 @@ import pytest
 from polytope_server.collection import Collection, DataSourceConfig
 from polytope_server.datasource import DataSourceError, TemporaryError
 from polytope_server.request import Request, Status
-from polytope_server.settings.root import WorkerSettings
+from polytope_server.settings.processes import WorkerSettings
 from polytope_server.staging import (
     LargestObjectError,
     ObjectTooLargeError,

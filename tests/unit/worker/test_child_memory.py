@@ -53,7 +53,7 @@ async def test_each_job_has_the_limit_of_its_data_source(child: Child) -> None:
 async def test_without_a_limit_a_job_has_what_the_system_gives(child: Child) -> None:
     assert memory.allowed("unlimited") is None
     assert await outcome(child, f"take {300 * MIB}", None) == 300 * MIB
-    # More than a process can address: nobody knows whether it would fit another time.
+    # More than a process can address: whether it would fit another time is not known.
     with pytest.raises(TemporaryError, match="ended unexpectedly"):
         await outcome(child, f"take {1 << 60}", None)
     assert not child.usable

@@ -76,8 +76,8 @@ async def test_the_failure_of_a_data_source_is_for_the_user(child: Child) -> Non
 
 async def test_what_the_user_is_told_holds_no_secret(capfd: pytest.CaptureFixture[str]) -> None:
     key = "the key of a user"
-    told = f"refused {key}, a secret of the configuration, token=abc"
-    sources = [{**SOURCES[2], "settings": {"error_message": told}}]
+    message = f"refused {key}, a secret of the configuration, token=abc"
+    sources = [{**SOURCES[2], "settings": {"error_message": message}}]
     child = await Child.start({**CONFIG, "sources": sources})
     with pytest.raises(DataSourceError) as caught:
         await child.run(job("raise", attributes={"k": key}))

@@ -106,7 +106,7 @@ async def test_an_input_that_dribbles_is_given_up(
     monkeypatch.setattr(inputs, "_CHUNK_TIME", 0.1)
     with pytest.raises(TemporaryError, match="too slowly"):
         await read(f"{url}/200?slow", staging)
-    # No thread reads on: the host learns that nobody does.
+    # No thread reads on: the host sees the connection end.
     assert await asyncio.to_thread(Handler.ended.wait, 20)
 
 

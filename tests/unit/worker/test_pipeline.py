@@ -54,7 +54,7 @@ async def test_a_request_whose_data_source_is_gone_fails(site: Site) -> None:
     assert request.user_message == "The data source of this request is no longer available."
 
 
-async def test_a_request_whose_collection_is_gone_fails_and_harms_nobody(site: Site) -> None:
+async def test_a_request_whose_collection_is_gone_fails_and_harms_no_other(site: Site) -> None:
     gone = await site.submit("removed", collection="removed")
     other = await site.submit("echo")
     assert (await site.ended(gone)).user_message == "The collection removed is no longer available."
@@ -134,7 +134,7 @@ async def test_an_archive_takes_the_upload_and_removes_it(site: Site) -> None:
     made = await site.staging.create(new_object_name("u", ""), chunked([b"x" * 100]), "a/b")
     fields = {"verb": Verb.ARCHIVE, "input": Upload(made.name)}
     assert (await site.ended(await site.submit("echo", **fields))).status is Status.PROCESSED
-    # It is removed after the outcome is told.
+    # It is removed after the outcome is stored.
     await until(lambda: not list((site.data / "staging" / "objects").iterdir()))
     again = await site.ended(await site.submit("echo", **fields))
     assert again.user_message == "The uploaded data are no longer there."

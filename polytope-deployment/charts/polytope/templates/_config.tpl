@@ -246,7 +246,7 @@ chart.yaml: |
   {{- include "polytope.ownConfig" . | nindent 2 }}
 {{- end -}}
 
-{{- /* What of that matters to the object store, which need not start anew for other changes. */ -}}
+{{- /* What of that matters to the object store, which need not restart for other changes. */ -}}
 {{- define "polytope.objectStoreText" -}}
 {{ include "polytope.stagingConfig" . }}
 {{ toYaml (pick .Values.config "staging" "logging") }}

@@ -46,11 +46,12 @@ def our_connections(authorizer: LDAPAuthorizer) -> int:
 
 @contextmanager
 def stopped(service: LDAP) -> Iterator[None]:
-    os.kill(service.pid, signal.SIGSTOP)
+    os.kill(service.process.pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, service.process.pid, os.WSTOPPED)  # until then some thread may still answer
     try:
         yield
     finally:
-        os.kill(service.pid, signal.SIGCONT)
+        os.kill(service.process.pid, signal.SIGCONT)
 
 
 class Odd:

@@ -205,7 +205,7 @@ class TestTLS:
 
 
 def test_a_group_opens_a_collection(own: LDAP, tmp_path: Path) -> None:
-    """A whole server: `plain` says who somebody is, the directory what they may do."""
+    """A whole server: `plain` says who a user is, the directory what the user may do."""
     users = ("alice", "bob", "carol", "dave")
     keys = {
         "type": "ldap",

@@ -64,7 +64,7 @@ async def test_odd_names_of_users_and_groups_are_found(ldap: LDAP, make: Make) -
         assert await authorizer.roles(User(name, "r")) == ([f"of {name}", f"over {name}"], {})
 
 
-async def test_two_entries_for_one_name_are_nobody(
+async def test_two_entries_for_one_name_are_no_user(
     ldap: LDAP, make: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(2):
@@ -124,7 +124,7 @@ async def test_the_name_can_be_in_an_attribute_of_the_user(
         {"claims": "[" * 100_000},
     ],
 )
-async def test_without_that_attribute_the_user_is_nobody(make: Make, attributes: dict[str, str]) -> None:
+async def test_without_that_attribute_there_is_no_user(make: Make, attributes: dict[str, str]) -> None:
     authorizer = await make(**{"username-attribute": "claims.uid"})
     assert await authorizer.roles(User("alice", "r", attributes=attributes)) == ([], {})
 

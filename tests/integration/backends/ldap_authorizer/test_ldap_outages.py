@@ -92,7 +92,7 @@ async def test_a_server_that_was_restarted_is_found_again(
     own.kill()
     own.start()
     await all_of_them()
-    assert caplog.text == ""  # nobody noticed
+    assert caplog.text == ""  # nothing was noticed
     own.kill()
     for _ in range(2):
         await assert_unavailable(authorizer, caplog, "Connection refused")

@@ -3,19 +3,26 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from mongodb_stores import Connect, build, collection
+from mongodb_stores import Connect, Documents, build, collection
 
 from polytope_server.request_store.mongodb import MongoDBRequestStore
 from testbed.services import MongoDB
 
 
 @pytest.fixture
-async def connect(mongodb: MongoDB) -> AsyncIterator[Connect]:
-    """Makes open stores that work on the same, new collection."""
-    name, made = collection(), list[MongoDBRequestStore]()
+def documents(mongodb: MongoDB) -> Iterator[Documents]:
+    """A new collection, as other programs see it."""
+    with mongodb.client() as client:
+        yield client["request_store"][collection()]
+
+
+@pytest.fixture
+async def connect(mongodb: MongoDB, documents: Documents) -> AsyncIterator[Connect]:
+    """Makes open stores that work on that collection."""
+    made = list[MongoDBRequestStore]()
 
     async def track() -> MongoDBRequestStore:
-        made.append(build(mongodb, collection=name))
+        made.append(build(mongodb, collection=documents.name))
         await made[-1].open()
         return made[-1]
 

@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-import os
-import signal
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
+
+from pymongo.collection import Collection
 
 from polytope_server.request import Request, Status
 from polytope_server.request_store import RequestStore, StoreUnavailableError
@@ -17,6 +18,7 @@ from testbed.services import MongoDB
 
 logger = logging.getLogger(__name__)
 Connect = Callable[[], Awaitable[MongoDBRequestStore]]
+Documents = Collection[dict[str, Any]]
 
 
 def build(service: MongoDB, **keys: str) -> MongoDBRequestStore:
@@ -35,14 +37,6 @@ async def works(store: RequestStore, seconds: float = 10) -> None:
                 return await store.add(make())
             except StoreUnavailableError:
                 await asyncio.sleep(0.05)
-
-
-def kill_primary(service: MongoDB) -> None:
-    with service.client() as client:
-        port = client.admin.command("hello")["primary"].rpartition(":")[2]
-    member = dict(zip(service._ports, (service._process, *service._members), strict=True))[int(port)]
-    assert member is not None
-    os.killpg(member.pid, signal.SIGKILL)
 
 
 class Traffic:
@@ -72,7 +66,7 @@ class Traffic:
         return request.id
 
     async def progress(self, number: int, seconds: float = 60) -> None:
-        """Wait until so many more requests were served."""
+        """Wait until that many more requests were served."""
         goal = len(self.done) + number
         async with asyncio.timeout(seconds):
             while len(self.done) < goal:  # noqa: ASYNC110 -- no event of each

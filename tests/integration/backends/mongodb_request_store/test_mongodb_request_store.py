@@ -6,7 +6,8 @@ from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
-from mongodb_stores import Connect
+from mongodb_stores import Connect, Documents
+from pymongo.asynchronous.collection import AsyncCollection
 
 from polytope_server.request import LIVE, TERMINAL, Status
 from polytope_server.request_store import PAGE, Selection
@@ -71,10 +72,10 @@ class TestMongoDBRequestStore(RequestStoreContract):
         assert await store.renew([], "w", 60) == set()
 
     async def test_no_slice_ends_between_requests_of_the_same_microsecond(
-        self, store: MongoDBRequestStore
+        self, store: MongoDBRequestStore, documents: Documents
     ) -> None:
         for sequence in (1, 2, 2, 2, 3, 3, 4):
-            await store._requests.insert_one(d.to_document(make(), sequence))
+            documents.insert_one(d.to_document(make(), sequence))
         slices, after = [], 0
         while part := await store.waiting(after, None, 2):
             slices.append([summary.sequence for summary in part])
@@ -93,13 +94,13 @@ class TestMongoDBRequestStore(RequestStoreContract):
         assert {request.id for request in await removed_all(store, ALICE.id, LIVE)} == ids
 
     async def test_requests_of_the_same_microsecond_are_on_a_page_together(
-        self, store: MongoDBRequestStore
+        self, store: MongoDBRequestStore, documents: Documents
     ) -> None:
         requests = [make() for _ in range(PAGE + 5)]
         for place, request in enumerate(requests):
             # Those around the end of the first page have the place of its last one.
             place = PAGE - 1 if PAGE - 2 <= place <= PAGE + 1 else place
-            await store._requests.insert_one(to_document(request, place + 1))
+            documents.insert_one(to_document(request, place + 1))
         pages = [page async for page in store.pages(Selection(ALICE.id))]
         assert [len(page) for page in pages] == [PAGE + 2, 3]
         assert {found.id for page in pages for found in page} == {request.id for request in requests}
@@ -119,27 +120,31 @@ class TestMongoDBRequestStore(RequestStoreContract):
         assert sorted(ids) == sorted(request.id for request in requests)
         assert await stores[0].count() == sum(request is not None for request in failed)
 
-    async def test_what_an_earlier_version_stored_is_read(self, store: MongoDBRequestStore) -> None:
+    async def test_what_an_earlier_version_stored_is_read(
+        self, store: MongoDBRequestStore, documents: Documents
+    ) -> None:
         request = make()
         await store.add(request)
-        await store._requests.update_one({"_id": request.id}, {"$unset": {"sealed": "", "lost_leases": ""}})
+        documents.update_one({"_id": request.id}, {"$unset": {"sealed": "", "lost_leases": ""}})
         assert await store.get(request.id) == request
 
     async def test_a_removal_that_was_cut_short_leaves_no_secret(
-        self, store: MongoDBRequestStore, monkeypatch: pytest.MonkeyPatch
+        self, store: MongoDBRequestStore, documents: Documents, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         request = make(sealed="sealed.v1.abc")
         await store.add(request)
-        monkeypatch.setattr(type(store._requests), "delete_many", AsyncMock())
+        monkeypatch.setattr(AsyncCollection, "delete_many", AsyncMock())
         await removed_all(store, request.user.id, LIVE)
-        left = await store._requests.find_one({"_id": request.id})
+        left = documents.find_one({"_id": request.id})
         assert left is not None
         assert "sealed.v1" not in str(left)
 
-    async def test_a_removal_that_was_cut_short_is_a_removal(self, store: MongoDBRequestStore) -> None:
+    async def test_a_removal_that_was_cut_short_is_a_removal(
+        self, store: MongoDBRequestStore, documents: Documents
+    ) -> None:
         request = await claimed(store)
         marked = {"$set": {"removed_at": 0, "removal": 0}, "$rename": {"state": "removed_from"}}
-        await store._requests.update_one({"_id": request.id}, marked)
+        documents.update_one({"_id": request.id}, marked)
         assert await store.get(request.id) is None
         assert await store.existing([request.id]) == set()
         assert await store.find() == []
@@ -185,29 +190,8 @@ class TestLeases:
             while (new := await present.lead("broker", "present", 60)) is None:  # noqa: ASYNC110 -- the time of the server
                 await asyncio.sleep(0.02)
         assert old is not None
-        # It knows nothing of its successor, and still thinks that it leads.
-        assert former._leases._known["broker"][0].term == old
         assert await former.promote([request.id], "former", old) == set()
         assert await present.promote([request.id], "present", new) == {request.id}
-
-    async def test_of_a_lease_that_another_instance_renews_the_end_is_read_again_in_time(
-        self, connect: Connect
-    ) -> None:
-        renewing, working = await connect(), await connect()
-        requests = [make() for _ in range(3)]
-        for request in requests:
-            await working.add(request)
-        term = await renewing.lead("broker", "b", 60)
-        assert term is not None
-        ends = []
-        for request, passed in zip(requests, (0.0, 0.0, 25.0), strict=True):  # seconds; a third of 60 is 20
-            if ends:
-                assert await renewing.lead("broker", "b", 60) == term
-                lead, read = working._leases._known["broker"]
-                working._leases._known["broker"] = lead, read - passed
-            assert await working.promote([request.id], "b", term) == {request.id}
-            ends.append(working._leases._known["broker"][0].until)
-        assert ends[0] == ends[1] < ends[2]
 
     async def test_nothing_is_promoted_just_before_a_lease_ends(self, store: MongoDBRequestStore) -> None:
         request = make()
@@ -238,17 +222,21 @@ class TestQueries:
     """What the server did for each call, by its own profiler."""
 
     @pytest.fixture
-    async def filled(self, store: MongoDBRequestStore) -> AsyncIterator[MongoDBRequestStore]:
+    async def filled(
+        self, store: MongoDBRequestStore, documents: Documents
+    ) -> AsyncIterator[MongoDBRequestStore]:
         states = [*Status] * 20
         for user in (ALICE, BOB, User("carol", "r")):
             await asyncio.gather(*(store.add(make(user, status=status)) for status in states))
-        database = store._requests.database
-        await database.command("profile", 2)
+        database = documents.database
+        database.command("profile", 2)
         yield store
-        await database.command("profile", 0)
-        await database.drop_collection("system.profile")
+        database.command("profile", 0)
+        database.drop_collection("system.profile")
 
-    async def test_none_scans_the_collection_or_sorts_in_memory(self, filled: MongoDBRequestStore) -> None:
+    async def test_none_scans_the_collection_or_sorts_in_memory(
+        self, filled: MongoDBRequestStore, documents: Documents
+    ) -> None:
         store = filled
         waiting = [request.id for request in await store.find(statuses=[Status.WAITING])]
         done = [found.id for found in await store.find(user_id=ALICE.id, statuses=[Status.PROCESSED])]
@@ -285,7 +273,7 @@ class TestQueries:
         ]
         for call in calls:
             await call
-        records = await self._records(store)
+        records = self._records(documents)
         assert {record["op"] for record in records} >= {"query", "update", "remove", "command", "insert"}
         assert len(records) >= len(calls)
         for record in records:
@@ -300,15 +288,17 @@ class TestQueries:
                 assert record.get("docsExamined", 0) <= max(touched, 1), record
 
     async def test_sums_and_choices_of_the_collector_read_an_index_only(
-        self, filled: MongoDBRequestStore
+        self, filled: MongoDBRequestStore, documents: Documents
     ) -> None:
         await filled.usage(10)
         await filled.removable(ALICE.id, -1, 10)
-        records = [record for record in await self._records(filled) if "planSummary" in record]
+        records = [record for record in self._records(documents) if "planSummary" in record]
         assert {record["planSummary"][:6] for record in records} == {"IXSCAN"}
         assert [record["docsExamined"] for record in records] == [0, 0, 0]
 
-    async def test_a_hot_call_is_one_operation(self, filled: MongoDBRequestStore) -> None:
+    async def test_a_hot_call_is_one_operation(
+        self, filled: MongoDBRequestStore, documents: Documents
+    ) -> None:
         store = filled
         request = make()
         term = await store.lead("broker", "b", 60)
@@ -323,18 +313,19 @@ class TestQueries:
             lambda: store.remove(request.id),
         ]
         for call in calls:
-            before = len(await self._records(store))
+            before = len(self._records(documents))
             await call()
-            assert len(await self._records(store)) == before + 1
+            assert len(self._records(documents)) == before + 1
 
-    async def test_counting_reads_no_documents(self, filled: MongoDBRequestStore) -> None:
-        before = len(await self._records(filled))
+    async def test_counting_reads_no_documents(
+        self, filled: MongoDBRequestStore, documents: Documents
+    ) -> None:
+        before = len(self._records(documents))
         await filled.count(statuses=[Status.WAITING])
         await filled.count(user_id=ALICE.id, statuses=LIVE)
-        assert [record["docsExamined"] for record in (await self._records(filled))[before:]] == [0, 0]
+        assert [record["docsExamined"] for record in self._records(documents)[before:]] == [0, 0]
 
-    async def _records(self, store: MongoDBRequestStore) -> list[dict[str, Any]]:
-        database = store._requests.database
-        names = {f"{database.name}.{store._requests.name}{suffix}" for suffix in ("", ".leases")}
-        found = await database["system.profile"].find({"ns": {"$in": sorted(names)}}).to_list()
+    def _records(self, documents: Documents) -> list[dict[str, Any]]:
+        names = [f"{documents.full_name}{suffix}" for suffix in ("", ".leases")]
+        found = documents.database["system.profile"].find({"ns": {"$in": names}}).to_list()
         return [record for record in found if record["op"] != "getmore"]

@@ -10,9 +10,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from mongodb_stores import Traffic, build, collection, kill_primary, logger, works
+from mongodb_stores import Documents, Traffic, build, collection, logger, works
 from pymongo import timeout
 
+from polytope_server.drivers.mongodb import Connection
 from polytope_server.request import LIVE, Status
 from polytope_server.request_store import RequestStore, Selection, StoreUnavailableError
 from polytope_server.request_store.mongodb import MongoDBRequestStore, MongoDBRequestStoreSettings
@@ -27,26 +28,27 @@ from testbed.services import MongoDB
 
 
 class TestOpening:
-    async def test_indexes_are_made_once(self, mongodb: MongoDB) -> None:
-        name = collection()
+    async def test_indexes_are_made_once(self, mongodb: MongoDB, documents: Documents) -> None:
+        name, database = documents.name, documents.database
         stores = [build(mongodb, collection=name) for _ in range(4)]
         await asyncio.gather(*(store.open() for store in stores))
-        database = stores[0]._requests.database
-        assert len(await stores[0]._requests.index_information()) == 10
-        await database.command("profile", 2)
+        assert len(documents.index_information()) == 10
+        database.command("profile", 2)
         late = build(mongodb, collection=name)
         await late.open()
-        await database.command("profile", 0)
-        profiled = await database["system.profile"].find({"ns": {"$regex": name}}).to_list()
+        database.command("profile", 0)
+        profiled = database["system.profile"].find({"ns": {"$regex": name}}).to_list()
         assert [next(iter(record["command"])) for record in profiled] == ["listIndexes"]
-        await database.drop_collection("system.profile")
+        database.drop_collection("system.profile")
         for store in (*stores, late):
             await store.close()
 
-    async def test_indexes_that_are_lost_are_made_at_the_next_start(self, mongodb: MongoDB) -> None:
-        store = build(mongodb, collection=collection())
+    async def test_indexes_that_are_lost_are_made_at_the_next_start(
+        self, mongodb: MongoDB, documents: Documents
+    ) -> None:
+        store = build(mongodb, collection=documents.name)
         await store.open()
-        await store._requests.drop()
+        documents.drop()
         await store.add(make())
         with pytest.raises(StoreUnavailableError, match="hint"):
             await store.find()
@@ -123,11 +125,12 @@ class TestAccounts:
     async def test_a_refusal_names_the_server_and_no_password(
         self, guarded: MongoDB, account: dict[str, str]
     ) -> None:
-        store = build(guarded, **account)
+        settings = MongoDBRequestStoreSettings(uri=guarded.uri, **account)
+        store = MongoDBRequestStore(settings, Path())
         with pytest.raises(StoreUnavailableError, match=str(guarded.port)) as caught:
             await store.open()
         assert "uthenticat" in str(caught.value)
-        assert "hunter2" not in f"{caught.value!r} {store._connection!r}"
+        assert "hunter2" not in f"{caught.value!r} {Connection.at(settings)!r}"
 
 
 class TestStandAlone(RequestStoreContract):
@@ -215,14 +218,18 @@ class TestFaults:
             request = make()
             await store.add(request)
             assert await store.existing([request.id, "x"]) == {request.id}
-            for member in service._members:
-                os.killpg(member.pid, signal.SIGSTOP)
-            # What it has of before it still tells, while it does not know that others may have a new primary.
-            assert await store._requests.find_one({"_id": request.id}) is not None
+            with service.client() as client:
+                found = client["request_store"]["requests"]
+                assert found.find_one({"_id": request.id}) is not None
+                for member in service.members:
+                    os.killpg(member.pid, signal.SIGSTOP)
+                # What it has of before it still returns, while it does not know that others may have a new
+                # primary.
+                assert found.find_one({"_id": request.id}) is not None
             for call in (store.existing, store.results):
                 with pytest.raises(StoreUnavailableError), timeout(0.5):
                     await call([request.id, "x"])
-            for member in service._members:
+            for member in service.members:
                 os.killpg(member.pid, signal.SIGCONT)
             await works(store)
             await store.close()
@@ -238,7 +245,7 @@ class TestFaults:
             await traffic.progress(50)
             await asyncio.to_thread(service.step_down)
             await traffic.progress(50)
-            await asyncio.to_thread(kill_primary, service)
+            await asyncio.to_thread(service.kill_primary)
             await traffic.progress(50)
             traffic.stop = True
             await asyncio.gather(*working)

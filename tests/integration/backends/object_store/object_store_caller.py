@@ -65,5 +65,4 @@ def timed(call: Caller, name: str, size: int) -> float:
 
 def worker_of(store: ObjectStore) -> psutil.Process:
     """The process that serves."""
-    assert store._process is not None
-    return psutil.Process(store._process.pid).children()[0]
+    return psutil.Process(store.process.pid).children()[0]

@@ -40,7 +40,7 @@ def test_only_the_token_lets_write_list_and_remove(call: Caller, header: str | N
     assert call.names() == {name}
 
 
-def test_whoever_knows_the_name_may_read(call: Caller) -> None:
+def test_every_caller_that_knows_the_name_may_read(call: Caller) -> None:
     name = call.put()
     assert call("GET", name, token=None).content == DATA
     assert call("HEAD", name, token=None).status_code == 200

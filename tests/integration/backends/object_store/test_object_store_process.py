@@ -53,7 +53,7 @@ def test_the_quota_knows_what_is_there_at_the_start(started: Callable[..., Calle
     call.put(b"x" * (1 << 20))
 
 
-async def test_stalled_readers_stall_nobody(started: Callable[..., Caller]) -> None:
+async def test_stalled_readers_stall_no_other_reader(started: Callable[..., Caller]) -> None:
     call = started()
     size = 64 << 20
     name = call.put(iter([os.urandom(1 << 20)] * (size >> 20)))
@@ -118,10 +118,9 @@ async def test_the_system_ends_a_connection_that_is_stuck() -> None:
 async def test_it_ends_in_good_order(started: Callable[..., Caller]) -> None:
     call = started()
     name = call.put()
-    assert call.store._process is not None
-    call.store._process.send_signal(signal.SIGTERM)
+    call.store.process.send_signal(signal.SIGTERM)
     await until(lambda: not call.store.running)
-    assert call.store._process.returncode == 0
+    assert call.store.process.returncode == 0
     log = call.store.log.read_text()
     assert "the object store is ready" in log
     assert not re.search("Traceback|ERROR", log)

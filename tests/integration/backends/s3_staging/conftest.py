@@ -12,6 +12,7 @@ from polytope_server.staging import (
     Staging,
 )
 from polytope_server.staging.s3 import S3Staging
+from polytope_server.staging.s3.client import S3Client
 from testbed.services import S3
 
 
@@ -37,11 +38,12 @@ def bucket(client: Any) -> Iterator[str]:
 
 @pytest.fixture
 async def make(s3: S3, client: Any, tmp_path: Path) -> AsyncIterator[Any]:
-    """Makes and opens stagings with given keys."""
+    """Makes and opens stagings with given keys, and with a client of the given kind."""
     made: list[Staging] = []
 
-    async def open_one(**keys: Any) -> Staging:
-        staging = S3Staging(settings_of(s3, **keys), tmp_path)
+    async def open_one(kind: type[S3Client] = S3Client, **keys: Any) -> Staging:
+        settings = settings_of(s3, **keys)
+        staging = S3Staging(settings, tmp_path, client=kind(settings))
         made.append(staging)
         await staging.open()
         return staging

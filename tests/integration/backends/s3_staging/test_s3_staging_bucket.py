@@ -223,22 +223,22 @@ class TestBucket:
 
 class TestErrors:
     @pytest.mark.parametrize(
-        ("keys", "told"),
+        ("keys", "message"),
         [
             ({"access_key": "unknown"}, "InvalidAccessKeyId"),
             ({"secret_key": "wrong"}, "SignatureDoesNotMatch"),
         ],
     )
     async def test_wrong_credentials_are_told_without_them(
-        self, make: Any, keys: dict[str, str], told: str
+        self, make: Any, keys: dict[str, str], message: str
     ) -> None:
-        with pytest.raises(StagingUnavailableError, match=told) as caught:
+        with pytest.raises(StagingUnavailableError, match=message) as caught:
             await make(**keys)
         text = f"{caught.value!r} {caught.value.__cause__!r}"
         assert f"'{BUCKET}'" in text
         assert not any(secret in text for secret in (*keys.values(), "secret key of the tests"))
 
-    async def test_a_bucket_that_vanished_is_told(self, make: Any, client: Any, bucket: str) -> None:
+    async def test_a_bucket_that_vanished_is_named(self, make: Any, client: Any, bucket: str) -> None:
         staging = await make(bucket=bucket)
         client.delete_bucket(Bucket=bucket)
         with pytest.raises(StagingUnavailableError, match=f"{bucket}.*NoSuchBucket"):
@@ -253,7 +253,7 @@ class TestErrors:
         staging.public_url(made.name)
         assert s3.secret_key not in caplog.text
         assert "Signature" not in caplog.text
-        assert s3.secret_key not in repr(staging._settings)
+        assert s3.secret_key not in repr(settings_of(s3, use_presigned_url=True))
 
     async def test_before_it_is_opened_it_is_unavailable(self, s3: S3, tmp_path: Path) -> None:
         staging = S3Staging(settings_of(s3, use_presigned_url=True), tmp_path)
