@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -11,6 +12,7 @@ import jwt
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from polytope_server.authentication import Authenticator
+from polytope_server.authentication.key_set import FixedKeys, KeySet
 from polytope_server.authentication.names import Name
 from polytope_server.authentication.outgoing import OutgoingService, ServiceAuthenticator
 from polytope_server.authentication.tokens import UNREADABLE
@@ -37,7 +39,91 @@ _HINTS = {
 def authenticators(settings: AuthOTronSettings, data: Path) -> list[Authenticator]:
     """One authenticator for each scheme that the service is asked about; they share its connections."""
     service = OutgoingService(_UNAVAILABLE, settings.timeout)
-    return [AuthOTronAuthenticator(scheme, settings, service, data) for scheme in _HINTS]
+    signatures = _make_signatures(settings, service)
+    return [AuthOTronAuthenticator(scheme, settings, service, signatures, data) for scheme in _HINTS]
+
+
+class Signatures(ABC):
+    """What tells the tokens of the service from forged ones: one algorithm, and its keys."""
+
+    async def close(self) -> None:  # noqa: B027 -- most have nothing to close
+        """Let go of all resources; it may be called several times."""
+
+    @abstractmethod
+    async def verify(self, token: str) -> dict[str, Any]:
+        """The claims of a token that is signed, and has not ended.
+
+        Raises what is in UNREADABLE, and AuthenticationUnavailableError if its key cannot be had now.
+        """
+
+
+class SecretSignatures(Signatures):
+    """HS256: up to version 0.3 of the service. Anyone who has the secret can make tokens, too."""
+
+    def __init__(self, secret: SecretStr) -> None:
+        self._secret = secret
+
+    async def verify(self, token: str) -> dict[str, Any]:
+        return _decode_token(token, self._signing_key(), "HS256", ["exp"])
+
+    def _signing_key(self) -> bytes:
+        # HMAC fills a short key up with zeros (RFC 2104, 2). PyJWT would warn of it at each token; the
+        # operator reads it in `config check`.
+        return self._secret.get_secret_value().encode().ljust(_KEY_LENGTH, b"\0")
+
+
+class PublicKeySignatures(Signatures):
+    """RS256: from version 0.4 of the service. A token names its key, the issuer, and for whom it is."""
+
+    def __init__(self, keys: FixedKeys | KeySet, issuer: str, audience: str) -> None:
+        self._keys = keys
+        self._issuer = issuer
+        self._audience = audience
+
+    async def close(self) -> None:
+        await self._keys.close()
+
+    async def verify(self, token: str) -> dict[str, Any]:
+        header = jwt.get_unverified_header(token)
+        kid = header.get("kid")
+        # Before a key is looked for: nothing is asked about a token that does not count anyway.
+        if header.get("alg") != "RS256" or not isinstance(kid, str):
+            raise jwt.InvalidAlgorithmError("the token is not signed with RS256 by a key that it names")
+        key = await self._keys.find(kid, "RS256")
+        if key is None:
+            raise jwt.InvalidKeyError("the key of the token is not known")
+        return _decode_token(token, key, "RS256", ["exp", "iss", "aud"], self._issuer, self._audience)
+
+
+def _make_signatures(settings: AuthOTronSettings, service: OutgoingService) -> Signatures:
+    """What the settings, which have been checked, say of signatures."""
+    if settings.secret is not None:
+        return SecretSignatures(settings.secret)
+    keys: FixedKeys | KeySet = FixedKeys(settings.public_keys)
+    if settings.jwks_url is not None:
+        keys = KeySet(settings.jwks_url, ["RS256"], service)
+    return PublicKeySignatures(keys, settings.issuer or "", settings.audience or "")
+
+
+def _decode_token(
+    token: str,
+    key: Any,
+    algorithm: str,
+    required: list[str],
+    issuer: str | None = None,
+    audience: str | None = None,
+) -> dict[str, Any]:
+    """The claims of a token; `issuer` and `audience` are not checked if they are None."""
+    claims: dict[str, Any] = jwt.decode(
+        token,
+        key,
+        algorithms=[algorithm],
+        # It was made for this call: clocks differ by a second.
+        options={"require": required, "verify_aud": audience is not None, "verify_iat": False},
+        issuer=issuer,
+        audience=audience,
+    )
+    return claims
 
 
 class _Claims(BaseModel):
@@ -57,14 +143,23 @@ class AuthOTronAuthenticator(ServiceAuthenticator):
     users: ClassVar[Literal["realm", "any", "none"]] = "any"
 
     def __init__(
-        self, scheme: str, settings: AuthOTronSettings, service: OutgoingService, data: Path
+        self,
+        scheme: str,
+        settings: AuthOTronSettings,
+        service: OutgoingService,
+        signatures: Signatures,
+        data: Path,
     ) -> None:
-        """`scheme` is one of those that :func:`authenticators` makes; `service` is opened and closed here."""
+        """`scheme` is one of those that :func:`authenticators` makes; the others are closed here."""
         super().__init__("polytope", settings, data, service)
         self.scheme = scheme
         self.hint = _HINTS[scheme]
-        self._secret: SecretStr = settings.secret
+        self._signatures = signatures
         self._url = f"{settings.address}/authenticate"
+
+    async def close(self) -> None:
+        await self._signatures.close()
+        await super().close()
 
     async def authenticate(self, credentials: str) -> User | None:
         forwarded = self._forwarded_header(credentials)
@@ -80,7 +175,7 @@ class AuthOTronAuthenticator(ServiceAuthenticator):
             return None
         if answer.status != 200:
             raise self._service.unavailable(self._url, f"status {answer.status}")
-        return self._user_of_claims(answer.headers.get("Authorization", ""))
+        return await self._find_user(answer.headers.get("Authorization", ""))
 
     def _forwarded_header(self, credentials: str) -> str | None:
         """The header for the service, which knows Basic and Bearer; None for what cannot be right."""
@@ -92,36 +187,20 @@ class AuthOTronAuthenticator(ServiceAuthenticator):
             scheme = "Basic"
         return f"{scheme} {word}" if scheme and _WORD.fullmatch(word) else None
 
-    def _user_of_claims(self, authorization: str) -> User | None:
+    async def _find_user(self, authorization: str) -> User | None:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer":
             raise self._service.unavailable(self._url, "status 200 without a token")
         try:
-            claims = _Claims.model_validate(self._verify_token(token))
+            claims = _Claims.model_validate(await self._signatures.verify(token))
         except jwt.ExpiredSignatureError:
             logger.warning("%s: the token has ended already: are the clocks in step?", self._url)
             return None
         # Only the kind of error is logged: the text may hold what the token says.
         except UNREADABLE as error:
-            reason = f"a token that cannot be used ({type(error).__name__}): is the secret the same?"
+            reason = f"a token that cannot be used ({type(error).__name__}): is it signed as configured here?"
         else:
             return User(
                 claims.username, claims.realm, tuple(claims.roles), claims.attributes, until=claims.exp
             )
         raise self._service.unavailable(self._url, reason)
-
-    def _verify_token(self, token: str) -> dict[str, Any]:
-        """The claims of a token that is signed with the secret, and has not ended."""
-        claims: dict[str, Any] = jwt.decode(
-            token,
-            self._signing_key(),
-            algorithms=["HS256"],
-            # It was made for this call: there is no audience to check, and clocks differ by a second.
-            options={"require": ["exp"], "verify_aud": False, "verify_iat": False},
-        )
-        return claims
-
-    def _signing_key(self) -> bytes:
-        # HMAC fills a short key up with zeros (RFC 2104, 2). PyJWT would warn of it at each token; the
-        # operator reads it in `config check`.
-        return self._secret.get_secret_value().encode().ljust(_KEY_LENGTH, b"\0")

@@ -66,7 +66,9 @@ def _decoded(header: str) -> str:
 def challenge(scheme: str, realm: str, hint: str) -> str:
     """A value of WWW-Authenticate."""
     info = f", info={_quoted(hint)}" if hint else ""
-    return f"{scheme} realm={_quoted(realm)}{info}"
+    # RFC 7617, 2.1: without it a client may encode names and passwords as it likes, ISO 8859-1 for example.
+    charset = ', charset="UTF-8"' if scheme.lower() == "basic" else ""
+    return f"{scheme} realm={_quoted(realm)}{charset}{info}"
 
 
 def _quoted(text: str) -> str:

@@ -6,10 +6,11 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt import PyJWK
 
 from polytope_server.authentication import AuthenticationUnavailableError
@@ -40,6 +41,21 @@ class _Key:
     kid: str | None
     algorithm: str
     key: PyJWK
+
+
+class FixedKeys:
+    """The keys that a configuration has, by kid."""
+
+    def __init__(self, keys: Mapping[str, str]) -> None:
+        """`keys` are public RSA keys in PEM, which have been checked."""
+        self._keys = {kid: load_pem_public_key(text.encode()) for kid, text in keys.items()}
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def find(self, kid: str, algorithm: str) -> Any:
+        """The key of that id, None if there is none; each is for all algorithms of its kind."""
+        return self._keys.get(kid)
 
 
 class KeySet:

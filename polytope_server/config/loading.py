@@ -29,8 +29,6 @@ from polytope_server.user import may_share_ids
 SYSTEM_FILE = Path("/etc/polytope/config.yaml")
 #: Further files by the environment, so that each command that runs in a container reads the same.
 FILES_VARIABLE = "POLYTOPE_CONFIG_FILES"
-#: Words that the REST API reserves where the name of a collection may stand.
-KEYWORDS = frozenset({"all"})
 _NO_KEYS = (
     "secrets: gives no keys, and the queue is not the local one: requests to data sources that need keys of "
     "their users are refused, and machines do not share what they remember of credentials; set secrets.keys "
@@ -174,9 +172,10 @@ def _name_unknown_section(key: str, known: list[str]) -> str:
 def _datasource_lists(report: Report, root: Node) -> Iterable[tuple[str, Node]]:
     """Name and list of data sources of each collection; notes what is wrong with the collection itself."""
     for name, node in (root.child("collections") or Node({})).children():
-        if name in KEYWORDS or not name or "/" in str(name):
+        # It is one segment of a path, from which clients take out `.` and `..`.
+        if not name or name in (".", "..") or "/" in str(name):
             report.problem(
-                node, f"{name!r} cannot be the name of a collection: not empty, no '/', and not 'all'"
+                node, f"{name!r} cannot be the name of a collection: not empty, not '.' or '..', and no '/'"
             )
         roles = node.child("roles")
         if roles is None or not roles.value:

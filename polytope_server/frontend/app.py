@@ -5,12 +5,19 @@ from __future__ import annotations
 import socket
 
 from polytope_server.frontend.concurrency import ConcurrencyLimit
+from polytope_server.frontend.proxy import ForwardedHeaders, proxies
 from polytope_server.frontend.services import Services
 from polytope_server.frontend.v1.routes import make_falcon
 from polytope_server.http.connections import Connections
 from polytope_server.http.shell import ASGIApp, Receive, Scope, Send, Shell
 from polytope_server.runtime.management.server import Management
 
+#: What a script of another site may read of an answer. By names, as `*` does not count in every browser.
+_EXPOSED = (
+    "Accept-Ranges, Allow, Content-Disposition, Content-Length, Content-MD5, Content-Range, Date, "
+    "Deprecation, ETag, Link, Location, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, "
+    "X-Request-Id, X-Total-Count"
+)
 #: On every answer, errors too. CORS is open because no answer depends on cookies.
 _HEADERS = [
     (b"cache-control", b"no-cache, no-store"),
@@ -18,6 +25,7 @@ _HEADERS = [
     (b"x-frame-options", b"DENY"),
     (b"x-xss-protection", b"1; mode=block"),
     (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", _EXPOSED.encode()),
 ]
 _PREFLIGHT = [
     (b"access-control-allow-methods", b"GET, HEAD, POST, PATCH, DELETE, OPTIONS"),
@@ -53,4 +61,6 @@ def make_application(
         connections.on_cut = services.metrics.connection_cut
         if services.settings.proxy_support:
             api = ConcurrencyLimit(api, connections.limits.per_address, services.metrics.connection_cut)
+    if services.settings.proxy_support:
+        api = ForwardedHeaders(api, proxies(services.settings))
     return Application(api)

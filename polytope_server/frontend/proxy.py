@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container
 
+from polytope_server.http.request_head import is_host
 from polytope_server.http.shell import ASGIApp, Receive, Scope, Send
 from polytope_server.settings.frontend import FrontendSettings
 from polytope_server.settings.networks import EveryAddress, Networks, parse_address
@@ -46,10 +47,10 @@ def _apply_headers(scope: Scope) -> Scope:
     changed = dict(scope)
     if value("proto") in ("http", "https"):
         changed["scheme"] = value("proto")
-    host = value("host") or headers.get(b"host", b"").decode("latin-1")
-    if value("port").isdigit() and value("host"):
+    host = value("host")
+    if value("port").isdigit() and host:
         host = f"{host.rpartition(':')[0] if host.rpartition(':')[2].isdigit() else host}:{value('port')}"
-    if value("host"):
+    if is_host(host.encode("latin-1")):
         others = [pair for pair in scope["headers"] if pair[0] != b"host"]
         changed["headers"] = [*others, (b"host", host.encode("latin-1"))]
     # What is no address leaves the proxy's own: otherwise a caller could pass for another with each call.

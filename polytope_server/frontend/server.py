@@ -8,7 +8,7 @@ from typing import Any
 from polytope_server.config import Configuration
 from polytope_server.frontend.app import make_application
 from polytope_server.frontend.composition import compose
-from polytope_server.frontend.proxy import ForwardedHeaders, proxies
+from polytope_server.frontend.proxy import proxies
 from polytope_server.http.server import WebServer
 
 
@@ -32,6 +32,4 @@ class Server(WebServer):
 
     def load(self) -> Any:
         services = compose(self._configuration, self._data)
-        application = make_application(services, self.listener, self.connections)
-        settings = self._configuration.settings.frontend
-        return ForwardedHeaders(application, proxies(settings)) if settings.proxy_support else application
+        return make_application(services, self.listener, self.connections)

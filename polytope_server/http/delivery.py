@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import falcon
 import falcon.asgi
 
+from polytope_server.http.ranges import MultipartBody, Part, parse_ranges
 from polytope_server.http.shell import no_body
 from polytope_server.staging import StagedObject, Staging
 from polytope_server.staging.names import request_of
-
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 async def deliver(
@@ -41,21 +39,22 @@ async def deliver(
         return found
     if head:
         # HEAD knows no ranges (RFC 9110, 14.2).
-        _describe_object(resp, found, found.size)
+        _describe_object(resp, found, None)
         # Not without any stream: Falcon would then send a length of 0.
         resp.stream = no_body()
         return found
-    part = _requested_range(req, found.size, etag)
-    start, length = part or (0, found.size)
+    parts = _find_parts(req, found.size, etag)
+    wanted = parts or [Part(0, found.size)]
     if admit is not None:
-        await admit(length)
-    if part is not None:
-        resp.status = falcon.HTTP_206
-        resp.set_header("Content-Range", f"bytes {start}-{start + length - 1}/{found.size}")
-    _describe_object(resp, found, length)
-    to_the_end = start + length == found.size
-    chunks = staging.read(name, start, length)
-    resp.stream = _count_served(chunks, served, completed if to_the_end else lambda: None)
+        await admit(sum(part.length for part in wanted))
+
+    def read(start: int, length: int) -> AsyncIterator[bytes]:
+        return _count_served(staging.read(name, start, length), served)
+
+    several = _describe_object(resp, found, parts)
+    chunks = several.chunks(read) if several else read(*wanted[0])
+    to_the_end = any(part.start + part.length == found.size for part in wanted)
+    resp.stream = _call_at_end(chunks, completed if to_the_end else lambda: None)
     return found
 
 
@@ -65,42 +64,50 @@ def _is_known(req: falcon.asgi.Request, etag: str) -> bool:
     return etag in known or known.strip() == "*"
 
 
-def _describe_object(resp: falcon.asgi.Response, found: StagedObject, length: int) -> None:
-    """The headers for an answer with `length` bytes of the object."""
-    resp.content_type = found.content_type
-    resp.content_length = length
+def _describe_object(
+    resp: falcon.asgi.Response, found: StagedObject, parts: list[Part] | None
+) -> MultipartBody | None:
+    """The headers for an answer with these parts of the object, or with all of it (None).
+
+    Returns what makes the body of several parts, None for one.
+    """
+    whole = Part(0, found.size)
+    several = MultipartBody(parts, found.size, found.content_type) if parts and len(parts) > 1 else None
+    resp.content_type = several.content_type if several else found.content_type
+    resp.content_length = several.length if several else (parts or [whole])[0].length
+    if parts:
+        resp.status = falcon.HTTP_206
+    if parts and several is None:
+        resp.set_header("Content-Range", parts[0].content_range(found.size))
     file = f"{request_of(found.name)}.{found.name.rpartition('.')[2]}"
     resp.set_header("Content-Disposition", f'attachment; filename="{file}"')
-    if found.md5 and length == found.size:
+    if found.md5 and parts in (None, [whole]):
         resp.set_header("Content-MD5", found.md5)
+    return several
 
 
-def _requested_range(req: falcon.asgi.Request, size: int, etag: str) -> tuple[int, int] | None:
-    """The first byte of a single Range and how many it has, None for the whole; 416 if it lies outside."""
-    wanted = _RANGE.fullmatch(req.get_header("range") or "")
+def _find_parts(req: falcon.asgi.Request, size: int, etag: str) -> list[Part] | None:
+    """The parts that a call asks for, None for the whole; ends the call with 416 if all lie outside."""
     condition = req.get_header("if-range")
-    if not wanted or wanted[0] == "bytes=-" or (condition and condition != etag):
+    if condition and condition != etag:
         return None
-    if wanted[1]:
-        start = int(wanted[1])
-        end = min(int(wanted[2]), size - 1) if wanted[2] else size - 1
-    else:
-        start, end = max(0, size - int(wanted[2])), size - 1
-    if wanted[1] and wanted[2] and int(wanted[2]) < start:
-        return None  # no valid range: to be ignored
-    if start > end:
+    parts = parse_ranges(req.get_header("range") or "", size)
+    if parts == []:
         raise falcon.HTTPError(
             falcon.HTTP_416,
             description="The range lies outside of the result",
             headers={"Content-Range": f"bytes */{size}"},
         )
-    return start, end - start + 1
+    return parts
 
 
-async def _count_served(
-    chunks: AsyncIterator[bytes], served: Callable[[int], None], completed: Callable[[], object]
-) -> AsyncIterator[bytes]:
+async def _count_served(chunks: AsyncIterator[bytes], served: Callable[[int], None]) -> AsyncIterator[bytes]:
     async for chunk in chunks:
         yield chunk
         served(len(chunk))
+
+
+async def _call_at_end(chunks: AsyncIterator[bytes], completed: Callable[[], object]) -> AsyncIterator[bytes]:
+    async for chunk in chunks:
+        yield chunk
     completed()

@@ -11,6 +11,9 @@ from typing import Any, NoReturn
 import falcon
 import falcon.asgi
 
+from polytope_server.http.request_head import find_fault, is_about_server
+from polytope_server.runtime import log
+
 Scope = dict[str, Any]
 Event = dict[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -22,7 +25,12 @@ Headers = Sequence[tuple[bytes, bytes]]
 _TOGETHER, _SUCCESSION = 256 << 10, 0.01
 #: Keys of a scope: the connection of the call, where the server has put it, and what to release at its end.
 CONNECTION, _AT_END = "polytope.connection", "polytope.at_end"
-_HTTP_VERSIONS = frozenset({"1.0", "1.1", "2", "3"})
+_NO_CONTENT: Headers = [(b"content-length", b"0")]
+#: The message of every answer to an unexpected exception: what went wrong is for the log.
+INTERNAL_ERROR = (
+    "An internal error occurred. The operator finds it in the log by the header X-Request-Id of this answer, "
+    "or by the time."
+)
 
 
 class ClientGoneError(ConnectionError):
@@ -63,9 +71,9 @@ async def _gather_chunks(chunks: AsyncIterator[bytes], seconds: float) -> list[b
 class Shell:
     """An ASGI application around another one.
 
-    It puts headers on every answer, errors too, refuses unknown versions of HTTP, and ends the work for a
-    client that hung up. Below it, a body that breaks off and a stream without a reader raise
-    ClientGoneError; servers would let the first look complete, and the second go on.
+    It gives each call an id, puts headers on every answer, errors too, refuses heads that have a fault, and
+    ends the work for a client that hung up. Below it, a body that breaks off and a stream without a reader
+    raise ClientGoneError; servers would let the first look complete, and the second go on.
     """
 
     def __init__(self, app: ASGIApp, headers: Headers, preflight: Headers) -> None:
@@ -78,19 +86,31 @@ class Shell:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        call_id = log.begin_call(_find_header(scope, b"x-request-id"))
         headers = self._preflight if scope["method"] == "OPTIONS" else self._headers
-        call = _Call(receive, send, headers, scope.get(CONNECTION))
-        if scope["http_version"] not in _HTTP_VERSIONS:
-            # The parser lets `GET / HTTP/2.0` pass, and Falcon raises an exception.
-            await answer_error(call.send, 400, "This version of HTTP is not supported")
+        call = _Call(receive, send, [*headers, (b"x-request-id", call_id.encode())], scope.get(CONNECTION))
+        if (fault := find_fault(scope)) is not None:
+            await answer_error(call.send, *fault)
             return
+        if is_about_server(scope):
+            await call.send({"type": "http.response.start", "status": 200, "headers": _NO_CONTENT})
+            await call.send({"type": "http.response.body"})
+            return
+        # Here, because what is inside may copy the scope.
+        scope = {**scope, _AT_END: []}
         with suppress(ClientGoneError):
             try:
                 await self._app(scope, call.receive, call.send)
             finally:
                 await call.end()
-                for release in scope.get(_AT_END, ()):
+                for release in scope[_AT_END]:
                     release()
+
+
+def _find_header(scope: Scope, name: bytes) -> bytes | None:
+    """The value of a header; None if it is not there, or more than once."""
+    values = [value for found, value in scope["headers"] if found == name]
+    return values[0] if len(values) == 1 else None
 
 
 class _Call:

@@ -13,7 +13,7 @@ import falcon.asgi
 
 from polytope_server.http.connections import Connections
 from polytope_server.http.retry_after import retry_after
-from polytope_server.http.shell import ClientGoneError, Event, Scope, Shell, fail, pass_on
+from polytope_server.http.shell import INTERNAL_ERROR, ClientGoneError, Event, Scope, Shell, fail, pass_on
 from polytope_server.object_store.calls import Gate
 from polytope_server.object_store.metrics import StoreMetrics
 from polytope_server.object_store.resources import (
@@ -25,7 +25,6 @@ from polytope_server.object_store.resources import (
     UnfinishedResource,
 )
 from polytope_server.object_store.store import Store
-from polytope_server.runtime import log
 from polytope_server.runtime.management.health import Check, Health
 from polytope_server.runtime.management.metrics import Metrics
 from polytope_server.runtime.management.server import Management
@@ -54,7 +53,7 @@ _DEFAULTS = {404: "There is nothing at this address", 405: "The method is not al
 
 
 class Middleware:
-    """Opens and closes the folder; gives each call a name in the log."""
+    """Opens and closes the folder."""
 
     def __init__(self, store: Store, metrics: Metrics, listener: socket.socket | None) -> None:
         self._store = store
@@ -73,9 +72,6 @@ class Middleware:
         await self._store.close()
         await self._management.close()
 
-    async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
-        log.request_id.set(log.call_id())
-
 
 def make_application(
     settings: PolytopeStagingSettings,
@@ -90,7 +86,8 @@ def make_application(
     store, gate, metrics = Store(settings, data), Gate(settings.token), StoreMetrics()
     if connections is not None:
         connections.on_cut = lambda reason: metrics.cut.labels(reason).inc()
-    app: falcon.asgi.App[Any, Any] = falcon.asgi.App(middleware=[Middleware(store, metrics, listener)])
+    middleware: list[Any] = [Middleware(store, metrics, listener)]
+    app: falcon.asgi.App[Any, Any] = falcon.asgi.App(middleware=middleware)
     app.add_route("/", ListResource(store, gate))
     app.add_route("/health", HealthResource())
     app.add_route("/room", RoomResource(store, gate))
@@ -141,8 +138,7 @@ async def _on_unexpected(
 ) -> None:
     # What went wrong inside is for the log. A name is as good as a key to the object, and stays out of it.
     logger.error("%s failed", req.method, exc_info=error)
-    message = f"An internal error occurred. The operator finds it in the log as {log.request_id.get()}."
-    fail(resp, falcon.HTTP_500, message)
+    fail(resp, falcon.HTTP_500, INTERNAL_ERROR)
 
 
 _HANDLERS: dict[type[Exception], Any] = {

@@ -24,8 +24,10 @@ from polytope_server.texts import shortened
 
 logger = logging.getLogger(__name__)
 
-#: The id of the request (or else of the HTTP call) that the current code works on.
+#: The id of the request that the current code works on.
 request_id: ContextVar[str] = ContextVar("request_id", default="")
+#: The id of the HTTP call that the current code answers; its caller has it in the header X-Request-Id.
+call_id: ContextVar[str] = ContextVar("call_id", default="")
 
 #: Libraries whose lines at lower levels contain addresses with credentials, or report every call.
 _QUIET = ("urllib3", "asyncio", "requests")
@@ -38,17 +40,33 @@ _LONGEST_ID = 100
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
-def call_id() -> str:
+#: An id of a call that a caller, or a proxy before this server, may choose: a UUID, a trace id, nginx's own.
+_SAFE_ID = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._:=-]{0,99}")
+
+
+def make_call_id() -> str:
     """A new id for an HTTP call, to find its lines by; it is no secret."""
     # PERF: not from the operating system, which each poll would have to ask.
     return f"{random.getrandbits(48):012x}"
 
 
+def begin_call(given: bytes | None) -> str:
+    """The id of an HTTP call that begins, for all lines about it: `given` if that is safe, else a new one."""
+    identity = given.decode() if given is not None and _SAFE_ID.fullmatch(given) else ""
+    # What looks like a secret would be `***` in the log.
+    if not identity or redactor.redact(identity) != identity:
+        identity = make_call_id()
+    call_id.set(identity)
+    request_id.set("")
+    return identity
+
+
 class _Context(logging.Filter):
-    """Puts the current request's id on each record."""
+    """Puts the ids of the current request and of the current call on each record."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.request_id = request_id.get()
+        record.call_id = call_id.get()
         return True
 
 
@@ -64,7 +82,7 @@ def _one_line(text: str) -> str:
 
 
 class JSONFormatter(logging.Formatter):
-    """A JSON object a line: time (UTC), level, process, logger, message, request_id, and the defaults."""
+    """A JSON object a line: time (UTC), level, process, logger, message, the ids, and the defaults."""
 
     def __init__(self, process: str, defaults: dict[str, Any]) -> None:
         super().__init__()
@@ -79,8 +97,9 @@ class JSONFormatter(logging.Formatter):
             "message": _fit(record.getMessage()),
             **self._fixed,
         }
-        if identity := getattr(record, "request_id", ""):
-            line["request_id"] = _fit(identity, _LONGEST_ID)
+        for name in ("request_id", "call_id"):
+            if identity := getattr(record, name, ""):
+                line[name] = _fit(identity, _LONGEST_ID)
         if record.exc_info:
             line["exception"] = _fit(self.formatException(record.exc_info))
         if record.stack_info:
@@ -101,6 +120,8 @@ class TextFormatter(logging.Formatter):
         line = f"{stamp} {self._process:<17} {record.levelname:<7} {message}"
         if identity := getattr(record, "request_id", ""):
             line += f"  [{_one_line(_fit(identity, _LONGEST_ID))}]"
+        if identity := getattr(record, "call_id", ""):
+            line += f"  [call {_one_line(_fit(identity, _LONGEST_ID))}]"
         lines = [line]
         if record.exc_info:
             lines += _fit(self.formatException(record.exc_info)).split("\n")

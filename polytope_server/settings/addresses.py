@@ -92,8 +92,16 @@ def _base(address: str) -> str:
     return address
 
 
+def _server(text: str) -> str:
+    if not is_server(text):
+        raise ValueError("expected HOST or HOST:PORT, such as polytope.example.org, without a scheme")
+    return text
+
+
 #: A host by name or address, and nothing else.
 Host = Annotated[str, AfterValidator(_host)]
+#: HOST or HOST:PORT.
+HostAndPort = Annotated[str, AfterValidator(_server)]
 #: A host to listen on; an empty one is every address, as sockets take it.
 BindAddress = Annotated[Host, BeforeValidator(lambda value: "0.0.0.0" if value == "" else value)]  # noqa: S104
 #: What a GET can be sent to.

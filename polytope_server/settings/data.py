@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, SecretStr, field_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from polytope_server.settings.addresses import parts_of
+from polytope_server.settings.addresses import HTTPAddress, parts_of
 from polytope_server.settings.section import Section, part
 from polytope_server.settings.values import (
     Count,
@@ -28,6 +28,8 @@ CacheTime = Annotated[
 
 #: A key for HS256 is as long as the hash (RFC 7518, 3.2).
 _SECRET_LENGTH = 32
+#: Bits; auth-o-tron makes no tokens with less.
+_WEAKEST_RSA = 2048
 
 
 #: Sections that name one back-end and nothing else: `request_store: {sql: {...}}`.
@@ -162,8 +164,24 @@ class AuthOTronSettings(Section):
     url: str = Field(
         "http://auth-o-tron-svc:8080", description="Base of the service, what comes before `/authenticate`."
     )
-    secret: SecretStr = Field(
-        min_length=1, description="The secret with which the service signs its tokens (HS256)."
+    secret: SecretStr | None = Field(
+        None,
+        min_length=1,
+        description="Up to version 0.3: the secret with which the service signs its tokens (HS256).",
+    )
+    public_keys: dict[str, str] = Field(
+        default_factory=dict,
+        description="From version 0.4: its public RSA keys by `kid`, in PEM, with which tokens are checked "
+        "(RS256); while keys change, both.",
+    )
+    jwks_url: HTTPAddress | None = Field(
+        None, description="The same, where the keys are published as a key set (JWKS)."
+    )
+    issuer: str | None = Field(
+        None, min_length=1, description="With public keys: what `iss` of a token must be."
+    )
+    audience: str | None = Field(
+        None, min_length=1, description="With public keys: what `aud` of a token must be."
     )
     timeout: float = Field(10.0, gt=0, le=300, description="Seconds after which the service counts as down.")
 
@@ -175,6 +193,41 @@ class AuthOTronSettings(Section):
             raise ValueError("expected an address such as https://auth.example.org")
         return url.rstrip("/")
 
+    @field_validator("public_keys")
+    @classmethod
+    def _check_keys(cls, keys: dict[str, str]) -> dict[str, str]:
+        # Not above: it takes longer to import than all other settings, and few configurations need it.
+        from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+        from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+        for kid, text in keys.items():
+            try:
+                key = load_pem_public_key(text.encode())
+            except ValueError:
+                key = None
+            if not kid or not isinstance(key, RSAPublicKey) or key.key_size < _WEAKEST_RSA:
+                raise ValueError(
+                    f"expected public RSA keys of {_WEAKEST_RSA} bits or more by kid, as texts that begin "
+                    f"with -----BEGIN PUBLIC KEY-----; the one of {kid!r} is none"
+                )
+        return keys
+
+    @model_validator(mode="after")
+    def _know_one_kind_of_signature(self) -> AuthOTronSettings:
+        given = [name for name in ("secret", "public_keys", "jwks_url") if getattr(self, name)]
+        if len(given) != 1:
+            found = " and ".join(given) or "none"
+            raise ValueError(
+                "expected one of secret (auth-o-tron up to 0.3), public_keys and jwks_url (from 0.4), by "
+                f"which tokens are checked; found {found}"
+            )
+        named = [name for name in ("issuer", "audience") if getattr(self, name) is None]
+        if self.secret is None and named:
+            raise ValueError(f"{given[0]} needs {' and '.join(named)}, as in the section jwt of auth-o-tron")
+        if self.secret is not None and len(named) < 2:
+            raise ValueError("issuer and audience need public_keys or jwks_url: with secret they say nothing")
+        return self
+
     @property
     def address(self) -> str:
         """`url`; without a scheme, as in the default of an earlier server, it is http."""
@@ -185,6 +238,8 @@ class AuthOTronSettings(Section):
         found = []
         if self.address != self.url:
             found.append(f"url has no scheme; it is taken as {self.address}")
-        if len(self.secret.get_secret_value().encode()) < _SECRET_LENGTH:
+        if self.secret is not None and len(self.secret.get_secret_value().encode()) < _SECRET_LENGTH:
             found.append(f"secret has fewer than {_SECRET_LENGTH} characters: tokens could be forged")
+        if self.jwks_url is not None and self.jwks_url.lower().startswith("http:"):
+            found.append("anyone between this server and jwks_url can log in as any user; use https://")
         return found

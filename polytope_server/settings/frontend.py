@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
-from polytope_server.settings.addresses import BindAddress, HTTPBase
+from polytope_server.settings.addresses import BindAddress, HostAndPort, HTTPBase
 from polytope_server.settings.connections import ConnectionsSettings, TransfersSettings
 from polytope_server.settings.management import ManagementSettings
 from polytope_server.settings.networks import Network
@@ -86,7 +86,13 @@ class FrontendSettings(Section):
     )
     public_url: HTTPBase | None = Field(
         None,
-        description="Base of absolute Locations, for example `https://polytope.example.org`.",
+        description="Base of absolute locations in answers, for example `https://polytope.example.org`.",
+    )
+    hosts: list[HostAndPort] = Field(
+        default_factory=list,
+        description="Where there is no `public_url`: the names of this server, HOST or HOST:PORT as in the "
+        "addresses that clients use. Locations in the answers to a call to one of them are absolute. Behind "
+        "a proxy that ends TLS or a path prefix this needs `proxy_support`.",
     )
     poll_wait: Duration = Field(
         10.0, le=300, description="A poll is held at most this long until the request ends; 0 for no hold."
@@ -113,6 +119,14 @@ class FrontendSettings(Section):
         TransfersSettings, "Downloads of more than 64 KiB and uploads, in each server process."
     )
     management: ManagementSettings = part(ManagementSettings, "Liveness, readiness and metrics.")
+
+    def is_own_host(self, host: str) -> bool:
+        """Whether `hosts` has this HOST or HOST:PORT; the usual ports may be left out."""
+        return bool(self.hosts) and _without_usual_port(host) in map(_without_usual_port, self.hosts)
+
+
+def _without_usual_port(host: str) -> str:
+    return host.lower().removesuffix(":80").removesuffix(":443")
 
 
 class SupportSettings(Section):

@@ -17,6 +17,11 @@ COMMON_HEADERS = {
     "X-XSS-Protection": "1; mode=block",
     "Access-Control-Allow-Origin": "*",
 }
+#: What a script of another site needs no permission to read, or has no use for.
+NOT_EXPOSED = {name.lower() for name in COMMON_HEADERS} | {
+    "access-control-allow-headers", "access-control-allow-methods", "access-control-expose-headers",
+    "access-control-max-age", "connection", "content-type", "transfer-encoding",
+}  # fmt: skip
 
 
 class Caller:
@@ -94,6 +99,10 @@ def check_common(answer: requests.Response) -> None:
     """The headers of every answer, and the shape of every error."""
     for name, value in COMMON_HEADERS.items():
         assert answer.headers.get(name) == value, (answer.request.method, answer.url, name, answer.headers)
+    exposed = answer.headers["Access-Control-Expose-Headers"].lower().split(", ")
+    assert {name.lower() for name in answer.headers} - NOT_EXPOSED <= set(exposed)
+    call_id = answer.headers["X-Request-Id"]
+    assert call_id
     if answer.request.method == "HEAD" or answer.status_code == 304:
         assert answer.content == b""
     elif answer.status_code >= 400:
@@ -102,6 +111,7 @@ def check_common(answer: requests.Response) -> None:
         assert list(body) == ["message"], body
         assert isinstance(body["message"], str)
         assert body["message"]
+        assert call_id not in body["message"]
     if answer.status_code == 401:
         assert answer.headers["WWW-Authenticate"]
         assert "expired" not in answer.text

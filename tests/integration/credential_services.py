@@ -32,6 +32,7 @@ from authlib.oauth2.rfc6749 import (
 from authlib.oauth2.rfc6749.errors import InvalidClientError, InvalidGrantError, OAuth2Error
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
 from authlib.oauth2.rfc6750 import BearerTokenGenerator, BearerTokenValidator
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 
 Reply = tuple[int, bytes, Mapping[str, str]]
 
@@ -138,11 +139,34 @@ class AuthOTron(CredentialService):
         return self.signed(claims)
 
     def signed(self, claims: Mapping[str, Any], **how: Any) -> Reply:
-        """The answer that vouches for these claims; `how` are arguments of :func:`jwt.encode`."""
+        """The answer that vouches for these claims, as versions up to 0.3 sign it.
+
+        `how` are arguments of :func:`jwt.encode`.
+        """
+        return self.vouched(claims, **{"key": self.secret, "algorithm": "HS256", **how})
+
+    @staticmethod
+    def vouched(claims: Mapping[str, Any], **how: Any) -> Reply:
+        """The answer with a token that is signed in that way."""
         now = int(time.time())
-        claims = {"iss": "auth-o-tron", "iat": now, "exp": now + 3600, "scopes": None, **claims}
-        token = jwt.encode(claims, how.pop("key", self.secret), how.pop("algorithm", "HS256"), **how)
+        subject = f"{claims.get('realm')}-{claims.get('username')}"
+        claims = {
+            "sub": subject, "iss": "auth-o-tron", "iat": now, "exp": now + 3600, "scopes": None, **claims,
+        }  # fmt: skip
+        token = jwt.encode(claims, how.pop("key"), how.pop("algorithm"), **how)
         return 200, b"Authenticated successfully", {"Authorization": f"Bearer {token}"}
+
+
+class AuthOTron04(AuthOTron):
+    """The same from version 0.4 on: signed by an RSA key, which the token names, for one audience."""
+
+    def __init__(self, key: RSAPrivateKey, kid: str, known: Mapping[str, dict[str, Any]]) -> None:
+        super().__init__("", known)
+        self.key, self.kid = key, kid
+
+    def signed(self, claims: Mapping[str, Any], **how: Any) -> Reply:
+        how = {"key": self.key, "algorithm": "RS256", "headers": {"kid": self.kid}, **how}
+        return self.vouched({"aud": "polytope", **claims}, **how)
 
 
 @dataclass

@@ -10,15 +10,15 @@ import pytest
 from caller import Caller
 from collected import collect
 from gate import Gate
-from published_client import Client
+from published_client import EVERYTHING, EVERYTHING_ANSWERED, NEWEST, NEXT, OTHERS, VERSIONS, Client
 
 from polytope_server.request_store.retention import Reason
 from testbed.server import StandaloneServer
 
 pytestmark = pytest.mark.unmeasured
 
-NEWEST = "0.7.10"
-VERSIONS = [NEWEST, "0.7.4", "0.6.3"]
+#: What depends on the name by which a client calls itself.
+by_name = pytest.mark.parametrize("version", [*VERSIONS, NEXT])
 
 
 @pytest.fixture(params=VERSIONS)
@@ -44,6 +44,13 @@ def test_each_client_retrieves_a_dictionary_into_memory(client: Client, version:
     text = client.run(script)
     as_json = '{"a": 1, "date": "20200101", "l": [1, 2]}'
     assert text == (as_json if version == "0.6.3" else "a: 1\ndate: '20200101'\nl:\n- 1\n- 2\n")
+
+
+@pytest.mark.parametrize("version", [*OTHERS, NEXT])
+def test_every_published_client_works_with_relative_locations(
+    version: str, server: StandaloneServer, tmp_path: Path
+) -> None:
+    assert Client(version, server, tmp_path).run(EVERYTHING) == EVERYTHING_ANSWERED
 
 
 def test_each_client_retrieves_grib_into_a_file(client: Client) -> None:
@@ -141,6 +148,7 @@ except Exception as error:
     assert "Skipping datasource strict" in text
 
 
+@by_name
 def test_each_client_reports_a_wrong_password_at_once(
     version: str, server: StandaloneServer, tmp_path: Path
 ) -> None:
@@ -294,7 +302,7 @@ except Exception as error:
 @pytest.fixture(scope="module")
 def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneServer]:
     config = {
-        "frontend": {"limits": {"per-user": 2, "calls-per-second": 0.2, "burst": 20}},
+        "frontend": {"limits": {"per-user": 2, "calls-per-second": 0.2, "burst": 28}},
         "support": {"default_url": "https://support.example.org"},
         "collections": {
             "echo": {"roles": {"test": ["default"]}, "datasources": ["echo"]},
@@ -305,6 +313,7 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneServ
         yield server
 
 
+@by_name
 def test_each_client_shows_at_once_that_there_are_too_many_requests(
     version: str, limited: StandaloneServer, tmp_path: Path
 ) -> None:
@@ -324,8 +333,9 @@ except Exception as error:
         session.delete(f"{limited.url}/requests/{request_id}")
 
 
+@pytest.mark.parametrize("version", [NEWEST, NEXT])
 def test_the_client_shows_at_once_that_there_are_too_many_calls(
-    limited: StandaloneServer, tmp_path: Path
+    version: str, limited: StandaloneServer, tmp_path: Path
 ) -> None:
     script = """
 try:
@@ -334,9 +344,9 @@ try:
 except Exception as error:
     answer = str(error)
 """
-    text = Client(NEWEST, limited, tmp_path).run(script)
+    text = Client(version, limited, tmp_path).run(script)
     assert (
-        "Too many calls: the limit of a user is 0.2 per second on average, 20 at once. Try again in" in text
+        "Too many calls: the limit of a user is 0.2 per second on average, 28 at once. Try again in" in text
     )
 
 

@@ -124,9 +124,10 @@ def ask(caller: Caller, route: Route, request_id: str) -> requests.Response:
 
 
 def seen(answer: requests.Response, request_id: str) -> tuple[int, dict[str, str], str]:
-    """All of an answer, but for the id that was asked for, and the time of day."""
+    """All of an answer, but for the id that was asked for, the time of day, and the id of the call."""
     headers = {name.lower(): value.replace(request_id, "ID") for name, value in answer.headers.items()}
-    headers.pop("date", None)
+    for name in ("date", "x-request-id"):
+        headers.pop(name, None)
     return answer.status_code, headers, answer.text.replace(request_id, "ID")
 
 

@@ -35,12 +35,15 @@ def answer_pending(
     resp.set_header("Location", absolute(services, req, caller, place))
     resp.set_headers(_POLL_AGAIN)
     resp.status = falcon.HTTP_202
-    resp.data = _pending_body(request.user_message or f"Request {status}", status)
+    # The id has no character that JSON would write otherwise.
+    known = _pending_body(request.user_message or f"Request {status}", status)
+    resp.data = b'%b, "id": "%b"}' % (known, request.id.encode())
 
 
 @lru_cache(maxsize=100)
 def _pending_body(message: str, status: str) -> bytes:
-    return json.dumps({"message": message, "status": status}).encode()
+    """The body but for the id, which comes last, and the end."""
+    return json.dumps({"message": message, "status": status}).encode().removesuffix(b"}")
 
 
 def answer_state(
@@ -56,10 +59,11 @@ def answer_state(
     if request.status is not Status.PROCESSED:
         answer_pending(services, req, resp, caller, request)
     elif request.verb is Verb.ARCHIVE:
-        answer(resp, {"location": f"./{request.id}", "message": "Success", "status": "processed"})
+        location = absolute(services, req, caller, f"./{request.id}")
+        answer(resp, {"location": location, "message": "Success", "status": "processed"})
     else:
-        location = result_location(services, request)
-        resp.set_header("Location", absolute_result(services, req, caller, location))
+        location = result_location(services, req, caller, request)
+        resp.set_header("Location", location)
         body: dict[str, Any] = {
             "contentLength": request.content_length,
             "contentType": request.content_type,
@@ -68,29 +72,27 @@ def answer_state(
         answer(resp, body, falcon.HTTP_303)
 
 
-def result_location(services: Services, request: Request) -> str:
-    """Where the result is: at the staging, or relative to `/api/v1/requests/` where this server serves it."""
-    return services.staging.public_url(request.result) or f"../downloads/{request.result}"
-
-
-def absolute_result(
-    services: Services, req: falcon.asgi.Request, caller: Identification, location: str
+def result_location(
+    services: Services, req: falcon.asgi.Request, caller: Identification, request: Request
 ) -> str:
-    """The same, made absolute where that is needed."""
-    return location if "://" in location else absolute(services, req, caller, location)
+    """Where the result is: at the staging, or as :func:`absolute` says where this server serves it."""
+    public = services.staging.public_url(request.result)
+    return public or absolute(services, req, caller, f"../downloads/{request.result}")
 
 
 def absolute(services: Services, req: falcon.asgi.Request, caller: Identification, location: str) -> str:
-    """The Location to send: relative as it is, or absolute where that is needed.
+    """The location to send, in the header and in the body: relative as it is, or absolute.
 
-    A peer server (scheme Federation) uses the address as it is; a `public_url` is used for all callers.
-    `location` is relative to `/api/v1/requests/`, and begins with `./` or `../`.
+    It is absolute where the address is known by which clients reach this server: `public_url`, or a Host that
+    the configuration names. A peer server (scheme Federation), which uses it as it is, gets the Host of its
+    own call. `location` is relative to `/api/v1/requests/`, and begins with `./` or `../`.
     """
     base = services.settings.public_url
-    if base is None and not caller.by_peer:
+    if base is None and (caller.by_peer or services.settings.is_own_host(req.netloc)):
+        base = req.prefix
+    if base is None:
         return location
-    base = (base or req.prefix).rstrip("/")
     path = f"{PREFIX}/{location.removeprefix('../')}"
     if location.startswith("./"):
         path = f"{PREFIX}/requests/{location.removeprefix('./')}"
-    return base + path
+    return base.rstrip("/") + path

@@ -9,7 +9,7 @@ import falcon.asgi
 
 from polytope_server.frontend.refusals import shown
 from polytope_server.frontend.services import Services
-from polytope_server.frontend.v1.answers import absolute, result_location
+from polytope_server.frontend.v1.answers import result_location
 from polytope_server.frontend.v1.calls import address_of, identify
 from polytope_server.frontend.v1.removed import refuse_removed
 from polytope_server.http.delivery import deliver
@@ -68,11 +68,10 @@ class DownloadLinkResource:
             refuse(falcon.HTTP_400, f"Request {request_id} is not a download")
         if request.status is not Status.PROCESSED:
             refuse(falcon.HTTP_400, f"Request {request_id} not ready for download yet")
-        location = result_location(services, request)
+        location = result_location(services, req, caller, request)
+        if location.startswith("../"):
+            # Relative to /api/v1/downloads/ here, not to /api/v1/requests/.
+            location = f".{location.removeprefix('../downloads')}"
         resp.status = falcon.HTTP_303
         resp.data = b"{}"
-        if "://" not in location:
-            made = absolute(services, req, caller, location)
-            # Relative to /api/v1/downloads/ here, not to /api/v1/requests/.
-            location = f"./{location.removeprefix('../downloads/')}" if made == location else made
         resp.set_header("Location", location)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 import falcon
@@ -12,8 +13,7 @@ from polytope_server.authentication.manager import UnauthenticatedError
 from polytope_server.frontend.refusals import FailedRequestError, Kind, RefusedError
 from polytope_server.frontend.support import Support
 from polytope_server.http.retry_after import retry_after, whole_seconds
-from polytope_server.http.shell import ClientGoneError, fail, pass_on
-from polytope_server.runtime import log
+from polytope_server.http.shell import INTERNAL_ERROR, ClientGoneError, fail, pass_on
 from polytope_server.runtime.unavailable import UnavailableError
 from polytope_server.texts import shortened
 
@@ -41,8 +41,9 @@ _STATUSES = {
 _PASSING = frozenset({Kind.TOO_MANY, Kind.BUSY})
 #: Refusals that carry Retry-After.
 _TRY_AGAIN = _PASSING | {Kind.UNAVAILABLE}
-#: How `polytope-client` names itself; so do other programs with the same library.
-_CLIENT = "python-requests/"
+#: How `polytope-client` names itself: up to 0.7.10 by its library, as any program with that library does;
+#: later by its own name, which another program that contains it may put after its own.
+_CLIENT = re.compile(r"^python-requests/|(?:^|\s)polytope-client/", re.IGNORECASE)
 
 
 class Errors:
@@ -151,13 +152,12 @@ class Errors:
     ) -> None:
         # What went wrong inside is for the log: it may hold paths, addresses and secrets.
         logger.error("%s %s failed", req.method, req.path, exc_info=error)
-        message = f"An internal error occurred. The operator finds it in the log as {log.request_id.get()}."
-        self._answer_error(req, resp, falcon.HTTP_500, message)
+        self._answer_error(req, resp, falcon.HTTP_500, INTERNAL_ERROR)
 
 
 def is_polytope_client(req: falcon.asgi.Request) -> bool:
     """Whether the caller may be `polytope-client`."""
-    return (req.user_agent or "").startswith(_CLIENT)
+    return _CLIENT.search(req.user_agent or "") is not None
 
 
 def _hides_429(req: falcon.asgi.Request) -> bool:

@@ -13,7 +13,6 @@ from polytope_server.frontend.limits import CallRate
 from polytope_server.frontend.metrics import FrontendMetrics
 from polytope_server.frontend.services import Services
 from polytope_server.http.shell import Event, Scope, refuse
-from polytope_server.runtime import log
 from polytope_server.runtime.management.server import Management
 from polytope_server.runtime.process import before_stop
 
@@ -48,14 +47,13 @@ class BodyTypeMiddleware:
 
 
 class CallsMiddleware:
-    """Gives each call an id for the log, and counts it, whatever comes of it."""
+    """Counts each call, whatever comes of it."""
 
     def __init__(self, metrics: FrontendMetrics) -> None:
         self._metrics = metrics
 
     async def process_request(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         req.context.started = time.perf_counter()
-        log.request_id.set(log.call_id())
 
     async def process_response(
         self, req: falcon.asgi.Request, resp: falcon.asgi.Response, resource: object, succeeded: bool

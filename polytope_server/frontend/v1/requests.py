@@ -63,11 +63,14 @@ class RequestResource:
         """Revoke the request of that id, or `all` of the caller's that have not ended."""
         services = self._services
         user = (await identify(services, req)).user
-        if name in services.collections:
-            refuse(falcon.HTTP_400, "Collections do not support DELETE")
-        revoke_all = name.lower() == "all"
         revocations = services.revocations
-        number = await (revocations.revoke_all(user) if revoke_all else revocations.revoke(user, name))
+        # Before the names of collections: one may be called so.
+        if name.lower() == "all":
+            number = await revocations.revoke_all(user)
+        elif name in services.collections:
+            refuse(falcon.HTTP_400, "Collections do not support DELETE")
+        else:
+            number = await revocations.revoke(user, name)
         answer(resp, {"message": f"Successfully revoked {number} requests"})
 
 

@@ -37,6 +37,11 @@ STAMP = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 UNKNOWN = "00000000-0000-4000-8000-000000000000"
 
 
+def pending(request_id: str, status: str = "queued") -> dict[str, str]:
+    """The body of a 202 about a request that has not ended."""
+    return {"message": f"Request {status}", "status": status, "id": request_id}
+
+
 def message(answer: requests.Response) -> tuple[int, str]:
     """Status and message of an answer that says nothing else."""
     body = answer.json()
@@ -56,8 +61,10 @@ def allowed(answer: requests.Response) -> set[str]:
     return {method.strip() for method in answer.headers["Allow"].split(",")}
 
 
-def without_date(answer: requests.Response) -> dict[str, str]:
-    return {name.lower(): value for name, value in answer.headers.items() if name.lower() != "date"}
+def lasting_headers(answer: requests.Response) -> dict[str, str]:
+    """The headers, by names in lower case, without those that differ each time."""
+    found = {name.lower(): value for name, value in answer.headers.items()}
+    return {name: value for name, value in found.items() if name not in ("date", "x-request-id")}
 
 
 def whoami(caller: Caller) -> str:

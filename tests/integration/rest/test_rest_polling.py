@@ -6,7 +6,7 @@ import re
 from urllib.parse import urljoin
 
 import pytest
-from answers import UNKNOWN, Background, md5, message
+from answers import UNKNOWN, Background, md5, message, pending
 from caller import Caller
 from gate import Gate
 
@@ -14,7 +14,7 @@ from gate import Gate
 def test_a_request_that_waits_is_shown_as_queued(alice: Caller) -> None:
     request_id = alice.submit("held", "x")
     answer = alice.poll(request_id, "wait=0")
-    assert (answer.status_code, answer.json()) == (202, {"message": "Request queued", "status": "queued"})
+    assert (answer.status_code, answer.json()) == (202, pending(request_id))
     assert answer.headers["Location"] == f"./{request_id}"
     assert answer.headers["Retry-After"] == "5"
     assert alice.status_of(request_id) == "waiting"
@@ -28,7 +28,7 @@ def test_a_request_in_processing_says_so(alice: Caller, gate: Gate) -> None:
     assert (answer.status_code, answer.json()["status"]) == (202, "processing")
     assert isinstance(answer.json()["message"], str)
     assert answer.json()["message"]
-    assert set(answer.json()) == {"message", "status"}
+    assert set(answer.json()) == {"message", "status", "id"}
     assert answer.headers["Location"] == f"./{request_id}"
     assert answer.headers["Retry-After"] == "5"
 
@@ -38,7 +38,7 @@ def test_a_request_that_waits_for_its_upload_is_answered_at_once_with_the_place_
     for path in (f"/requests/{request_id}", f"/uploads/{request_id}"):
         answer = alice.get(path)
         assert answer.status_code == 202
-        assert answer.json() == {"message": "Request uploading", "status": "uploading"}
+        assert answer.json() == pending(request_id, "uploading")
         assert answer.headers["Location"] == f"../uploads/{request_id}"
 
 

@@ -6,7 +6,17 @@ import json
 import socket
 
 import pytest
-from answers import ALICE, NO_ROUTE, RETRIEVE, UNKNOWN, WRONG_METHOD, Callers, allowed, message, without_date
+from answers import (
+    ALICE,
+    NO_ROUTE,
+    RETRIEVE,
+    UNKNOWN,
+    WRONG_METHOD,
+    Callers,
+    allowed,
+    lasting_headers,
+    message,
+)
 from caller import Caller
 
 from testbed.server import StandaloneServer
@@ -92,7 +102,7 @@ def test_head_is_get_without_the_body(alice: Caller, path: str) -> None:
     get, head = alice.get(path), alice("HEAD", path)
     assert head.status_code == get.status_code
     assert head.content == b""
-    assert without_date(head) == without_date(get)
+    assert lasting_headers(head) == lasting_headers(get)
 
 
 @pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded", "json", "text/json"])

@@ -39,5 +39,9 @@ def test_a_header_of_many_parts_is_read_to_a_bound() -> None:
 
 
 def test_a_challenge_quotes_the_realm() -> None:
-    assert challenge("Basic", "my realm", "") == 'Basic realm="my realm"'
-    assert challenge("Basic", 'a"b\\c\nd', "hint") == 'Basic realm="a\\"b\\\\c?d", info="hint"'
+    assert challenge("Bearer", "my realm", "") == 'Bearer realm="my realm"'
+    assert challenge("Bearer", 'a"b\\c\nd', "hint") == 'Bearer realm="a\\"b\\\\c?d", info="hint"'
+
+
+def test_a_challenge_for_names_and_passwords_says_how_they_are_encoded() -> None:
+    assert challenge("Basic", "r", "hint") == 'Basic realm="r", charset="UTF-8", info="hint"'

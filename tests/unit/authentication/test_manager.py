@@ -172,7 +172,7 @@ class TestRefusals:
             **{"api-keys": {"authenticator": {"type": "sql"}}},
         )
         assert (await refusal(manager, "Basic abc")).challenges == [
-            'Basic realm="r", info="User name and password"',
+            'Basic realm="r", charset="UTF-8", info="User name and password"',
             'Stub realm="s"',
             'Bearer realm="polytope", info="API key"',
             'Federation realm="polytope"',

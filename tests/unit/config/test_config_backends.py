@@ -150,7 +150,8 @@ def test_a_service_of_the_earlier_server_is_no_realm(problems, config):
     assert config("authentication: {auth-o-tron: }").settings.authentication == {}
     (problem,) = problems("authentication: {auth-o-tron: {authenticators: {a: {type: plain}}, secret: s}}")
     assert problem == (
-        "1.yaml:1: authentication.auth-o-tron.authenticators: unknown key; known: url, secret, timeout"
+        "1.yaml:1: authentication.auth-o-tron.authenticators: unknown key; "
+        "known: url, secret, public_keys, jwks_url, issuer, audience, timeout"
     )
 
 

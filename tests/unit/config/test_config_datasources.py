@@ -138,11 +138,11 @@ def test_an_empty_data_source_cannot_be_used(problems):
     assert problem.startswith("1.yaml:2: collections.c.datasources[0].type: is missing; available: ")
 
 
-@pytest.mark.parametrize("name", ["all", "a/b", "''"])
+@pytest.mark.parametrize("name", ["a/b", "''", "'.'", "'..'"])
 def test_a_name_that_no_collection_can_have(problems, name):
     text = f"datasources: {{d: {{type: stub}}}}\ncollections: {{{name}: {{roles: x, datasources: [d]}}}}"
     (problem,) = problems(text)
-    assert "cannot be the name of a collection: not empty, no '/', and not 'all'" in problem
+    assert "cannot be the name of a collection: not empty, not '.' or '..', and no '/'" in problem
 
 
 @pytest.mark.parametrize(

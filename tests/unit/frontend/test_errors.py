@@ -14,6 +14,7 @@ from polytope_server.frontend.limits import CallRate, TooManyCallsError
 from polytope_server.frontend.refusals import FailedRequestError, Kind, RefusedError
 from polytope_server.frontend.support import Support
 from polytope_server.frontend.v1.errors import Errors
+from polytope_server.http.shell import INTERNAL_ERROR
 from polytope_server.request import Request
 from polytope_server.request_store import StoreUnavailableError
 from polytope_server.settings.frontend import SupportSettings
@@ -22,6 +23,9 @@ from polytope_server.user import User
 HELP = "https://help.example.org"
 WITH_HELP = f"\nFor help: {HELP}"
 CLIENT = "python-requests/2.32.5"
+#: What the client after 0.7.10 sends, alone and within another program.
+NEXT_CLIENT = "polytope-client/0.7.11 python-requests/2.32.5"
+WITHIN_A_PROGRAM = "a-program/1.0 polytope-client/0.7.11"
 FAILED = Request(User("alice", "test"), "c", user_message="it broke")
 
 
@@ -93,6 +97,7 @@ async def test_a_wait_is_given_in_whole_seconds_and_never_too_short(seconds: flo
     assert headers["retry-after"] == written.partition(" ")[0]
 
 
+@pytest.mark.parametrize("agent", [CLIENT, NEXT_CLIENT, WITHIN_A_PROGRAM])
 @pytest.mark.parametrize(
     ("method", "path", "is_poll", "status"),
     [
@@ -104,10 +109,10 @@ async def test_a_wait_is_given_in_whole_seconds_and_never_too_short(seconds: flo
     ],
 )
 async def test_polytope_client_sees_a_403_where_it_would_hide_a_429(
-    method: str, path: str, is_poll: bool | None, status: int
+    method: str, path: str, is_poll: bool | None, status: int, agent: str
 ) -> None:
     error = TooManyCallsError("why", CallRate(1, 1.0, 0, 3.0))
-    found = await answer_to(error, method, path, CLIENT, is_poll)
+    found = await answer_to(error, method, path, agent, is_poll)
     assert found[:2] == (status, f"why. Try again in 3 seconds.{WITH_HELP}")
     assert found[2]["retry-after"] == "3"
     assert (await answer_to(error, method, path, is_poll=is_poll))[0] == 429
@@ -129,7 +134,10 @@ async def test_without_challenges_there_is_no_header_of_them() -> None:
     assert "www-authenticate" not in (await answer_to(UnauthenticatedError("why", [])))[2]
 
 
-@pytest.mark.parametrize(("agent", "status"), [("curl/8", 429), (CLIENT, 401)])
+@pytest.mark.parametrize(
+    ("agent", "status"),
+    [("curl/8", 429), ("mine/1 python-requests/2", 429), (CLIENT, 401), (NEXT_CLIENT, 401)],
+)
 async def test_credentials_that_are_wrong_too_many_times(agent: str, status: int) -> None:
     found = await answer_to(UnauthenticatedError("why", ["Basic"], 7), agent=agent)
     assert found[:2] == (status, f"why{WITH_HELP}")
@@ -155,7 +163,7 @@ async def test_a_back_end_that_cannot_be_reached(error: Exception, caplog: pytes
 async def test_a_fault_of_the_server_is_for_the_log_alone(caplog: pytest.LogCaptureFixture) -> None:
     status, message, _ = await answer_to(KeyError("a secret"))
     assert status == 500
-    assert message.startswith("An internal error occurred. The operator finds it in the log as ")
+    assert message == f"{INTERNAL_ERROR}{WITH_HELP}"
     assert "secret" not in message
     assert "GET /fixed failed" in caplog.text
 

@@ -49,6 +49,11 @@ async def test_odd_values_change_nothing() -> None:
     assert (scope["scheme"], scope["host"], scope["root_path"]) == ("http", "inner:5000", "")
 
 
+@pytest.mark.parametrize("host", ["user@polytope.example", "polytope.example/path", "a b", "[::1", "\xe9"])
+async def test_a_host_that_is_none_is_not_that_of_the_outside(host: str) -> None:
+    assert (await forwarded(host=host))["host"] == "inner:5000"
+
+
 async def test_what_is_not_http_passes_through() -> None:
     seen: list[dict[str, Any]] = []
 

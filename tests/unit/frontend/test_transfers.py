@@ -18,6 +18,8 @@ from polytope_server.settings.connections import TransfersSettings
 from polytope_server.user import User
 
 LARGE = SMALL + 1
+#: As much of a call as everything around an application looks at.
+SCOPE = {"type": "http", "method": "GET", "path": "/", "http_version": "1.1", "headers": [(b"host", b"x")]}
 
 
 class Store:
@@ -167,7 +169,7 @@ async def test_a_call_that_ends_with_an_error_releases_what_it_held() -> None:
         at_end(SimpleNamespace(scope=scope), lambda: released.append("it"))  # type: ignore[arg-type]
         raise RuntimeError
 
-    scope = {"type": "http", "method": "GET", "http_version": "1.1"}
+    scope = {**SCOPE}
     with pytest.raises(RuntimeError):
         await Shell(app, [], [])(scope, None, None)  # type: ignore[arg-type]
     assert released == ["it"]
@@ -192,6 +194,6 @@ async def test_the_next_piece_is_made_when_the_one_before_is_taken() -> None:
     async def send(event: Any) -> None:
         pass
 
-    scope = {"type": "http", "method": "GET", "http_version": "1.1", "polytope.connection": Connection()}
+    scope = {**SCOPE, "polytope.connection": Connection()}
     await Shell(app, [], [])(scope, receive, send)
     assert steps == ["made", "taken", "made", "taken"]

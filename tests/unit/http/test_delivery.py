@@ -20,7 +20,7 @@ class OneObject:
     """A staging with one object."""
 
     async def stat(self, name: str) -> StagedObject:
-        return StagedObject(name, SIZE, "application/x-grib", "", 0.0)
+        return StagedObject(name, SIZE, "application/grib", "", 0.0)
 
     async def read(self, name: str, start: int, length: int) -> AsyncIterator[bytes]:
         yield b"x" * length
@@ -32,10 +32,20 @@ class Resource:
     def __init__(self) -> None:
         self.admitted: list[int] = []
         self.refuses = False
+        self.served = self.completed = 0
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response) -> None:
         staging: Any = OneObject()
-        await deliver(staging, "id/x.grib", req, resp, head=False, served=lambda _: None, admit=self._admit)
+        await deliver(
+            staging, "id/a.b", req, resp, head=False,
+            served=self._serve, admit=self._admit, completed=self._complete,
+        )  # fmt: skip
+
+    def _serve(self, size: int) -> None:
+        self.served += size
+
+    def _complete(self) -> None:
+        self.completed += 1
 
     async def _admit(self, size: int) -> None:
         self.admitted.append(size)
@@ -52,13 +62,36 @@ async def get(resource: Resource, **headers: str) -> Any:
 
 @pytest.mark.parametrize(
     ("wanted", "status", "admitted"),
-    [("bytes=4096-8191", 206, 4096), ("bytes=-10", 206, 10), ("bytes=0-", 206, SIZE), ("", 200, SIZE)],
+    [
+        ("bytes=4096-8191", 206, 4096),
+        ("bytes=0-9,100-109,-5", 206, 25),
+        ("bytes=-10", 206, 10),
+        ("bytes=0-", 206, SIZE),
+        ("", 200, SIZE),
+    ],
 )
 async def test_a_range_counts_with_its_own_length(wanted: str, status: int, admitted: int) -> None:
     resource = Resource()
     answer = await get(resource, Range=wanted)
-    assert (answer.status_code, len(answer.content)) == (status, admitted)
-    assert resource.admitted == [admitted]
+    assert (answer.status_code, answer.content.count(b"x")) == (status, admitted)
+    assert (resource.admitted, resource.served) == ([admitted], admitted)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "completed"),
+    [
+        ("", 1),
+        ("bytes=-1", 1),
+        ("bytes=0-9", 0),
+        ("bytes=0-9,-5", 1),
+        ("bytes=-5,0-9", 1),
+        ("bytes=0-9,20-29", 0),
+    ],
+)
+async def test_a_download_is_complete_when_the_last_byte_was_sent(wanted: str, completed: int) -> None:
+    resource = Resource()
+    await get(resource, Range=wanted)
+    assert resource.completed == completed
 
 
 async def test_a_range_that_is_not_admitted_has_no_place_in_the_answer() -> None:

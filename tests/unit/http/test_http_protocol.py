@@ -189,6 +189,60 @@ async def test_a_body_that_is_not_wanted_is_ended_too(server: Server) -> None:
     assert server.reasons == ["receiving"]
 
 
+CHUNKS = HEAD.replace(b"GET", b"POST")[:-2] + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+async def test_a_body_that_breaks_after_its_call_was_answered_gets_no_second_answer(server: Server) -> None:
+    async def refuse(scope: Any, receive: Any, send: Any) -> None:
+        await send_answer(send)
+
+    server.respond = refuse
+    reader = await server.connect(CHUNKS)
+    assert await reader.readexactly(len(ANSWER)) == ANSWER
+    server.writers[-1].write(b"no chunk\r\n")
+    assert await is_closed(reader)
+
+
+@pytest.mark.parametrize("expect", [b"", b"Expect: 100-continue\r\n"])
+async def test_a_body_that_breaks_ends_the_work_for_its_call(
+    server: Server, expect: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen: list[str] = []
+
+    async def take(scope: Any, receive: Any, send: Any) -> None:
+        while (event := await receive())["type"] == "http.request":
+            pass
+        seen.append(event["type"])
+        await send_answer(send)  # to nobody
+
+    server.respond = take
+    reader = await server.connect(CHUNKS[:-2] + expect + b"\r\nno chunk\r\n")
+    assert (await reader.read()).startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    await until(lambda: bool(seen))
+    assert seen == ["http.disconnect"]
+    assert "Exception" not in caplog.text
+
+
+async def test_a_call_that_is_held_is_answered_though_no_call_follows_it(server: Server) -> None:
+    released = asyncio.Event()
+
+    async def hold(scope: Any, receive: Any, send: Any) -> None:
+        await released.wait()
+        await send_answer(send)
+
+    server.respond = hold
+    reader = await server.connect(HEAD + b"no call\r\n\r\n")
+    released.set()
+    assert await reader.read() == ANSWER.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+
+
+async def test_a_call_after_one_that_asks_for_another_protocol_is_answered(server: Server) -> None:
+    reader = await server.connect(HEAD[:-2] + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+    assert await reader.readexactly(len(ANSWER)) == ANSWER
+    server.writers[-1].write(HEAD)
+    assert await reader.readexactly(len(ANSWER)) == ANSWER
+
+
 async def test_a_body_that_comes_at_the_least_rate_is_taken(server: Server) -> None:
     count = 0
 
