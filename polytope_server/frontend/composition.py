@@ -22,11 +22,12 @@ from polytope_server.frontend.metrics import FrontendMetrics
 from polytope_server.frontend.polling import Polling
 from polytope_server.frontend.revocation import Revocations
 from polytope_server.frontend.services import Services
+from polytope_server.frontend.source_selection import Source, SourceSelection
 from polytope_server.frontend.submission import Submissions
 from polytope_server.frontend.support import Support
 from polytope_server.frontend.transfers import Transfers
 from polytope_server.frontend.uploads import Uploads
-from polytope_server.frontend.validation import Source, Validation
+from polytope_server.frontend.validation import Validation
 from polytope_server.frontend.waiters import Waiters
 from polytope_server.notices import Notices
 from polytope_server.request_store import RequestStore
@@ -51,8 +52,7 @@ def compose(configuration: Configuration, data: Path) -> Services:
     attributes = _find_needed_attributes(sources)
     authentication = create_authentication(settings, data, cache, attributes)
     validation = Validation(
-        sources,
-        coercion_rules(settings),
+        SourceSelection(sources, coercion_rules(settings)),
         frozenset(settings.worker.input_hosts),
         _make_seals(settings, data, attributes),
         store,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import NoReturn
 
 from polytope_server.request import Request
 from polytope_server.texts import encodable
@@ -55,3 +56,8 @@ class FailedRequestError(Exception):
 def shown(text: str) -> str:
     """A word of the caller for use in a message: bounded, and fit to be encoded."""
     return encodable(text[:_SHOWN])
+
+
+def refuse_draft(reason: str) -> NoReturn:
+    """Refuse a submission because of what its user has written. Raises RefusedError."""
+    raise RefusedError(Kind.INVALID, reason) from None

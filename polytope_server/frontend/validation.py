@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection as Many
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
-from polytope_server.collection import Collection, DataSourceConfig
-from polytope_server.datasource import DataSourceError, RequestCheck
+from polytope_server.collection import Collection
 from polytope_server.datasource.inputs import refusal
-from polytope_server.frontend.refusals import Kind, RefusedError, shown
-from polytope_server.language import (
-    MAX_VALUES,
-    CoercionRules,
-    Judgement,
-    RequestError,
-    SourceRules,
-    TooManyValuesError,
-    coerce,
-    parse,
-)
+from polytope_server.frontend.refusals import Kind, RefusedError, refuse_draft, shown
+from polytope_server.frontend.source_selection import Source, SourceSelection
+from polytope_server.language import MAX_VALUES
 from polytope_server.request import Address, Request, Status, Verb
 from polytope_server.request_store import RequestStore
 from polytope_server.secrets.sealing import Seals
@@ -33,20 +23,6 @@ _NO_SEALS = (
     "This collection needs a key of yours, and this server is not set up to keep such keys safe. "
     "Please tell its operator: the configuration gives no secrets.keys."
 )
-
-
-@dataclass(frozen=True)
-class Source:
-    """A data source as the frontend sees it: what it accepts, whether it archives, what it needs of users.
-
-    `check` finds what is wrong with a request that the rules admit.
-    """
-
-    config: DataSourceConfig
-    rules: SourceRules
-    archives: bool
-    attributes: frozenset[str] = frozenset()
-    check: RequestCheck | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +39,16 @@ class Validation:
 
     def __init__(
         self,
-        sources: Mapping[str, Sequence[Source]],
-        coercion: CoercionRules,
+        selection: SourceSelection,
         input_hosts: Many[str],
         seals: Seals | None,
         store: RequestStore,
     ) -> None:
-        """`sources` are those of each collection by its name, `store` has the clock for submissions.
+        """`store` has the clock for submissions.
 
         `seals` is None where a worker could not open what is sealed here.
         """
-        self._sources = sources
-        self._coercion = coercion
+        self._selection = selection
         self._input_hosts = input_hosts
         self._seals = seals
         self._store = store
@@ -88,11 +62,11 @@ class Validation:
         `comparisons`, and these are not all that any request may take.
         """
         verb = _read_verb(draft.verb)
-        sources = _select_sources(self._sources[collection.name], verb)
+        sources = self._selection.able_to(verb, collection)
         address = self._read_address(verb, draft.url)
         text = _read_text(draft.request, collection)
-        source, coerced = self._find_source(sources, user, text, comparisons)
-        _check_request(source, coerced, verb)
+        source, coerced = self._selection.select(sources, user, text, comparisons)
+        source.check_request(coerced, verb)
         status = Status.UPLOADING if verb is Verb.ARCHIVE and address is None else Status.WAITING
         request = Request(
             user=user,
@@ -120,65 +94,22 @@ class Validation:
         if verb is not Verb.ARCHIVE or url in (None, ""):
             return None
         if not isinstance(url, str):
-            _refuse_draft("The value of 'url' is not a string")
+            refuse_draft("The value of 'url' is not a string")
         # Not printable: control characters, which parsers of addresses leave out, and surrogates.
         if len(url) > _LONGEST_URL or " " in url or not url.isprintable():
-            _refuse_draft(
+            refuse_draft(
                 f"The value of 'url' is not an address of at most {_LONGEST_URL} characters, without spaces"
             )
         if reason := refusal(url, self._input_hosts):
-            _refuse_draft(encodable(reason))
+            refuse_draft(encodable(reason))
         return Address(url)
-
-    def _find_source(
-        self, sources: Sequence[Source], user: User, text: str, comparisons: int
-    ) -> tuple[Source, dict[str, Any]]:
-        """The first data source that takes the request, and the request as that source gets it."""
-        reasons: dict[str, list[str]] = {}
-        try:
-            judgement = Judgement(
-                coerce(parse(text), self._coercion),
-                realm=user.realm,
-                user_roles=user.roles,
-                coercion=self._coercion,
-                comparisons=comparisons,
-            )
-            for source in sources:
-                result = judgement.match(source.rules)
-                if result.request is not None:
-                    return source, result.request
-                reasons.setdefault(result.reason, []).append(source.config.label)
-        except RequestError as error:
-            if isinstance(error, TooManyValuesError) and comparisons < MAX_VALUES:
-                raise
-            _refuse_draft(encodable(str(error)))
-        # A reason that several data sources have is given once.
-        lines = "\n".join(f"Skipping datasource {', '.join(names)}: {why}" for why, names in reasons.items())
-        _refuse_draft(encodable(f"No matching datasource found for request:\n{lines}"))
-
-
-def _check_request(source: Source, request: Mapping[str, Any], verb: Verb) -> None:
-    """Refuse what the data source could only fail."""
-    try:
-        if source.check is not None:
-            source.check(request, verb)
-    except DataSourceError as error:
-        _refuse_draft(encodable(str(error)))
 
 
 def _read_verb(value: Any) -> Verb:
     try:
         return Verb(value)
     except ValueError:
-        _refuse_draft(f"Transfer type {shown(str(value))} not supported")
-
-
-def _select_sources(sources: Sequence[Source], verb: Verb) -> Sequence[Source]:
-    """The data sources that can do what the verb says."""
-    able = [source for source in sources if source.archives] if verb is Verb.ARCHIVE else sources
-    if not able:
-        _refuse_draft(f"Transfer type {verb} not supported")
-    return able
+        refuse_draft(f"Transfer type {shown(str(value))} not supported")
 
 
 def _read_text(value: Any, collection: Collection) -> str:
@@ -187,7 +118,7 @@ def _read_text(value: Any, collection: Collection) -> str:
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
-        _refuse_draft("The request holds characters that are not valid Unicode")
+        refuse_draft("The request holds characters that are not valid Unicode")
     if size > collection.max_request:
         raise RefusedError(
             Kind.TOO_LARGE,
@@ -195,7 +126,3 @@ def _read_text(value: Any, collection: Collection) -> str:
             f"{collection.max_request}. Split it into several",
         )
     return text
-
-
-def _refuse_draft(reason: str) -> NoReturn:
-    raise RefusedError(Kind.INVALID, reason) from None
