@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from polytope_server.config import load
-from polytope_server.frontend import validation
+from polytope_server.frontend import source_selection, validation
 from polytope_server.frontend.background import BusyError
 from polytope_server.frontend.v1 import requests as v1
 from polytope_server.language import Judgement
@@ -81,7 +81,10 @@ async def test_a_large_body_is_read_outside_of_the_event_loop(
 
         return call
 
-    for module, name in [(v1, "decoded"), *((validation, name) for name in ("parse", "coerce", "Judgement"))]:
+    for module, name in [
+        (v1, "decoded"),
+        *((source_selection, name) for name in ("parse", "coerce", "Judgement")),
+    ]:
         monkeypatch.setattr(module, name, record(getattr(module, name)))
     assert (await door.call("POST", "/requests/echo", body("x" * size))).status == 202
     assert threads == [in_loop] * 4
@@ -98,7 +101,7 @@ async def test_what_takes_many_comparisons_leaves_the_event_loop(
             found.append(threading.current_thread() is threading.main_thread())
             super().__init__(*arguments, **named)
 
-    monkeypatch.setattr(validation, "Judgement", Recorded)
+    monkeypatch.setattr(source_selection, "Judgement", Recorded)
     answer = await door.call("POST", "/requests/steps", body({"step": steps}))
     assert answer.status == 400
     assert "key 'step' : '1', '3', '5', '7', '9' and" in answer.message
