@@ -85,7 +85,9 @@ def machine(tmp_path_factory: pytest.TempPathFactory, slow: str) -> Iterator[tup
     config = {
         **CONFIG,
         "frontend": {"bind_to": "127.0.0.1", "port": port},
-        "authentication": {"test": {"authenticators": {"plain": {"type": "plain", "users": users}}}},
+        "authentication": {
+            "test": {"authenticators": {"plain": {"type": "plain", "clear_text": True, "users": users}}}
+        },
         "datasources": {
             "echo": {"type": "echo"},
             "slow": {"type": "http", "url": slow},

@@ -16,6 +16,7 @@ import pytest
 import requests
 import yaml
 from archive_host import ArchiveHost
+from argon2 import PasswordHasher
 from faults import FULL, CountingSource, staged
 from fleet import Batch, Fleet, config
 
@@ -44,6 +45,16 @@ KEYS = {
     **{stack: {"generator": {"allowed_realms": ["test"]}} for stack in (MONGODB, POSTGRESQL)},
 }
 CASES = [*SHORT, ("new", SQLITE), ("old", MONGODB)] if FULL else SHORT
+
+
+def with_hashes(server: StandaloneServer) -> StandaloneServer:
+    """The server, with its users as both versions take them: earlier ones know no key `clear_text`."""
+    hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    users = [{"uid": name, "password": hasher.hash(word)} for name, word in server.users.items()]
+    server.config["authentication"] = {
+        "test": {"authenticators": {"plain": {"type": "plain", "users": users}}}
+    }
+    return server
 
 
 def code_of(commit: str, folder: Path) -> Path:
@@ -82,7 +93,7 @@ def test_old_and_new_processes_work_together(
         alone = stack == SQLITE
         server = StandaloneServer(data, sections) if alone else stacks.server(stack, data, sections)
         other = StandaloneServer(data / "other", sections)
-        with Fleet(server) as fleet:
+        with Fleet(with_hashes(server)) as fleet:
             port = tmp_path / "port.yaml"
             port.write_text(yaml.safe_dump({"frontend": {"port": other.port}}))
             versions = {"old": before, "new": None}
@@ -140,7 +151,7 @@ def test_inputs_and_results_pass_from_one_version_to_the_other(
         second = StandaloneServer(data / "other", sections)
         port = tmp_path / "port.yaml"
         port.write_text(yaml.safe_dump({"frontend": {"port": second.port}}))
-        with Fleet(first) as fleet, first.session() as session:
+        with Fleet(with_hashes(first)) as fleet, first.session() as session:
             fleet.start("frontend", code=code[door])
             fleet.wait()
             fleet.start("frontend", code=code[hands], files=[port])
@@ -175,7 +186,7 @@ def test_what_the_version_before_kept_is_served(
     with ArchiveHost().serving() as host:
         data, sections = tmp_path / "data", {**host.sections(), "api-keys": KEYS[stack]}
         server = StandaloneServer(data, sections) if stack == SQLITE else stacks.server(stack, data, sections)
-        with Fleet(server) as fleet, server.session() as session:
+        with Fleet(with_hashes(server)) as fleet, server.session() as session:
             names = ["frontend", "broker", *(["object-store"] if stack == POSTGRESQL else [])]
             processes = [fleet.start(name, code=one_address) for name in names]
             worker = fleet.start("worker", code=one_address)
