@@ -23,7 +23,7 @@ from testbed.server import StandaloneServer
 from testbed.waiting import until
 
 FULL = os.environ.get("POLYTOPE_FAULTS") == "full"
-REQUESTS = 200 if FULL else 60
+REQUESTS = 200 if FULL else 40
 ROUNDS = 5 if FULL else 1
 SEED = int(os.environ.get("POLYTOPE_FAULTS_SEED", "0")) or random.randrange(10**9)
 #: Long enough that all slots are busy most of the time, short enough for many requests.

@@ -1,6 +1,6 @@
 """Kill -9 at any moment: no request is lost, none has two results, nothing is left over.
 
-`make test` kills each kind of process a few times while 60 requests run; `make test-faults` sets
+`make test` kills each kind of process a few times while 40 requests run; `make test-faults` sets
 POLYTOPE_FAULTS=full: 200 requests, and several rounds at moments that a seed decides.
 """
 
