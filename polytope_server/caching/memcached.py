@@ -37,7 +37,7 @@ class MemcachedCacheSettings(RemoteCacheSettings):
 class MemcachedCache(RemoteCache):
     """An item a value, which begins with the time of its end, as Memcached counts in whole seconds.
 
-    A number that is added to is an item of digits only, which Memcached ends by itself.
+    A number that is added to is an item of digits only, which Memcached ends by itself, up to two seconds late.
     """
 
     Settings = MemcachedCacheSettings
@@ -68,13 +68,12 @@ class MemcachedCache(RemoteCache):
 
     async def write(self, name: str, text: str, seconds: float) -> None:
         item = f"{self._clock() + seconds:.3f} {text}"
-        # Its second may be over at once, so one more.
         await self._run_in_thread(
-            lambda client: client.set(name, item, expire=math.ceil(seconds) + 1, noreply=False)
+            lambda client: client.set(name, item, expire=_whole(seconds), noreply=False)
         )
 
     async def count(self, name: str, amount: int, seconds: float) -> int:
-        return await self._run_in_thread(lambda client: _count(client, name, amount, math.ceil(seconds)))
+        return await self._run_in_thread(lambda client: _count(client, name, amount, _whole(seconds)))
 
     async def remove(self, name: str) -> None:
         await self._run_in_thread(lambda client: client.delete(name, noreply=False))
@@ -101,6 +100,11 @@ class MemcachedCache(RemoteCache):
             return call(client)
         finally:
             self._clients.put(client)
+
+
+def _whole(seconds: float) -> int:
+    """The seconds after which Memcached is to end an item; the first of them may be over at once."""
+    return math.ceil(seconds) + 1
 
 
 def _count(client: Client, name: str, amount: int, seconds: int) -> int:

@@ -118,7 +118,7 @@ class CacheContract(MakingContract):
         await cache.add("short", 1, 60)
         await pass_time(0.8)
         async with asyncio.timeout(10):
-            while await cache.get("short") is not None:  # the clock of a server ticks late under load
+            while await cache.get("short") is not None:  # some servers count in whole seconds
                 await pass_time(0.1)
         assert await cache.add("short", 1, 60) == 1
         assert await cache.add("long", 1, 60) == 2
