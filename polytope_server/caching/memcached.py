@@ -37,7 +37,7 @@ class MemcachedCacheSettings(RemoteCacheSettings):
 class MemcachedCache(RemoteCache):
     """An item a value, which begins with the time of its end, as Memcached counts in whole seconds.
 
-    A number that is added to is an item of digits only, which Memcached ends by itself, up to two seconds late.
+    A number that is added to is an item of digits only, which Memcached ends by itself, a second or two late.
     """
 
     Settings = MemcachedCacheSettings
