@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -78,5 +79,6 @@ async def test_the_kernel_ends_a_child_before_its_worker(child: Child) -> None:
 
 def test_what_is_in_use_is_what_counts() -> None:
     before = memory.used()
-    taken = bytearray(64 * MIB)
-    assert memory.used() - before >= len(taken)
+    # Of the kernel itself: an allocator may have that much left of what was freed.
+    with mmap.mmap(-1, 64 * MIB, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as taken:
+        assert memory.used() - before >= len(taken)
