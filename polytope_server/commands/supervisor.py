@@ -115,9 +115,9 @@ class Supervisor:
         if late:
             logger.warning("%d processes did not end in time and are killed", len(late))
             _send(signal.SIGKILL, late)
-            for service in late:
-                os.waitpid(service.pid or 0, 0)
-                service.pid = None
+            while any(service.pid for service in late):
+                signals.wait(None)
+                self._reap()
 
 
 class _Service:
@@ -210,8 +210,9 @@ def _become(name: str, supervisor: int, run: Callable[[str], int]) -> NoReturn:
         process.die_with_parent(supervisor)
         # Ctrl-C at a terminal reaches the supervisor alone, which stops the others in good order.
         os.setsid()
-        with open(os.devnull) as nothing:
-            os.dup2(nothing.fileno(), sys.stdin.fileno())
+        if sys.stdin is not None:  # else it was closed before this program started
+            with open(os.devnull) as nothing:
+                os.dup2(nothing.fileno(), sys.stdin.fileno())
         setproctitle(f"polytope-server {name}")
         status = run(name)
     except SystemExit as error:
@@ -219,6 +220,8 @@ def _become(name: str, supervisor: int, run: Callable[[str], int]) -> NoReturn:
     except BaseException:
         logger.critical("unhandled exception, exiting", exc_info=True)
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            # One that is closed or full must not send this process back to what its supervisor does.
+            with suppress(AttributeError, OSError, ValueError):
+                stream.flush()
         os._exit(status)

@@ -46,6 +46,11 @@ def fail(name):
         raise RuntimeError("it is broken")
     wait(name)
 
+def speak(name):
+    note(f"{name} {os.getpid()}")
+    print("last words")
+    return 0
+
 def incompatible(name):
     while "waits" not in Path("notes").read_text():
         time.sleep(0.01)
@@ -53,6 +58,7 @@ def incompatible(name):
 
 def run(name):
     what = {"waits": wait, "last": wait, "stays": refuse_to_end, "fails": fail, "old": incompatible}
+    what["speaks"] = speak
     return what[name](name)
 
 sys.exit(0 if Supervisor(sys.argv[1:], {"last"}, run, 0.5).serve() else 3)
@@ -62,12 +68,17 @@ sys.exit(0 if Supervisor(sys.argv[1:], {"last"}, run, 0.5).serve() else 3)
 class Supervised:
     """A supervisor in a process of its own."""
 
-    def __init__(self, folder: Path, names: tuple[str, ...]) -> None:
+    def __init__(self, folder: Path, names: tuple[str, ...], *, closed: str = "") -> None:
+        """`closed` are redirections of the shell that close descriptors before it starts."""
         self._folder = folder
         self._notes = folder / "notes"
         self._notes.touch()
-        command = [sys.executable, "-c", _PROGRAM, *names]
-        self.process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+        command = ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", _PROGRAM, *names]
+        # What is written is kept back until the end, as it is by default.
+        environment = {**os.environ, "PYTHONUNBUFFERED": ""}
+        self.process = subprocess.Popen(
+            command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
+        )
 
     def notes(self) -> list[str]:
         """What the processes have noted, in order."""
@@ -99,8 +110,8 @@ def supervise(tmp_path: Path) -> Iterator[Callable[..., Supervised]]:
 def _supervising(folder: Path) -> Iterator[Callable[..., Supervised]]:
     made: list[Supervised] = []
 
-    def supervise(*names: str) -> Supervised:
-        made.append(Supervised(folder, names))
+    def supervise(*names: str, closed: str = "") -> Supervised:
+        made.append(Supervised(folder, names, closed=closed))
         return made[-1]
 
     yield supervise
@@ -119,6 +130,25 @@ def test_a_process_has_a_session_a_title_and_no_input_of_its_own(
     assert " ".join(psutil.Process(pid).cmdline()).strip() == "polytope-server waits"
     assert Path(f"/proc/{pid}/fd/0").readlink() == Path(os.devnull)
     assert supervised.stop()[0] == 0
+
+
+def test_processes_need_neither_input_nor_output(supervise: Callable[..., Supervised]) -> None:
+    supervised = supervise("waits", closed="<&- >&-")
+    supervised.started("waits")
+    status, log = supervised.stop()
+    assert status == 0
+    assert "Traceback" not in log
+    assert len(supervised.pids("waits")) == 1
+
+
+def test_a_process_whose_last_words_cannot_be_written_ends_all_the_same(
+    supervise: Callable[..., Supervised],
+) -> None:
+    supervised = supervise("speaks", "waits", closed=">/dev/full")
+    until(lambda: len(supervised.pids("speaks")) >= 2)
+    status, log = supervised.stop()
+    assert status == 0
+    assert "the speaks ended with status 0; restarting it" in log
 
 
 def test_a_process_that_was_killed_is_started_again(supervise: Callable[..., Supervised]) -> None:
