@@ -100,7 +100,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory, slow: str) -> Iterator[tup
     }
     files = {
         "/etc/systemd/system/polytope@.service": (FOLDER / "polytope@.service").read_text(),
-        # Without a journal, as here, nobody would see it.
+        # Without a journal, as here, it would not be seen.
         "/etc/systemd/system/polytope@.service.d/log.conf": (
             "[Service]\nStandardOutput=append:/run/polytope.log\nStandardError=inherit\n"
         ),

@@ -33,7 +33,7 @@ class Pool:
             min_size=0,
             max_size=CONNECTIONS,
             timeout=TIME,
-            # Whoever asks for a connection has a new one made; nothing else is to try in an outage.
+            # A call that needs a connection makes a new one; nothing else is to try in an outage.
             reconnect_timeout=0,
             open=False,
         )

@@ -213,7 +213,7 @@ async def test_a_body_that_breaks_ends_the_work_for_its_call(
         while (event := await receive())["type"] == "http.request":
             pass
         seen.append(event["type"])
-        await send_answer(send)  # to nobody
+        await send_answer(send)  # the client is gone
 
     server.respond = take
     reader = await server.connect(CHUNKS[:-2] + expect + b"\r\nno chunk\r\n")
