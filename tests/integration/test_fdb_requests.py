@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from fdb_fields import SURFACE, make
+from published_features import EARLIER_FEATURES, FEATURE_MISTAKES, FEATURES, Published
 from published_requests import ACCEPTED, OBSERVATIONS, OWN_METKIT, REFUSED
 
 from polytope_server.datasource import DataSourceError, RequestCheck
@@ -114,6 +115,18 @@ def test_what_only_the_fdb_knows_it_refuses_in_words(
 ) -> None:
     with pytest.raises(DataSourceError, match=r"^key 'obstype': '15' is not one of its values$"):
         sources["observations"].retrieve(job(read("observations", OBSERVATIONS)))
+
+
+@pytest.mark.parametrize("asked", [*FEATURES, *EARLIER_FEATURES, *FEATURE_MISTAKES])
+def test_a_published_feature_goes_to_a_data_source_of_features_as_it_was_given(asked: Published) -> None:
+    request = coerce(parse(json.dumps(asked.request)), ZERO_MEMBER)
+    judgement = Judgement(request, realm="", user_roles=())
+    delivered = judgement.match(SourceRules(accepts_feature=True, accepts_mappings=True)).request
+    assert delivered is not None
+    assert delivered.keys() == asked.request.keys()
+    assert delivered["feature"] == asked.request["feature"]
+    refused = judgement.match(SourceRules(aliases=FDBDataSource.aliases))
+    assert refused.reason == "the data source does not accept the key 'feature'"
 
 
 @pytest.fixture(scope="module")
