@@ -104,7 +104,12 @@ def _coerce_value(key: str, value: object, rules: CoercionRules, today: date) ->
 
 
 def _coerce_known(key: str, kind: Kind, value: object, rules: CoercionRules, today: date) -> str | list[str]:
-    """A value of a key that is coerced: one text, a list of texts, or one text for a range."""
+    """A value of a key that is coerced: one text, a list of texts, or one text for a range.
+
+    A list of one text reads as the text: clients write `["0/to/24"]`, and what is delivered is the same.
+    """
+    if isinstance(value, list | tuple) and len(value) == 1 and isinstance(value[0], str) and "/" in value[0]:
+        value = value[0]
     if isinstance(value, list | tuple):
         return _coerce_list(key, kind, value, rules, today)
     text = _check_text(key, value, kind.expected)
@@ -136,7 +141,7 @@ def _coerce_list(
     values: dict[str, None] = {}
     problems: list[str] = []
     for item in items:
-        if isinstance(item, str) and item.strip().lower() in ("to", "by"):
+        if isinstance(item, str) and is_range(item):
             problems.append(
                 f"key '{key}': {shown(item)} inside a list is not accepted; write a range a/to/b as one text"
             )
