@@ -17,6 +17,7 @@ from polytope_server.language.errors import RequestError, shown
 from polytope_server.language.ranges import (
     MAX_VALUES,
     is_range,
+    not_a_range,
     parse_range,
     read_range,
     split,
@@ -240,7 +241,7 @@ def _check_bounds(key: str, text: str, today: date) -> None:
         return
     found = read_range(key, text, today)
     if found is None and any(map(_is_numeric, split(text))):
-        raise RequestError(f"key '{key}': {shown(text)} is not a range; expected a/to/b or a/to/b/by/n")
+        raise RequestError(not_a_range(key, text))
     if found is None:
         return
     if found.pitch == 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from published_requests import CLIMATE_DT, EFAS, EXTREMES_DT, ICON, ON_DEMAND
+from published_requests import CLIMATE_DT, EFAS, EXTREMES_DT, ICON, NEXTGEMS, ON_DEMAND
 
 Keys = dict[str, Any]
 
@@ -14,9 +14,6 @@ CLIMATE_LEVELS = {**CLIMATE, "levtype": "pl", "param": "131/132"}
 MONTHLY = {**CLIMATE_DT, "stream": "clmn", "year": "2040", "month": "1", "param": "167/165"}
 EXTREMES = {**EXTREMES_DT, "step": "1", "param": "165/167"}
 LOCAL = {**ON_DEMAND, "date": "20250926", "time": "0000", "georef": "gcgkrb", "step": "1", "param": "167"}
-NEXTGEMS = {**CLIMATE, "class": "ng", "activity": "cmip6", "experiment": "hist", "generation": "1"}
-NEXTGEMS |= {"model": "ifs-fesom", "resolution": "high", "date": "20000101"}
-del NEXTGEMS["dataset"]
 IFS = {"class": "od", "stream": "enfo", "type": "pf", "expver": "0001", "domain": "g", "number": "1"}
 IFS |= {"date": "20240930", "time": "0000", "step": "0", "levtype": "sfc", "param": "164/167/169"}
 IFS_LEVELS = {**IFS, "levtype": "pl", "param": "203/133"}
@@ -72,6 +69,13 @@ FORMS: dict[str, dict[str, Keys]] = {
         "series with nudging": ask(
             CLIMATE, OVER_DATES, activity="story-nudging", experiment="cont", model="ifs-fesom"
         ),
+        "series of several names": ask(
+            CLIMATE,
+            OVER_DATES,
+            date="20210101/to/20210105",
+            time="0000/to/2300/by/0100",
+            param="tcwv/sd/avg_tsrwe",
+        ),
         "series of points and levels": ask(
             CLIMATE_LEVELS, {**OVER_DATES, "points": [[38, -9.5], [1, 1]]}, levelist="1/100/1000"
         ),
@@ -96,9 +100,17 @@ FORMS: dict[str, dict[str, Keys]] = {
     },
     "extremes-dt": {
         "box": ask(EXTREMES, BOX),
+        "box with its axes": ask(EXTREMES, {**BOX, "axes": LAT_LON}),
         "polygon": ask(EXTREMES, POLYGON, step="1/2"),
+        "polygons": ask(EXTREMES, POLYGONS),
         "cell of a hexagonal grid": ask(EXTREMES, {**POLYGON, "axes": LAT_LON}, date=-10),
         "series with its range": ask(EXTREMES, {**OVER_STEPS, "range": {"start": 0, "end": 3}}, "step"),
+        "series with the step as its axis": ask(
+            EXTREMES, {**SERIES, "axes": "step", "range": {"start": 0, "end": 10}}, "step"
+        ),
+        "series at a cell of a hexagonal grid": ask(
+            EXTREMES, {**OVER_STEPS, "range": {"start": 0, "end": 3}, "axes": LAT_LON}, "step", date=-10
+        ),
         "series of every second step": ask(
             EXTREMES, {**OVER_STEPS, "range": {"start": 1, "end": 10, "interval": 2}}, "step"
         ),
@@ -122,6 +134,7 @@ FORMS: dict[str, dict[str, Keys]] = {
         "box at a part of an hour": ask(LOCAL, BOX, step="0h30m"),
         "box at steps": ask(LOCAL, BOX, step="0h10m/to/1h30m/by/0h10m"),
         "polygon": ask(LOCAL, POLYGON, step="2h10m/2h20m"),
+        "polygons at steps": ask(LOCAL, POLYGONS, step="1/to/9"),
         "series": ask(LOCAL, {**SERIES, "axes": "step", "range": {"start": 0, "end": 10}}, "step"),
         "series of parts of hours": ask(
             LOCAL,
@@ -136,17 +149,24 @@ FORMS: dict[str, dict[str, Keys]] = {
         ),
     },
     "nextgems": {
+        "box": ask(NEXTGEMS, BOX),
+        "polygons": ask(NEXTGEMS, POLYGONS),
         "series": ask(NEXTGEMS, OVER_DATES, date="20000101/to/20001231"),
+        "profile": ask(NEXTGEMS, PROFILE, levtype="pl", levelist="1/to/1000", param="131"),
+        "path": ask(NEXTGEMS, PATH),
     },
     # ecmwf/polytope-mars
     "ifs": {
         "box": ask(IFS, BOX),
+        "box of one forecast": ask(IFS, BOX, "number", stream="oper", type="fc"),
         "box, longitude first": ask(IFS, {**BOX, "axes": LON_LAT}, step="0/to/3"),
         "box without a step": ask(IFS, BOX, "step", format="covjson"),
         "box with levels": ask(
             IFS_LEVELS, {**BOX, "points": [[-0.1, -0.1, 500], [0.1, 0.1, 1000]], "axes": LEVELS}
         ),
         "polygon": ask(IFS, POLYGON, number="1/2", step="0/1"),
+        "polygon with numbers": ask(IFS, POLYGON, "number", date=0, time=0, expver=1, param=[167], step=0)
+        | {"stream": "oper", "type": "fc"},
         "polygons": ask(IFS, POLYGONS),
         "circle": ask(IFS, CIRCLE),
         "circle at a level": ask(IFS_LEVELS, {**CIRCLE, "center": [[0, 0, 500]], "axes": LEVELS}),
@@ -159,6 +179,13 @@ FORMS: dict[str, dict[str, Keys]] = {
         ),
         "series of one forecast": ask(
             IFS, {**SERIES, "axes": "step"}, "number", stream="oper", type="fc", step="0/to/6/by/3"
+        ),
+        "series in a format": ask(
+            IFS,
+            {**SERIES, "axes": "step", "range": {"start": 0, "end": 12}},
+            "step",
+            format="covjson",
+            date=-1,
         ),
         "series of two runs": ask(IFS, OVER_STEPS, time="0000/1200", step="0/to/3"),
         "profile": ask(IFS_LEVELS, PROFILE, levelist="1/to/1000"),
@@ -199,6 +226,9 @@ EARLIER: dict[str, dict[str, Keys]] = {
             IFS, {**SERIES, "axis": "step", "range": {"start": 0, "end": 360}}, "step", number="1/to/50"
         ),
         "series of a list of steps": ask(IFS, {**SERIES, "axis": "step", "range": [0, 1, 4]}, "step"),
+        "series of one forecast with the earlier name of its axis": ask(
+            IFS, {**SERIES, "axis": "step"}, "number", stream="oper", type="fc", step="0/to/10"
+        ),
         "path without axes": ask(
             IFS_LEVELS, {"type": "trajectory", "points": [[-1, -1, 1000, 0], [1, 1, 250, 24]]}, "step"
         ),

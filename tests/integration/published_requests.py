@@ -19,6 +19,9 @@ CLIMATE_DT = {
     "levtype": "sfc",
 }
 MONTHLY = {**CLIMATE_DT, "stream": "clmn", "param": "228004"}
+NEXTGEMS = {**CLIMATE_DT, "class": "ng", "activity": "cmip6", "experiment": "hist", "generation": "1"}
+NEXTGEMS |= {"model": "ifs-fesom", "resolution": "high", "date": "20000101", "time": "0000", "param": "167"}
+del NEXTGEMS["dataset"]
 EXTREMES_DT = {
     "class": "d1",
     "dataset": "extremes-dt",
@@ -78,11 +81,17 @@ ACCEPTED: dict[str, list[Any]] = {
         {**CLIMATE_DT, "levtype": "o3d", "date": "20200102", "time": "0000", "param": "avg_thetao"}
         | {"levelist": "1/to/75"},
         {**MONTHLY, "year": "1990/1991", "month": "1/2/3/4/5/6/7/8/9/10/11/12"},
+        {**MONTHLY, "year": "1990/to/2014", "month": "1/2/3/4/5/6/7/8/9/10/11/12"},
         {**MONTHLY, "year": "2020/2021", "month": "1/to/12", "experiment": "ssp3-7.0", "resolution": "high"},
         {**CLIMATE_DT, "date": "20400102", "time": "0000", "param": "167", "grid": "O128"}
         | {"interpolation": "nearest lsm"},
         {**CLIMATE_DT, "date": "20400102", "time": "0000", "param": "167", "grid": "O2560"}
         | {"area": "75/-15/30/42.5"},
+        {**CLIMATE_DT, "date": "20400102", "time": "0000", "param": "167", "grid": "h16"},
+        # As the client writes it.
+        "activity: projections\nclass: d1\ndataset: climate-dt\ndate: '20260526'\nexperiment: SSP3-7.0\n"
+        "expver: '0001'\ngeneration: '2'\nlevtype: sfc\nmodel: IFS-NEMO\nparam: 151/165/166/167\n"
+        "realization: '1'\nresolution: standard\nstream: clte\ntime: '0100'\ntype: fc\n",
         # The month beside the day.
         {**CLIMATE_DT, "activity": "scenariomip", "realization": "2", "resolution": "high"}
         | {"year": "2030", "month": "1", "date": "20300101", "time": "0000", "param": "167"},
@@ -97,13 +106,13 @@ ACCEPTED: dict[str, list[Any]] = {
             "param": "z/t",
             "step": "0/to/96",
         },
+        {**ON_DEMAND, "step": 12},
         {**ON_DEMAND, "step": "12h15m"},
         {**ON_DEMAND, "date": "20250926", "step": "0/to/1h/by/30m", "georef": "gcgkrb", "param": "167"},
     ],
     "nextgems": [
-        {"class": "ng", "activity": "cmip6", "experiment": "hist", "generation": "1", "model": "ifs-fesom"}
-        | {"realization": "1", "expver": "0001", "stream": "clte", "resolution": "high", "type": "fc"}
-        | {"levtype": "sfc", "date": "20000101/to/20001231", "param": "167", "time": "0000"},
+        {**NEXTGEMS, "date": "20000101/to/20001231"},
+        {**NEXTGEMS, "year": "2000", "month": "1"},
     ],
     # ecmwf/polytope-mars and ecmwf/metkit: floods
     "efas": [
@@ -210,6 +219,11 @@ ACCEPTED: dict[str, list[Any]] = {
         'type=an,\ntarget="data.reference"',
         "retrieve,\n    DOMAIN=G,LEVTYPE=ML,LEVELIST=1,DATE=20041015,TIME=1200,STEP=0,PARAM=73.210/74.210,"
         "CLASS=RD,TYPE=FC,STREAM=OPER,EXPVER=f36f,\n    target=reference.data",
+        "retrieve,\n class=od,type=an,levtype=pl,levelist=0.01/0.7,date=-1,expver=1,domain=g,param=129",
+        "retrieve,\n levtype=pl,levelist=0.1/to/0.7/by/0.2,date=2023-045,param=t",
+        "retrieve,class=od,date=20230810,diagnostic=1,expver=1,iteration=0,levelist=1,levtype=ml,param=155,"
+        "step=0/3/12/24,stream=sens,time=00,type=sg",
+        "retrieve,date=20230510,param=2t,levtype=sfc,type=fc,step=0-24/to/48-72/by/24",
         {"stream": "oper", "levtype": "pl", "levellist": "500", "param": "129.128", "step": "0/12"}
         | {
             "time": "00:00:00",
@@ -237,6 +251,8 @@ OWN_METKIT: list[Any] = [
     "levtype=ml,levelist=74/to/80,step=0/to/24/by/1,param=500028,timespan=none\n",
     {**ICON, "type": "pf", "step": "0/to/24/by/1", "param": "500027", "number": "9/10"},
     {**ICON, "type": "cf", "step": 0, "param": "500011"},
+    {**ICON, "type": "CF", "step": 0, "param": "500011"},
+    {**ICON, "type": "pf", "step": [0, 1, 2], "param": "TOT_PREC", "number": [1, 2, 3]},
     "retrieve,date=20100101,time=0000,stream=reanl,class=rd,expver=r001,model=icon-rea-l-ch1,type=cf,"
     "levtype=sfc,step=0/to/24/by/1,param=500027\n",
     {**ICON, "type": "cf", "step": [6, 7, 8], "param": "TOT_PREC", "timespan": "fs"},
@@ -286,6 +302,18 @@ REFUSED: list[tuple[str, Any, str]] = [
         "retrieve,class=od,date=20260901,type=fc,levtype=pl,levelist=all,param=130\n",
         "key 'levelist': 'all' is not accepted; the FDB needs each value by itself, or a range a/to/b",
     ),
+    ("mars", "retrieve,date=-5/to/-1.,param=2t,levtype=sfc", "'-5/to/-1.' is not a range; expected a/to/b"),
+    (
+        "mars",
+        "retrieve,date=-1,param=2t,levtype=sfc,step=0/to/24/by/3/0-6/to/18-24/by/6",
+        "'0/to/24/by/3/0-6/to/18-24/by/6' is a range beside other values; expected one range a/to/b",
+    ),
+    (
+        "mars",
+        "retrieve,date=-1,param=2t,levtype=sfc,step=12:30",
+        "'12:30' is not accepted; expected hours (12)",
+    ),
+    ("mars", "retrieve,date=-1,param=2t,levtype=sfc,time=00:30", "HHMM or HH:MM, with minutes 00"),
     ("mars", "retrieve,class=rd,step=all,date=20181101 ", "'all' is not accepted; expected hours"),
     ("mars", "retrieve,class=ti,date=20231226,number=all", "'all' is not accepted; expected a whole"),
     ("mars", "retrieve,\n DATE=JAN,PARAM=155.128,TYPE=CL", "'JAN' is not accepted; expected YYYYMMDD"),
