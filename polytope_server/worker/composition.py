@@ -12,6 +12,7 @@ from polytope_server.secrets.deployment_key import DeploymentKeys
 from polytope_server.secrets.sealing import REQUESTS, Seals
 from polytope_server.settings import create_backend
 from polytope_server.worker.children import Children
+from polytope_server.worker.question_children import QuestionChildren
 from polytope_server.worker.worker import Parts, Worker
 
 
@@ -23,15 +24,27 @@ def make_worker(configuration: Configuration, data: Path) -> Worker:
 def make_parts(configuration: Configuration, data: Path) -> Parts:
     """The parts of that worker."""
     settings = configuration.settings
+    child_config = make_child_config(configuration)
     return Parts(
         store=create_backend("request_store", settings.request_store, data),
         queue=create_backend("queue", settings.queue, data),
         notices=create_backend("notices", settings.notices, data),
         staging=create_backend("staging", settings.staging, data),
         metric_store=create_backend("metric_store", settings.metric_store, data),
-        children=Children(settings.worker.concurrency, make_child_config(configuration)),
+        children=Children(settings.worker.concurrency, child_config),
+        question_children=_make_question_children(configuration, child_config),
         seals=_make_seals(configuration, data),
     )
+
+
+def _make_question_children(
+    configuration: Configuration, child_config: dict[str, Any]
+) -> QuestionChildren | None:
+    """Children for questions, if a data source answers any, and the configuration lets this worker."""
+    count = configuration.settings.worker.questions
+    if not count or not factory.answering(configuration.collections.values()):
+        return None
+    return QuestionChildren(count, child_config)
 
 
 def _make_seals(configuration: Configuration, data: Path) -> Seals | None:
