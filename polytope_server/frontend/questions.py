@@ -6,8 +6,10 @@ import asyncio
 import hashlib
 import json
 import logging
+from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from polytope_server.caching import JSON, Cache
@@ -23,6 +25,24 @@ from polytope_server.settings.frontend import FrontendSettings
 from polytope_server.texts import encodable
 
 logger = logging.getLogger(__name__)
+
+#: After so many questions of one kind without an answer none is asked for so many seconds: each of them would
+#: hold up a submission, and cost a worker a child process.
+_FAILURES, _PAUSE = 3, 10.0
+
+
+@dataclass
+class _Silence:
+    """Questions of one kind to one data source, since the last one that was answered."""
+
+    failures: int = 0
+    #: When the next one may be asked, by the clock of the event loop.
+    until: float = 0.0
+
+    def note(self, answered: bool, now: float) -> None:
+        """Take note of what came of a question."""
+        self.failures = 0 if answered else self.failures + 1
+        self.until = now + _PAUSE if self.failures >= _FAILURES else 0.0
 
 
 class Questions:
@@ -46,6 +66,7 @@ class Questions:
         self._cache = cache
         self._metrics = metrics
         self._room = asyncio.Semaphore(settings.questions)
+        self._silences: defaultdict[tuple[str, str, str], _Silence] = defaultdict(_Silence)
 
     @property
     def asks(self) -> bool:
@@ -106,10 +127,14 @@ class Questions:
             return None
         asker, loop = self._asker, asyncio.get_running_loop()
         end = loop.time() + (self._wait if seconds is None else seconds)
+        silence = self._silences[collection, datasource, kind]
         outcome = "shared"
 
         async def make() -> JSON:
             nonlocal outcome
+            outcome = "skipped"
+            if loop.time() < silence.until:
+                return None
             outcome = "unanswered"
             try:
                 async with self._place(end):
@@ -118,7 +143,8 @@ class Questions:
                 outcome = "skipped"
                 return None
             except (NoAnswerError, TimeoutError):
-                return None
+                made = None
+            silence.note(made is not None, loop.time())
             outcome = "answered" if made is not None else outcome
             return made
 

@@ -166,7 +166,7 @@ async def test_where_no_worker_answers_questions_no_submission_waits(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("delay", "outcomes"), [(0.0, {"unanswered": 3}), (None, {"unanswered": 1, "skipped": 2})]
+    ("delay", "outcomes"), [(0.0, {"unanswered": 3, "skipped": 2}), (None, {"unanswered": 1, "skipped": 4})]
 )
 async def test_without_an_answer_in_time_a_request_is_accepted(
     tmp_path: Path, delay: float | None, outcomes: dict[str, float]
@@ -177,16 +177,31 @@ async def test_without_an_answer_in_time_a_request_is_accepted(
 
     async with opened(tmp_path, question_wait=SHORT) as door, worker(tmp_path, hang, delay):
         await knows_workers(door)
-        for number in range(3):
+        for number in range(5):
             began = time.monotonic()
             assert (await door.submit("door", {"problem": "x", "number": number + 1})).status == 202
             assert time.monotonic() - began < 10
-        # One that offers nothing is not waited for again, until it is heard of.
+        # One that does not answer is asked again after a pause, one that offers nothing when it is heard of.
         assert counted(door) == outcomes
 
 
+async def test_after_the_pause_a_worker_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("polytope_server.frontend.questions._PAUSE", 0.0)
+    asked: list[Any] = []
+
+    async def reply(question: Any, seconds: float) -> JSON:
+        asked.append(question)
+        return None if len(asked) < 6 else {"value": 1, "seconds": 0}
+
+    async with opened(tmp_path) as door, worker(tmp_path, reply):
+        await knows_workers(door)
+        assert [await ask(door) for _ in range(8)] == [None] * 5 + [1] * 3
+
+
 async def test_an_answer_that_makes_no_sense_refuses_nothing(tmp_path: Path) -> None:
-    answers: list[JSON] = [None, [], "x", {"value": "x"}, {"value": {"a": 1}}, {"value": 5, "seconds": "x"}]
+    answers: list[JSON] = [[], None, "x", {"value": "x"}, {"value": {"a": 1}}, {"value": 5, "seconds": "x"}]
     left = iter(answers)
 
     async def reply(question: Any, seconds: float) -> JSON:
