@@ -96,7 +96,7 @@ class Question:
 class Answer:
     """A value that fits into JSON (numbers that are finite) of at most 256 KiB.
 
-    For `seconds` it is given again to whoever asks the same; 0: it is not kept.
+    For `seconds` it is given again to those who ask the same; 0: it is not kept.
     """
 
     value: Any

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -23,8 +22,6 @@ from polytope_server.questions.asker import Asker, NoAnswerError, NoWorkerError
 from polytope_server.request import Request, Verb
 from polytope_server.settings.frontend import FrontendSettings
 from polytope_server.texts import encodable
-
-logger = logging.getLogger(__name__)
 
 #: After so many questions of one kind without an answer none is asked for so many seconds: each of them would
 #: hold up a submission, and cost a worker a child process.

@@ -18,13 +18,14 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict
 
-from polytope_server.notices import Notice, Notices, Topic
+from polytope_server.notices import ABOUT_REQUESTS, Notice, Notices, Topic
 from polytope_server.runtime import local_sockets
 
 #: Ids in one datagram, and their characters; these fit the socket buffers of every system.
 _BATCH, _DATAGRAM = 512, 20_000
-#: The most ids that are kept for a subscriber that does not keep up; further ones are lost to it.
-_BACKLOG = 20_000
+#: The most ids, and longer texts, that are kept for a subscriber that does not keep up; further ones are lost
+#: to it.
+_BACKLOG, _TEXT_BACKLOG = 20_000, 2000
 #: Seconds after which a folder is read again even if it seems unchanged: its time stamp is coarse.
 _RESCAN = 1.0
 
@@ -83,8 +84,9 @@ class LocalNotices(Notices):
         for topic, request_ids in pending.items():
             subscribers = self._topics[topic]
             self._scan(subscribers)
+            backlog = _BACKLOG if topic in ABOUT_REQUESTS else _TEXT_BACKLOG
             for name, peer in list(subscribers.peers.items()):
-                peer.waiting += request_ids[: max(0, _BACKLOG - len(peer.waiting))]
+                peer.waiting += request_ids[: max(0, backlog - len(peer.waiting))]
                 self._send_to(subscribers, name)
 
     def _scan(self, subscribers: _Subscribers) -> None:

@@ -14,7 +14,7 @@ from polytope_server.questions.messages import EVERYONE, Inbox, Message, Message
 logger = logging.getLogger(__name__)
 
 #: Seconds between two looks for workers, while there seem to be none.
-_PAUSE = 5.0
+_PAUSE = 1.0
 
 
 class NoAnswerError(Exception):

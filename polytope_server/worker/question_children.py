@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import suppress
 from typing import Any
 
 from polytope_server.worker.assignment import Inquiry
 from polytope_server.worker.children import Child
-
-logger = logging.getLogger(__name__)
 
 #: Seconds after its last question until a child is ended.
 _IDLE_TIME = 300.0

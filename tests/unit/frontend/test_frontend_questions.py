@@ -169,8 +169,10 @@ async def test_where_no_worker_answers_questions_no_submission_waits(tmp_path: P
     ("delay", "outcomes"), [(0.0, {"unanswered": 3, "skipped": 2}), (None, {"unanswered": 1, "skipped": 4})]
 )
 async def test_without_an_answer_in_time_a_request_is_accepted(
-    tmp_path: Path, delay: float | None, outcomes: dict[str, float]
+    tmp_path: Path, delay: float | None, outcomes: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("polytope_server.questions.asker._PAUSE", 3600.0)
+
     async def hang(question: Any, seconds: float) -> JSON:
         await asyncio.Event().wait()
         return None
