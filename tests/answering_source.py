@@ -28,7 +28,10 @@ class AnsweringSettings(DataSourceSettings):
 
 
 class AnsweringDataSource(DataSource):
-    """Does what the kind of the question says. A retrieval takes until the file `until` is there."""
+    """Does what the kind of the question says; `hang` makes the file `mark` before.
+
+    A retrieval takes until the file `until` is there.
+    """
 
     Settings = AnsweringSettings
     questions = frozenset(
@@ -57,6 +60,8 @@ class AnsweringDataSource(DataSource):
             case "check":
                 return Answer([request["problem"]] if "problem" in request else [], seconds)
             case "hang":
+                if "mark" in request:
+                    Path(str(request["mark"])).touch()
                 time.sleep(600)
             case "crash":
                 os._exit(3)

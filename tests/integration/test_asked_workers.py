@@ -2,62 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-import requests
-from fdb_fields import LABEL, message
+from asking import WAIT, Door, collection
 from fleet import Fleet
 
-from polytope_demonstration import fdb as demo
-from testbed.server import StandaloneServer, free_port
+from testbed.server import StandaloneServer
 from testbed.services import MongoDB, PostgreSQL, RabbitMQ
 from testbed.waiting import until
 
 pytestmark = pytest.mark.unmeasured
-
-#: Seconds; on a busy machine a child takes some to start, and the question that starts it gets no answer.
-WAIT = 3.0
-REQUEST = {**LABEL, "levtype": "sfc", "param": "2t"}
-NO_LIBRARY = 'raise ImportError("this machine has no FDB")\n'
-
-
-class Door:
-    """What submits to a server."""
-
-    def __init__(self, server: StandaloneServer, collection: str) -> None:
-        self._server = server
-        self._collection = collection
-        self.session = server.session()
-
-    def submit(self, request: Any) -> requests.Response:
-        url = f"{self._server.url}/requests/{self._collection}"
-        return self.session.post(url, json={"verb": "retrieve", "request": request}, timeout=60)
-
-    def archive(self, data: bytes) -> None:
-        request = self._server.submit(self.session, self._collection, LABEL, "archive")
-        headers = {"X-Checksum": hashlib.md5(data).hexdigest()}
-        url = f"{self._server.url}/uploads/{request}"
-        assert self.session.post(url, data=data, headers=headers, timeout=60).status_code == 202
-        assert self._server.poll(self.session, request).status_code == 200
-
-    def refuses(self, request: Any) -> bool:
-        answer = self.submit(request)
-        assert answer.status_code in (202, 400), answer.text
-        return answer.status_code == 400
-
-
-def collection(name: str, **keys: Any) -> dict[str, Any]:
-    return {
-        "datasources": {name: keys},
-        "collections": {name: {"roles": {"test": ["default"]}, "datasources": [name]}},
-        "frontend": {"question_wait": WAIT},
-    }
 
 
 def mongodb_section(service: MongoDB) -> dict[str, Any]:
@@ -95,61 +55,25 @@ def test_questions_go_by_the_notices_of_several_machines(
         assert door.submit({"page": "1"}).status_code == 202
 
 
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    """A server with an empty FDB."""
-    root = tmp_path / "fdb"
-    root.mkdir()
-    (root / "schema").write_text(Path(demo.__file__).with_name("schema").read_text())
-    sections = collection("fdb", type="fdb", fdb_config=demo.configuration(root), check_available=True)
-    sections["frontend"]["management"] = {"port": free_port()}
-    with Fleet(StandaloneServer(tmp_path / "data", sections)) as made:
-        yield made
-
-
-def loaded_libraries(process: psutil.Process) -> set[str]:
-    """Names of the native libraries that a process and those below it have loaded."""
-    maps = [Path(f"/proc/{one.pid}/maps").read_text() for one in (process, *process.children(recursive=True))]
-    return {Path(line.split()[-1]).name for text in maps for line in text.splitlines() if ".so" in line}
-
-
-def test_a_frontend_without_the_fdb_refuses_what_is_not_in_it(fleet: Fleet, tmp_path: Path) -> None:
-    without = tmp_path / "without"
-    without.mkdir()
-    for name in ("pyfdb", "eccodes", "findlibs"):
-        (without / f"{name}.py").write_text(NO_LIBRARY)
-    frontend = fleet.start("frontend", clock={"PYTHONPATH": str(without)})
-    fleet.start("broker")
-    worker = fleet.start("worker")
-    fleet.wait()
-    door = Door(fleet.server, "fdb")
-    door.archive(message("2t", 0))
-    until(lambda: door.refuses({**REQUEST, "step": "0/6"}))
-    answer = door.submit({**REQUEST, "step": "0/6"})
-    assert answer.status_code == 400
-    assert "1 of 2 fields are not available: step=6" in answer.json()["message"]
-    accepted = door.submit({**REQUEST, "step": 0})
-    assert accepted.status_code == 202
-    # The check again, in the worker, and the data.
-    assert fleet.server.result(door.session, accepted.json()["id"]) == message("2t", 0)
-    found = loaded_libraries(psutil.Process(frontend.pid))
-    assert found
-    assert not [name for name in found if name.startswith(("libfdb", "libeccodes", "libeckit", "libmetkit"))]
-    _kill_and_replace(fleet, worker, door)
-
-
-def _kill_and_replace(fleet: Fleet, worker: Any, door: Door) -> None:
-    """Without its worker a frontend accepts, after one wait at most; with the next one it refuses again."""
-    worker.kill()
-    worker.wait()
-    began = time.monotonic()
-    for step in (12, 18, 24):
-        assert door.submit({**REQUEST, "step": step}).status_code == 202
-    assert time.monotonic() - began < 2 * WAIT
-    fleet.start("worker")
-    until(lambda: door.refuses({**REQUEST, "step": 30}))
-    port = fleet.server.config["frontend"]["management"]["port"]
-    metrics = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=30).text
-    counts = {line.split()[0]: float(line.split()[1]) for line in metrics.splitlines() if line[0] != "#"}
-    for outcome in ("answered", "unanswered", "skipped"):
-        assert counts[f'polytope_questions_total{{collection="fdb",outcome="{outcome}"}}'] >= 1
+@pytest.mark.usefixtures("answering")
+def test_a_worker_that_is_killed_while_it_answers_costs_one_wait(
+    tmp_path: Path, in_background: Callable[..., Future[Any]]
+) -> None:
+    sections = collection("a", type="answering", door="hang")
+    with Fleet(StandaloneServer(tmp_path / "data", sections)) as fleet:
+        for name in ("frontend", "broker"):
+            fleet.start(name)
+        worker = fleet.start("worker")
+        fleet.wait()
+        door, marks = Door(fleet.server, "a"), [tmp_path / "first", tmp_path / "second"]
+        # The first question that is asked starts the child.
+        until(lambda: door.submit({"mark": str(marks[0])}).status_code == 202 and marks[0].exists())
+        began = time.monotonic()
+        submission = in_background(door.submit, {"mark": str(marks[1])})
+        until(marks[1].exists)
+        children = psutil.Process(worker.pid).children(recursive=True)
+        worker.kill()
+        worker.wait()
+        assert submission.result().status_code == 202
+        assert time.monotonic() - began < 2 * WAIT
+        assert not psutil.wait_procs(children, timeout=20)[1]
