@@ -7,6 +7,7 @@ import signal
 import sqlite3  # noqa: F401 -- before a library that brings an older one of its own, such as that of the FDB
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -140,14 +141,29 @@ def greedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     `announce N` says before that it will.
     """
-    folder = tmp_path / "packages"
-    about = folder / "greedy-1.dist-info"
+    with _installed(tmp_path, monkeypatch, "greedy", _GREEDY, "GreedyDataSource"):
+        yield
+
+
+@pytest.fixture
+def answering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The type `answering`, of the module beside this one."""
+    text = Path(__file__).with_name("answering_source.py").read_text()
+    with _installed(tmp_path, monkeypatch, "answering", text, "AnsweringDataSource"):
+        yield
+
+
+@contextmanager
+def _installed(
+    data: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, kind: str
+) -> Iterator[None]:
+    """A module that is installed as a package with one data source, in this process and those it starts."""
+    folder = data / "packages"
+    about = folder / f"{name}-1.dist-info"
     about.mkdir(parents=True)
-    (folder / "greedy.py").write_text(_GREEDY)
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: greedy\nVersion: 1\n")
-    (about / "entry_points.txt").write_text(
-        "[polytope_server.datasources]\ngreedy = greedy:GreedyDataSource\n"
-    )
+    (folder / f"{name}.py").write_text(text)
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n")
+    (about / "entry_points.txt").write_text(f"[polytope_server.datasources]\n{name} = {name}:{kind}\n")
     monkeypatch.setenv("PYTHONPATH", str(folder))
     monkeypatch.syspath_prepend(folder)
     backends.plug_ins.cache_clear()

@@ -10,7 +10,7 @@ from polytope_server.broker.metrics import BrokerMetrics
 from polytope_server.broker.parts import Parts
 from polytope_server.broker.turns import Turns
 from polytope_server.collection import Collection
-from polytope_server.notices import Notice, Topic
+from polytope_server.notices import ABOUT_REQUESTS, Notice
 from polytope_server.queue import QueueUnavailableError
 from polytope_server.request_store import StoreUnavailableError
 from polytope_server.runtime.management.health import Check, Health
@@ -40,7 +40,7 @@ class Broker:
         async with opened((self._store, self._notices), stop) as ready:
             if not ready:
                 return
-            await self._notices.subscribe(set(Topic), self._on_notice)
+            await self._notices.subscribe(set(ABOUT_REQUESTS), self._on_notice)
             self.health.started = True
             self._leadership.start(self.turns.wake_up, self.turns.store_answered)
             leading = asyncio.create_task(self._leadership.ended())

@@ -77,7 +77,9 @@ class Cache(ABC):
             The sum; None if it cannot be counted now.
         """
 
-    async def get_or_make(self, key: str, seconds: float, make: Callable[[], Awaitable[JSON]]) -> JSON:
+    async def get_or_make(
+        self, key: str, seconds: float | Callable[[JSON], float], make: Callable[[], Awaitable[JSON]]
+    ) -> JSON:
         """The value of the key, made by `make` if there is none.
 
         Of several callers in this process that miss the same key at the same time, one makes the value
@@ -85,7 +87,8 @@ class Cache(ABC):
 
         Args:
             key: The name of the value.
-            seconds: How long a value that is made is kept.
+            seconds: How long a value that is made is kept, or a function of the value that says that; 0: it
+                is given to those who wait for it only.
             make: Makes the value. A None that it returns is not kept.
 
         Returns:
@@ -104,11 +107,15 @@ class Cache(ABC):
             flight.add_done_callback(lambda _: self._flights.pop(key, None))
         return await asyncio.shield(flight)
 
-    async def _look_or_make(self, key: str, seconds: float, make: Callable[[], Awaitable[JSON]]) -> JSON:
+    async def _look_or_make(
+        self, key: str, seconds: float | Callable[[JSON], float], make: Callable[[], Awaitable[JSON]]
+    ) -> JSON:
         value = await self.get(key)
         if value is not None:
             return value
         value = await make()
         if value is not None:
-            await self.set(key, value, seconds)
+            lifetime = seconds(value) if callable(seconds) else seconds
+            if lifetime > 0:
+                await self.set(key, value, lifetime)
         return value

@@ -21,10 +21,12 @@ __all__ = [
     "COVERAGE_JSON",
     "GRIB",
     "OCTET_STREAM",
+    "Answer",
     "DataSource",
     "DataSourceError",
     "DataSourceSettings",
     "Job",
+    "Question",
     "RequestCheck",
     "Result",
     "TemporaryError",
@@ -78,6 +80,29 @@ class Result:
     size: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a data source is asked about a request, beside its data; `kind` is one of its `questions`.
+
+    The request is coerced, and matches the rules of the data source. It is not said who asks: an answer may
+    be kept, and given to others who ask the same.
+    """
+
+    kind: str
+    request: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A value that fits into JSON (numbers that are finite) of at most 256 KiB.
+
+    For `seconds` it is given again to those who ask the same; 0: it is not kept.
+    """
+
+    value: Any
+    seconds: float = 0.0
+
+
 class DataSource(ABC):
     """Fetches data, and archives them if it can."""
 
@@ -90,6 +115,8 @@ class DataSource(ABC):
     #: Other names of keys, as `{other name: key}` in small letters. Its requests, and `match`, `defaults` and
     #: `patch` of its configuration, are read with the keys.
     aliases: ClassVar[Mapping[str, str]] = {}
+    #: Kinds of questions that :meth:`answer` answers.
+    questions: ClassVar[frozenset[str]] = frozenset()
     #: Python packages that a worker needs for it, and a frontend does not.
     requires: ClassVar[tuple[str, ...]] = ()
     #: How this server brings requests into canonical form. The worker sets it before it calls `prepare`.
@@ -171,6 +198,23 @@ class DataSource(ABC):
         """
         return None
 
+    @classmethod
+    def door_question(cls, settings: Any) -> str | None:
+        """Name the question that a frontend asks about each retrieval when it is submitted.
+
+        A worker answers it, where the data and the native libraries are. Without an answer within
+        `frontend.question_wait` the request is accepted, so :meth:`retrieve` begins with the same check.
+
+        Args:
+            settings: An instance of `Settings`.
+
+        Returns:
+            One of the kinds in `questions`, whose answer is a list: a sentence for each problem that makes
+            the request fail, which the user reads in the answer to the submission. None, as by default, if
+            there is nothing to ask.
+        """
+        return None
+
     def prepare(self) -> None:  # noqa: B027 -- most need nothing
         """Import and open what takes long, once in each child process, before its first request.
 
@@ -193,6 +237,24 @@ class DataSource(ABC):
             DataSourceError: The request cannot be fulfilled. The chunks may raise it, too.
             TemporaryError: Another attempt may succeed. The chunks may raise it, too.
         """
+
+    def answer(self, question: Question) -> Answer | None:
+        """Answer a question, for data sources whose `questions` names some.
+
+        It runs in another child process than requests, which is ended when the time for the answer is over.
+        That is `frontend.question_wait`, one second by default.
+
+        Args:
+            question: A question of one of those kinds.
+
+        Returns:
+            The answer; None if there is none.
+
+        Raises:
+            DataSourceError: The request could not be fulfilled. The message is for the user.
+            TemporaryError: There is no answer now.
+        """
+        return None
 
     def archive(self, job: Job, data: Iterable[bytes]) -> None:
         """Store the data, all or nothing where that is possible.

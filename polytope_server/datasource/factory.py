@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import Any
 
-from polytope_server.collection import DataSourceConfig
+from polytope_server.collection import Collection, DataSourceConfig
 from polytope_server.datasource import DataSource, DataSourceSettings, RequestCheck
 from polytope_server.settings import backends
 from polytope_server.settings.data import DataSourceSection
@@ -47,6 +48,16 @@ def judged_keys(config: DataSourceConfig) -> frozenset[str]:
     aliases = kind_of(config).aliases
     keys = (str(key).lower() for key in config.keys.get("match") or {})
     return frozenset(aliases.get(key, key) for key in keys)
+
+
+def door_question(config: DataSourceConfig) -> str | None:
+    """The kind of question that is asked about its requests when they are submitted."""
+    return kind_of(config).door_question(settings_of(config))
+
+
+def answering(collections: Iterable[Collection]) -> bool:
+    """Whether a data source of these collections answers questions."""
+    return any(kind_of(source).questions for found in collections for source in found.datasources)
 
 
 def user_attributes(config: DataSourceConfig) -> frozenset[str]:

@@ -20,6 +20,7 @@ from polytope_server.frontend.limits import AdmissionLimits
 from polytope_server.frontend.lists import Lists
 from polytope_server.frontend.metrics import FrontendMetrics
 from polytope_server.frontend.polling import Polling
+from polytope_server.frontend.questions import Questions
 from polytope_server.frontend.revocation import Revocations
 from polytope_server.frontend.services import Services
 from polytope_server.frontend.source_selection import Source, SourceSelection
@@ -30,6 +31,7 @@ from polytope_server.frontend.uploads import Uploads
 from polytope_server.frontend.validation import Validation
 from polytope_server.frontend.waiters import Waiters
 from polytope_server.notices import Notices
+from polytope_server.questions.asker import Asker
 from polytope_server.request_store import RequestStore
 from polytope_server.runtime.management.health import Check, Health
 from polytope_server.runtime.process import Part
@@ -62,6 +64,7 @@ def compose(configuration: Configuration, data: Path) -> Services:
     waiters, background, download_marks = Waiters(), BackgroundWork(), DownloadMarks(store)
     limits = AdmissionLimits(frontend.limits, cache, store)
     metrics = FrontendMetrics(configuration.collections)
+    questions = _make_questions(configuration, notices, cache, metrics)
     health = _make_health(store, staging, cache)
     parts: list[Part] = [store, notices, staging, cache, authentication]
     parts += [part for part in (identity, api_keys) if part is not None]
@@ -76,8 +79,9 @@ def compose(configuration: Configuration, data: Path) -> Services:
         collections=configuration.collections,
         callers=Callers(authentication, limits, settings.admin.roles),
         submissions=Submissions(
-            validation, limits, store, notices, waiters, background, metrics, frontend.submit_wait
+            validation, limits, store, notices, waiters, background, questions, metrics, frontend.submit_wait
         ),
+        questions=questions,
         polling=Polling(store, waiters, frontend.poll_wait),
         lists=Lists(store, background, frontend.listed),
         revocations=Revocations(store, notices, staging, metrics),
@@ -90,7 +94,7 @@ def compose(configuration: Configuration, data: Path) -> Services:
         support=Support(settings.support),
         metrics=metrics,
         health=health,
-        lifecycle=Lifecycle(parts, notices, waiters, download_marks, background, health),
+        lifecycle=Lifecycle(parts, notices, waiters, questions, download_marks, background, health),
     )
 
 
@@ -123,6 +127,20 @@ def _make_seals(settings: Settings, data: Path, attributes: Many[str]) -> Seals 
     if attributes and are_shared(settings.secrets, settings.queue):
         return Seals(DeploymentKeys(settings.secrets, data), REQUESTS)
     return None
+
+
+def _make_questions(
+    configuration: Configuration, notices: Notices, cache: Cache, metrics: FrontendMetrics
+) -> Questions:
+    """What asks workers, if a data source answers questions, and the configuration lets this frontend."""
+    collections, settings = configuration.collections.values(), configuration.settings.frontend
+    asker = Asker(notices) if settings.questions and factory.answering(collections) else None
+    asked = {
+        (one.name, source.name): factory.door_question(source)
+        for one in collections
+        for source in one.datasources
+    }
+    return Questions(settings, asker, {key: kind for key, kind in asked.items() if kind}, cache, metrics)
 
 
 def _make_health(store: RequestStore, staging: Staging, cache: Cache) -> Health:

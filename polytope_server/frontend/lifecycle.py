@@ -12,8 +12,9 @@ from contextlib import AsyncExitStack, suppress
 from polytope_server.drivers.schema_version import IncompatibleSchemaError
 from polytope_server.frontend.background import BackgroundWork
 from polytope_server.frontend.download_marks import DownloadMarks
+from polytope_server.frontend.questions import Questions
 from polytope_server.frontend.waiters import Waiters
-from polytope_server.notices import Notices, Topic
+from polytope_server.notices import Notice, Notices, Topic
 from polytope_server.runtime.management.health import Health
 from polytope_server.runtime.process import Part, opened
 
@@ -33,6 +34,7 @@ class Lifecycle:
         parts: Sequence[Part],
         notices: Notices,
         waiters: Waiters,
+        questions: Questions,
         download_marks: DownloadMarks,
         background: BackgroundWork,
         health: Health,
@@ -41,6 +43,7 @@ class Lifecycle:
         self._parts = parts
         self._notices = notices
         self._waiters = waiters
+        self._questions = questions
         self._download_marks = download_marks
         self._background = background
         self._health = health
@@ -70,7 +73,15 @@ class Lifecycle:
     async def _connect(self, part: Part) -> None:
         ready = await self._stack.enter_async_context(opened([part], self._stop))
         if ready and part is self._notices:
-            await self._notices.subscribe({Topic.ENDED, Topic.REMOVED}, self._waiters.on_notice)
+            topics = {Topic.ENDED, Topic.REMOVED} | ({Topic.ANSWER} if self._questions.asks else set())
+            await self._notices.subscribe(topics, self._on_notice)
+            self._questions.start()
+
+    def _on_notice(self, notice: Notice) -> None:
+        if notice.topic is Topic.ANSWER:
+            self._questions.on_notice(notice)
+        else:
+            self._waiters.on_notice(notice)
 
     async def close(self) -> None:
         """Disconnect all back-ends."""

@@ -50,6 +50,13 @@ class FrontendMetrics(Metrics):
         #: Bytes of uploads that were staged.
         self.uploaded = self.counter("uploaded_bytes", "Bytes of uploads that were staged.")
         self._cut = self.connections_cut(REASONS)
+        #: Questions that workers were to answer, by collection and outcome.
+        self.questions = self.outcomes(
+            "questions",
+            "Questions for workers: answered, answered from the cache or together with the same question of "
+            "another, unanswered in time, or skipped because no worker seems to answer any.",
+            ("answered", "shared", "unanswered", "skipped"),
+        )
         self._calls = self.counter(
             "http_requests",
             "Calls of the REST API, by method, route and class of the status.",

@@ -17,6 +17,7 @@ from polytope_server.frontend.limits import AdmissionLimits
 from polytope_server.frontend.lists import Lists
 from polytope_server.frontend.metrics import FrontendMetrics
 from polytope_server.frontend.polling import Polling
+from polytope_server.frontend.questions import Questions
 from polytope_server.frontend.revocation import Revocations
 from polytope_server.frontend.submission import Submissions
 from polytope_server.frontend.support import Support
@@ -47,6 +48,7 @@ class Services:
     #: What users ask for, and who they are.
     callers: Callers
     submissions: Submissions
+    questions: Questions
     polling: Polling
     lists: Lists
     revocations: Revocations

@@ -11,6 +11,7 @@ from polytope_server.collection import Collection
 from polytope_server.frontend.background import BackgroundWork, BusyError
 from polytope_server.frontend.limits import AdmissionLimits
 from polytope_server.frontend.metrics import FrontendMetrics
+from polytope_server.frontend.questions import Questions
 from polytope_server.frontend.refusals import FailedRequestError, Kind, RefusedError, shown
 from polytope_server.frontend.validation import Draft, Validation
 from polytope_server.frontend.waiters import Ended, Waiters, wait
@@ -39,6 +40,7 @@ class Submissions:
         notices: Notices,
         waiters: Waiters,
         background: BackgroundWork,
+        questions: Questions,
         metrics: FrontendMetrics,
         submit_wait: float,
     ) -> None:
@@ -49,6 +51,7 @@ class Submissions:
         self._notices = notices
         self._waiters = waiters
         self._background = background
+        self._questions = questions
         self._metrics = metrics
         self._submit_wait = submit_wait
 
@@ -70,6 +73,7 @@ class Submissions:
             body = await read_body()
             request = await self._validate_draft(user, collection, partial(draft_of, body), len(body))
             log.request_id.set(request.id)
+            await self._questions.check(request)
             with self._waiters.watch(request.id) as ended:
                 await self._store_request(request)
                 await self._check_early_failure(request, ended)

@@ -1,6 +1,7 @@
-"""Notices: other processes learn at once that a request changed.
+"""Notices: other processes learn at once that a request changed. They also carry questions, and answers.
 
-Lossy by contract: a process that waits for a notice also looks into the store from time to time.
+Lossy by contract: a process that waits for a notice also looks into the store from time to time, and one that
+asks a question can do without the answer.
 """
 
 from __future__ import annotations
@@ -19,11 +20,19 @@ class Topic(StrEnum):
     CLAIMED = "claimed"  #: a worker took a request: there is room in the queue
     ENDED = "ended"  #: a request was processed, failed or removed: a place is free
     REMOVED = "removed"  #: a request was removed: its worker stops
+    QUESTION = "question"  #: a text from a frontend to workers
+    ANSWER = "answer"  #: a text from a worker to frontends
+
+
+#: The topics whose notices are about requests.
+ABOUT_REQUESTS = frozenset(Topic) - {Topic.QUESTION, Topic.ANSWER}
+LONGEST_TEXT = 3900
+"""Characters of a text: printable ASCII. PostgreSQL takes 8,000 bytes, in which some characters are two."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One change of one request."""
+    """One change of one request, or a text of the topics QUESTION and ANSWER in place of its id."""
 
     topic: Topic
     request_id: str
@@ -47,7 +56,8 @@ class Notices(ABC):
 
         Args:
             topic: What happened.
-            request_ids: The requests to which it happened.
+            request_ids: The requests to which it happened. For QUESTION and ANSWER any texts of printable
+                ASCII with at most `LONGEST_TEXT` characters; they arrive in this order.
         """
 
     @abstractmethod

@@ -18,13 +18,14 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict
 
-from polytope_server.notices import Notice, Notices, Topic
+from polytope_server.notices import ABOUT_REQUESTS, Notice, Notices, Topic
 from polytope_server.runtime import local_sockets
 
-#: Ids in one datagram; 512 ids of 36 characters fit the socket buffers of every system.
-_BATCH = 512
-#: The most ids that are kept for a subscriber that does not keep up; further ones are lost to it.
-_BACKLOG = 20_000
+#: Ids in one datagram, and their characters; these fit the socket buffers of every system.
+_BATCH, _DATAGRAM = 512, 20_000
+#: The most ids, and longer texts, that are kept for a subscriber that does not keep up; further ones are lost
+#: to it.
+_BACKLOG, _TEXT_BACKLOG = 20_000, 2000
 #: Seconds after which a folder is read again even if it seems unchanged: its time stamp is coarse.
 _RESCAN = 1.0
 
@@ -83,8 +84,9 @@ class LocalNotices(Notices):
         for topic, request_ids in pending.items():
             subscribers = self._topics[topic]
             self._scan(subscribers)
+            backlog = _BACKLOG if topic in ABOUT_REQUESTS else _TEXT_BACKLOG
             for name, peer in list(subscribers.peers.items()):
-                peer.waiting += request_ids[: max(0, _BACKLOG - len(peer.waiting))]
+                peer.waiting += request_ids[: max(0, backlog - len(peer.waiting))]
                 self._send_to(subscribers, name)
 
     def _scan(self, subscribers: _Subscribers) -> None:
@@ -113,8 +115,9 @@ class LocalNotices(Notices):
         peer = subscribers.peers[name]
         try:
             while peer.waiting:
-                peer.connection.send("\n".join(peer.waiting[:_BATCH]).encode())
-                del peer.waiting[:_BATCH]
+                count = _fitting(peer.waiting)
+                peer.connection.send("\n".join(peer.waiting[:count]).encode())
+                del peer.waiting[:count]
         except BlockingIOError:  # the kernel keeps only a few datagrams for each receiver
             self._loop.add_writer(peer.connection, self._resume, subscribers, name)
         except ConnectionRefusedError:  # its process is dead
@@ -162,6 +165,16 @@ class LocalNotices(Notices):
                 loop.remove_writer(peer.connection)
                 peer.connection.close()
             subscribers.peers.clear()
+
+
+def _fitting(texts: list[str]) -> int:
+    """How many of the first texts go into one datagram: one at least."""
+    size = 0
+    for number, text in enumerate(texts[:_BATCH]):
+        size += len(text) + 1
+        if size > _DATAGRAM and number:
+            return number
+    return min(len(texts), _BATCH)
 
 
 def _receive(connection: socket.socket, topic: Topic, receive: Callable[[Notice], None]) -> None:

@@ -27,8 +27,9 @@ Receive = Callable[[Notice], None]
 _BATCH = 512
 #: Messages that wait for a connection, and the seconds after which they are of no use.
 _BACKLOG, _WORTH = 1000, 10.0
-#: Messages that the server keeps for a subscriber that does not keep up; older ones are lost to it.
-_UNREAD = 10_000
+#: Messages that the server keeps for a subscriber that does not keep up, and their bytes; older ones are lost
+#: to it.
+_UNREAD, _UNREAD_BYTES = 10_000, 64 << 20
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,9 @@ class RabbitMQNotices(Notices):
         """Have a queue of the subscriber's own, which ends with the connection."""
         declared = await channel.ask(
             channel.raw.queue_declare, "", exclusive=True, auto_delete=True,
-            arguments={"x-max-length": _UNREAD, "x-overflow": "drop-head"},
+            arguments={
+                "x-max-length": _UNREAD, "x-max-length-bytes": _UNREAD_BYTES, "x-overflow": "drop-head",
+            },
         )  # fmt: skip
         for topic in topics:
             await channel.ask(channel.raw.queue_bind, declared.queue, self._exchanges[topic])

@@ -100,6 +100,19 @@ class FrontendSettings(Section):
     submit_wait: Duration = Field(
         0.0, le=300, description="A POST is held at most this long, to report an early failure on it."
     )
+    questions: int = Field(
+        16,
+        ge=0,
+        le=1000,
+        description="Questions about data that each server process asks workers at a time; 0: none.",
+    )
+    question_wait: Duration = Field(
+        1.0,
+        gt=0,
+        le=30,
+        description="How long an answer of a worker is waited for at most when a request is submitted; "
+        "without one the request is accepted.",
+    )
     max_body: Size = Field(512 << 10, description="Largest body of a call that is not an upload.")
     max_request: RequestSize = Field(
         64 << 10, description="Largest request, as text; a collection may have its own `max_request`."

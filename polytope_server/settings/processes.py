@@ -50,6 +50,14 @@ class WorkerSettings(Section):
     grace: Duration = Field(
         20.0, description="How long a worker that is asked to stop waits for its requests to end."
     )
+    questions: int = Field(
+        1,
+        ge=0,
+        le=64,
+        description="Child processes that answer questions of frontends about data, beside `concurrency`; "
+        "each starts with the first question, and ends some minutes after the last. 0: this worker answers "
+        "none.",
+    )
     retry_delay: Duration = Field(
         1.0, description="Pause before the second attempt; it doubles with each further one, up to a minute."
     )

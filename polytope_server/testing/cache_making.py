@@ -53,6 +53,19 @@ class MakingContract:
         assert await callers[1] == "value"
         assert made == ["once"]
 
+    async def test_a_value_may_say_how_long_it_is_kept(self, cache: Cache) -> None:
+        made: list[JSON] = []
+
+        async def make() -> JSON:
+            made.append(len(made))
+            return made[-1]
+
+        for _ in range(2):
+            await cache.get_or_make("briefly", lambda value: 0, make)
+        for _ in range(2):
+            assert await cache.get_or_make("long", lambda value: 60 if value == 2 else 0, make) == 2
+        assert made == [0, 1, 2]
+
     async def test_what_could_not_be_made_is_tried_again(self, cache: Cache) -> None:
         async def fail() -> JSON:
             raise ConnectionError

@@ -6,11 +6,13 @@ A data source that cannot be exercised without its service gives fixtures that s
 from __future__ import annotations
 
 import gc
+import json
 
 import pydantic
 import pytest
 
-from polytope_server.datasource import DataSource, DataSourceError, DataSourceSettings, Job
+from polytope_server.datasource import DataSource, DataSourceError, DataSourceSettings, Job, Question
+from polytope_server.questions import LARGEST
 
 _MAX_CHUNK = 1 << 20
 
@@ -83,6 +85,14 @@ class DataSourceContract:
         if bad is not None:
             with pytest.raises(DataSourceError, match=r"\S"):
                 b"".join(source.retrieve(bad).chunks)
+
+    def test_it_answers_the_questions_that_it_names(self, source: DataSource, good: Job) -> None:
+        for kind in source.questions:
+            answer = source.answer(Question(kind, good.coerced_request))
+            if answer is not None:
+                assert len(json.dumps({"value": answer.value}, allow_nan=False)) < LARGEST
+                assert answer.seconds >= 0
+        assert type(source).door_question(source.settings) in {None, *source.questions}
 
     def test_it_archives_or_says_that_it_does_not(
         self, source: DataSource, archive_job: Job, archive_data: list[bytes]

@@ -3,11 +3,15 @@ makes instances of one deployment."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
-from polytope_server.notices import Notice, Notices, Topic
+from polytope_server.caching import JSON
+from polytope_server.notices import LONGEST_TEXT, Notice, Notices, Topic
+from polytope_server.questions.asker import Asker, NoAnswerError, NoWorkerError
+from polytope_server.questions.responder import Responder
 from polytope_server.testing.waiting import until
 
 Connect = Callable[[], Notices]
@@ -65,6 +69,17 @@ class NoticesContract:
         await until(lambda: len(received) == 5000)
         assert received == ids
 
+    async def test_long_texts_arrive_as_they_are(self, make: Open) -> None:
+        publisher, subscriber = await make(), await make()
+        received: list[str] = []
+        await subscriber.subscribe({Topic.ANSWER}, lambda notice: received.append(notice.request_id))
+        printable = "".join(map(chr, range(32, 127)))
+        texts = [f"{number:03d} {printable * 50}"[:LONGEST_TEXT] for number in range(98)]
+        texts += ['"' * LONGEST_TEXT, "\\" * LONGEST_TEXT]
+        publisher.publish(Topic.ANSWER, *texts)
+        await until(lambda: len(received) == 100)
+        assert received == texts
+
     async def test_a_subscriber_that_is_gone_disturbs_no_other(self, make: Open) -> None:
         publisher, gone, subscriber = await make(), await make(), await make()
         received: list[Notice] = []
@@ -93,3 +108,47 @@ class NoticesContract:
         publisher.publish(Topic.ENDED, "a")
         await publisher.close()
         await until(lambda: received)
+
+    async def test_a_question_finds_one_worker_and_its_answer_the_way_back(self, make: Open) -> None:
+        asked: list[str] = []
+        await _work(await make(), "first", asked)
+        await _work(await make(), "second", asked)
+        askers = [Asker(notices) for notices in (await make(), await make())]
+        for asker in askers:
+            await asker._notices.subscribe({Topic.ANSWER}, asker.receive)
+            await _meet_workers(asker)
+        question: JSON = {"request": {"text": "\u00e9 \"' / " * 5000}}
+        answers = await asyncio.gather(*(askers[number % 2].ask("it", question, 20) for number in range(6)))
+        assert answers == [{"question": question, "more": "y" * 150_000}] * 6
+        assert len(asked) == 6
+
+    async def test_a_question_without_an_answer_ends_in_time(self, make: Open) -> None:
+        asker = Asker(await make())
+        await asker._notices.subscribe({Topic.ANSWER}, asker.receive)
+        with pytest.raises(NoWorkerError):
+            await asker.ask("it", "?", 60)
+        worker = await make()
+        responder = Responder(worker, lambda about: None, lambda question, seconds: asyncio.sleep(0))
+        await worker.subscribe({Topic.QUESTION}, responder.receive)
+        responder.start()
+        await _meet_workers(asker)
+        with pytest.raises(NoAnswerError):
+            await asker.ask("it", "?", 0.05)
+
+
+async def _work(notices: Notices, name: str, asked: list[str]) -> None:
+    """Answer questions that frontends ask by these notices."""
+
+    async def answer(question: JSON, seconds: float) -> JSON:
+        asked.append(name)
+        return {"question": question, "more": "y" * 150_000}
+
+    responder = Responder(notices, lambda about: 0.0 if about == "it" else None, answer)
+    await notices.subscribe({Topic.QUESTION}, responder.receive)
+    responder.start()
+
+
+async def _meet_workers(asker: Asker) -> None:
+    """Return when a worker has been heard of."""
+    asker.look_for_workers()
+    await until(lambda: asker.knows_workers)

@@ -1,4 +1,4 @@
-"""What a worker gives a child process to do: a job, the data source for it, and its share of memory."""
+"""What a worker gives a child process to do: a job or a question, the data source, and a share of memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, fields
 from typing import Any, Self
 
-from polytope_server.datasource import Job
+from polytope_server.datasource import Job, Question
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,26 @@ class Assignment:
         """The assignment that :meth:`encode` has written."""
         found = json.loads(body)
         return cls(**{**found, "job": Job(**found["job"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """A question for a data source of a collection; `max_memory` is in bytes, None for no limit."""
+
+    collection: str
+    datasource: str
+    max_memory: int | None
+    question: Question
+
+    def encode(self) -> bytes:
+        """As the frame QUESTION has it."""
+        return json.dumps({**_values(self), "question": _values(self.question)}).encode()
+
+    @classmethod
+    def decode(cls, body: bytes) -> Self:
+        """The inquiry that :meth:`encode` has written."""
+        found = json.loads(body)
+        return cls(**{**found, "question": Question(**found["question"])})
 
 
 def _values(instance: Any) -> dict[str, Any]:

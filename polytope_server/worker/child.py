@@ -9,19 +9,21 @@ from __future__ import annotations
 import json
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
-from polytope_server.datasource import DataSource, DataSourceError, TemporaryError
+from polytope_server.datasource import Answer, DataSource, DataSourceError, TemporaryError
 from polytope_server.language import CoercionRules
 from polytope_server.media_types import OCTET_STREAM
+from polytope_server.questions import LARGEST
 from polytope_server.redaction import redactor
 from polytope_server.request import Verb
 from polytope_server.runtime import log
 from polytope_server.settings import backends
 from polytope_server.settings.root import LoggingSettings
 from polytope_server.worker import memory
-from polytope_server.worker.assignment import Assignment
+from polytope_server.worker.assignment import Assignment, Inquiry
 from polytope_server.worker.frames import HEADER, MAX_DATA, Frame, header
 
 logger = logging.getLogger(__name__)
@@ -89,13 +91,17 @@ class Server:
         """Do one assignment and send its outcome."""
         log.request_id.set(assignment.job.request_id)
         with redactor.knowing(assignment.job.attributes.values()):
-            self._run_within_memory(assignment)
+            self._run_within_memory(assignment.max_memory, partial(self._serve_job, assignment))
 
-    def _run_within_memory(self, assignment: Assignment) -> None:
-        allowed, used = assignment.max_memory, memory.used()
+    def answer(self, inquiry: Inquiry) -> None:
+        """Answer one question, or send why not."""
+        self._run_within_memory(inquiry.max_memory, partial(self._serve_question, inquiry))
+
+    def _run_within_memory(self, allowed: int | None, work: Callable[[], None]) -> None:
+        used = memory.used()
         memory.limit(allowed)
         try:
-            self._serve_job(assignment)
+            work()
         except MemoryError:
             memory.limit(None)
             self._end_exhausted(allowed, used)
@@ -126,9 +132,7 @@ class Server:
         raise SystemExit(1)
 
     def _serve_job(self, assignment: Assignment) -> None:
-        source = self._sources.get((assignment.collection, assignment.datasource))
-        if source is None:
-            raise TemporaryError("The data source is not available at the moment.")
+        source = self._find_source(assignment)
         job = assignment.job
         if job.verb == Verb.ARCHIVE:
             source.archive(job, self._connection.input())
@@ -141,6 +145,19 @@ class Server:
             for chunk in result.chunks:
                 self._send_data(memoryview(chunk))
         self._connection.send(Frame.END)
+
+    def _serve_question(self, inquiry: Inquiry) -> None:
+        answer = self._find_source(inquiry).answer(inquiry.question) or Answer(None)
+        body = json.dumps({"value": answer.value, "seconds": answer.seconds}, allow_nan=False)
+        if len(body) > LARGEST:
+            raise TemporaryError(f"The answer has {len(body)} characters; at most {LARGEST} are sent.")
+        self._connection.send(Frame.ANSWER, body.encode())
+
+    def _find_source(self, work: Assignment | Inquiry) -> DataSource:
+        source = self._sources.get((work.collection, work.datasource))
+        if source is None:
+            raise TemporaryError("The data source is not available at the moment.")
+        return source
 
     def _send_data(self, chunk: memoryview) -> None:
         for start in range(0, len(chunk), MAX_DATA):
@@ -174,5 +191,7 @@ def serve(end: socket.socket) -> None:
                 connection.send(Frame.READY)
             elif frame is Frame.JOB:
                 server.run(Assignment.decode(body))
+            elif frame is Frame.QUESTION:
+                server.answer(Inquiry.decode(body))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the worker ended, or stopped to listen: so does its child

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from polytope_server.datasource import DataSourceError, TemporaryError
-from polytope_server.worker.assignment import Assignment
+from polytope_server.worker.assignment import Assignment, Inquiry
 from polytope_server.worker.fork_server import ChildProcess, ForkServer
 from polytope_server.worker.frames import HEADER, MAX_DATA, Frame, header
 
@@ -109,6 +109,15 @@ class Child:
             frame, body = await self._receive_frame()
         self._raise_failure(frame, body)
         return body.decode(), self._receive_result()
+
+    async def ask(self, inquiry: Inquiry) -> bytes:
+        """What a data source answers to a question, as JSON. Raises DataSourceError and TemporaryError."""
+        self._idle = False
+        self._send_frame(Frame.QUESTION, inquiry.encode())
+        frame, body = await self._receive_frame()
+        self._raise_failure(frame, body)
+        self._idle = True
+        return body
 
     async def _send_input(
         self, data: AsyncIterator[bytes], answer: asyncio.Task[tuple[Frame, bytes]]

@@ -13,6 +13,7 @@ from polytope_server.secrets.sealing import REQUESTS, Seals
 from polytope_server.settings import create_backend
 from polytope_server.worker.children import Children
 from polytope_server.worker.fork_server import ForkServer
+from polytope_server.worker.question_children import QuestionChildren
 from polytope_server.worker.worker import Parts, Worker
 
 
@@ -25,15 +26,27 @@ def make_worker(configuration: Configuration, data: Path, fork_server: ForkServe
 def make_parts(configuration: Configuration, data: Path, fork_server: ForkServer) -> Parts:
     """The parts of that worker; `fork_server` starts its children."""
     settings = configuration.settings
+    child_config = make_child_config(configuration)
     return Parts(
         store=create_backend("request_store", settings.request_store, data),
         queue=create_backend("queue", settings.queue, data),
         notices=create_backend("notices", settings.notices, data),
         staging=create_backend("staging", settings.staging, data),
         metric_store=create_backend("metric_store", settings.metric_store, data),
-        children=Children(settings.worker.concurrency, make_child_config(configuration), fork_server),
+        children=Children(settings.worker.concurrency, child_config, fork_server),
+        question_children=_make_question_children(configuration, child_config, fork_server),
         seals=_make_seals(configuration, data),
     )
+
+
+def _make_question_children(
+    configuration: Configuration, child_config: dict[str, Any], fork_server: ForkServer
+) -> QuestionChildren | None:
+    """Children for questions, if a data source answers any, and the configuration lets this worker."""
+    count = configuration.settings.worker.questions
+    if not count or not factory.answering(configuration.collections.values()):
+        return None
+    return QuestionChildren(count, child_config, fork_server)
 
 
 def _make_seals(configuration: Configuration, data: Path) -> Seals | None:

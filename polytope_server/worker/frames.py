@@ -3,7 +3,8 @@
 The worker sends CONFIG once, then for each request a JOB and, for an archive, its input as DATA and END.
 The child answers CONFIG with READY, and each JOB with SIZE (if it is known), START (media type), DATA and
 END, or with FAILED (the user's message) or RETRY (a message, the attempt may be repeated) at any point; or
-with EXHAUSTED, which is FAILED for want of memory, and ends.
+with EXHAUSTED, which is FAILED for want of memory, and ends. A child that is kept for questions gets a
+QUESTION in place of a JOB, and sends an ANSWER, or one of the three.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ class Frame(IntEnum):
     RETRY = 8  #: a message, UTF-8
     EXHAUSTED = 9  #: a message, UTF-8
     SIZE = 10  #: of the result, in bytes, as a decimal number
+    QUESTION = 11  #: JSON: an inquiry
+    ANSWER = 12  #: JSON: the answer
 
 
 def header(frame: Frame, size: int) -> bytes:

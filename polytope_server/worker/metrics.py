@@ -43,6 +43,12 @@ class WorkerMetrics(Metrics):
             "collection",
         )
         self._staged = self.counter("staged_bytes", "Bytes of results that were staged.", "collection")
+        #: Questions of frontends, by collection and outcome.
+        self.questions = self.outcomes(
+            "worker_questions",
+            "Questions of frontends: answered, without an answer for want of time, or for another reason.",
+            ("answered", "timed_out", "failed"),
+        )
         #: Leases that could not be renewed: the request was revoked, or is another worker's.
         self.leases_lost = self.counter("leases_lost", "Leases that could not be renewed.")
         self.computed(self._read_slots)

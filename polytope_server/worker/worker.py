@@ -30,6 +30,8 @@ from polytope_server.worker.claims import Claims
 from polytope_server.worker.leases import Claim, Leases
 from polytope_server.worker.metrics import WorkerMetrics
 from polytope_server.worker.outcome import Outcome, Outcomes
+from polytope_server.worker.question_children import QuestionChildren
+from polytope_server.worker.questions import Questions
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +53,8 @@ class Parts:
     children: Children
     #: Opens what users of some data sources have given; None if no data source needs that.
     seals: Seals | None = None
+    #: Answer questions of frontends; None if this worker answers none.
+    question_children: QuestionChildren | None = None
 
 
 class Worker:
@@ -91,6 +95,11 @@ class Worker:
         self._outcomes = Outcomes(
             self._store, self._notices, self._metric_store, self.metrics, self._spawn_task
         )
+        self._questions: Questions | None = None
+        if parts.question_children is not None:
+            self._questions = Questions(
+                *(collections, self._queues, parts.question_children, self._notices, self.metrics)
+            )
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set; then finish, or give back, what is running."""
@@ -98,10 +107,13 @@ class Worker:
         async with opened(parts, stop) as ready:
             if not ready:
                 return
-            await self._notices.subscribe({Topic.REMOVED}, self._on_removed)
+            topics = {Topic.REMOVED} if self._questions is None else {Topic.REMOVED, Topic.QUESTION}
+            await self._notices.subscribe(topics, self._on_notice)
             await self._queue.open_consumer(self._queues, self._on_delivery)
             self._children.start(ready=lambda: self._queue.grant(1))
             self.health.started = True
+            if self._questions is not None:
+                self._questions.responder.start()
             logger.info("worker %s is ready, for the queues %s", self._name, ", ".join(self._queues))
             # Leases are renewed to the end, for the requests that may still finish.
             await serve_until(self._drain(stop), asyncio.create_task(self._leases.keep()))
@@ -113,6 +125,8 @@ class Worker:
         self._consumes = False
         await self._queue.close()
         self._children.retire()
+        if self._questions is not None:
+            await self._questions.close()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._settings.grace)
         for task in list(self._tasks):
@@ -163,8 +177,11 @@ class Worker:
         if self.claims.is_working(claim):
             self._notices.publish(Topic.CLAIMED, claim[0])
 
-    def _on_removed(self, notice: Notice) -> None:
-        self.claims.abort(notice.request_id)
+    def _on_notice(self, notice: Notice) -> None:
+        if notice.topic is Topic.REMOVED:
+            self.claims.abort(notice.request_id)
+        elif self._questions is not None:
+            self._questions.responder.receive(notice)
 
     def _on_lost(self, claim: Claim) -> None:
         if self.claims.is_working(claim):

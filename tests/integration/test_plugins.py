@@ -19,7 +19,8 @@ HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "plugins.md"
 #: What the page and the interfaces call stable.
 PATHS = {
-    "polytope_server.datasource": "DataSource DataSourceError DataSourceSettings Job Result TemporaryError",
+    "polytope_server.datasource": "Answer DataSource DataSourceError DataSourceSettings Job Question Result "
+    "TemporaryError",
     "polytope_server.authentication": "Authenticator AuthenticatorSettings AuthenticationUnavailableError",
     "polytope_server.authorization": "Authorizer AuthorizerSettings NoSuchUserError",
     "polytope_server.accounts.users": "Identity InvalidUserError UnknownUserError UserExistsError UserEntry",

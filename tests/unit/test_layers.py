@@ -25,7 +25,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "runtime": ("runtime", "secrets"),
     "drivers": ("drivers",),
     "concerns": ("request_store", "queue", "notices", "staging", "caching", "metric_store"),
-    "sources and HTTP": ("datasource", "http"),
+    "sources and HTTP": ("datasource", "http", "questions"),
     "accounts": ("accounts",),
     "authorization": ("authorization",),
     "authentication": ("authentication",),

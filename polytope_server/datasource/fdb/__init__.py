@@ -20,20 +20,22 @@ from pydantic import Field, field_validator
 
 from polytope_server.datasource import (
     GRIB,
+    Answer,
     DataSource,
     DataSourceError,
     DataSourceSettings,
     Job,
+    Question,
     Result,
     TemporaryError,
 )
-from polytope_server.datasource.fdb import dry_run, grib, keys, selection
+from polytope_server.datasource.fdb import availability, dry_run, grib, keys, selection
 from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck, read_known, read_schema
 from polytope_server.datasource.fdb.environment import prepare_eckit
 from polytope_server.datasource.fdb.errors import Errors
 from polytope_server.datasource.fdb.metkit import Tables
 from polytope_server.datasource.fdb.schema import Schema
-from polytope_server.datasource.fdb.selection import Found, Selection
+from polytope_server.datasource.fdb.selection import Selection
 from polytope_server.language import RequestError
 from polytope_server.settings.values import Size
 
@@ -58,6 +60,11 @@ class FDBSettings(DataSourceSettings):
         "metkit of this package. Where it cannot be read, values are not checked before the FDB reads them.",
     )
     archive: bool = Field(True, description="Whether fields may be archived.")
+    check_available: bool = Field(
+        False,
+        description="Whether a request for fields that the FDB does not have is refused when it is "
+        "submitted: the frontend asks a worker, see `frontend.question_wait`.",
+    )
     max_fields: int = Field(200_000, ge=1, description="The most fields that one request may describe.")
     max_message: Size = Field(
         256 << 20,
@@ -83,6 +90,7 @@ class FDBDataSource(DataSource):
     Settings = FDBSettings
     requires = ("pyfdb", "eccodes")
     aliases = keys.ALIASES
+    questions = frozenset(availability.KINDS)
 
     def __init__(self, name: str, settings: FDBSettings) -> None:
         super().__init__(name, settings)
@@ -97,6 +105,10 @@ class FDBDataSource(DataSource):
     def request_check(cls, settings: Any) -> RequestCheck:
         known = read_known(settings.metkit)
         return RequestCheck(_find_schema(settings.fdb_config, known), known, settings.max_fields)
+
+    @classmethod
+    def door_question(cls, settings: Any) -> str | None:
+        return availability.CHECK if settings.check_available else None
 
     def prepare(self) -> None:
         prepare_eckit()
@@ -117,11 +129,16 @@ class FDBDataSource(DataSource):
         wanted = _selection(job.coerced_request, self.settings.max_fields)
         with Errors(self.name):
             fdb = self._open()
-            found = _inspect(fdb, wanted)
-            if found.count < selection.count(wanted):
-                _refuse_missing(fdb, wanted, found)
+            there = availability.look(fdb, wanted)
+            if there.problem:
+                raise DataSourceError(there.problem)
             handle = fdb.retrieve(wanted)
-        return Result(GRIB, self._chunks(handle, found.size), found.size)
+        return Result(GRIB, self._chunks(handle, there.size), there.size)
+
+    def answer(self, question: Question) -> Answer:
+        wanted = _selection(question.request, self.settings.max_fields)
+        with Errors(self.name):
+            return availability.answer(question.kind, availability.look(self._open(), wanted))
 
     def _chunks(self, handle: Any, size: int) -> Iterator[memoryview]:
         """The bytes of a handle. It is closed and given up before an error is raised."""
@@ -239,30 +256,3 @@ def _selection(request: Mapping[str, Any], max_fields: int) -> Selection:
     if (fields := selection.count(wanted)) > max_fields:
         raise DataSourceError(f"the request describes {fields} fields; at most {max_fields} are accepted")
     return wanted
-
-
-def _inspect(fdb: Any, wanted: Selection) -> Found:
-    found = Found()
-    for element in fdb.inspect(wanted):
-        found.add(element.combined_key(), element.length())
-    return found
-
-
-def _refuse_missing(fdb: Any, wanted: Selection, found: Found) -> None:
-    """Raise DataSourceError with the list of missing fields, if any is missing."""
-    # A key that the FDB's schema does not have multiplies nothing.
-    known = {key: values for key, values in wanted.items() if not found.count or key in found.values}
-    rest = {key: values for key, values in wanted.items() if key not in known}
-    gone = selection.missing(lambda part: _inspect(fdb, {**rest, **part}), known, found)
-    if not gone.count:
-        return
-    message = f"{gone.count} of {selection.count(known)} fields are not available: {gone}"
-    if not found.count and (absent := _absent_keys(fdb, wanted)):
-        message += f". The request must also name: {', '.join(absent)}"
-    raise DataSourceError(message)
-
-
-def _absent_keys(fdb: Any, wanted: Selection) -> list[str]:
-    """The keys by which a field that fits the request otherwise is known, and that the request lacks."""
-    element = next(iter(fdb.list(wanted)), None)
-    return [key for key in selection.filed_keys(element) if key not in wanted] if element else []

@@ -1,0 +1,127 @@
+"""Child processes that are kept for questions, so that these are answered while all others are busy."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Any
+
+from polytope_server.worker.assignment import Inquiry
+from polytope_server.worker.children import Child
+from polytope_server.worker.fork_server import ForkServer
+
+#: Seconds after its last question until a child is ended.
+_IDLE_TIME = 300.0
+#: Seconds for a process that is just being started, when the worker ends.
+_START_TIME = 2.0
+
+
+class _Place:
+    """Room for one child, which the first question starts."""
+
+    def __init__(self, config: dict[str, Any], server: ForkServer, idle_time: float) -> None:
+        self._config = config
+        self._server = server
+        self._idle_time = idle_time
+        self._child: asyncio.Task[Child] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether its child is started, and alive."""
+        child = self._child
+        return (
+            child is not None
+            and child.done()
+            and not child.cancelled()
+            and child.exception() is None
+            and child.result().usable
+        )
+
+    async def ask(self, inquiry: Inquiry) -> bytes:
+        """The answer of the child. If this is cancelled the child is ended, unless it is still starting."""
+        if self._timer is not None:
+            self._timer.cancel()
+        try:
+            child = await asyncio.shield(self._take())
+            try:
+                return await child.ask(inquiry)
+            finally:
+                if not child.usable:
+                    self.drop()
+        finally:
+            self._timer = asyncio.get_running_loop().call_later(self._idle_time, self.drop)
+
+    def _take(self) -> asyncio.Task[Child]:
+        """The child, or another in place of one that died or did not start."""
+        if self._child is not None and self._child.done() and not self.is_warm:
+            self.drop()
+        if self._child is None:
+            self._child = asyncio.create_task(Child.start(self._config, self._server))
+        return self._child
+
+    def drop(self) -> None:
+        """Have the child ended, if there is one."""
+        child, self._child = self._child, None
+        if child is not None:
+            task = asyncio.create_task(_end(child))
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
+    async def close(self) -> None:
+        """End the child, and wait until it has ended."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self.drop()
+        await asyncio.gather(*self._ending)
+
+
+async def _end(starting: asyncio.Task[Child]) -> None:
+    # Not cancelled at once: a process that is just being started would be left behind.
+    await asyncio.wait([starting], timeout=_START_TIME)
+    starting.cancel()
+    with suppress(Exception, asyncio.CancelledError):
+        await (await starting).end()
+
+
+class QuestionChildren:
+    """A few children, started when they are needed and ended when they have been idle for some minutes."""
+
+    def __init__(
+        self, count: int, config: dict[str, Any], server: ForkServer, idle_time: float = _IDLE_TIME
+    ) -> None:
+        """`config` is what each child gets; `server` starts them; `idle_time` is in seconds."""
+        self.count = count
+        #: Questions that are being answered, or wait for a child.
+        self.load = 0
+        self._places = [_Place(config, server, idle_time) for _ in range(count)]
+        # The last one that was used comes first, so that the others can end.
+        self._free: asyncio.LifoQueue[_Place] = asyncio.LifoQueue()
+        for place in self._places:
+            self._free.put_nowait(place)
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether some child is started."""
+        return any(place.is_warm for place in self._places)
+
+    async def ask(self, inquiry: Inquiry) -> bytes:
+        """The answer to a question, as JSON; waits for a free child.
+
+        Raises DataSourceError and TemporaryError, and OSError and TimeoutError if a child does not start.
+        When it is cancelled the child that works on it is ended.
+        """
+        self.load += 1
+        try:
+            place = await self._free.get()
+            try:
+                return await place.ask(inquiry)
+            finally:
+                self._free.put_nowait(place)
+        finally:
+            self.load -= 1
+
+    async def close(self) -> None:
+        """End all of them."""
+        await asyncio.gather(*(place.close() for place in self._places))
