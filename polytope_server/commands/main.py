@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,8 +133,12 @@ def _serve(name: str, configuration: Configuration, data: Path) -> None:
         _run_background_process(make_broker, name, configuration, data)
     elif name == "worker":
         from polytope_server.worker.composition import make_worker
+        from polytope_server.worker.fork_server import ForkServer
 
-        _run_background_process(make_worker, name, configuration, data)
+        fork_server = ForkServer()
+        fork_server.fork()
+        make = partial(make_worker, fork_server=fork_server)
+        _run_background_process(make, name, configuration, data)
     else:
         from polytope_server.garbage_collector.composition import make_collector
 
