@@ -20,6 +20,7 @@ from polytope_server.commands.stores import add_parser as add_store_parser
 from polytope_server.commands.users import add_parser as add_users_parser
 from polytope_server.config import Configuration, load
 from polytope_server.config.loading import SYSTEM_FILE, files_of
+from polytope_server.config.releases import open_schedule
 from polytope_server.drivers.schema_version import IncompatibleSchemaError
 from polytope_server.redaction import redactor
 from polytope_server.runtime import data_folder, log, process
@@ -88,6 +89,9 @@ def _run_process(options: argparse.Namespace) -> int:
     configuration = load(options.files)
     if options.process in _SECRETS_OF:
         configuration.check_secrets(*_SECRETS_OF[options.process])
+    if options.process in ("frontend", "standalone"):
+        # Before any process is forked, which would end again and again.
+        open_schedule(configuration)
     redactor.learn(configuration.secrets)
     log.configure(configuration.settings.logging, options.process)
     for warnings in configuration.unset.values():

@@ -29,6 +29,7 @@ LON_LAT = ["longitude", "latitude"]
 LEVELS = [*LAT_LON, "levelist"]
 STEPS = [*LAT_LON, "step"]
 SQUARE = [[40.0, -105.0], [40.0, -104.0], [41.0, -104.0], [41.0, -105.0], [40.0, -105.0]]
+SQUARE_LON_LAT = [[longitude, latitude] for latitude, longitude in SQUARE]
 TRIANGLE = [[-1, 1], [-1, 0], [0, 1], [-1, 1]]
 LINE = [[-1, -1], [0, 0], [1, 1]]
 LINE_3D = [[-1, -1, 1], [0, 0, 2], [1, 1, 10]]
@@ -269,7 +270,7 @@ FORMS: dict[str, dict[str, Keys]] = {
         "box": ask(CONTROL, {**BOX, "axes": LON_LAT}),
         "circle": ask(CONTROL, {**CIRCLE, "axes": LON_LAT}, param="TOT_PREC", step=[6, 7, 8], timespan="fs"),
         "polygon": ask(MEMBER, {**POLYGON, "axes": LAT_LON}),
-        "polygon, longitude first": ask(MEMBER, {**POLYGON, "axes": LON_LAT}),
+        "polygon, longitude first": ask(MEMBER, {**POLYGON, "shape": SQUARE_LON_LAT, "axes": LON_LAT}),
         "series": ask(
             MEMBER,
             {**OVER_STEPS, "range": {"start": 0, "end": 120}, "axes": LON_LAT},
