@@ -11,6 +11,7 @@ import yaml
 from polytope_server.commands import migrate as migration
 from polytope_server.commands import options
 from polytope_server.config.loading import load
+from polytope_server.config.releases import open_schedule
 from polytope_server.config.schema import json_schema
 from polytope_server.settings.masking import mask, secrets_of
 from polytope_server.settings.problems import ConfigurationError
@@ -37,6 +38,7 @@ def _check_files(chosen: argparse.Namespace) -> int:
     try:
         configuration = load(chosen.files)
         configuration.check_secrets()
+        open_schedule(configuration)
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 1

@@ -151,7 +151,11 @@ def _find_dialect(kind: Node | None) -> dict[str, Any]:
         found = backends.load("datasource", str(kind.value) if kind else "")
     except backends.UnknownBackendError:
         return {"accepts_mappings": True}
-    return {"accepts_mappings": found.accepts_mappings, "aliases": found.aliases}
+    return {
+        "accepts_mappings": found.accepts_mappings,
+        "accepts_feature": found.accepts_feature,
+        "aliases": found.aliases,
+    }
 
 
 def _why_unavailable(kind: str) -> str:

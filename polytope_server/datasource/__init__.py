@@ -94,6 +94,8 @@ class DataSource(ABC):
     requires: ClassVar[tuple[str, ...]] = ()
     #: How this server brings requests into canonical form. The worker sets it before it calls `prepare`.
     coercion: CoercionRules = CoercionRules()
+    #: The keys that `match` of its configuration judges. The worker sets it before it calls `prepare`.
+    judged: Collection[str] = frozenset()
 
     def __init__(self, name: str, settings: Any) -> None:
         """Make a data source; what takes long belongs into :meth:`prepare`.
@@ -131,6 +133,26 @@ class DataSource(ABC):
             The names, as the authenticators of the users give them; none by default.
         """
         return ()
+
+    @classmethod
+    def implied_keys(cls, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Find out what a request with a `feature` asks for through it.
+
+        `match`, date rules and the schedule judge these keys as if they stood in the request, and the data
+        source gets them with it. It runs in the frontend, for requests that a data source with
+        `accepts_feature` may serve.
+
+        Args:
+            request: A coerced request, keys by their own names.
+
+        Returns:
+            Keys and values as a request may have them, such as `{"step": "0/to/24"}`. A key that the request
+            has too must have the same value there. Nothing by default.
+
+        Raises:
+            RequestError: The feature cannot be read. The text says everything that is wrong with it.
+        """
+        return {}
 
     @classmethod
     def request_check(cls, settings: Any) -> RequestCheck | None:

@@ -42,6 +42,13 @@ def request_check(config: DataSourceConfig) -> RequestCheck | None:
     return kind_of(config).request_check(settings_of(config))
 
 
+def judged_keys(config: DataSourceConfig) -> frozenset[str]:
+    """The keys of requests that its `match` judges."""
+    aliases = kind_of(config).aliases
+    keys = (str(key).lower() for key in config.keys.get("match") or {})
+    return frozenset(aliases.get(key, key) for key in keys)
+
+
 def user_attributes(config: DataSourceConfig) -> frozenset[str]:
     """The attributes of the user that it is given with a request."""
     return frozenset(kind_of(config).user_attributes(settings_of(config)))

@@ -9,8 +9,8 @@ from pathlib import Path
 from polytope_server import accounts
 from polytope_server.authentication.configuration import create_authentication
 from polytope_server.caching import Cache
-from polytope_server.collection import Collection
 from polytope_server.config import Configuration, coercion_rules, source_rules
+from polytope_server.config.releases import obeys_schedule, open_schedule
 from polytope_server.datasource import factory
 from polytope_server.frontend.background import BackgroundWork
 from polytope_server.frontend.callers import Callers
@@ -48,7 +48,7 @@ def compose(configuration: Configuration, data: Path) -> Services:
     staging: Staging = create_backend("staging", settings.staging, data)
     staging.limit_gathering(frontend.transfers.upload_memory)
     cache: Cache = create_backend("caching", settings.caching, data)
-    sources = _make_sources(configuration.collections)
+    sources = _make_sources(configuration)
     attributes = _find_needed_attributes(sources)
     authentication = create_authentication(settings, data, cache, attributes)
     validation = Validation(
@@ -94,8 +94,9 @@ def compose(configuration: Configuration, data: Path) -> Services:
     )
 
 
-def _make_sources(collections: Mapping[str, Collection]) -> dict[str, list[Source]]:
+def _make_sources(configuration: Configuration) -> dict[str, list[Source]]:
     """The data sources of each collection."""
+    schedule = open_schedule(configuration)
     return {
         name: [
             Source(
@@ -104,10 +105,11 @@ def _make_sources(collections: Mapping[str, Collection]) -> dict[str, list[Sourc
                 factory.archives(config),
                 factory.user_attributes(config),
                 factory.request_check(config),
+                schedule if obeys_schedule(config) else None,
             )
             for config in collection.datasources
         ]
-        for name, collection in collections.items()
+        for name, collection in configuration.collections.items()
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from polytope_server.collection import Collection, DataSourceConfig
@@ -20,6 +21,7 @@ from polytope_server.language import (
     parse,
 )
 from polytope_server.request import Verb
+from polytope_server.schedule.file import ScheduleFile
 from polytope_server.texts import encodable
 from polytope_server.user import User
 
@@ -28,7 +30,8 @@ from polytope_server.user import User
 class Source:
     """A data source as the frontend sees it: what it accepts, whether it archives, what it needs of users.
 
-    `check` finds what is wrong with a request that the rules admit.
+    `check` finds what is wrong with a request that the rules admit. `schedule` says which data are not
+    released yet.
     """
 
     config: DataSourceConfig
@@ -36,6 +39,13 @@ class Source:
     archives: bool
     attributes: frozenset[str] = frozenset()
     check: RequestCheck | None = None
+    schedule: ScheduleFile | None = None
+
+    def embargo(self, request: Mapping[str, Any], verb: Verb) -> str | None:
+        """Why a request that the rules admit is held back, None if it is not."""
+        if self.schedule is None or verb is not Verb.RETRIEVE:
+            return None
+        return self.schedule.current().embargo(request, datetime.now(UTC))
 
     def check_request(self, request: Mapping[str, Any], verb: Verb) -> None:
         """Raises RefusedError with the reason for what the data source could only fail."""
@@ -66,7 +76,7 @@ class SourceSelection:
         return able
 
     def select(
-        self, sources: Sequence[Source], user: User, text: str, comparisons: int
+        self, sources: Sequence[Source], user: User, text: str, verb: Verb, comparisons: int
     ) -> tuple[Source, dict[str, Any]]:
         """The first of the data sources that takes the request, and the request as it gets it.
 
@@ -84,9 +94,12 @@ class SourceSelection:
             )
             for source in sources:
                 result = judgement.match(source.rules)
+                reason = result.reason
                 if result.request is not None:
-                    return source, result.request
-                reasons.setdefault(result.reason, []).append(source.config.label)
+                    reason = source.embargo(result.request, verb) or ""
+                    if not reason:
+                        return source, result.request
+                reasons.setdefault(reason, []).append(source.config.label)
         except RequestError as error:
             if isinstance(error, TooManyValuesError) and comparisons < MAX_VALUES:
                 raise

@@ -65,7 +65,7 @@ class Validation:
         sources = self._selection.able_to(verb, collection)
         address = self._read_address(verb, draft.url)
         text = _read_text(draft.request, collection)
-        source, coerced = self._selection.select(sources, user, text, comparisons)
+        source, coerced = self._selection.select(sources, user, text, verb, comparisons)
         source.check_request(coerced, verb)
         status = Status.UPLOADING if verb is Verb.ARCHIVE and address is None else Status.WAITING
         request = Request(

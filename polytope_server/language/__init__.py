@@ -7,9 +7,10 @@
 from polytope_server.language.coercion import CoercionRules, coerce
 from polytope_server.language.errors import RequestError
 from polytope_server.language.json_text import load_json
-from polytope_server.language.matching import Judgement, SourceRules, TooManyValuesError
+from polytope_server.language.matching import Judgement, TooManyValuesError
 from polytope_server.language.parsing import parse
 from polytope_server.language.ranges import MAX_VALUES
+from polytope_server.language.source_rules import SourceRules
 from polytope_server.language.validation import validate_source
 
 __all__ = [

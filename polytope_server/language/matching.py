@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
 from itertools import islice
@@ -15,7 +15,8 @@ from polytope_server.language.errors import RequestError, RuleError, shown
 from polytope_server.language.naming import rename
 from polytope_server.language.no_request import describe_no_request
 from polytope_server.language.ranges import MAX_VALUES, Range, joined, read_values
-from polytope_server.roles import Roles, has_role
+from polytope_server.language.source_rules import ImpliedKeys, SourceRules
+from polytope_server.roles import has_role
 
 CASELESS_KEYS = frozenset({"class", "stream", "type", "levtype", "domain", "model", "experiment", "activity"})
 """Keys whose values MARS reads in either case, so that a rule must, too."""
@@ -28,25 +29,6 @@ _SHOWN_RULE = 300
 
 class TooManyValuesError(RequestError):
     """The request describes more values than are compared with the rules of data sources."""
-
-
-@dataclass(frozen=True)
-class SourceRules:
-    """What a data source's section says about the requests that it serves.
-
-    `roles`: realm -> roles, or roles of any realm; empty admits every user. `accepts_feature`: true for type
-    polytope, whose requests must have a `feature`; those of all other types must not. `accepts_mappings`:
-    whether values may be mappings. `aliases`: other names of keys, by which requests, `match`, `defaults` and
-    `patch` may call them.
-    """
-
-    roles: Roles = ()
-    match: Mapping[str, Any] = field(default_factory=dict)
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    patch: Mapping[str, Any] = field(default_factory=dict)
-    accepts_feature: bool = False
-    accepts_mappings: bool = False
-    aliases: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -91,18 +73,58 @@ class Judgement:
         self._values: dict[str, Range | list[str]] = {}
         self._verdicts: dict[tuple[str, tuple[str, ...]], str | None] = {}
         self._comparisons = self._budget = comparisons
+        self._complete: dict[ImpliedKeys, Judgement | RequestError] = {}
 
     def match(self, source: SourceRules) -> MatchResult:
         """Whether this data source serves the request.
 
-        On success the result holds the request with the defaults of absent keys, the patch on top, and lists
-        joined with `/` (except in `data` and `feature`). Otherwise the reason names the key, its value and
-        what is allowed. Rules that are wrong (`validate_rules` finds them) reject, and the reason says so.
+        On success the result holds the request with the keys that it implies, the defaults of absent keys,
+        the patch on top, and lists joined with `/` (except in `data` and `feature`). Otherwise the reason
+        names the key, its value and what is allowed. Rules that are wrong (`validate_rules` finds them)
+        reject, and the reason says so.
         TooManyValuesError if too many values would have to be judged one by one: then no data source serves
         it.
         """
         if source.roles and not has_role(source.roles, self._realm, self._user_roles):
             return MatchResult(None, "user not authorized.")
+        if source.implied is None or "feature" not in self._request:
+            return self._match_rules(source)
+        if source.implied not in self._complete:
+            self._complete[source.implied] = self._completed(source.implied, source.aliases)
+        complete = self._complete[source.implied]
+        if isinstance(complete, RequestError):
+            return MatchResult(None, str(complete))
+        complete._budget = self._budget
+        try:
+            return complete._match_rules(source)
+        finally:
+            self._budget = complete._budget
+
+    def _completed(self, implied: ImpliedKeys, aliases: Mapping[str, str]) -> Judgement | RequestError:
+        """The judgement of the request with the keys that it implies, or why it cannot be read."""
+        try:
+            request = self._rename_request(aliases)
+            further = coerce(implied(request), self._coercion, today=self._today)
+            for key in further.keys() & request.keys():
+                if joined(key, request[key]) != joined(key, further[key]):
+                    raise RequestError(
+                        f"key '{key}' is given twice, as {shown(request[key])} and in the feature as "
+                        f"{shown(further[key])}; give it once"
+                    )
+        except RequestError as error:
+            return error
+        return Judgement(
+            {**request, **further},
+            realm=self._realm,
+            user_roles=self._user_roles,
+            coercion=self._coercion,
+            today=self._today,
+            now=self._now,
+            comparisons=self._comparisons,
+        )
+
+    def _match_rules(self, source: SourceRules) -> MatchResult:
+        """The same for a user who may use it, and a request that implies nothing more."""
         try:
             defaults = self._coerce_section(source.defaults, source.aliases)
             patch = self._coerce_section(source.patch, source.aliases)

@@ -9,8 +9,9 @@ from typing import Any
 from polytope_server.language.coercion import DEFAULT_RULES, CoercionRules, coerce
 from polytope_server.language.date_rules import date_test, utc_moment
 from polytope_server.language.errors import RequestError, RuleError, shown
-from polytope_server.language.matching import SourceRules, allowed, find_mapping
+from polytope_server.language.matching import allowed, find_mapping
 from polytope_server.language.naming import rename
+from polytope_server.language.source_rules import SourceRules
 
 
 def validate_rules(match: object, *, today: date | None = None, now: datetime | None = None) -> list[str]:
@@ -56,4 +57,6 @@ def validate_source(source: SourceRules, coercion: CoercionRules = DEFAULT_RULES
             continue
         if not source.accepts_mappings and (reason := find_mapping(coerced)):
             problems.append(f"{name}: {reason}")
+        if source.accepts_feature and "feature" in coerced:
+            problems.append(f"{name}: key 'feature' is not accepted; requests have their own")
     return problems

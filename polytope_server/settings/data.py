@@ -104,6 +104,11 @@ class DataSourceSection(Section):
     )
     defaults: Mapped = Field(default_factory=dict, description="Values of keys that a request does not have.")
     patch: Mapped = Field(default_factory=dict, description="Values that replace those of a request.")
+    obey_schedule: bool = Field(
+        False,
+        description="Whether requests are refused for data that are not released yet, see `schedule.file`. "
+        "Uploads are not judged.",
+    )
     repr: str | None = Field(None, description="What users see instead of its name.")
     max_attempts: int | None = Field(
         None, ge=1, le=100, description="How often a request is tried; by default `worker.max_attempts`."

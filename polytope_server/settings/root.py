@@ -7,6 +7,7 @@ against the `Settings` of that back-end by :mod:`polytope_server.config.check`. 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
@@ -60,6 +61,17 @@ class CoercionSettings(Section):
     allow_ranges: list[str] = Field(default_factory=list, description="Further keys that may hold a range.")
     allow_lists: list[str] = Field(default_factory=list, description="Further keys that may hold a list.")
     number_allow_zero: bool = Field(False, description="Whether ensemble member 0 is allowed.")
+
+
+class ScheduleSettings(Section):
+    """`schedule`: when data are released."""
+
+    file: Path | None = Field(
+        None,
+        description="XML file with the products of data sources that have `obey_schedule`, on the machines "
+        "of the frontends; read again when it changes. By default `/etc/polytope_schedule/schedule.xml` if "
+        "the variable `SCHEDULE_ENABLED` is `true`, else none.",
+    )
 
 
 class WorkerDeploymentSettings(Section):
@@ -123,6 +135,7 @@ class Settings(Section):
     coercion: CoercionSettings = part(
         CoercionSettings, description="How a request is brought into canonical form."
     )
+    schedule: ScheduleSettings = part(ScheduleSettings, description="When data are released.")
     request_store: Backend = part(
         lambda: {"sql": {}}, description="Keeps the requests: one back-end and its keys."
     )

@@ -80,6 +80,7 @@ class Server:
                 kind = backends.load("datasource", entry["type"])
                 source = kind(entry["name"], kind.Settings.model_validate(entry["settings"]))
                 source.coercion = coercion
+                source.judged = frozenset(entry.get("judged", ()))
                 source.prepare()
             except Exception:
                 logger.exception("data source %s of collection %s cannot be used", where[1], where[0])

@@ -50,6 +50,7 @@ def make_child_config(configuration: Configuration) -> dict[str, Any]:
             "name": source.name,
             "type": source.type,
             "settings": factory.settings_of(source).model_dump(mode="json"),
+            "judged": sorted(factory.judged_keys(source)),
         }
         for collection in configuration.collections.values()
         for source in collection.datasources

@@ -20,7 +20,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "constants": ("media_types",),
     "ground": ("redaction", "texts", "back_off"),
     "domain": ("user", "collection", "request", "retry", "roles", "language"),
-    "features": ("grids",),
+    "features": ("features", "grids", "schedule"),
     "settings": ("settings",),
     "runtime": ("runtime", "secrets"),
     "drivers": ("drivers",),

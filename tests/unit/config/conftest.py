@@ -65,6 +65,7 @@ class Pin(Stub):
 
 class Feature(Stub):
     accepts_feature = True
+    implied_keys = None
     aliases = types.MappingProxyType({"level": "levelist"})
 
 

@@ -1,0 +1,1 @@
+"""The data source `polytope`: features of fields, as CoverageJSON."""
