@@ -10,15 +10,14 @@ from polytope_server.datasource.fdb import keys, selection
 from polytope_server.datasource.fdb.check import MAX_VALUES
 from polytope_server.datasource.fdb.selection import Selection
 from polytope_server.datasource.polytope.archive import Archive
-from polytope_server.datasource.polytope.check import is_open
-from polytope_server.features import Feature, select_archived
+from polytope_server.features import Feature, Trajectory, select_archived
 from polytope_server.language import RequestError
 from polytope_server.language.ranges import is_range, joined, split
 
-#: Keys whose ranges without `by` mean what the archive has between the ends, whatever the feature.
-_OPEN = frozenset({"step", "levelist", "time"})
-#: Those of `a/to/b`.
-_OPEN_WORDS = 3
+#: A range of days means each of them, whether the archive has it or not.
+_DAYS = frozenset({"date", "hdate"})
+#: Items of `a/to/b`.
+_WITHOUT_BY = 3
 
 
 def choose(
@@ -45,9 +44,10 @@ def choose(
 
 
 def _is_open(key: str, text: str, feature: Feature) -> bool:
-    if key in feature.keys:
-        return is_open(feature, text)
-    return key in _OPEN and is_range(text) and len(split(text)) == _OPEN_WORDS
+    """Whether a text means the values that the archive has: a range without `by`, or what a path passes."""
+    if key in _DAYS or not is_range(text):
+        return False
+    return len(split(text)) == _WITHOUT_BY or (isinstance(feature, Trajectory) and key in feature.keys)
 
 
 def _values_within(archive: Archive, chosen: Selection, key: str, text: str, judged: bool) -> list[str]:
