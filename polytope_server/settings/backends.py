@@ -75,6 +75,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "raise": "datasource.raising:RaiseDataSource",
         "http": "datasource.http:HTTPDataSource",
         "fdb": "datasource.fdb:FDBDataSource",
+        "polytope": "datasource.polytope:PolytopeDataSource",
     },
 }
 
@@ -96,7 +97,7 @@ NOT_BUILT: dict[str, frozenset[str]] = {
     "request_store": frozenset({"dynamodb"}),
     "queue": frozenset({"sqs"}),
     "metric_store": frozenset({"dynamodb"}),
-    "datasource": frozenset({"mars", "webmars", "polytope", "ionbeam", "federated"}),
+    "datasource": frozenset({"mars", "webmars", "ionbeam", "federated"}),
 }
 
 

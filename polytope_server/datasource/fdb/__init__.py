@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from polytope_server.datasource import (
 )
 from polytope_server.datasource.fdb import dry_run, grib, keys, selection
 from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck, read_known, read_schema
+from polytope_server.datasource.fdb.environment import prepare_eckit
 from polytope_server.datasource.fdb.errors import Errors
 from polytope_server.datasource.fdb.metkit import Tables
 from polytope_server.datasource.fdb.schema import Schema
@@ -40,13 +40,6 @@ from polytope_server.settings.values import Size
 logger = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
-#: eckit writes stack traces of errors that are reported anyway; and it reads these when it is loaded.
-_ECKIT = {
-    "ECKIT_EXCEPTION_DUMPS_BACKTRACE": "0",
-    "ECKIT_EXCEPTION_IS_SILENT": "1",
-    "ECKIT_SERIOUS_BUG_IS_SILENT": "1",
-    "ECKIT_ASSERT_FAILED_IS_SILENT": "1",
-}
 #: A failed archive leaves an FDB object behind, with two open files each (see `_abandon`).
 _MAX_ABANDONED = 100
 
@@ -106,8 +99,7 @@ class FDBDataSource(DataSource):
         return RequestCheck(_find_schema(settings.fdb_config, known), known, settings.max_fields)
 
     def prepare(self) -> None:
-        for name, value in _ECKIT.items():
-            os.environ.setdefault(name, value)
+        prepare_eckit()
         import eccodes  # noqa: F401
         import pyfdb  # noqa: F401
 

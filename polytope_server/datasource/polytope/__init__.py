@@ -1,1 +1,83 @@
-"""The data source `polytope`: features of fields, as CoverageJSON."""
+"""The data source `polytope`: features of the hypercube, as CoverageJSON.
+
+The values of some points are taken out of fields by GribJump, which does not decode them. Where the points of
+a grid are arithmetic their indices are computed (:mod:`plan`, with :mod:`polytope_server.grids`), and all
+fields of a result are extracted together, a bounded number of values at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from polytope_server.datasource import (
+    COVERAGE_JSON,
+    DataSource,
+    DataSourceError,
+    Job,
+    RequestCheck,
+    Result,
+)
+from polytope_server.datasource.fdb import keys
+from polytope_server.datasource.fdb.check import read_known, read_schema
+from polytope_server.datasource.fdb.environment import prepare_eckit
+from polytope_server.datasource.fdb.metkit import Tables
+from polytope_server.datasource.fdb.schema import Schema
+from polytope_server.datasource.polytope import check
+from polytope_server.datasource.polytope.settings import PolytopeSettings, load_config
+from polytope_server.features import read_feature
+from polytope_server.language import RequestError
+
+if TYPE_CHECKING:
+    from polytope_server.datasource.polytope.engine import Engine
+
+__all__ = ["PolytopeDataSource", "PolytopeSettings"]
+
+logger = logging.getLogger(__name__)
+
+
+class PolytopeDataSource(DataSource):
+    """Extracts features from the fields of one FDB."""
+
+    Settings = PolytopeSettings
+    accepts_feature = True
+    requires = ("pyfdb", "eccodes", "pymetkit", "pygribjump", "gribjumplib", "numpy", "orjson")
+    aliases = keys.ALIASES
+
+    _engine: Engine
+
+    @classmethod
+    def implied_keys(cls, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        return check.implied_keys(request)
+
+    @classmethod
+    def request_check(cls, settings: Any) -> RequestCheck:
+        known = read_known(settings.metkit)
+        return check.FeatureCheck(_find_schema(settings, known), known, settings.limits)
+
+    def prepare(self) -> None:
+        prepare_eckit()
+        # Native libraries, and numpy.
+        from polytope_server.datasource.polytope.engine import Engine
+
+        self._engine = Engine(self.name, self.settings, self.judged)
+
+    def retrieve(self, job: Job) -> Result:
+        request = dict(job.coerced_request)
+        try:
+            feature = read_feature(request.pop("feature", None), self.settings.limits)
+        except RequestError as error:
+            raise DataSourceError(str(error)) from None
+        return Result(COVERAGE_JSON, self._engine.extract(request, feature))
+
+
+def _find_schema(settings: PolytopeSettings, known: Tables | None) -> Schema | None:
+    """The schema of the FDB, where this process can read it: a frontend needs neither."""
+    try:
+        return read_schema(load_config(settings.fdb_config or {}), known)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        logger.info("requests are not checked for the keys of the FDB's schema: %s", error)
+        return None

@@ -1,0 +1,77 @@
+"""The FDB of a data source: what it has of a request, and where."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from polytope_server.datasource import DataSourceError
+from polytope_server.datasource.fdb import grib
+from polytope_server.datasource.fdb.errors import Errors
+from polytope_server.datasource.fdb.selection import Selection
+from polytope_server.datasource.polytope.jump import Location
+
+#: A value in one spelling, whichever library wrote it. PERF: each is asked for once per field.
+canonical = lru_cache(maxsize=1 << 16)(grib.canonical)
+
+
+class Archive:
+    """An FDB, as it is at the time of one request: an older handle would not see what was archived since."""
+
+    def __init__(self, name: str, config: dict[str, Any] | Path | None) -> None:
+        """`config` is that of the FDB; None for the one of the environment."""
+        import pyfdb
+
+        self._errors = Errors(name)
+        with self._errors:
+            self._fdb = pyfdb.FDB(config)
+
+    def expand(self, selection: Selection) -> Selection:
+        """The selection in the archive's own spelling: numbers of parameters, dates, times."""
+        from pymetkit import MarsRequest, MetKitException
+
+        try:
+            found = MarsRequest("retrieve", selection).expand(inherit=False, strict=True)
+        except (MetKitException, UnicodeDecodeError) as error:
+            # The FDB says the same in words that users can read.
+            with self._errors:
+                next(iter(self._fdb.inspect(selection)), None)
+            raise DataSourceError("a value of the request cannot be read") from error
+        return {key: list(dict.fromkeys(_listed(found[key]))) for key in selection}
+
+    def find(self, selection: Selection) -> Iterator[tuple[Mapping[str, str], Location]]:
+        """The fields that there are of a selection: their keys, and where they are."""
+        with self._errors:
+            for element in self._fdb.inspect(selection):
+                yield element.combined_key(), _locate(element)
+
+    def values(self, selection: Selection, key: str) -> list[str]:
+        """The values of a key that the archive has beside the others, in no order; perhaps some more."""
+        with self._errors:
+            axes = self._fdb.axes(selection)
+            return [value for value in axes[key] if value] if key in axes else []
+
+    def keys_of_one(self, selection: Selection) -> list[str]:
+        """The keys by which the archive knows one of the fields that fit; none if there is none."""
+        with self._errors:
+            element = next(iter(self._fdb.list(selection)), None)
+            return [key for key, value in element.combined_key().items() if value] if element else []
+
+
+def _listed(values: Any) -> list[str]:
+    return [values] if isinstance(values, str) else [str(value) for value in values]
+
+
+def _locate(element: Any) -> Location:
+    uri = element.uri
+    return Location(
+        unquote(uri.path()),
+        element.offset(),
+        element.length(),
+        uri.scheme() or "file",
+        uri.hostname() or "",
+        uri.port() or 0,
+    )

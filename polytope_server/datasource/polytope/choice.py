@@ -1,0 +1,66 @@
+"""From the text of a request to every single value of its keys, as the archive spells them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from polytope_server.datasource import DataSourceError
+from polytope_server.datasource.fdb import keys, selection
+from polytope_server.datasource.fdb.check import MAX_VALUES
+from polytope_server.datasource.fdb.selection import Selection
+from polytope_server.datasource.polytope.archive import Archive
+from polytope_server.datasource.polytope.check import is_open
+from polytope_server.features import Feature, select_archived
+from polytope_server.language import RequestError
+from polytope_server.language.ranges import is_range, joined, split
+
+#: Keys whose ranges without `by` mean what the archive has between the ends, whatever the feature.
+_OPEN = frozenset({"step", "levelist", "time"})
+#: Those of `a/to/b`.
+_OPEN_WORDS = 3
+
+
+def choose(
+    archive: Archive, request: Mapping[str, Any], feature: Feature, judged: Collection[str], max_fields: int
+) -> Selection:
+    """Every value of every key that chooses fields. DataSourceError for what cannot be asked for.
+
+    A range without `by` stands for the values of it that the archive has; `judged` are keys of which that is
+    judged before.
+    """
+    if unknown := keys.describe_unknown(request):
+        raise DataSourceError(str(RequestError(*unknown)))
+    texts = {key: joined(key, value) for key, value in request.items() if key not in keys.NOT_DATA}
+    ranges = {key: text for key, text in texts.items() if _is_open(key, text, feature)}
+    closed = selection.expand({key: text for key, text in texts.items() if key not in ranges}, MAX_VALUES)
+    if not closed:
+        raise DataSourceError("the request chooses no fields")
+    _check_count(closed, max_fields)
+    chosen = archive.expand(closed)
+    for key, text in ranges.items():
+        chosen[key] = _values_within(archive, chosen, key, text, key in judged)
+        _check_count(chosen, max_fields)
+    return {key: chosen[key] for key in texts}
+
+
+def _is_open(key: str, text: str, feature: Feature) -> bool:
+    if key in feature.keys:
+        return is_open(feature, text)
+    return key in _OPEN and is_range(text) and len(split(text)) == _OPEN_WORDS
+
+
+def _values_within(archive: Archive, chosen: Selection, key: str, text: str, judged: bool) -> list[str]:
+    """The values of a range that the archive has, in the direction of the range."""
+    try:
+        values = select_archived(key, text, archive.values(chosen, key), judged=judged)
+    except RequestError as error:
+        raise DataSourceError(str(error)) from None
+    if not values:
+        raise DataSourceError(f"the archive has no {key} in {text} of the fields of this request")
+    return values
+
+
+def _check_count(chosen: Selection, most: int) -> None:
+    if (fields := selection.count(chosen)) > most:
+        raise DataSourceError(f"the request describes {fields} fields; at most {most} are accepted")

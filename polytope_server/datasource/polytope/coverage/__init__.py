@@ -1,0 +1,1 @@
+"""CoverageJSON, written while the values come."""

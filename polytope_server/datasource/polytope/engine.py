@@ -1,0 +1,97 @@
+"""The engine of one data source: plans requests, extracts their values, and writes them as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+from polytope_server.datasource import DataSourceError
+from polytope_server.datasource.polytope import jump
+from polytope_server.datasource.polytope.archive import Archive
+from polytope_server.datasource.polytope.coverage.layout import Part, coverages, domain_of
+from polytope_server.datasource.polytope.coverage.pieces import chunks, collection
+from polytope_server.datasource.polytope.coverage.style import STYLES
+from polytope_server.datasource.polytope.kinds import Kinds, Parameter
+from polytope_server.datasource.polytope.plan import NoClosedFormError, Plan, make_plan
+from polytope_server.datasource.polytope.reading import Reader
+from polytope_server.datasource.polytope.settings import PolytopeSettings, load_config
+from polytope_server.features import Feature
+
+
+class Engine:
+    """Serves features from one FDB, one request at a time."""
+
+    def __init__(self, name: str, settings: PolytopeSettings, judged: Collection[str] = ()) -> None:
+        """Import what it needs. Raises ImportError, and OSError and ValueError for files of the settings."""
+        jump.load(load_config(settings.gribjump_config))
+        self._name, self._judged = name, judged
+        self._limits = settings.limits
+        self._fdb_config = None if settings.fdb_config is None else load_config(settings.fdb_config)
+        self._kinds = Kinds(name, settings.options.mappers)
+        self._jump = jump.Jump(name)
+        self._style = STYLES[settings.coverage]
+
+    def plan(self, request: Mapping[str, Any], feature: Feature) -> Plan:
+        """What a request takes, found without extracting anything. DataSourceError if it cannot be served."""
+        archive = Archive(self._name, self._fdb_config)
+        try:
+            return make_plan(archive, request, feature, self._kinds, self._limits, self._judged)
+        except NoClosedFormError as error:
+            raise DataSourceError(f"{error}, which this data source does not know") from None
+
+    def extract(self, request: Mapping[str, Any], feature: Feature) -> Iterator[bytes]:
+        """The result of a request as CoverageJSON, in chunks. DataSourceError, TemporaryError.
+
+        The first values are extracted before it returns.
+        """
+        try:
+            return _begun(self._write(self.plan(request, feature)))
+        except jump.OtherGridError:
+            # What is remembered may be the grid that the fields had before a change of their model.
+            self._kinds.forget()
+            return _begun(self._write(self.plan(request, feature)))
+
+    def _write(self, plan: Plan) -> Iterator[bytes]:
+        names = _name_parameters(plan)
+        domain = domain_of(plan.feature)
+        described = {
+            names[param]: _describe(kind.parameter)
+            for part in plan.parts
+            for param, kind in part.kinds.items()
+        }
+        head = {
+            "type": "CoverageCollection",
+            "domainType": domain,
+            "parameters": described,
+            "referencing": self._style.referencing(domain, plan.feature.type),
+        }
+        parts = (
+            Part(part.cube, part.stretches, Reader(self._jump, part.md5), names, self._style, plan.feature)
+            for part in plan.parts
+        )
+        found = chain.from_iterable(map(coverages, parts))
+        return chunks(collection(head, found))
+
+
+def _begun(found: Iterator[bytes]) -> Iterator[bytes]:
+    return chain([next(found)], found)
+
+
+def _name_parameters(plan: Plan) -> dict[str, str]:
+    """The name of each parameter in the result: its short name, or its number where ecCodes knows none."""
+    known = {param: kind.parameter for part in plan.parts for param, kind in part.kinds.items()}
+    names: dict[str, str] = {}
+    for param, one in known.items():
+        unusable = one.short_name in ("unknown", "~", "") or one.short_name in names.values()
+        names[param] = param if unusable else one.short_name
+    return names
+
+
+def _describe(parameter: Parameter) -> dict[str, Any]:
+    return {
+        "type": "Parameter",
+        "description": {"en": parameter.name},
+        "unit": {"symbol": parameter.units},
+        "observedProperty": {"id": parameter.short_name, "label": {"en": parameter.name}},
+    }

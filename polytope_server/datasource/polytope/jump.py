@@ -1,0 +1,112 @@
+"""GribJump: values of some points of fields, without decoding the fields.
+
+Fields are named by file and offset, which the FDB of the data source gave (see :mod:`archive`). GribJump
+itself would look for an FDB in the environment, of which a process has only one.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import yaml
+
+from polytope_server.datasource import DataSourceError, TemporaryError
+from polytope_server.datasource.polytope.arrays import Floats
+
+logger = logging.getLogger(__name__)
+
+#: Half-open ranges of indices, sorted and apart.
+Pairs = list[list[int]]
+
+_LIBRARY = "gribjump"
+#: How GribJump says that a field has another grid than it was asked for.
+_OTHER_GRID = "hash"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where the message of a field is."""
+
+    path: str
+    offset: int
+    length: int
+    scheme: str = "file"
+    host: str = ""
+    port: int = 0
+
+
+class OtherGridError(DataSourceError):
+    """A field has another grid than was thought."""
+
+
+_loaded: dict[str, Any] = {}
+
+
+def load(config: Mapping[str, Any]) -> None:
+    """Import pygribjump for good, with a configuration of GribJump, of which a process has only one.
+
+    Raises ImportError; ValueError if it was loaded with another one.
+    """
+    if _loaded and _loaded != config:
+        raise ValueError("data sources with different keys in gribjump_config need workers of their own")
+    if _loaded:
+        return
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        yaml.safe_dump(dict(config), file)
+        file.flush()
+        os.environ["GRIBJUMP_CONFIG_FILE"] = file.name
+        import findlibs
+
+        if found := findlibs.find(_LIBRARY):
+            # SEGFAULT: cffi unloads it when the interpreter ends, and the FDB's library then calls into it.
+            ctypes.CDLL(found)
+        import pygribjump
+
+        pygribjump.GribJump()
+    _loaded.update(config)
+
+
+class Jump:
+    """Extracts values for one data source."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._opened: Any = None
+
+    def extract(self, wanted: Sequence[tuple[Location, Pairs]], md5: str) -> list[Floats]:
+        """The values of some ranges of each of some fields, which are all different.
+
+        NaN where a field has no value. OtherGridError for a field whose grid is not the one with this sum.
+        """
+        import pygribjump
+
+        try:
+            if self._opened is None:
+                self._opened = pygribjump.GribJump()
+            requests = [
+                pygribjump.PathExtractionRequest(
+                    field.path, field.scheme, field.offset, field.host, field.port, ranges, md5
+                )
+                for field, ranges in wanted
+            ]
+            # A copy: the view is one of memory that ends with the result.
+            found = [np.array(one.values_flat) for one in self._opened.extract_from_paths(requests)]
+        except pygribjump.GribJumpException as error:
+            if _OTHER_GRID in str(error).lower():
+                raise OtherGridError(
+                    "the fields of one parameter are on different grids; ask for those of each grid apart"
+                ) from None
+            logger.error("data source %s: %s", self._name, error)
+            raise TemporaryError(f"{self._name} cannot read the data at the moment.") from None
+
+        if len(found) != len(wanted):
+            logger.error("data source %s: %d of %d fields came", self._name, len(found), len(wanted))
+            raise TemporaryError(f"{self._name} cannot read the data at the moment.")
+        return found

@@ -1,0 +1,146 @@
+"""The keys of the data source `polytope`, those of earlier servers included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from polytope_server.datasource import DataSourceSettings
+from polytope_server.features import FeatureLimits
+from polytope_server.settings.section import part
+
+_CLOSED_FORMS = "Grids with a closed form need none: they are read of the fields."
+_IDLE = "Key of the earlier server; no effect."
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Datacube(_Part):
+    """`datacube`: what the published library opens."""
+
+    type: Literal["gribjump"] = "gribjump"
+    config: str | None = Field(None, description=_IDLE)
+    uri: str | None = Field(None, description=_IDLE)
+
+
+class PolygonRules(_Part):
+    """`polygonrules`: limits of the published library."""
+
+    max_points: int | None = Field(None, ge=1, description="The same as `limits.max_points`.")
+    max_area: float | None = Field(None, gt=0, description="The same as `limits.max_area`.")
+
+
+class CoverageConfig(_Part):
+    """`coverageconfig`: keys of the published encoder."""
+
+    param_db: str = Field(
+        "ecmwf", description="Table of names and units, where the published library is used."
+    )
+    compression: None = Field(None, description="Not supported: results are CoverageJSON as it is.")
+
+
+class Axis(_Part):
+    """An item of `options.axis_config`."""
+
+    axis_name: str
+    transformations: list[dict[str, Any]] = Field(default_factory=list)
+
+
+class Options(_Part):
+    """`options`: what the published library is told about the datacube."""
+
+    axis_config: list[Axis] = Field(
+        default_factory=list,
+        description="Of it the `mapper` says which grid the fields have, if it has their `md5_hash`; the "
+        f"rest is for the published library. {_CLOSED_FORMS}",
+    )
+    compressed_axes_config: list[str] = Field(default_factory=list, description="For the published library.")
+    pre_path: list[str] | dict[str, Any] = Field(
+        default_factory=list,
+        description="For the published library: keys that choose the part of the datacube.",
+    )
+    alternative_axes: list[dict[str, Any]] = Field(
+        default_factory=list, description="For the published library."
+    )
+    use_catalogue: bool = Field(False, description="For the published library.")
+    engine_options: dict[str, str] = Field(default_factory=dict, description="For the published library.")
+
+    @property
+    def mappers(self) -> list[dict[str, Any]]:
+        """The grids that the configuration names."""
+        changes = (change for axis in self.axis_config for change in axis.transformations)
+        return [change for change in changes if change.get("name") == "mapper"]
+
+
+class PolytopeSettings(DataSourceSettings):
+    """Keys of the data source `polytope`."""
+
+    gribjump_config: dict[str, Any] | Path = Field(
+        description="GribJump's configuration, or the path to a YAML file that holds it."
+    )
+    fdb_config: dict[str, Any] | Path | None = Field(
+        None,
+        description="The FDB's configuration, or the path to a YAML file that holds it; by default the one "
+        "that the environment of the worker names.",
+    )
+    metkit: Path | None = Field(
+        None, description="Folder with the tables of a metkit of your own, as for the data source `fdb`."
+    )
+    limits: FeatureLimits = part(FeatureLimits, "How much one request may ask for.")
+    coverage: Literal["published", "standard"] = Field(
+        "published",
+        description="Names and order of axes in results. `published`: as polytope-mars writes them, which "
+        "covjsonkit and earthkit-data open. `standard`: as the CoverageJSON specification has them (x, y, z, "
+        "t), which covjson-pydantic validates.",
+    )
+    datacube: Datacube = part(Datacube, "The kind of datacube: `type: gribjump`.")
+    options: Options = part(Options, f"Axes of the datacube, as for the published library. {_CLOSED_FORMS}")
+    polygonrules: PolygonRules = part(PolygonRules, "Of earlier servers: the same as in `limits`.")
+    coverageconfig: CoverageConfig = part(
+        CoverageConfig, "Of earlier servers: keys of the published encoder."
+    )
+    dynamic_grid: bool = Field(False, description=f"{_IDLE} The grid is always read of the fields.")
+    dynamic_grid_service_url: str | None = Field(None, description=_IDLE)
+    gh68_fix_hashes: bool = Field(False, description=f"{_IDLE} Grids are read of the fields.")
+    gh69_fix_grids: bool = Field(False, description=f"{_IDLE} Grids are read of the fields.")
+    gh70_fix_step_ranges: bool = Field(False, description=f"{_IDLE} Ranges of steps are always understood.")
+    separate_datetime: bool = Field(
+        False, description=f"{_IDLE} Dates and times are apart where the published library has them apart."
+    )
+
+    @field_validator("fdb_config", "gribjump_config")
+    @classmethod
+    def _schema_is_a_path(cls, config: Any) -> Any:
+        if isinstance(config, dict) and not isinstance(config.get("schema", ""), str):
+            raise ValueError("schema must be the path to a schema file")
+        return config
+
+    @field_validator("gribjump_config")
+    @classmethod
+    def _is_local_or_remote(cls, config: Any) -> Any:
+        kind = config.get("type", "local") if isinstance(config, dict) else "local"
+        if kind not in ("local", "remote"):
+            raise ValueError(f"type {str(kind)[:50]!r} is none of GribJump's; expected local or remote")
+        return config
+
+    @model_validator(mode="after")
+    def _join_limits(self) -> Self:
+        given = self.polygonrules.model_dump(exclude_none=True)
+        if given and not self.limits.model_fields_set & given.keys():
+            object.__setattr__(self, "limits", self.limits.model_copy(update=given))
+        return self
+
+
+def load_config(config: dict[str, Any] | Path) -> dict[str, Any]:
+    """The configuration of a library, from its file where it is in one. Raises ValueError, OSError."""
+    if isinstance(config, dict):
+        return config
+    loaded = yaml.safe_load(config.read_text())
+    if not isinstance(loaded, dict):
+        raise ValueError(f"{config} does not hold a configuration")
+    return loaded
