@@ -70,7 +70,7 @@ def test_a_time_series_has_the_values_of_the_nearest_points(alice: Caller, grid:
 
 def test_what_a_feature_asks_for_is_judged_by_the_rules_of_the_data_source(alice: Caller) -> None:
     feature = {**SERIES, "range": {"start": 0, "end": 30, "interval": 6}}
-    assert "30 not in" in refused(alice, feature, **request("regular", param="2t"))
+    assert "'30' not in" in refused(alice, feature, **request("regular", param="2t"))
 
 
 def test_a_malformed_feature_is_refused_with_what_is_wrong(alice: Caller) -> None:
