@@ -10,14 +10,10 @@ from polytope_server.datasource.fdb import keys, selection
 from polytope_server.datasource.fdb.check import MAX_VALUES
 from polytope_server.datasource.fdb.selection import Selection
 from polytope_server.datasource.polytope.archive import Archive
-from polytope_server.features import Feature, Trajectory, select_archived
+from polytope_server.datasource.polytope.check import is_open
+from polytope_server.features import Feature, select_archived
 from polytope_server.language import RequestError
-from polytope_server.language.ranges import is_range, joined, split
-
-#: A range of days means each of them, whether the archive has it or not.
-_DAYS = frozenset({"date", "hdate"})
-#: Items of `a/to/b`.
-_WITHOUT_BY = 3
+from polytope_server.language.ranges import joined
 
 
 def choose(
@@ -31,7 +27,7 @@ def choose(
     if unknown := keys.describe_unknown(request):
         raise DataSourceError(str(RequestError(*unknown)))
     texts = {key: joined(key, value) for key, value in request.items() if key not in keys.NOT_DATA}
-    ranges = {key: text for key, text in texts.items() if _is_open(key, text, feature)}
+    ranges = {key: text for key, text in texts.items() if is_open(key, text, feature)}
     closed = selection.expand({key: text for key, text in texts.items() if key not in ranges}, MAX_VALUES)
     if not closed:
         raise DataSourceError("the request chooses no fields")
@@ -41,13 +37,6 @@ def choose(
         chosen[key] = _values_within(archive, chosen, key, text, key in judged)
         _check_count(chosen, max_fields)
     return {key: chosen[key] for key in texts}
-
-
-def _is_open(key: str, text: str, feature: Feature) -> bool:
-    """Whether a text means the values that the archive has: a range without `by`, or what a path passes."""
-    if key in _DAYS or not is_range(text):
-        return False
-    return len(split(text)) == _WITHOUT_BY or (isinstance(feature, Trajectory) and key in feature.keys)
 
 
 def _values_within(archive: Archive, chosen: Selection, key: str, text: str, judged: bool) -> list[str]:
