@@ -31,6 +31,7 @@ class Plan:
     stored: int
     transfer: int
     abuse: float
+    users: int
     listed: int
 
 
@@ -48,6 +49,7 @@ FULL = Plan(
     stored=100_000,
     transfer=1 << 30,
     abuse=30.0,
+    users=50,
     listed=200,
 )
 QUICK = Plan(
@@ -64,6 +66,8 @@ QUICK = Plan(
     stored=200,
     transfer=48 << 20,
     abuse=0.4,
+    # The server makes a hash of the password of each.
+    users=5,
     listed=5,
 )
 
