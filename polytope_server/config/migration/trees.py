@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from polytope_server.settings.nodes import Key, Node
@@ -49,3 +49,15 @@ def map_leaves(root: Node, change: Callable[[tuple[Key, ...], Node], Node]) -> N
         return change(path, node)
 
     return walk(root, ())
+
+
+def leaves(node: Node, path: tuple[Key, ...] = ()) -> Iterator[tuple[tuple[Key, ...], Node]]:
+    """Path and node of each plain value."""
+    if isinstance(node.value, dict):
+        for key, child in node.children():
+            yield from leaves(child, (*path, key))
+    elif isinstance(node.value, list):
+        for index, child in enumerate(node.items()):
+            yield from leaves(child, (*path, index))
+    else:
+        yield path, node

@@ -87,17 +87,8 @@ def test_no_value_of_the_chart_is_taken_for_another_key(migrate: Migrate) -> Non
     report = migrate("values")
     assert "did you mean" not in report
     chart = report.partition("Values of the earlier chart, and")[2].partition("\n\n")[0]
-    sections = (
-        "global",
-        "auth-o-tron",
-        "rabbitmq",
-        "mongodb",
-        "mysql",
-        "seaweedfs",
-        "minio",
-        "s3_access_key",
-    )
-    for section in sections:
+    sections = ("global", "auth-o-tron", "rabbitmq", "mongodb", "mysql", "seaweedfs", "minio")
+    for section in (*sections, "s3_access_key"):
         assert f"\n  {section} (" in chart
     # What the earlier chart ran, and nothing that was off.
     assert [line.split()[0] for line in chart.splitlines() if "DECIDE" in line] == [
@@ -372,6 +363,22 @@ def test_other_values_of_the_deployment(
 )
 def test_a_back_end_that_the_old_file_lacks_is_to_be_named(migrate: Migrate, text: str, missing: str) -> None:
     assert f"\n  backends: DECIDE {missing}: " in migrate(text)
+
+
+def test_the_file_says_what_takes_the_place_of_servers_that_end(migrate: Migrate, tmp_path: Path) -> None:
+    """Who edits it has the report no more."""
+    migrate("values")
+    text = (tmp_path / "values.yaml").read_text().replace("\n# ", " ").partition("\nbackends:")[0]
+    assert "ends with its release (MongoDB, RabbitMQ, SeaweedFS)" in text
+    assert "MONGODB_PASSWORD with `mongodb.authentication: true`, RABBITMQ_USERNAME" in text
+    assert "`config`, too (api-keys.generator.uri, api-keys.authenticator.uri)" in text
+
+
+@pytest.mark.parametrize("section", ["mongodb: {enabled: false}", "mysql: {enabled: true}"])
+def test_what_did_not_run_does_not_end(migrate: Migrate, section: str) -> None:
+    report = migrate(f"{section}\nrequest_store: {{mongodb: {{uri: 'mongodb://h'}}}}")
+    assert "ends with its release" not in report
+    assert "stands in `config`, too" not in report
 
 
 def test_names_of_the_old_file_are_no_commands(migrate: Migrate) -> None:

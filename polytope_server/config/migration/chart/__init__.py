@@ -11,6 +11,7 @@ from typing import Any
 from polytope_server.config.loading import Configuration
 from polytope_server.config.migration.chart import network, pods
 from polytope_server.config.migration.chart.backends import Backends
+from polytope_server.config.migration.chart.servers import remark_on_servers
 from polytope_server.config.migration.chart.values import Remark, Values
 from polytope_server.config.migration.chart.variables import Variables
 from polytope_server.config.migration.chart.writing import format_values
@@ -56,6 +57,7 @@ def chart_of(earlier: Node, configuration: Configuration) -> Chart:
     single = {name: text for name, text in variables.values.items() if _is_one_line(text or "")}
     longer = {_name_secret(name): name for name in variables.values if name not in single}
     values.set("secrets.existing", [*([LOGINS] if single else []), *longer])
+    remark_on_servers(earlier, config, values)
     values.remark("backends", _BESIDE)
     pods.map_deployment(deployment, variables.replaced.union(variables.values), values)
     network.open_the_ways_out(config, values)

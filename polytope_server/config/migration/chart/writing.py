@@ -34,5 +34,6 @@ def _format_remarks(remarks: Iterable[Remark], *, named: bool) -> Iterator[str]:
         name = f"{remark.key}: " if named else ""
         text = f"{'DECIDE ' if remark.decide else ''}{name}{remark.text}"
         yield from textwrap.wrap(
-            text, _WIDTH, initial_indent="# ", subsequent_indent="# ", break_long_words=False
-        )
+            text, _WIDTH, initial_indent="# ", subsequent_indent="# ",
+            break_long_words=False, break_on_hyphens=False,
+        )  # fmt: skip
