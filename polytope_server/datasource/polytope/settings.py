@@ -23,7 +23,7 @@ class _Part(BaseModel):
 class Datacube(_Part):
     """`datacube`: what the published library opens."""
 
-    type: Literal["gribjump"] = "gribjump"
+    type: Literal["gribjump"] = Field("gribjump", description="There is no other.")
     config: str | None = Field(None, description=_IDLE)
     uri: str | None = Field(None, description=_IDLE)
 
@@ -47,8 +47,10 @@ class CoverageConfig(_Part):
 class Axis(_Part):
     """An item of `options.axis_config`."""
 
-    axis_name: str
-    transformations: list[dict[str, Any]] = Field(default_factory=list)
+    axis_name: str = Field(description="The axis.")
+    transformations: list[dict[str, Any]] = Field(
+        default_factory=list, description="What becomes of its values, such as `name: mapper`."
+    )
 
 
 class Options(_Part):
