@@ -64,13 +64,13 @@ class Engine:
             "type": "CoverageCollection",
             "domainType": domain,
             "parameters": described,
-            "referencing": self._style.referencing(domain),
+            "referencing": self._style.referencing(domain, plan.feature.type),
         }
         parts = (
-            Part(part.cube, part.stretches, Reader(self._jump, part.md5), names, self._style)
+            Part(part.cube, part.stretches, Reader(self._jump, part.md5), names, self._style, plan.feature)
             for part in plan.parts
         )
-        found = chain.from_iterable(coverages(part, plan.feature) for part in parts)
+        found = chain.from_iterable(map(coverages, parts))
         return chunks(collection(head, found))
 
 

@@ -43,13 +43,14 @@ class Part:
     reader: Reader
     names: Mapping[str, str]
     style: Style
+    feature: Feature
 
 
-def coverages(part: Part, feature: Feature) -> Iterator[Coverage]:
+def coverages(part: Part) -> Iterator[Coverage]:
     """The coverages of a part of a result, in the form for its feature."""
-    match domain_of(feature):
+    match domain_of(part.feature):
         case "PointSeries":
-            return _at_points(part, _running(part, feature), POINT_SERIES)
+            return _at_points(part, _running(part), POINT_SERIES)
         case "VerticalProfile":
             return _at_points(part, ["levelist"], VERTICAL_PROFILE)
         case "Trajectory":
@@ -65,11 +66,11 @@ def domain_of(feature: Feature) -> str:
     return TRAJECTORY if isinstance(feature, Trajectory) else MULTI_POINT
 
 
-def _running(part: Part, feature: Feature) -> list[str]:
+def _running(part: Part) -> list[str]:
     """The keys that make the time of a series. All others make a coverage each."""
     keys = part.cube.constants
     climate = keys.get("class") == "ng" or keys.get("dataset") == "climate-dt"
-    axis = feature.time_axis if isinstance(feature, TimeSeries) else "step"
+    axis = part.feature.time_axis if isinstance(part.feature, TimeSeries) else "step"
     if axis == "date" and climate:
         return ["date", "time"]
     return ["year", "month"] if axis in ("month", "year") else ["step"]
@@ -94,7 +95,7 @@ def _at_points(part: Part, run: Sequence[str], domain: str) -> Iterator[Coverage
         [{**cube.constants, **dict(zip(keys, (*first, *last), strict=True))} for last in inner]
         for first in outer
     ]
-    abouts = [(_metadata(runs, domain), *_levels_and_times(runs, domain)) for runs in shared]
+    abouts = [(_metadata(part, runs, domain), *_levels_and_times(runs, domain)) for runs in shared]
     for block in part.stretches[0].points.blocks(max(MAX_VALUES // len(fields), 1)):
         values = part.reader.matrix(fields, block).reshape(len(outer), len(inner), len(params), block.size)
         latitudes, longitudes = block.coordinates()
@@ -111,15 +112,16 @@ def _ranges(part: Part, params: Sequence[str], values: Floats, domain: str) -> I
         yield Range(name, part.style.range_axis(domain, name), len(values), [values[:, n]])
 
 
-def _metadata(runs: Sequence[Mapping[str, str]], domain: str) -> dict[str, object]:
+def _metadata(part: Part, runs: Sequence[Mapping[str, str]], domain: str) -> dict[str, object]:
     found = labels.metadata(runs[0])
     if domain == POINT_SERIES:
-        found.setdefault("levelist", 0)
+        found.pop("step", None)
         steps = [run.get("step", "") for run in runs]
-        # A time alone does not say that a value is for a period.
-        found |= {"step": steps} if any(map(labels.is_period, steps)) else {}
-        if steps and not any(map(labels.is_period, steps)):
-            found.pop("step", None)
+        if any(map(labels.is_period, steps)):
+            # A time alone does not say that a value is for a period.
+            found["step"] = steps
+    if isinstance(part.feature, TimeSeries):
+        found.setdefault("levelist", 0)
     return found
 
 
@@ -164,7 +166,7 @@ def _composites(part: Part, runs: Sequence[_Run], domain: str) -> Iterator[Cover
         for place, run in zip(places, runs, strict=True)
         for block in run.blocks
     )
-    tuples = _Tuples(part.style, runs, domain)
+    tuples = _Tuples(part, runs, domain)
     number_of_blocks = sum(len(run.blocks) for run in runs)
     for found in product(*(cube.axes[key] for key in outer)):
         keys = {**cube.constants, **dict(zip(outer, found, strict=True))}
@@ -186,18 +188,19 @@ def _describe(keys: Mapping[str, str], runs: Sequence[_Run], domain: str) -> dic
 class _Tuples:
     """The points of runs as tuples, for each of the coverages that have them."""
 
-    def __init__(self, style: Style, runs: Sequence[_Run], domain: str) -> None:
-        self._style, self._runs, self._domain = style, runs, domain
+    def __init__(self, part: Part, runs: Sequence[_Run], domain: str) -> None:
+        self._style, self._runs, self._domain = part.style, runs, domain
+        names = part.style.coordinates(domain, part.feature.type)
+        self._about = dumped({"dataType": "tuple", "coordinates": names})[:-1]
         self._kept: bytes | None = None
         self.size = sum(block.size for run in runs for block in run.blocks)
 
     def axes(self, keys: Mapping[str, str]) -> Iterator[bytes]:
         """The axes of a coverage whose fields have these keys."""
-        about = {"dataType": "tuple", "coordinates": self._style.coordinates(self._domain)}
         yield b"{"
         if self._domain == MULTI_POINT:
             yield b'"t":' + dumped({"values": [self._style.area_time(keys)]}) + b","
-        yield b'"composite":' + dumped(about)[:-1] + b',"values":['
+        yield b'"composite":' + self._about + b',"values":['
         if self._domain == TRAJECTORY or self.size > _KEPT_POINTS:
             yield from self._values(keys)
         else:

@@ -12,6 +12,10 @@ from polytope_server.datasource.polytope.coverage import labels
 _GEOGRAPHIC = {"type": "GeographicCRS", "id": "http://www.opengis.net/def/crs/OGC/1.3/CRS84"}
 _TEMPORAL = {"coordinates": ["t"], "system": {"type": "TemporalRS", "calendar": "Gregorian"}}
 
+#: Features whose coordinates the published encoders call by their names.
+_NAMED = frozenset({"timeseries", "position", "verticalprofile", "boundingbox", "circle"})
+_NAMES = ["latitude", "longitude", "levelist"]
+
 POINT_SERIES, VERTICAL_PROFILE, MULTI_POINT, TRAJECTORY = (
     "PointSeries",
     "VerticalProfile",
@@ -24,8 +28,8 @@ class Style(ABC):
     """How coverages name and order what they have."""
 
     @abstractmethod
-    def referencing(self, domain: str) -> list[dict[str, Any]]:
-        """The reference systems of a collection whose domains are of this type."""
+    def referencing(self, domain: str, kind: str) -> list[dict[str, Any]]:
+        """The reference systems of a collection with domains of this type, for a feature of this type."""
 
     @abstractmethod
     def point_axes(
@@ -49,7 +53,7 @@ class Style(ABC):
     def range_axis(self, domain: str, name: str) -> str:
         """The name of the axis along which the values of a parameter run."""
 
-    def coordinates(self, domain: str) -> list[str]:
+    def coordinates(self, domain: str, kind: str) -> list[str]:
         """The names of the coordinates of a tuple."""
         return ["t", "x", "y", "z"] if domain == TRAJECTORY else ["x", "y", "z"]
 
@@ -57,10 +61,11 @@ class Style(ABC):
 class Published(Style):
     """As polytope-mars writes them, for covjsonkit and earthkit-data: latitudes first, even as `x`."""
 
-    def referencing(self, domain: str) -> list[dict[str, Any]]:
-        at_points = domain in (POINT_SERIES, VERTICAL_PROFILE)
-        names = ["latitude", "longitude", "levelist"] if at_points else self.coordinates(domain)
-        return [{"coordinates": names, "system": _GEOGRAPHIC}]
+    def referencing(self, domain: str, kind: str) -> list[dict[str, Any]]:
+        return [{"coordinates": self.coordinates(domain, kind), "system": _GEOGRAPHIC}]
+
+    def coordinates(self, domain: str, kind: str) -> list[str]:
+        return _NAMES if kind in _NAMED else super().coordinates(domain, kind)
 
     def point_axes(
         self, latitude: float, longitude: float, levels: Sequence[Any], times: Sequence[str]
@@ -85,7 +90,7 @@ class Published(Style):
 class Standard(Style):
     """As the CoverageJSON specification has them: `x` is the longitude, `t` the time that a value is for."""
 
-    def referencing(self, domain: str) -> list[dict[str, Any]]:
+    def referencing(self, domain: str, kind: str) -> list[dict[str, Any]]:
         return [{"coordinates": ["x", "y", "z"], "system": _GEOGRAPHIC}, _TEMPORAL]
 
     def point_axes(
