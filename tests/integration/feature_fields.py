@@ -128,14 +128,13 @@ def coordinates(grid: str) -> tuple[Any, Any]:
 
 
 def nearest(grid: str, latitude: float, longitude: float) -> int:
-    """The index of the nearest point on the sphere."""
+    """The index of the nearest point on the sphere; at a pole that of the nearest longitude."""
     latitudes, longitudes = map(np.radians, coordinates(grid))
     lat, lon = np.radians(latitude), np.radians(longitude)
-    square = (
-        np.sin((latitudes - lat) / 2) ** 2
-        + np.cos(latitudes) * np.cos(lat) * np.sin((longitudes - lon) / 2) ** 2
-    )
-    return int(np.argmin(square))
+    turn = np.abs((longitudes - lon + np.pi) % (2 * np.pi) - np.pi)
+    square = np.sin((latitudes - lat) / 2) ** 2 + np.cos(latitudes) * np.cos(lat) * np.sin(turn / 2) ** 2
+    near = np.flatnonzero(square <= square.min() * (1 + 1e-9))
+    return int(near[np.argmin(turn[near])])
 
 
 def size_of(grid: str) -> int:

@@ -264,3 +264,11 @@ def test_what_is_shown_of_a_hostile_feature_is_short() -> None:
         assert len(said(value)) < 10_000
         assert len(said({**SERIES, "points": value})) < 10_000
         assert len(said({**SERIES, "range": value})) < 10_000
+
+
+def test_all_polygons_of_a_request_share_the_time_for_their_edges() -> None:
+    # Given polygons each of which could be checked alone
+    saw: list[list[float]] = [[40 if n % 2 else -40, n / 20] for n in range(900)]
+    ring = [*saw, [-50, 46], [-50, -1], saw[0]]
+    assert read_feature({**POLYGON, "shape": ring}).area > 0
+    assert "polygon 2: has too many edges" in said({**POLYGON, "shape": [ring, ring]})
