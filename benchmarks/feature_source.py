@@ -1,4 +1,4 @@
-"""This server's data source for features in a process of its own, as a worker's child has it, and GribJump alone."""
+"""The data source for features in a process of its own, as a worker's child has it; and GribJump alone."""
 
 from __future__ import annotations
 

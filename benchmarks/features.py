@@ -10,16 +10,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from benchmarks import feature_fields, load
-from benchmarks.feature_fields import FORECAST, LEVELS, MEMBERS, STEPS, UPPER
+from benchmarks.feature_fields import FORECAST, MEMBERS, STEPS, UPPER
 from benchmarks.feature_source import FeatureSource
-from benchmarks.figure import MIB, Figure, Peaks, Plan, Target, alternate
+from benchmarks.figure import Figure, Peaks, Plan, Target, alternate
 from benchmarks.standalone import API, AUTH, SERVER_CONFIG, complete, processed
 from testbed.published_stack import PublishedStack
 from testbed.server import StandaloneServer
@@ -132,8 +131,11 @@ def feature_trajectory(run: Bench) -> list[Figure]:
     spread = [n / 199 for n in range(200)]
     points = [[40 + 15 * s, 60 * s, 1000 - 750 * s, 48 * s] for s in spread]
     feature = {
-        **{"type": "trajectory", "points": points, "axes": ["latitude", "longitude", "levelist", "step"]},
-        **{"inflation": [0.3, 0.3, 100, 3], "inflate": "box"},
+        "type": "trajectory",
+        "points": points,
+        "axes": ["latitude", "longitude", "levelist", "step"],
+        "inflation": [0.3, 0.3, 100, 3],
+        "inflate": "box",
     }
     figure = run.compare("4-D trajectory of 200 points", {**UPPER, "feature": feature}, run.plan.upper_grid)
     return [figure]

@@ -1,4 +1,4 @@
-"""A process that answers questions, one JSON object a line: for native libraries with settings of their own."""
+"""A process that answers questions, one JSON object a line, for native libraries with their own settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The published stack in a process of its own: polytope-mars on polytope-python on GribJump, beside this server.
+"""The published stack in a process of its own: polytope-mars on polytope-python on GribJump.
 
 It is what results are compared with, and no part of the product. `python -m testbed.services` fetches it.
 """

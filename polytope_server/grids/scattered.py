@@ -70,7 +70,7 @@ def scattered(
 
 
 def _find_spacing(latitudes: Floats, longitudes: Floats) -> float:
-    """Degrees from a point to the next one: the widest of some samples; a quarter turn if there is one point."""
+    """Degrees from a point to the next one: the widest of some samples; 90 if there is one point."""
     vectors, widest = _vectors(latitudes, longitudes), 0.0
     for sample in np.unique(np.linspace(0, len(latitudes) - 1, _SAMPLES).astype(np.int64)):
         squares = ((vectors - vectors[:, sample, None]) ** 2).sum(axis=0)
@@ -86,7 +86,7 @@ def _vectors(latitudes: Floats, longitudes: Floats) -> Floats:
 
 
 def from_coordinates(handle: int) -> ScatteredGrid | None:
-    """The grid of a message by the coordinates that ecCodes computes: of projections, rotated grids and others.
+    """The grid of a message by the coordinates that ecCodes computes, such as those of projections.
 
     None where the message does not say where its points are.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -101,7 +101,7 @@ class Kinds:
     def _find_grid(self, kind: Kind, handle: int) -> grids.RowGrid | None:
         """The grid of a field: by arithmetic, else by coordinates, of ecCodes or of the published library."""
         mappers = [mapper for mapper in self._mappers if mapper.get("md5_hash") == kind.md5]
-        makers = (
+        makers: Sequence[Callable[[], grids.RowGrid | None]] = (
             *(partial(grids.from_mapper, mapper) for mapper in mappers),
             partial(grids.from_message, handle),
             partial(grids.from_coordinates, handle),

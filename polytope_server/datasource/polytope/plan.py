@@ -128,8 +128,8 @@ def _divide(
 
 def _describe_unknown(kind: Kind) -> str:
     return (
-        f"{kind.parameter.name} is on a grid of the type {kind.grid_type}: where its points are is neither in "
-        "the fields nor in the configuration of this data source"
+        f"{kind.parameter.name} is on a grid of the type {kind.grid_type}: where its points are is neither "
+        "in the fields nor in the configuration of this data source"
     )
 
 

@@ -1,4 +1,4 @@
-"""Grids whose points only the published library knows: those that a `mapper` of `options.axis_config` describes.
+"""Grids whose points only the published library knows: a `mapper` of `options.axis_config` describes them.
 
 Of the library (polytope-python) its mappers are used. They say where the points of a grid are; which of
 them a feature chooses is found as for all other grids. So results have one form, points and labels are
