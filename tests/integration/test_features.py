@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyfdb
 import pytest
 from feature_fields import (
     DATES,
@@ -20,7 +22,7 @@ from feature_fields import (
     request,
 )
 
-from polytope_server.datasource import DataSourceError
+from polytope_server.datasource import DataSourceError, TemporaryError
 from polytope_server.datasource.polytope import PolytopeDataSource, PolytopeSettings
 from polytope_server.testing.datasource import job
 
@@ -37,6 +39,7 @@ PLACES = [
 ]
 #: Inside of the local grid.
 NEAR = [[48.8, 2.3], [51.5, -0.1], [40.4, 359.9], [59.9, -19.9], [30.2, 29.8]]
+FULL = os.environ.get("POLYTOPE_FAULTS") == "full"
 SERIES = {"type": "timeseries", "time_axis": "step", "range": {"start": 0, "end": 24}}
 
 
@@ -295,6 +298,73 @@ def test_accumulations_keep_their_values_and_times(source: PolytopeDataSource) -
     assert found["coverages"][0]["ranges"]["tp"]["values"] == expected
 
 
-def test_two_fdbs_never_mix(source: PolytopeDataSource, tmp_path: Path) -> None:
-    other = open_source(fill(tmp_path, ["octahedral"]))
-    assert Path(other.settings.fdb_config["schema"]).parent == tmp_path
+def test_parameters_on_different_grids_are_answered_each_on_its_own(tmp_path: Path) -> None:
+    config = fill(tmp_path, ["octahedral"])
+    fdb = pyfdb.FDB(config)
+    for step in STEPS[:2]:
+        fdb.archive(make("regular", "165", step=step, expver=GRIDS["octahedral"]).message)
+    fdb.flush()
+    point = [40.4, 3.4]
+    feature = {"type": "position", "points": [point]}
+    found = retrieve(open_source(config), feature, "octahedral", param="2t/10u", step="0/6")
+    values = {name: one["values"] for cover in found["coverages"] for name, one in cover["ranges"].items()}
+    expected = {"2t": ("octahedral", "167"), "10u": ("regular", "165")}
+    for name, (grid, param) in expected.items():
+        fields = [make(grid, param, step=step, expver=GRIDS["octahedral"]) for step in STEPS[:2]]
+        assert values[name] == [field.values[nearest(grid, *point)] for field in fields]
+    assert list(found["parameters"]) == ["2t", "10u"]
+
+
+def test_fields_that_have_another_grid_than_before_are_read_again(tmp_path: Path) -> None:
+    config = fill(tmp_path, ["octahedral"])
+    fdb = pyfdb.FDB(config)
+    new = make("regular", "167", date=DATES[1], step="30", expver=GRIDS["octahedral"])
+    fdb.archive(new.message)
+    fdb.flush()
+    source = open_source(config)
+    feature = {"type": "position", "points": [[48.8, 2.3]]}
+    retrieve(source, feature, "octahedral", param="2t", step="0")
+    found = retrieve(source, feature, "octahedral", param="2t", step="30", date=DATES[1])
+    assert found["coverages"][0]["ranges"]["2t"]["values"] == [new.values[nearest("regular", 48.8, 2.3)]]
+    with pytest.raises(DataSourceError, match="the fields of one parameter are on different grids"):
+        retrieve(source, feature, "octahedral", param="2t", step="24/30", date=DATES[1])
+
+
+def test_a_file_that_cannot_be_read_is_tried_again_later(tmp_path: Path) -> None:
+    source = open_source(fill(tmp_path, ["octahedral"]))
+    feature = {"type": "position", "points": [[48.8, 2.3]]}
+    keys = {"param": "2t", "step": "0", "date": "/".join(DATES)}
+    retrieve(source, feature, "octahedral", **keys)
+    for file in (tmp_path / "data").glob(f"*{DATES[0]}*/fc:sfc*.data"):
+        file.unlink()
+    with pytest.raises(TemporaryError, match="cannot read the data at the moment"):
+        retrieve(source, feature, "octahedral", **keys)
+
+
+@pytest.mark.parametrize("name", ["with space", "per%20cent", "hash#mark", "question?mark", "ümlaut"])
+def test_the_archive_may_be_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    root = tmp_path / name
+    source = open_source(fill(root, ["ring"]))
+    found = retrieve(source, {"type": "position", "points": [[48.8, 2.3]]}, "ring", param="2t", step="0")
+    expected = make("ring", "167").values[nearest("ring", 48.8, 2.3)]
+    assert found["coverages"][0]["ranges"]["2t"]["values"] == [expected]
+
+
+def test_two_archives_in_one_process_never_mix(source: PolytopeDataSource, tmp_path: Path) -> None:
+    keys = {"param": "2t", "date": DATES[0]}
+    other = open_source(fill(tmp_path, ["local"], shift=1000.0))
+    feature = {**SERIES, "points": NEAR}
+    expected = [
+        [
+            [make("local", "167", step=step, shift=shift).values[nearest("local", *place)] for step in STEPS]
+            for place in NEAR
+        ]
+        for shift in (0.0, 1000.0)
+    ]
+    for _ in range(500 if FULL else 100):
+        assert [_series(one, feature, **keys) for one in (source, other)] == expected
+
+
+def _series(source: PolytopeDataSource, feature: dict[str, Any], **keys: Any) -> list[list[float]]:
+    found = retrieve(source, feature, "local", **keys)
+    return [one["ranges"]["2t"]["values"] for one in found["coverages"]]

@@ -75,7 +75,7 @@ def make_plan(
             points of the fields are is neither in them nor in the configuration.
     """
     cube = find(
-        archive, choose(archive, {**request, **feature.implied()}, feature, judged, limits.max_fields)
+        archive, choose(archive, {**feature.implied(), **request}, feature, judged, limits.max_fields)
     )
     if not cube.locations:
         raise DataSourceError(_describe_nothing(archive, cube))
