@@ -27,7 +27,7 @@ _METRES = {"Nx": 61, "Ny": 51, "DxInMetres": 50_000, "DyInMetres": 50_000, "shap
 _CONIC = {"Latin1InDegrees": 46.4, "Latin2InDegrees": 46.4, "LaDInDegrees": 46.4, "LoVInDegrees": 5}
 _CONIC |= {"latitudeOfFirstGridPointInDegrees": 32, "longitudeOfFirstGridPointInDegrees": 348}
 _POLAR = {"LaDInDegrees": 60, "orientationOfTheGridInDegrees": 0}
-_POLAR |= {"latitudeOfFirstGridPointInDegrees": 40, "longitudeOfFirstGridPointInDegrees": 330}
+_POLAR |= {"latitudeOfFirstGridPointInDegrees": 33, "longitudeOfFirstGridPointInDegrees": 330}
 _ROTATED = {
     "Ni": 61, "Nj": 51, "iDirectionIncrementInDegrees": 0.5, "jDirectionIncrementInDegrees": 0.5,
     "latitudeOfFirstGridPointInDegrees": 12, "latitudeOfLastGridPointInDegrees": -13,
@@ -172,7 +172,7 @@ class TestGridsWithoutAClosedForm:
 
 
 def test_a_place_outside_of_the_area_is_refused(source: PolytopeDataSource) -> None:
-    with pytest.raises(DataSourceError, match=r"\[10, 2\] is outside of the area of the fields"):
+    with pytest.raises(DataSourceError, match=r"\[10\.0, 2\.0\] is outside of the area of the fields"):
         retrieve(source, "lamb", type="position", points=[[10, 2]])
 
 

@@ -7,10 +7,11 @@ right, and what the library prints is not seen.
 
 from __future__ import annotations
 
-import io
 import logging
-from collections.abc import Mapping
-from contextlib import redirect_stdout
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def read_grid(mapper: Mapping[str, Any]) -> grids.RowGrid | None:
 
 
 def _find_points(mapper: Mapping[str, Any]) -> Floats:
-    with redirect_stdout(io.StringIO()):
+    with _silenced():
         from polytope_feature.datacube.transformations.datacube_mappers import datacube_mappers
         from polytope_feature.options import MapperConfig
 
@@ -48,3 +49,18 @@ def _find_points(mapper: Mapping[str, Any]) -> Floats:
     if points.ndim != 2 or points.shape[1] != 2:
         raise ValueError(f"its points have the shape {points.shape}")
     return points
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """What is written to the standard output goes nowhere: that of Python, and of the libraries below."""
+    sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
