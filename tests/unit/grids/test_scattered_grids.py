@@ -54,7 +54,9 @@ def test_the_nearest_point_is_found_on_the_sphere(grid: ScatteredGrid) -> None:
     np.testing.assert_allclose([chords(lat, lon)[n] for n, lat, lon in places], expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("box", [(-20, -30, 40, 30), (-20, 330, 40, 390), (60, 170, 90, 200), (10, 0, 10, 360)])
+@pytest.mark.parametrize(
+    "box", [(-20, -30, 40, 30), (-20, 330, 40, 390), (60, 170, 90, 200), (10, 0, 10, 360)]
+)
 def test_a_box_has_the_points_between_its_sides(grid: ScatteredGrid, box: Any) -> None:
     south, west, north, east = box
     inside = (LATITUDES >= south) & (LATITUDES <= north) & ((LONGITUDES - west) % 360 <= east - west)
