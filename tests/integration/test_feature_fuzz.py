@@ -38,7 +38,7 @@ def make_selection() -> tuple[SourceSelection, list[Source]]:
         )
         for name, match in {
             "steps": {"step": [0, 6, 12]},
-            "dates": {"date": "20200101/to/20240101", "levelist": "1/to/1000"},
+            "dates": {"date": "20200101/to/20260101", "levelist": "1/to/1000"},
             "rest": {},
         }.items()
     ]
