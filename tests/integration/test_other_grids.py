@@ -1,4 +1,4 @@
-"""Grids without a closed form: projected and rotated ones, and unstructured ones, which a mapper describes."""
+"""Grids without a closed form: projected and rotated ones, and unstructured ones that a mapper describes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same requests to the published stack: equal values and shapes where it is right, and where it is not."""
+"""The same requests to the published stack: equal values and shapes where it is right."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ MAPPERS: dict[str, Keys] = {
     "octahedral": {"type": "octahedral", "resolution": 32},
     "regular": {"type": "regular", "resolution": 30},
     "local": {
-        **{"type": "local_regular", "resolution": [60, 100], "local": [30, 60, -20, 30]},
+        "type": "local_regular",
+        "resolution": [60, 100],
+        "local": [30, 60, -20, 30],
         "axis_reversed": {"latitude": True, "longitude": False},
     },
     "ring": {"type": "healpix", "resolution": 16},
@@ -97,7 +99,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
 
 
 def values_of(found: Any) -> dict[tuple[Any, ...], Any]:
-    """The values of a result by parameter, member, and what their coverage says of where and when they are."""
+    """The values of a result by parameter, member, and where and when their coverage says they are."""
     values = {}
     for one in found["coverages"]:
         axes, about = one["domain"]["axes"], one["mars:metadata"]
@@ -155,7 +157,7 @@ class TestWhereThePublishedStackIsWrong:
     def test_its_nearest_point_is_not_always_the_nearest(self, both: Both) -> None:
         asked = {**request("octahedral", param="167", step="0")}
         asked["feature"] = {"type": "position", "points": [[45.0, 359.9]]}
-        place = {key: value for key, value in both.ours(asked)["coverages"][0]["domain"]["axes"].items()}
+        place = both.ours(asked)["coverages"][0]["domain"]["axes"]
         other = both.theirs(asked)["coverages"][0]["domain"]["axes"]
         assert place["longitude"]["values"][0] == 0
         assert other["longitude"]["values"][0] > 350

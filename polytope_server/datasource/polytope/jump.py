@@ -26,8 +26,8 @@ logger = logging.getLogger(__name__)
 Pairs = list[list[int]]
 
 _LIBRARY, _VARIABLE = "gribjump", "GRIBJUMP_CONFIG_FILE"
-#: Fields whose structure GribJump remembers, some kilobytes each: more than of one request's slice. By default
-#: they are fewer, and a series of more fields than that finds none of them again.
+#: Fields whose structure GribJump remembers, some kilobytes each: more than it is asked for at once. By
+#: default they are fewer, and then a series of more fields finds none of them again.
 _REMEMBERED = 6000
 #: How GribJump says that a field has another grid than it was asked for.
 _OTHER_GRID = "Grid hash mismatch"
