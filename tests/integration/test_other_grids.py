@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from polytope_demonstration import fdb as demo
 from polytope_server.datasource import DataSourceError
 from polytope_server.datasource.polytope import PolytopeDataSource, PolytopeSettings
 from polytope_server.testing.datasource import job
-from testbed.services import NotInstalledError, programs
 
 STEPS = (0, 6)
 LABEL = {"class": "od", "stream": "oper", "type": "fc", "domain": "g", "date": "20260101", "time": "0000"}
@@ -124,21 +122,11 @@ def open_source(fields: Fields, **settings: Any) -> PolytopeDataSource:
     return source
 
 
-@pytest.fixture
-def library(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The published library can be imported; what else is in its folder is not preferred."""
-    try:
-        monkeypatch.setattr(sys, "path", [*sys.path, programs.program("published")])
-    except NotInstalledError as error:
-        pytest.skip(str(error))
-
-
 def retrieve(source: PolytopeDataSource, expver: str, **feature: Any) -> Any:
     found = source.retrieve(job({**LABEL, "expver": expver, "feature": feature}))
     return json.loads(b"".join(found.chunks))
 
 
-@pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("expver", GRIDS)
 class TestGridsWithoutAClosedForm:
     def test_a_series_has_the_nearest_points(
@@ -187,7 +175,6 @@ def test_an_unstructured_grid_that_nothing_describes_is_refused_by_name(fields: 
         retrieve(open_source(fields), "unst", type="position", points=PLACES)
 
 
-@pytest.mark.usefixtures("library")
 @pytest.mark.parametrize(
     "wrong",
     [{"type": "unstructured", "points": [[1, 2]]}, {"type": "icon", "uuid": "no such grid"}, {"type": "x"}],

@@ -14,6 +14,7 @@ from polytope_server.settings.section import part
 
 _READ = "Other grids need none: they are read of the fields."
 _IDLE = "Key of the earlier server; no effect."
+_UNNEEDED = "Of polytope-mars: this server needs none."
 
 
 class _Part(BaseModel):
@@ -38,7 +39,7 @@ class PolygonRules(_Part):
 class CoverageConfig(_Part):
     """`coverageconfig`: keys of the published encoder."""
 
-    param_db: str = Field("ecmwf", description=f"{_IDLE} Names and units are those of ecCodes.")
+    param_db: str = Field("ecmwf", description="Names and units are those of ecCodes.")
     compression: None = Field(None, description="Not supported: results are CoverageJSON as it is.")
 
 
@@ -55,16 +56,16 @@ class Options(_Part):
     axis_config: list[Axis] = Field(
         default_factory=list,
         description="Of it the `mapper` with the `md5_hash` of the fields says where the points of "
-        f"unstructured grids are; the rest has no effect. {_READ}",
+        f"unstructured grids are; this server needs nothing else of it. {_READ}",
     )
-    compressed_axes_config: list[str] = Field(default_factory=list, description=_IDLE)
+    compressed_axes_config: list[str] = Field(default_factory=list, description=_UNNEEDED)
     pre_path: list[str] | dict[str, Any] = Field(
         default_factory=list,
-        description=_IDLE,
+        description=_UNNEEDED,
     )
-    alternative_axes: list[dict[str, Any]] = Field(default_factory=list, description=_IDLE)
-    use_catalogue: bool = Field(False, description=_IDLE)
-    engine_options: dict[str, str] = Field(default_factory=dict, description=_IDLE)
+    alternative_axes: list[dict[str, Any]] = Field(default_factory=list, description=_UNNEEDED)
+    use_catalogue: bool = Field(False, description=_UNNEEDED)
+    engine_options: dict[str, str] = Field(default_factory=dict, description=_UNNEEDED)
 
     @property
     def mappers(self) -> list[dict[str, Any]]:
