@@ -33,6 +33,12 @@ class Plan:
     abuse: float
     users: int
     listed: int
+    #: Octahedral grids of the fields that features are extracted from.
+    grid: int
+    upper_grid: int
+    member_grid: int
+    members: int
+    steps: int
 
 
 FULL = Plan(
@@ -51,6 +57,11 @@ FULL = Plan(
     abuse=30.0,
     users=50,
     listed=200,
+    grid=1280,
+    upper_grid=320,
+    member_grid=160,
+    members=50,
+    steps=60,
 )
 QUICK = Plan(
     rounds=1,
@@ -69,6 +80,11 @@ QUICK = Plan(
     # The server makes a hash of the password of each.
     users=5,
     listed=5,
+    grid=32,
+    upper_grid=32,
+    member_grid=32,
+    members=3,
+    steps=4,
 )
 
 

@@ -65,18 +65,22 @@ class Cube:
 def find(archive: Archive, selection: Selection) -> Cube:
     """The fields of a selection in the archive's spelling; some may be missing."""
     axes = {key: tuple(values) for key, values in selection.items()}
-    places = [{canonical(key, value): n for n, value in enumerate(values)} for key, values in axes.items()]
+    # PERF: most keys have one value, and there are thousands of fields.
+    several = {
+        axis: (key, {canonical(key, value): n for n, value in enumerate(values)})
+        for axis, (key, values) in enumerate(axes.items())
+        if len(values) > 1
+    }
     shape = tuple(map(len, axes.values()))
     fields = np.full(shape, MISSING, np.int64)
     locations: list[Location] = []
     filed: set[str] = set()
     for keys, location in archive.find(selection):
         filed.update(key for key, value in keys.items() if value)
-        place = tuple(
-            known.get(canonical(key, keys[key]), 0) if keys.get(key) else 0
-            for key, known in zip(axes, places, strict=True)
-        )
-        fields[place] = len(locations)
+        place = [0] * len(axes)
+        for axis, (key, known) in several.items():
+            place[axis] = known.get(canonical(key, keys[key]), 0) if keys.get(key) else 0
+        fields[tuple(place)] = len(locations)
         locations.append(location)
     # A key that the archive does not file fields by chooses none of them.
     for n, key in enumerate(axes):

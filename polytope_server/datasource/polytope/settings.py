@@ -12,8 +12,9 @@ from polytope_server.datasource import DataSourceSettings
 from polytope_server.features import FeatureLimits
 from polytope_server.settings.section import part
 
-_CLOSED_FORMS = "Grids with a closed form need none: they are read of the fields."
+_READ = "Other grids need none: they are read of the fields."
 _IDLE = "Key of the earlier server; no effect."
+_UNNEEDED = "Of polytope-mars: this server needs none."
 
 
 class _Part(BaseModel):
@@ -21,7 +22,7 @@ class _Part(BaseModel):
 
 
 class Datacube(_Part):
-    """`datacube`: what the published library opens."""
+    """`datacube` of earlier servers."""
 
     type: Literal["gribjump"] = Field("gribjump", description="There is no other.")
     config: str | None = Field(None, description=_IDLE)
@@ -38,9 +39,7 @@ class PolygonRules(_Part):
 class CoverageConfig(_Part):
     """`coverageconfig`: keys of the published encoder."""
 
-    param_db: str = Field(
-        "ecmwf", description="Table of names and units, where the published library is used."
-    )
+    param_db: str = Field("ecmwf", description="Names and units are those of ecCodes.")
     compression: None = Field(None, description="Not supported: results are CoverageJSON as it is.")
 
 
@@ -54,23 +53,21 @@ class Axis(_Part):
 
 
 class Options(_Part):
-    """`options`: what the published library is told about the datacube."""
+    """`options`: what an operator of the published library tells it about the datacube."""
 
     axis_config: list[Axis] = Field(
         default_factory=list,
-        description="Of it the `mapper` says which grid the fields have, if it has their `md5_hash`; the "
-        f"rest is for the published library. {_CLOSED_FORMS}",
+        description="Of it the `mapper` with the `md5_hash` of the fields says where the points of "
+        f"unstructured grids are; this server needs nothing else of it. {_READ}",
     )
-    compressed_axes_config: list[str] = Field(default_factory=list, description="For the published library.")
+    compressed_axes_config: list[str] = Field(default_factory=list, description=_UNNEEDED)
     pre_path: list[str] | dict[str, Any] = Field(
         default_factory=list,
-        description="For the published library: keys that choose the part of the datacube.",
+        description=_UNNEEDED,
     )
-    alternative_axes: list[dict[str, Any]] = Field(
-        default_factory=list, description="For the published library."
-    )
-    use_catalogue: bool = Field(False, description="For the published library.")
-    engine_options: dict[str, str] = Field(default_factory=dict, description="For the published library.")
+    alternative_axes: list[dict[str, Any]] = Field(default_factory=list, description=_UNNEEDED)
+    use_catalogue: bool = Field(False, description=_UNNEEDED)
+    engine_options: dict[str, str] = Field(default_factory=dict, description=_UNNEEDED)
 
     @property
     def mappers(self) -> list[dict[str, Any]]:
@@ -101,7 +98,7 @@ class PolytopeSettings(DataSourceSettings):
         "t), which covjson-pydantic validates.",
     )
     datacube: Datacube = part(Datacube, "The kind of datacube: `type: gribjump`.")
-    options: Options = part(Options, f"Axes of the datacube, as for the published library. {_CLOSED_FORMS}")
+    options: Options = part(Options, f"Axes of the datacube, as for polytope-mars. {_READ}")
     polygonrules: PolygonRules = part(PolygonRules, "Of earlier servers: the same as in `limits`.")
     coverageconfig: CoverageConfig = part(
         CoverageConfig, "Of earlier servers: keys of the published encoder."
@@ -112,7 +109,7 @@ class PolytopeSettings(DataSourceSettings):
     gh69_fix_grids: bool = Field(False, description=f"{_IDLE} Grids are read of the fields.")
     gh70_fix_step_ranges: bool = Field(False, description=f"{_IDLE} Ranges of steps are always understood.")
     separate_datetime: bool = Field(
-        False, description=f"{_IDLE} Dates and times are apart where the published library has them apart."
+        False, description=f"{_IDLE} Dates and times are apart where polytope-mars has them apart."
     )
 
     @field_validator("fdb_config", "gribjump_config")

@@ -19,6 +19,7 @@ from polytope_server.notices.local import LocalNotices, LocalNoticesSettings
 from polytope_server.questions.asker import Asker, NoAnswerError
 from polytope_server.request import Status
 from polytope_server.testing.waiting import until
+from polytope_server.worker.children import Child
 
 SECTIONS: dict[str, Any] = {
     "datasources": {"a": {"type": "answering"}, "slow": {"type": "answering", "queue": "slow"}},
@@ -123,9 +124,19 @@ async def test_every_outcome_reaches_the_asker(door: Frontend) -> None:
     assert "more memory" in (await door.ask("hungry"))["problem"]
 
 
-async def test_a_question_that_comes_before_the_child_is_ready_leaves_it_to_the_next(door: Frontend) -> None:
+async def test_a_question_that_comes_before_the_child_is_ready_leaves_it_to_the_next(
+    door: Frontend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_start, start = asyncio.Event(), Child.start
+
+    async def start_late(*arguments: Any) -> Child:
+        await may_start.wait()
+        return await start(*arguments)
+
+    monkeypatch.setattr(Child, "start", start_late)
     with pytest.raises(NoAnswerError):
         await door.ask(seconds=0.15)
+    may_start.set()
     await door.ask()
     assert door.children() == 1
 
