@@ -22,7 +22,7 @@ from feature_fields import (
     request,
 )
 
-from polytope_server.datasource import DataSourceError, TemporaryError
+from polytope_server.datasource import DataSourceError, Question, TemporaryError
 from polytope_server.datasource.polytope import PolytopeDataSource, PolytopeSettings
 from polytope_server.testing.datasource import job
 
@@ -368,3 +368,25 @@ def test_two_archives_in_one_process_never_mix(source: PolytopeDataSource, tmp_p
 def _series(source: PolytopeDataSource, feature: dict[str, Any], **keys: Any) -> list[list[float]]:
     found = retrieve(source, feature, "local", **keys)
     return [one["ranges"]["2t"]["values"] for one in found["coverages"]]
+
+
+def test_it_says_how_much_a_request_asks_for(source: PolytopeDataSource) -> None:
+    asked = {**request("octahedral", param="2t"), "feature": {**SERIES, "points": NEAR}}
+    values = sum(
+        len(one["values"])
+        for coverage in retrieve(source, asked["feature"], "octahedral", param="2t")["coverages"]
+        for one in coverage["ranges"].values()
+    )
+    answer = source.answer(Question("estimate", asked))
+    [grid] = answer.value["grids"]
+    assert answer.value["values"] == values
+    assert (grid["type"], grid["points"]) == ("reduced_gg", len(coordinates("octahedral")[0]))
+    assert answer.seconds > 0
+    assert source.answer(Question("check", asked)).value == []
+
+
+def test_it_says_what_makes_a_request_fail(source: PolytopeDataSource) -> None:
+    feature = {**SERIES, "points": NEAR, "range": {"start": 0, "end": 24, "interval": 1}}
+    asked = {**request("octahedral", param="2t"), "feature": feature}
+    with pytest.raises(DataSourceError, match=r"steps 1, 2, 3.* are not in the archive"):
+        source.answer(Question("check", asked))

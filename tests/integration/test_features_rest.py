@@ -13,6 +13,7 @@ from feature_fields import DATES, GRIDS, STEPS, fill, make, nearest, request
 from generated_features import COUNT, Generator
 
 from testbed.server import StandaloneServer
+from testbed.waiting import until
 
 pytestmark = pytest.mark.unmeasured
 
@@ -30,6 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneServe
             "gribjump_config": {"type": "local"},
             "fdb_config": fill(data / grid, [grid]),
             "match": {"expver": [GRIDS[grid]], "step": ["0/to/24/by/1"]},
+            "check_available": grid == "octahedral",
         }
         for grid in ("octahedral", "regular")
     }
@@ -88,6 +90,14 @@ def test_a_missing_field_fails_the_request_and_is_named(alice: Caller) -> None:
     answer = alice.end_of(alice.submit("features", keys))
     assert answer.status_code == 400
     assert "step 18 of Mean sea level pressure is not in the archive" in answer.json()["message"]
+
+
+def test_a_missing_field_is_refused_at_submission_where_a_worker_is_asked(alice: Caller) -> None:
+    feature = {**SERIES, "range": {"start": 6, "end": 18, "interval": 6}}
+    keys = {"verb": "retrieve", "request": request("octahedral", param="msl", feature=feature)}
+    # Without an answer in time, as before its child has started, a request is accepted.
+    until(lambda: alice.post("/requests/features", keys).status_code == 400)
+    assert "step 18 of Mean sea level pressure" in alice.post("/requests/features", keys).json()["message"]
 
 
 def test_generated_requests_are_answered_and_end_and_no_process_does(

@@ -7,10 +7,9 @@ import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from polytope_server.config.migration.findings import Finding, Path, is_list_of_sources, name_of_source
 from polytope_server.config.migration.rules import Verdict
+from polytope_server.config.migration.yaml_text import WIDTH, dump
 from polytope_server.settings.nodes import Node
 from polytope_server.settings.problems import dotted
 
@@ -18,7 +17,6 @@ _HEAD = """\
 # Written by `polytope-server config migrate`. Where it says DECIDE, a person has to: do what the comment
 # says, then take the comment out. Variables of the environment stand here as they did before.
 """
-_WIDTH = 110
 _DROPPED = (Verdict.REFUSED, Verdict.IDLE, Verdict.UNKNOWN, Verdict.LACKING, Verdict.CHART)
 _REASONS = {
     Verdict.IDLE: ", as it has no effect",
@@ -175,7 +173,7 @@ def _format_key(name: object) -> str:
 
 def _write_comment(text: str, decide: bool) -> Iterator[str]:
     text = f"DECIDE {text}" if decide else text
-    yield from textwrap.wrap(text, _WIDTH - 10, initial_indent="# ", subsequent_indent="# ")
+    yield from textwrap.wrap(text, WIDTH - 10, initial_indent="# ", subsequent_indent="# ")
 
 
 def _write_plain(name: object, value: Any) -> Iterator[str]:
@@ -183,5 +181,4 @@ def _write_plain(name: object, value: Any) -> Iterator[str]:
 
 
 def _dump_yaml(value: Any) -> Iterator[str]:
-    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=_WIDTH)
-    yield from text.splitlines()
+    yield from dump(value).splitlines()

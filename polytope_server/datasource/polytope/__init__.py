@@ -15,9 +15,11 @@ import yaml
 
 from polytope_server.datasource import (
     COVERAGE_JSON,
+    Answer,
     DataSource,
     DataSourceError,
     Job,
+    Question,
     RequestCheck,
     Result,
 )
@@ -28,11 +30,16 @@ from polytope_server.datasource.fdb.metkit import Tables
 from polytope_server.datasource.fdb.schema import Schema
 from polytope_server.datasource.polytope import check
 from polytope_server.datasource.polytope.settings import PolytopeSettings, load_config
-from polytope_server.features import read_feature
+from polytope_server.features import Feature, read_feature
 from polytope_server.language import RequestError
 
 if TYPE_CHECKING:
     from polytope_server.datasource.polytope.engine import Engine
+
+CHECK, ESTIMATE = "check", "estimate"
+"""Kinds of questions: what makes a request fail, and how much it asks for."""
+#: Seconds for which an answer is kept. What makes a request fail is not: the fields may be archived now.
+_KEPT = 60.0
 
 __all__ = ["PolytopeDataSource", "PolytopeSettings"]
 
@@ -46,6 +53,7 @@ class PolytopeDataSource(DataSource):
     accepts_feature = True
     requires = ("pyfdb", "eccodes", "pymetkit", "pygribjump", "gribjumplib", "numpy", "orjson")
     aliases = keys.ALIASES
+    questions = frozenset({CHECK, ESTIMATE})
 
     _engine: Engine
 
@@ -58,6 +66,10 @@ class PolytopeDataSource(DataSource):
         known = read_known(settings.metkit)
         return check.FeatureCheck(_find_schema(settings, known), known, settings.limits)
 
+    @classmethod
+    def door_question(cls, settings: Any) -> str | None:
+        return CHECK if settings.check_available else None
+
     def prepare(self) -> None:
         prepare_eckit()
         # Native libraries, and numpy.
@@ -66,12 +78,19 @@ class PolytopeDataSource(DataSource):
         self._engine = Engine(self.name, self.settings, self.judged)
 
     def retrieve(self, job: Job) -> Result:
-        request = dict(job.coerced_request)
+        return Result(COVERAGE_JSON, self._engine.extract(*self._divide_request(job.coerced_request)))
+
+    def answer(self, question: Question) -> Answer:
+        plan = self._engine.plan(*self._divide_request(question.request))
+        return Answer([] if question.kind == CHECK else plan.estimate(), _KEPT)
+
+    def _divide_request(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], Feature]:
+        """The keys of a request, and its feature."""
+        rest = {key: value for key, value in request.items() if key != "feature"}
         try:
-            feature = read_feature(request.pop("feature", None), self.settings.limits)
+            return rest, read_feature(request.get("feature"), self.settings.limits)
         except RequestError as error:
             raise DataSourceError(str(error)) from None
-        return Result(COVERAGE_JSON, self._engine.extract(request, feature))
 
 
 def _find_schema(settings: PolytopeSettings, known: Tables | None) -> Schema | None:

@@ -51,6 +51,19 @@ class Plan:
         """How many values the result has."""
         return sum(part.values for part in self.parts)
 
+    def estimate(self) -> dict[str, Any]:
+        """How much the request asks for, as JSON: values, and the grids with their parameters."""
+        grids = [
+            {
+                "type": kind.grid_type,
+                "points": kind.size,
+                "parameters": [one.parameter.name for one in part.kinds.values()],
+            }
+            for part in self.parts
+            for kind in list(part.kinds.values())[:1]
+        ]
+        return {"values": self.values, "grids": grids}
+
 
 def make_plan(
     archive: Archive,

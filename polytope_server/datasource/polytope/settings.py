@@ -90,6 +90,11 @@ class PolytopeSettings(DataSourceSettings):
     metkit: Path | None = Field(
         None, description="Folder with the tables of a metkit of your own, as for the data source `fdb`."
     )
+    check_available: bool = Field(
+        False,
+        description="Whether a request that asks for fields that the archive does not have, or for too many "
+        "values, is refused when it is submitted: the frontend asks a worker, see `frontend.question_wait`.",
+    )
     limits: FeatureLimits = part(FeatureLimits, "How much one request may ask for.")
     coverage: Literal["published", "standard"] = Field(
         "published",

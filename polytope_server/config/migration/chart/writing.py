@@ -6,15 +6,13 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import yaml
-
 from polytope_server.config.migration.chart.values import Remark, Values
+from polytope_server.config.migration.yaml_text import WIDTH, dump
 
 _HEAD = """\
 # Values for the chart polytope, written by `polytope-server config migrate --chart`. Where it says DECIDE, a
 # person has to: do what the comment says, then take the comment out. The report says what is not in `config`.
 """
-_WIDTH = 110
 
 
 def format_values(values: Values, config: dict[str, Any]) -> str:
@@ -24,7 +22,7 @@ def format_values(values: Values, config: dict[str, Any]) -> str:
     lines = [_HEAD, *_format_remarks(elsewhere, named=True)]
     for key, value in entries.items():
         lines += _format_remarks((remark for remark in values.remarks if remark.key == key), named=False)
-        text = yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True, width=_WIDTH)
+        text = dump({key: value})
         lines.append(text.rstrip("\n"))
     return "\n".join(lines) + "\n"
 
@@ -34,6 +32,6 @@ def _format_remarks(remarks: Iterable[Remark], *, named: bool) -> Iterator[str]:
         name = f"{remark.key}: " if named else ""
         text = f"{'DECIDE ' if remark.decide else ''}{name}{remark.text}"
         yield from textwrap.wrap(
-            text, _WIDTH, initial_indent="# ", subsequent_indent="# ",
+            text, WIDTH, initial_indent="# ", subsequent_indent="# ",
             break_long_words=False, break_on_hyphens=False,
         )  # fmt: skip
