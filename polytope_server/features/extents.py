@@ -11,6 +11,8 @@ from polytope_server.language.ranges import is_range, joined, parse_range, read_
 from polytope_server.language.values import scalar_text, utc_today
 
 _KEYS = ("start", "end", "interval")
+#: Days may be relative, and the one that they count from is the request's.
+_DAYS = ("date", "hdate")
 _EXPECTED = 'expected {"start": 0, "end": 240, "interval": 6}, or a list of values'
 
 
@@ -22,11 +24,11 @@ def read_extent(value: object, axis: str) -> str:
         singles = values if isinstance(values, list) else values.values()
         if len(set(singles)) < len(singles):
             raise RequestError(f"{shown(value)} has a value twice; give each once")
-        return "/".join(singles)
+        return text if axis in _DAYS else "/".join(singles)
     found = parse_range(axis, text, utc_today())
     if found.downwards and axis != "levelist":
         raise RequestError(f"{shown(value)} ends before it starts; expected the smaller number as its start")
-    return str(found)
+    return text if axis in _DAYS else str(found)
 
 
 def _text_of_mapping(value: Mapping[object, object]) -> str:

@@ -73,23 +73,28 @@ def _nearest_to_equator(one: float, other: float, margin: float) -> float:
     return 0.0 if south <= 0 <= north else min(abs(south), abs(north))
 
 
-def find_crossing(rings: Sequence[Ring]) -> tuple[Point, Point] | None:
-    """The starts of two edges that cross, None if no edges do. To touch is not to cross.
+class CrossingSearch:
+    """Looks for edges that cross, in the polygons of one request."""
 
-    Raises IntricateError where too many edges are at the same latitudes.
-    """
-    edges = sorted(edge for ring in rings for edge in _edges(ring))
-    compared = 0
-    for number, (_, top, start, end) in enumerate(edges):
-        for other in range(number + 1, len(edges)):
-            if edges[other][0] > top:
-                break
-            compared += 1
-            if _cross(start, end, *edges[other][2:]):
-                return start, edges[other][2]
-        if compared > _COMPARISONS:
-            raise IntricateError
-    return None
+    def __init__(self) -> None:
+        self._left = _COMPARISONS
+
+    def find(self, rings: Sequence[Ring]) -> tuple[Point, Point] | None:
+        """The starts of two edges that cross, None if no edges do. To touch is not to cross.
+
+        Raises IntricateError where too many edges are at the same latitudes.
+        """
+        edges = sorted(edge for ring in rings for edge in _edges(ring))
+        for number, (_, top, start, end) in enumerate(edges):
+            for other in range(number + 1, len(edges)):
+                if edges[other][0] > top:
+                    break
+                self._left -= 1
+                if _cross(start, end, *edges[other][2:]):
+                    return start, edges[other][2]
+            if self._left < 0:
+                raise IntricateError
+        return None
 
 
 def _edges(ring: Ring) -> Iterator[Edge]:

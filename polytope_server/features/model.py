@@ -48,7 +48,11 @@ class Feature:
         return 0.0
 
     def implied(self) -> Mapping[str, str]:
-        """What it asks for besides latitude and longitude, as keys and values of a request."""
+        """What it asks for besides latitude and longitude, as keys and values of a request.
+
+        A data source gets them as keys of the request. Where one has another value there, a patch of the
+        configuration has replaced it, and the key counts.
+        """
         return {}
 
 
@@ -194,7 +198,8 @@ class Trajectory(Feature):
     """All grid points near a path: those that a shape passes that is moved along it.
 
     `points` have a number for each of the `axes`, the first two of which are latitude and longitude; a step
-    counts hours. `inflation` is how far the shape reaches along each axis: an ellipsoid (`round`) or a box.
+    counts hours. `inflation` is how far the shape reaches along each axis: an ellipsoid around the point
+    (`round`), or a box that begins at the point, as in the published library.
     """
 
     type: ClassVar[str] = "trajectory"
@@ -232,4 +237,5 @@ class Trajectory(Feature):
         place = self.axes.index(axis)
         margin = self.inflation[place]
         numbers = [point[place] for point in self.points]
-        return max(min(numbers) - margin, 0.0), max(numbers) + margin
+        before = margin if self.inflate == "round" else 0.0
+        return max(min(numbers) - before, 0.0), max(numbers) + margin

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from polytope_server.features.geometry import IntricateError, Point, Ring, find_crossing, ring_area
+from polytope_server.features.geometry import CrossingSearch, IntricateError, Point, Ring, ring_area
 from polytope_server.language import RequestError
 from polytope_server.language.errors import shown
 from polytope_server.language.values import read_step
@@ -151,11 +151,11 @@ def read_polygons(value: object, axes: Sequence[str], most: int) -> tuple[tuple[
             f"{shown(value)} is not accepted; expected a ring [[latitude, longitude], ...], a list of rings, "
             "or a list of polygons, each a list of a ring and the rings of its holes"
         )
-    found = []
+    found, search = [], CrossingSearch()
     for number, polygon in enumerate(polygons):
         place = f"polygon {number + 1}: " if len(polygons) > 1 else ""
         try:
-            found.append(_read_polygon(polygon, axes, most))
+            found.append(_read_polygon(polygon, axes, most, search))
         except RequestError as error:
             raise RequestError(*(f"{place}{problem}" for problem in error.problems)) from None
         most -= sum(map(len, found[-1]))
@@ -175,7 +175,7 @@ def _listed(value: object) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else []
 
 
-def _read_polygon(value: object, axes: Sequence[str], most: int) -> tuple[Ring, ...]:
+def _read_polygon(value: object, axes: Sequence[str], most: int, search: CrossingSearch) -> tuple[Ring, ...]:
     rings: list[Ring] = []
     for ring in _listed(value):
         rings.append(_read_ring(ring, axes, most))
@@ -183,7 +183,7 @@ def _read_polygon(value: object, axes: Sequence[str], most: int) -> tuple[Ring, 
     if not rings:
         raise RequestError(f"{shown(value)} is not accepted; expected a list of rings")
     try:
-        crossing = find_crossing(rings)
+        crossing = search.find(rings)
     except IntricateError:
         raise RequestError("has too many edges at the same latitudes; give it fewer points") from None
     if crossing:

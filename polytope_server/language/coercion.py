@@ -17,6 +17,7 @@ from polytope_server.language.errors import RequestError, shown
 from polytope_server.language.ranges import (
     MAX_VALUES,
     is_range,
+    not_a_range,
     parse_range,
     read_range,
     split,
@@ -104,7 +105,12 @@ def _coerce_value(key: str, value: object, rules: CoercionRules, today: date) ->
 
 
 def _coerce_known(key: str, kind: Kind, value: object, rules: CoercionRules, today: date) -> str | list[str]:
-    """A value of a key that is coerced: one text, a list of texts, or one text for a range."""
+    """A value of a key that is coerced: one text, a list of texts, or one text for a range.
+
+    A list of one text reads as the text: clients write `["0/to/24"]`, and what is delivered is the same.
+    """
+    if isinstance(value, list | tuple) and len(value) == 1 and isinstance(value[0], str) and "/" in value[0]:
+        value = value[0]
     if isinstance(value, list | tuple):
         return _coerce_list(key, kind, value, rules, today)
     text = _check_text(key, value, kind.expected)
@@ -136,7 +142,7 @@ def _coerce_list(
     values: dict[str, None] = {}
     problems: list[str] = []
     for item in items:
-        if isinstance(item, str) and item.strip().lower() in ("to", "by"):
+        if isinstance(item, str) and is_range(item):
             problems.append(
                 f"key '{key}': {shown(item)} inside a list is not accepted; write a range a/to/b as one text"
             )
@@ -235,7 +241,7 @@ def _check_bounds(key: str, text: str, today: date) -> None:
         return
     found = read_range(key, text, today)
     if found is None and any(map(_is_numeric, split(text))):
-        raise RequestError(f"key '{key}': {shown(text)} is not a range; expected a/to/b or a/to/b/by/n")
+        raise RequestError(not_a_range(key, text))
     if found is None:
         return
     if found.pitch == 0:

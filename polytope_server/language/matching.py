@@ -73,7 +73,7 @@ class Judgement:
         self._values: dict[str, Range | list[str]] = {}
         self._verdicts: dict[tuple[str, tuple[str, ...]], str | None] = {}
         self._comparisons = self._budget = comparisons
-        self._complete: dict[ImpliedKeys, Judgement | RequestError] = {}
+        self._complete: dict[ImpliedKeys, Judgement | str] = {}
 
     def match(self, source: SourceRules) -> MatchResult:
         """Whether this data source serves the request.
@@ -92,15 +92,15 @@ class Judgement:
         if source.implied not in self._complete:
             self._complete[source.implied] = self._completed(source.implied, source.aliases)
         complete = self._complete[source.implied]
-        if isinstance(complete, RequestError):
-            return MatchResult(None, str(complete))
+        if isinstance(complete, str):
+            return MatchResult(None, complete)
         complete._budget = self._budget
         try:
             return complete._match_rules(source)
         finally:
             self._budget = complete._budget
 
-    def _completed(self, implied: ImpliedKeys, aliases: Mapping[str, str]) -> Judgement | RequestError:
+    def _completed(self, implied: ImpliedKeys, aliases: Mapping[str, str]) -> Judgement | str:
         """The judgement of the request with the keys that it implies, or why it cannot be read."""
         try:
             request = self._rename_request(aliases)
@@ -112,7 +112,8 @@ class Judgement:
                         f"{shown(further[key])}; give it once"
                     )
         except RequestError as error:
-            return error
+            # Not the error itself: its traceback would keep the request alive.
+            return str(error)
         return Judgement(
             {**request, **further},
             realm=self._realm,

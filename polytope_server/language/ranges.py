@@ -207,14 +207,24 @@ def parse_range(key: str, text: str, today: date) -> Range:
     found = read_range(key, text, today)
     where = f"key '{key}': {shown(text)}"
     if found is None:
-        ends = f", where a and b are {KINDS[key].expected}" if key in KINDS else ""
-        alike = " of the same length" if key == "step" and "-" in text else ""
-        raise RequestError(f"{where} is not a range; expected a/to/b or a/to/b/by/n{ends}{alike}")
+        raise RequestError(not_a_range(key, text))
     if found.pitch == 0 or (found.pitch < 0 and not found.downwards):
         raise RequestError(f"{where}: the number after 'by' must be greater than 0")
     if found.count > MAX_VALUES:
         raise RequestError(too_many(key, text, found.count))
     return found
+
+
+def not_a_range(key: str, text: str) -> str:
+    """The message for a text with the words of a range that `read_range` does not read."""
+    where = f"key '{key}': {shown(text)}"
+    words = [word.lower() for word in split(text)]
+    if "to" in words[1:-1] and words[1::2] not in (["to"], ["to", "by"]):
+        instead = "one range a/to/b or a/to/b/by/n, or single values"
+        return f"{where} is a range beside other values; expected {instead}"
+    ends = f", where a and b are {KINDS[key].expected}" if key in KINDS else ""
+    alike = " of the same length" if key == "step" and "-" in text else ""
+    return f"{where} is not a range; expected a/to/b or a/to/b/by/n{ends}{alike}"
 
 
 def too_many(key: str, value: object, count: int) -> str:

@@ -49,11 +49,11 @@ def request(grid: str, **keys: Any) -> dict[str, Any]:
     return {**LABEL, "levtype": "sfc", "expver": GRIDS[grid], "date": DATES[0], **keys}
 
 
-def fields(grid: str) -> Iterator[Field]:
-    """All fields on a grid."""
+def fields(grid: str, shift: float = 0.0) -> Iterator[Field]:
+    """All fields on a grid; those of 2 m temperature may be shifted."""
     for date in DATES:
         for step in STEPS:
-            yield make(grid, "167", date=date, step=step)
+            yield make(grid, "167", date=date, step=step, shift=shift)
     for step in STEPS[:3]:
         yield make(grid, "151", step=step)
         for level in LEVELS:
@@ -78,10 +78,12 @@ def make(
     number: str | None = None,
     packing: str = "grid_ccsds",
     missing: bool = False,
+    expver: str | None = None,
+    shift: float = 0.0,
 ) -> Field:
     """A field of random values, always the same for the same keys."""
     about = {"dataDate": int(date), "dataTime": 0, "class": "od", "type": "pf" if number else "fc"}
-    about |= {"stream": "enfo" if number else "oper", "expver": GRIDS[grid]}
+    about |= {"stream": "enfo" if number else "oper", "expver": expver or GRIDS[grid]}
     if number:
         about = {"productDefinitionTemplateNumber": 1, **about}
     handle = eccodes.codes_clone(template(grid))
@@ -102,7 +104,7 @@ def make(
             eccodes.codes_set(handle, "perturbationNumber", int(number))
         name = "/".join(map(str, (grid, param, date, step, level, number)))
         random = np.random.default_rng(zlib.crc32(name.encode()))
-        values = random.normal(280, 20, size_of(grid))
+        values = random.normal(280, 20, size_of(grid)) + shift
         if missing:
             eccodes.codes_set(handle, "bitmapPresent", 1)
             eccodes.codes_set(handle, "missingValue", 9999.0)
@@ -112,7 +114,7 @@ def make(
         eccodes.codes_set(handle, "packingType", packing)
         decoded = eccodes.codes_get_array(handle, "values")
         decoded[decoded == 9999.0] = np.nan
-        keys = {**LABEL, "expver": GRIDS[grid], "date": date, "step": step, "param": param}
+        keys = {**LABEL, "expver": expver or GRIDS[grid], "date": date, "step": step, "param": param}
         keys |= {"stream": "enfo", "type": "pf", "number": number} if number else {}
         keys |= {"levtype": "pl", "levelist": level} if level else {"levtype": "sfc"}
         return Field(keys, bytes(eccodes.codes_get_message(handle)), decoded)
@@ -128,14 +130,13 @@ def coordinates(grid: str) -> tuple[Any, Any]:
 
 
 def nearest(grid: str, latitude: float, longitude: float) -> int:
-    """The index of the nearest point on the sphere."""
+    """The index of the nearest point on the sphere; at a pole that of the nearest longitude."""
     latitudes, longitudes = map(np.radians, coordinates(grid))
     lat, lon = np.radians(latitude), np.radians(longitude)
-    square = (
-        np.sin((latitudes - lat) / 2) ** 2
-        + np.cos(latitudes) * np.cos(lat) * np.sin((longitudes - lon) / 2) ** 2
-    )
-    return int(np.argmin(square))
+    turn = np.abs((longitudes - lon + np.pi) % (2 * np.pi) - np.pi)
+    square = np.sin((latitudes - lat) / 2) ** 2 + np.cos(latitudes) * np.cos(lat) * np.sin(turn / 2) ** 2
+    near = np.flatnonzero(square <= square.min() * (1 + 1e-9))
+    return int(near[np.argmin(turn[near])])
 
 
 def size_of(grid: str) -> int:
@@ -200,7 +201,7 @@ _COUNTS = {
 }
 
 
-def fill(root: Path, grids: Any = GRIDS) -> dict[str, Any]:
+def fill(root: Path, grids: Any = GRIDS, shift: float = 0.0) -> dict[str, Any]:
     """Make an FDB below a folder with the fields of some grids; returns its configuration."""
     import pyfdb
 
@@ -210,7 +211,7 @@ def fill(root: Path, grids: Any = GRIDS) -> dict[str, Any]:
     config = demo.configuration(root)
     fdb = pyfdb.FDB(config)
     for grid in grids:
-        for one in fields(grid):
+        for one in fields(grid, shift):
             fdb.archive(one.message)
     fdb.flush()
     return config

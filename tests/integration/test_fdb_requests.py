@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -11,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from fdb_fields import SURFACE, make
+from published_features import EARLIER_FEATURES, FEATURE_MISTAKES, FEATURES, Published
 from published_requests import ACCEPTED, OBSERVATIONS, OWN_METKIT, REFUSED
 
 from polytope_server.datasource import DataSourceError, RequestCheck
@@ -30,6 +36,12 @@ DESTINE = """
 [ class=d1, dataset=on-demand-extremes-dt, expver, stream, date, time
     [ type, levtype, georef [ step, levelist?, param ]]]
 """
+OWN = """
+[ class, stream, expver, model, date, time [ type, levtype [ step, number?, levelist?, param, timespan? ]]]
+"""
+#: What an FDB says that understands a request and holds nothing of it.
+MISSING = r"^[0-9]+ of [0-9]+ fields are not available: "
+MAX_SENTENCE = 400
 ZERO_MEMBER = CoercionRules(number_allow_zero=True)
 #: The schema of each collection, and what its requests need not say.
 COLLECTIONS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -41,6 +53,37 @@ COLLECTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "mars": (
         "[ class, expver, stream, date, time, domain [ type, levtype [ step, number?, levelist?, param ]]]",
         {"class": "od", "stream": "oper", "expver": 1, "type": "an", "time": 12, "step": 0, "domain": "g"},
+    ),
+    "nextgems": (
+        "[ class=ng, activity, experiment, generation, model, realization, expver, stream=clte, date\n"
+        "    [ resolution, type, levtype [ time, levelist?, param ]]]",
+        {},
+    ),
+    "tigge": (
+        "[ class=ti, origin, expver, stream, date, time, model?\n"
+        "    [ type, levtype [ step, number?, levelist?, param ]]]",
+        {"stream": "enfo", "model": "glob"},
+    ),
+    "s2s": (
+        "[ class=s2, origin, expver, stream, date, time\n"
+        "    [ type, levtype, hdate? [ step, number?, levelist?, param ]]]",
+        {},
+    ),
+    "seasonal": (
+        "[ class, expver, stream, date, time, domain?\n"
+        "    [ type, levtype, method?, system? [ fcmonth, number?, param ]]]",
+        {},
+    ),
+    "tracks": ("[ class, expver, stream, date, time, domain? [ type [ obstype? ]]]", {}),
+    "ocean": (
+        "[ class, expver, stream=ocea, date, time, domain?\n"
+        "    [ type, levtype, product, section, system, method\n"
+        "    [ step, number, levelist, latitude?, range?, param ]]]",
+        {},
+    ),
+    "reports": (
+        "[ class, expver, stream, date, time [ type [ range? ]]]",
+        {"class": "od", "stream": "oper", "expver": 1},
     ),
     "observations": (
         "[ class, expver, stream=lwda, date, time, domain? [ type, obsgroup [ reportype, obstype ]]]",
@@ -61,6 +104,11 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, FDBDataSource
     return made
 
 
+def read_given(given: Any) -> dict[str, Any]:
+    """A request as it is when the rules of a data source are applied."""
+    return coerce(parse(given if isinstance(given, str) else json.dumps(given)), ZERO_MEMBER)
+
+
 def make_with_schema(root: Path) -> FDBDataSource:
     config = {
         "type": "local",
@@ -79,7 +127,7 @@ def read(sources: dict[str, FDBDataSource]) -> Callable[[str, Any], dict[str, An
 
     def read_one(name: str, given: Any) -> dict[str, Any]:
         source = sources[name]
-        request = coerce(parse(given if isinstance(given, str) else json.dumps(given)), ZERO_MEMBER)
+        request = read_given(given)
         rules = SourceRules(defaults=COLLECTIONS[name][1], aliases=FDBDataSource.aliases)
         found = Judgement(request, realm="", user_roles=()).match(rules)
         if found.request is None:
@@ -96,7 +144,7 @@ def read(sources: dict[str, FDBDataSource]) -> Callable[[str, Any], dict[str, An
 def test_a_published_request_is_accepted_and_understood_by_the_fdb(
     sources: dict[str, FDBDataSource], read: Callable[[str, Any], dict[str, Any]], name: str, given: Any
 ) -> None:
-    with pytest.raises(DataSourceError, match=r"^[0-9]+ of [0-9]+ fields are not available: "):
+    with pytest.raises(DataSourceError, match=MISSING):
         sources[name].retrieve(job(read(name, given)))
 
 
@@ -116,29 +164,83 @@ def test_what_only_the_fdb_knows_it_refuses_in_words(
         sources["observations"].retrieve(job(read("observations", OBSERVATIONS)))
 
 
+def test_every_published_request_is_either_accepted_or_refused_in_words(
+    sources: dict[str, FDBDataSource], read: Callable[[str, Any], dict[str, Any]]
+) -> None:
+    """Counted by what happens to them."""
+
+    def happens(name: str, given: Any) -> str:
+        try:
+            sources[name].retrieve(job(read(name, given)))
+        except (RequestError, DataSourceError) as error:
+            said = str(error)
+            if not re.match(MISSING, said):
+                return "refused" if len(said) < MAX_SENTENCE else said
+            return "accepted"
+        return "retrieved"
+
+    published = [(name, given) for name, requests in ACCEPTED.items() for given in requests]
+    published += [(name, given) for name, given, _ in REFUSED] + [("observations", OBSERVATIONS)]
+    counts = Counter(happens(name, given) for name, given in published)
+    print(f"{len(published)} published requests for fields: {dict(counts)}")
+    assert counts == {"accepted": sum(map(len, ACCEPTED.values())), "refused": len(REFUSED) + 1}
+
+
+@pytest.mark.parametrize("asked", [*FEATURES, *EARLIER_FEATURES, *FEATURE_MISTAKES])
+def test_a_published_feature_goes_to_a_data_source_of_features_as_it_was_given(asked: Published) -> None:
+    judgement = Judgement(read_given(asked.request), realm="", user_roles=())
+    delivered = judgement.match(SourceRules(accepts_feature=True, accepts_mappings=True)).request
+    assert delivered is not None
+    assert delivered.keys() == asked.request.keys()
+    assert delivered["feature"] == asked.request["feature"]
+    refused = judgement.match(SourceRules(aliases=FDBDataSource.aliases))
+    assert refused.reason == "the data source does not accept the key 'feature'"
+
+
 @pytest.fixture(scope="module")
 def own_metkit(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tables of a centre whose language of requests has further values."""
-    folder = tmp_path_factory.mktemp("metkit")
+    """The tables of a centre whose language of requests has further values and parameters."""
+    folder = tmp_path_factory.mktemp("metkit") / "share" / "metkit"
+    folder.mkdir(parents=True)
     installed = generate.find_installed()
     for file in installed.glob("*.yaml"):
-        (folder / file.name).symlink_to(file)
-    language = yaml.load((installed / "language.yaml").read_text(), yaml.CSafeLoader)
+        (folder / file.name).write_bytes(file.read_bytes())
+    language = yaml.load((folder / "language.yaml").read_text(), yaml.CSafeLoader)
     fields = language["_field"]
     fields["stream"]["values"].append(["reanl"])
     fields["type"]["values"].append(["ememb", "ensemble member"])
-    (folder / "language.yaml").unlink()
+    fields["model"]["type"][-1]["values"] += [["icon-ch1-eps"], ["icon-rea-l-ch1"], ["cosmo-1e"]]
     (folder / "language.yaml").write_text(json.dumps(language, default=str))
+    modifiers = yaml.load((folder / "modifiers.yaml").read_text(), yaml.CSafeLoader)
+    for rule in modifiers:
+        if rule.get("unset") == ["number"] and "pf" in rule["context"]["type"]:
+            rule["context"]["type"].append("ememb")
+    (folder / "modifiers.yaml").write_text(json.dumps(modifiers))
+    with (folder / "paramids.yaml").open("a") as params:
+        params.write("500480:\n- aswdifd_s\n- Diffuse radiation\n500481:\n- aswdir_s\n- Direct radiation\n")
     return folder
 
 
 class TestOwnMetkit:
-    def test_a_centres_own_values_are_accepted_by_its_tables(self, own_metkit: Path) -> None:
+    def test_a_centres_own_values_are_accepted_by_its_tables_and_its_fdb(
+        self, own_metkit: Path, tmp_path: Path
+    ) -> None:
         check = FDBDataSource.request_check(FDBSettings(fdb_config={"type": "remote"}, metkit=own_metkit))
-        for given in OWN_METKIT:
-            request = coerce(parse(given if isinstance(given, str) else json.dumps(given)), ZERO_MEMBER)
+        requests = [read_given(given) for given in OWN_METKIT]
+        for request in requests:
             assert refusal_of(check, request) is None
             assert "did you mean '2t'" in str(refusal_of(check, {**request, "param": "2tt"}))
+        make(tmp_path, TYPES + OWN)
+        said = subprocess.run(
+            [sys.executable, Path(__file__).with_name("metkit_host.py"), tmp_path, json.dumps(requests)],
+            env={**os.environ, "METKIT_HOME": str(own_metkit.parents[1])},
+            capture_output=True,
+            check=True,
+            timeout=60,
+        )
+        answers = json.loads(said.stdout.splitlines()[-1])
+        assert len(answers) == len(OWN_METKIT)
+        assert [answer for answer in answers if not re.match(MISSING, answer)] == []
 
     def test_where_the_tables_cannot_be_read_values_are_left_to_the_fdb(self, tmp_path: Path) -> None:
         (tmp_path / "language.yaml").write_text("[]")
@@ -238,5 +340,5 @@ def test_a_mistake_is_never_tried_again(sources: dict[str, FDBDataSource], key: 
         except DataSourceError as error:
             said = str(error)
             assert said
-            assert len(said) < 400
+            assert len(said) < MAX_SENTENCE
             assert not {"Assertion", "name=", "UserError", "Context"} & {*said.replace("[", " ").split()}

@@ -12,7 +12,7 @@ from itertools import islice, product
 from typing import Any
 
 from polytope_server.datasource import DataSourceError
-from polytope_server.language.ranges import Range, is_range, read_range, split
+from polytope_server.language.ranges import Range, is_range, not_a_range, read_range, split
 from polytope_server.language.values import utc_today
 
 Selection = dict[str, list[str]]
@@ -77,7 +77,7 @@ def _positions(key: str, text: str, max_values: int) -> tuple[Range, range]:
     found = read_range(key, text, utc_today())
     pitch = _pitch(key, found) if found else 0
     if found is None or pitch == 0:
-        raise DataSourceError(f"key '{key}': {text[:100]!r} is not a range; expected a/to/b or a/to/b/by/n")
+        raise DataSourceError(not_a_range(key, text))
     positions = found.in_order(pitch)
     if len(positions) > max_values:
         raise _too_many(key, len(positions), max_values)

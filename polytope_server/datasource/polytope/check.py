@@ -27,6 +27,8 @@ FEATURE_KEYS = ("feature", "format")
 """Keys of a request that choose no fields."""
 FORMATS = ("covjson", "application/json+covjson", "application/prs.coverage+json")
 """What `format` may be; all mean CoverageJSON."""
+#: A range of days means each of them.
+_DAYS = frozenset({"date", "hdate"})
 _NO_LEVELS = frozenset({"sfc", "surface", "s"})
 
 
@@ -52,7 +54,7 @@ class FeatureCheck:
             problems += _describe_misfits(feature, request)
         except RequestError as error:
             problems += error.problems
-        fields = fields_of(request, feature)
+        fields = _fields_of(request, feature)
         try:
             self._fields(fields, verb)
         except DataSourceError as error:
@@ -72,23 +74,18 @@ class FeatureCheck:
             yield f"the request describes {values} values; at most {self._limits.max_values} are accepted"
 
 
-def fields_of(request: Mapping[str, Any], feature: Feature | None) -> dict[str, Any]:
+def _fields_of(request: Mapping[str, Any], feature: Feature | None) -> dict[str, Any]:
     """The request for the fields alone.
 
-    A range along the feature of which only the archive knows how many values it has is there by its ends.
+    A range of which only the archive knows how many values it has is there by its ends.
     """
     fields = {key: value for key, value in request.items() if key not in FEATURE_KEYS}
-    for key in feature.keys if feature else ():
-        if key in fields and is_open(feature, fields[key]):
-            first, _, last, *_ = split(joined(key, fields[key]))
-            fields[key] = first if first == last else f"{first}/{last}"
+    passed = feature.keys if isinstance(feature, Trajectory) else ()
+    for key, value in fields.items():
+        words = split(value) if isinstance(value, str) and key not in _DAYS else []
+        if (len(words) == 3 and words[1].lower() == "to") or (key in passed and len(words) == 5):
+            fields[key] = "/".join(dict.fromkeys((words[0], words[2])))
     return fields
-
-
-def is_open(feature: Feature | None, value: Any) -> bool:
-    """Whether the value of a key that a feature runs along means what the archive has between two ends."""
-    words = [word.lower() for word in split(str(value))]
-    return "to" in words and ("by" not in words or isinstance(feature, Trajectory))
 
 
 def _describe_misfits(feature: Feature, request: Mapping[str, Any]) -> Iterator[str]:

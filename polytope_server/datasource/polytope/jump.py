@@ -27,7 +27,7 @@ Pairs = list[list[int]]
 
 _LIBRARY = "gribjump"
 #: How GribJump says that a field has another grid than it was asked for.
-_OTHER_GRID = "hash"
+_OTHER_GRID = "Grid hash mismatch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +54,13 @@ def load(config: Mapping[str, Any]) -> None:
 
     Raises ImportError; ValueError if it was loaded with another one.
     """
+    config = {"type": "local", **config}
     if _loaded and _loaded != config:
         raise ValueError("data sources with different keys in gribjump_config need workers of their own")
     if _loaded:
         return
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-        yaml.safe_dump(dict(config), file)
+        yaml.safe_dump(config, file)
         file.flush()
         os.environ["GRIBJUMP_CONFIG_FILE"] = file.name
         import findlibs
@@ -85,6 +86,13 @@ class Jump:
 
         NaN where a field has no value. OtherGridError for a field whose grid is not the one with this sum.
         """
+        found: dict[int, Floats] = {}
+        # DEADLOCK: of several files, GribJump waits for ever for those after one that it cannot read.
+        for places in _by_file(wanted).values():
+            found |= zip(places, self._extract_of_file([wanted[n] for n in places], md5), strict=True)
+        return [found[n] for n in range(len(wanted))]
+
+    def _extract_of_file(self, wanted: Sequence[tuple[Location, Pairs]], md5: str) -> list[Floats]:
         import pygribjump
 
         try:
@@ -99,14 +107,21 @@ class Jump:
             # A copy: the view is one of memory that ends with the result.
             found = [np.array(one.values_flat) for one in self._opened.extract_from_paths(requests)]
         except pygribjump.GribJumpException as error:
-            if _OTHER_GRID in str(error).lower():
+            if _OTHER_GRID in str(error):
                 raise OtherGridError(
                     "the fields of one parameter are on different grids; ask for those of each grid apart"
                 ) from None
             logger.error("data source %s: %s", self._name, error)
             raise TemporaryError(f"{self._name} cannot read the data at the moment.") from None
-
         if len(found) != len(wanted):
             logger.error("data source %s: %d of %d fields came", self._name, len(found), len(wanted))
             raise TemporaryError(f"{self._name} cannot read the data at the moment.")
         return found
+
+
+def _by_file(wanted: Sequence[tuple[Location, Pairs]]) -> dict[tuple[str, str, int], list[int]]:
+    """The places of the fields of each file."""
+    places: dict[tuple[str, str, int], list[int]] = {}
+    for n, (field, _) in enumerate(wanted):
+        places.setdefault((field.host, field.path, field.port), []).append(n)
+    return places

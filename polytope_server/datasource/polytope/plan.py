@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polytope_server.datasource import DataSourceError
+from polytope_server.datasource.fdb.metkit import tables
 from polytope_server.datasource.polytope.archive import Archive
 from polytope_server.datasource.polytope.choice import choose
 from polytope_server.datasource.polytope.cube import MISSING, Cube, describe_missing, find, settled
@@ -96,7 +97,7 @@ def make_plan(
 
 
 def _describe_nothing(archive: Archive, cube: Cube) -> str:
-    message = f"the archive has no field of this request: {describe_missing(cube, {})}"
+    message = f"the archive has no field of this request: {describe_missing(cube, _short_names(cube))}"
     absent = [key for key in archive.keys_of_one(cube.selection()) if key not in cube.axes]
     return f"{message}. The request must also name: {', '.join(absent)}" if absent else message
 
@@ -145,7 +146,7 @@ def _check_missing(plan: Plan, cube: Cube, known: Mapping[str, Kind]) -> None:
         missing &= _find_passed(plan, cube)
     if missing.any():
         names = {param: kind.parameter.name for param, kind in known.items()}
-        raise DataSourceError(describe_missing(cube, names, missing))
+        raise DataSourceError(describe_missing(cube, {**_short_names(cube), **names}, missing))
 
 
 def _find_passed(plan: Plan, cube: Cube) -> NDArray[np.bool_]:
@@ -158,6 +159,11 @@ def _find_passed(plan: Plan, cube: Cube) -> NDArray[np.bool_]:
         )
         passed[place] = True
     return passed
+
+
+def _short_names(cube: Cube) -> dict[str, str]:
+    """What metkit calls the parameters of a cube, of which the archive may have no field."""
+    return {param: tables().name_of(param) or param for param in cube.axes.get("param", ())}
 
 
 def _too_many(values: int, limits: FeatureLimits) -> str:

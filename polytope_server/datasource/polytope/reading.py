@@ -11,8 +11,8 @@ from polytope_server.datasource.polytope.arrays import Floats
 from polytope_server.datasource.polytope.jump import Jump, Location
 from polytope_server.datasource.polytope.points import Block
 
-#: Values that are in memory at a time (8 bytes each), and fields that GribJump is asked for at once.
-MAX_VALUES, MAX_FIELDS = 1 << 20, 4096
+#: Values that are in memory at a time (several copies of 8 bytes), and fields that GribJump is asked for.
+MAX_VALUES, MAX_FIELDS = 1 << 18, 4096
 
 
 @dataclass(frozen=True)

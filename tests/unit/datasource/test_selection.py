@@ -38,7 +38,7 @@ def test_values_are_expanded_as_the_store_does(key, value, values):
         ("0/to/10000000/by/1", "has 10000001 values; at most 10"),
         ("/".join(map(str, range(11))), "has 11 values"),
         ("0/to/6/by/0", "is not a range"),
-        ("0/6/to/12", "is not a range"),
+        ("0/6/to/12", "is a range beside other values"),
         ("a/to/b", "is not a range"),
         ("", "empty"),
         ("1//2", "empty"),

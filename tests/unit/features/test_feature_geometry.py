@@ -10,10 +10,10 @@ import pytest
 
 from polytope_server.features import Point, Ring, read_feature, select_archived
 from polytope_server.features.geometry import (
+    CrossingSearch,
     IntricateError,
     box_area,
     cap_area,
-    find_crossing,
     path_area,
     ring_area,
 )
@@ -69,7 +69,7 @@ def test_crossing_edges_are_found_as_by_comparing_all_of_them() -> None:
     for _ in range(300):
         points = [(drawn.uniform(-9, 9), drawn.uniform(-9, 9)) for _ in range(drawn.randrange(3, 9))]
         ring = (*points, points[0])
-        crossing = find_crossing([ring])
+        crossing = CrossingSearch().find([ring])
         assert (crossing is not None) is brute_crossing(ring)
         found.append(crossing)
     assert 50 < sum(one is None for one in found) < 250
@@ -78,10 +78,10 @@ def test_crossing_edges_are_found_as_by_comparing_all_of_them() -> None:
 def test_a_long_ring_is_checked_and_one_that_is_too_intricate_is_given_up() -> None:
     turn = [2 * math.pi * n / 9000 for n in range(9000)]
     circle = [(40 * math.sin(angle), 40 * math.cos(angle)) for angle in turn]
-    assert find_crossing([(*circle, circle[0])]) is None
+    assert CrossingSearch().find([(*circle, circle[0])]) is None
     saw = [(80.0 if n % 2 else -80.0, n / 100) for n in range(9000)]
     with pytest.raises(IntricateError):
-        find_crossing([(*saw, (-85.0, 91.0), (-85.0, -1.0), saw[0])])
+        CrossingSearch().find([(*saw, (-85.0, 91.0), (-85.0, -1.0), saw[0])])
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,8 @@ def test_a_feature_is_read_in_every_spelling(value: Any, feature: Any) -> None:
         ("step", [0, 1, "6h"], "0/1/6"),
         ("step", "0/to/24/by/6", "0/to/24/by/6"),
         ("step", 24, "24"),
-        ("date", {"start": "2024-01-01", "end": 20240110}, "20240101/to/20240110"),
+        ("date", {"start": "2024-01-01", "end": 20240110}, "2024-01-01/to/20240110"),
+        ("date", [0, -1], "0/-1"),
         ("hdate", ["2024-01-01", 20230101], "2024-01-01/20230101"),
         ("month", {"start": 1, "end": 12, "interval": 3}, "1/to/12/by/3"),
         ("year", [2020, 2021], "2020/2021"),
@@ -136,6 +137,7 @@ def test_levels_may_run_downwards(value: Any, text: str) -> None:
     [
         ({"inflation": 0}, {"levelist": "250/to/1000", "step": "0/to/24"}),
         ({}, {"levelist": "249/to/1001", "step": "0/to/25"}),
+        ({"inflate": "box"}, {"levelist": "250/to/1001", "step": "0/to/25"}),
         ({"inflation": [1, 1, 0.1, 0.5]}, {"levelist": "250/to/1000", "step": "0/to/24"}),
         ({"points": [[0, 0, 500, 6], [1, 1, 500, 6]], "inflation": 0}, {"levelist": "500", "step": "6"}),
         (
@@ -262,3 +264,11 @@ def test_what_is_shown_of_a_hostile_feature_is_short() -> None:
         assert len(said(value)) < 10_000
         assert len(said({**SERIES, "points": value})) < 10_000
         assert len(said({**SERIES, "range": value})) < 10_000
+
+
+def test_all_polygons_of_a_request_share_the_time_for_their_edges() -> None:
+    # Given polygons each of which could be checked alone
+    saw: list[list[float]] = [[40 if n % 2 else -40, n / 20] for n in range(900)]
+    ring = [*saw, [-50, 46], [-50, -1], saw[0]]
+    assert read_feature({**POLYGON, "shape": ring}).area > 0
+    assert "polygon 2: has too many edges" in said({**POLYGON, "shape": [ring, ring]})

@@ -103,7 +103,14 @@ def test_a_mapping_for_a_source_that_takes_none_is_found_when_the_configuration_
         ("5", "the request is 5"),
         ("[1, 2]", "the request is a list; expected"),
         ('[{"class": "od"}]', "the request is a list; send what is in it by itself"),
-        ("ret,class=od", "the request is a text without keys, 'ret,class=od'; expected keys with values"),
+        ("class od", "the request is a text without keys, 'class od'; expected keys with values"),
+        (
+            "ret,class=od",
+            "the request begins with 'ret'; only retrieve may stand before the keys; expected keys",
+        ),
+        ("disseminate,  \n  expver = 80, type=an", "the request begins with 'disseminate'; only retrieve"),
+        (" LIST , class=od", "the request begins with 'LIST'"),
+        ("one, two", "the request is a text without keys, 'one, two'"),
     ],
 )
 def test_what_is_no_request_does_not_pass_a_rule_and_reads_what_one_is(text: str, said: str) -> None:

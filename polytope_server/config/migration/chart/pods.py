@@ -17,7 +17,10 @@ _PROCESSES = {"frontend": "frontend", "broker": "broker", "garbage-collector": "
 #: Values without a counterpart, by the key below `deployment`: what to do if one says something.
 _GONE = {
     ("mars_c", "enabled"): "MARS clients are not part of this version.",
-    ("worker", "schedule", "enabled"): "The schedule is not part of this version.",
+    ("worker", "schedule", "enabled"): (
+        "Mount the schedule into the frontends (`frontend.extraVolumes`, `frontend.extraVolumeMounts`), and "
+        "name the file in `config.schedule.file`."
+    ),
     (
         "ingress",
         "telemetry",

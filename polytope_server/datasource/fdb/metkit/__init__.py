@@ -60,6 +60,10 @@ class Tables:
     def _short_numbers(self) -> frozenset[int]:
         return _last_digits(self.numbers)
 
+    def name_of(self, number: str) -> str | None:
+        """The short name of the parameter with a number."""
+        return next((name for name, known in self.names.items() if str(known) == number), None)
+
     def near_param(self, text: str) -> str | None:
         """The parameter that a text probably means."""
         text = text.lower()

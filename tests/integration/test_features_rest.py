@@ -1,0 +1,87 @@
+"""The whole path of a feature: from the REST API to an FDB, and back as CoverageJSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from caller import Caller
+from feature_fields import DATES, GRIDS, STEPS, fill, make, nearest, request
+
+from testbed.server import StandaloneServer
+
+pytestmark = pytest.mark.unmeasured
+
+POINTS = [[48.8, 2.3], [-33.9, 151.2], [64.1, -21.9]]
+SERIES = {"type": "timeseries", "points": POINTS, "time_axis": "step", "range": {"start": 0, "end": 24}}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneServer]:
+    """A server that serves features of two FDBs, with a grid each."""
+    data = tmp_path_factory.mktemp("features")
+    sources = {
+        grid: {
+            "type": "polytope",
+            "gribjump_config": {"type": "local"},
+            "fdb_config": fill(data / grid, [grid]),
+            "match": {"expver": [GRIDS[grid]], "step": ["0/to/24/by/1"]},
+        }
+        for grid in ("octahedral", "regular")
+    }
+    config = {
+        "datasources": sources,
+        "collections": {"features": {"roles": {"test": ["default"]}, "datasources": list(sources)}},
+    }
+    with StandaloneServer(data / "server", config) as server:
+        yield server
+
+
+@pytest.fixture
+def alice(server: StandaloneServer, caller_of: type[Caller]) -> Caller:
+    return caller_of(server)
+
+
+def retrieve(caller: Caller, feature: Any, **keys: Any) -> Any:
+    """The CoverageJSON of a request."""
+    answer = caller.end_of(caller.submit("features", {**keys, "feature": feature}))
+    assert answer.status_code == 303, answer.text
+    data = caller.get(answer.headers["Location"].removeprefix(".."))
+    assert data.headers["Content-Type"] == "application/prs.coverage+json"
+    return data.json()
+
+
+def refused(caller: Caller, feature: Any, **keys: Any) -> str:
+    """Why a request is refused when it is submitted."""
+    request_ = {**keys, "feature": feature}
+    answer = caller.post("/requests/features", {"verb": "retrieve", "request": request_})
+    assert answer.status_code == 400, answer.text
+    return str(answer.json()["message"])
+
+
+@pytest.mark.parametrize("grid", ["octahedral", "regular"])
+def test_a_time_series_has_the_values_of_the_nearest_points(alice: Caller, grid: str) -> None:
+    found = retrieve(alice, SERIES, **request(grid, param="2t"))
+    values = [one["ranges"]["2t"]["values"] for one in found["coverages"]]
+    fields = [make(grid, "167", date=DATES[0], step=step) for step in STEPS]
+    assert values == [[field.values[nearest(grid, *point)] for field in fields] for point in POINTS]
+
+
+def test_what_a_feature_asks_for_is_judged_by_the_rules_of_the_data_source(alice: Caller) -> None:
+    feature = {**SERIES, "range": {"start": 0, "end": 30, "interval": 6}}
+    assert "'30' not in" in refused(alice, feature, **request("regular", param="2t"))
+
+
+def test_a_malformed_feature_is_refused_with_what_is_wrong(alice: Caller) -> None:
+    feature = {**SERIES, "points": [[91, 0]]}
+    assert "91" in refused(alice, feature, **request("regular", param="2t"))
+
+
+def test_a_missing_field_fails_the_request_and_is_named(alice: Caller) -> None:
+    keys = request(
+        "regular", param="msl", feature={**SERIES, "range": {"start": 6, "end": 18, "interval": 6}}
+    )
+    answer = alice.end_of(alice.submit("features", keys))
+    assert answer.status_code == 400
+    assert "step 18 of Mean sea level pressure is not in the archive" in answer.json()["message"]
