@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 from caller import Caller
 from feature_fields import DATES, GRIDS, STEPS, fill, make, nearest, request
+from generated_features import COUNT, Generator
 
 from testbed.server import StandaloneServer
 
@@ -85,3 +88,33 @@ def test_a_missing_field_fails_the_request_and_is_named(alice: Caller) -> None:
     answer = alice.end_of(alice.submit("features", keys))
     assert answer.status_code == 400
     assert "step 18 of Mean sea level pressure is not in the archive" in answer.json()["message"]
+
+
+def test_generated_requests_are_answered_and_end_and_no_process_does(
+    server: StandaloneServer, alice: Caller
+) -> None:
+    # Given requests that are good, but for their features
+    fields = {**request("regular", levtype="pl", param="130")}
+    generator, count = Generator(fields, whole=0.9), max(COUNT // 5, 60)
+    before = processes(server)
+    ends: Counter[int] = Counter()
+    for number in range(count):
+        text = generator.request(number)
+        answer = alice.post("/requests/features", {"verb": "retrieve", "request": text})
+        assert answer.status_code in (202, 400), f"{number}: {answer.text}"
+        if answer.status_code == 202:
+            end = alice.end_of(answer.json()["id"])
+            assert end.status_code in (303, 400), f"{number}: {end.text}"
+            ends[end.status_code] += 1
+            assert "unexpected" not in end.text.lower(), f"{number}: {text[:500]}: {end.text}"
+            if end.status_code == 303:
+                data = alice.get(end.headers["Location"].removeprefix("..")).json()
+                assert data["type"] == "CoverageCollection"
+    # Then some of them end either way, and what has served them still runs
+    assert ends[303] > count / 12, ends
+    assert before <= processes(server)
+
+
+def processes(server: StandaloneServer) -> set[int]:
+    """Those of the server: also the children of its worker, in which requests are served."""
+    return {one.pid for one in psutil.Process(server.pid).children(recursive=True)}

@@ -27,8 +27,8 @@ FEATURE_KEYS = ("feature", "format")
 """Keys of a request that choose no fields."""
 FORMATS = ("covjson", "application/json+covjson", "application/prs.coverage+json")
 """What `format` may be; all mean CoverageJSON."""
-#: A range of days means each of them.
-_DAYS = frozenset({"date", "hdate"})
+#: Keys whose ranges without `by` are such, whatever the feature. Of others they have each value.
+_OPEN = frozenset({"step", "levelist", "time"})
 _NO_LEVELS = frozenset({"sfc", "surface", "s"})
 
 
@@ -80,12 +80,21 @@ def _fields_of(request: Mapping[str, Any], feature: Feature | None) -> dict[str,
     A range of which only the archive knows how many values it has is there by its ends.
     """
     fields = {key: value for key, value in request.items() if key not in FEATURE_KEYS}
-    passed = feature.keys if isinstance(feature, Trajectory) else ()
     for key, value in fields.items():
-        words = split(value) if isinstance(value, str) and key not in _DAYS else []
-        if (len(words) == 3 and words[1].lower() == "to") or (key in passed and len(words) == 5):
-            fields[key] = "/".join(dict.fromkeys((words[0], words[2])))
+        if feature is not None and is_open(key, value, feature):
+            first, _, last, *_ = split(value)
+            fields[key] = "/".join(dict.fromkeys((first, last)))
     return fields
+
+
+def is_open(key: str, value: Any, feature: Feature) -> bool:
+    """Whether the value of a key is a range that means what the archive has between its ends."""
+    words = [word.lower() for word in split(value)] if isinstance(value, str) else []
+    if words[1:2] != ["to"]:
+        return False
+    if key in feature.keys and isinstance(feature, Trajectory):
+        return True
+    return "by" not in words and (key in feature.keys or key in _OPEN)
 
 
 def _describe_misfits(feature: Feature, request: Mapping[str, Any]) -> Iterator[str]:

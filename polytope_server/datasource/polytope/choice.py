@@ -13,12 +13,7 @@ from polytope_server.datasource.polytope.archive import Archive
 from polytope_server.datasource.polytope.check import is_open
 from polytope_server.features import Feature, select_archived
 from polytope_server.language import RequestError
-from polytope_server.language.ranges import is_range, joined, split
-
-#: Keys whose ranges without `by` mean what the archive has between the ends, whatever the feature.
-_OPEN = frozenset({"step", "levelist", "time"})
-#: Those of `a/to/b`.
-_OPEN_WORDS = 3
+from polytope_server.language.ranges import joined
 
 
 def choose(
@@ -32,7 +27,7 @@ def choose(
     if unknown := keys.describe_unknown(request):
         raise DataSourceError(str(RequestError(*unknown)))
     texts = {key: joined(key, value) for key, value in request.items() if key not in keys.NOT_DATA}
-    ranges = {key: text for key, text in texts.items() if _is_open(key, text, feature)}
+    ranges = {key: text for key, text in texts.items() if is_open(key, text, feature)}
     closed = selection.expand({key: text for key, text in texts.items() if key not in ranges}, MAX_VALUES)
     if not closed:
         raise DataSourceError("the request chooses no fields")
@@ -42,12 +37,6 @@ def choose(
         chosen[key] = _values_within(archive, chosen, key, text, key in judged)
         _check_count(chosen, max_fields)
     return {key: chosen[key] for key in texts}
-
-
-def _is_open(key: str, text: str, feature: Feature) -> bool:
-    if key in feature.keys:
-        return is_open(feature, text)
-    return key in _OPEN and is_range(text) and len(split(text)) == _OPEN_WORDS
 
 
 def _values_within(archive: Archive, chosen: Selection, key: str, text: str, judged: bool) -> list[str]:

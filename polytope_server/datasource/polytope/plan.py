@@ -83,7 +83,7 @@ def make_plan(
         NoClosedFormError: The fields are on a grid that this engine does not know.
     """
     cube = find(
-        archive, choose(archive, {**request, **feature.implied()}, feature, judged, limits.max_fields)
+        archive, choose(archive, {**feature.implied(), **request}, feature, judged, limits.max_fields)
     )
     if not cube.locations:
         raise DataSourceError(_describe_nothing(archive, cube))
