@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import abuse, figures, polling, production, production_scale, standalone, transfers
+from benchmarks import abuse, features, figures, polling, production, production_scale, standalone, transfers
 from benchmarks.figure import FULL, QUICK, Figure, Plan
 from testbed.services import NotInstalledError
 
@@ -30,6 +30,7 @@ GROUPS: tuple[
     (production.bench, (*production.MEASUREMENTS, *production_scale.MEASUREMENTS)),
     (transfers.bench, transfers.MEASUREMENTS),
     (abuse.bench, abuse.MEASUREMENTS),
+    (features.bench, features.MEASUREMENTS),
 )
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"

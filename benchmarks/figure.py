@@ -32,6 +32,12 @@ class Plan:
     transfer: int
     abuse: float
     listed: int
+    #: Octahedral grids of the fields that features are extracted from.
+    grid: int
+    upper_grid: int
+    member_grid: int
+    members: int
+    steps: int
 
 
 FULL = Plan(
@@ -49,6 +55,11 @@ FULL = Plan(
     transfer=1 << 30,
     abuse=30.0,
     listed=200,
+    grid=1280,
+    upper_grid=320,
+    member_grid=160,
+    members=50,
+    steps=60,
 )
 QUICK = Plan(
     rounds=1,
@@ -65,6 +76,11 @@ QUICK = Plan(
     transfer=48 << 20,
     abuse=0.4,
     listed=5,
+    grid=32,
+    upper_grid=32,
+    member_grid=32,
+    members=3,
+    steps=4,
 )
 
 

@@ -2,7 +2,8 @@
 
 Gaussian grids (regular, and reduced: octahedral and classic), latitude-longitude grids (regular and reduced,
 global and local) and HEALPix are rows of constant latitude with equally spaced points. So a :class:`RowGrid`
-holds a few numbers a row, and finds points without going through all of them.
+holds a few numbers a row, and finds points without going through all of them. The points of other grids are
+rows of one point each (:mod:`polytope_server.grids.scattered`).
 
 It needs numpy. A frontend does not import it.
 """
@@ -25,6 +26,7 @@ from polytope_server.grids.ranges import (
     expand_ranges,
     merge_ranges,
 )
+from polytope_server.grids.scattered import ScatteredGrid, from_coordinates, scattered
 
 __all__ = [
     "TOLERANCE",
@@ -32,10 +34,12 @@ __all__ = [
     "Ranges",
     "Ring",
     "RowGrid",
+    "ScatteredGrid",
     "TooManyPointsError",
     "collect_indices",
     "count_points",
     "expand_ranges",
+    "from_coordinates",
     "from_mapper",
     "from_message",
     "healpix",
@@ -44,4 +48,5 @@ __all__ = [
     "rectangle",
     "reduced",
     "reduced_gaussian",
+    "scattered",
 ]

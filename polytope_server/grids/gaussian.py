@@ -31,7 +31,7 @@ def gaussian_latitudes(number: int) -> Floats:
         change = _newton_step(degree, roots)
         roots -= change
         # The error that is left is the square of the change, times at most 1 / (1 - root**2).
-        if float(np.abs(change).max()) < 1e-12:
+        if float(np.abs(change).max()) < 1e-11:
             break
     northern = np.degrees(np.arcsin(roots))
     latitudes: Floats = np.concatenate((northern, -northern[::-1]))

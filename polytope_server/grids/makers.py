@@ -38,13 +38,17 @@ def reduced_gaussian(
 
 
 def reduced(latitudes: Floats, counts: Sequence[int] | Integers, md5: str | None = None) -> RowGrid:
-    """Rows around the whole Earth, each with points of its own number, beginning at Greenwich."""
+    """Rows around the whole Earth, each with points of its own number, beginning at Greenwich.
+
+    Grids of waves have rows without points near the poles.
+    """
     points = np.asarray(counts, np.int64)
-    if len(points) != len(latitudes) or points.min() < 1 or points.max() > _MAX_POINTS_OF_ROW:
+    if len(points) != len(latitudes) or points.min() < 0 or not 0 < points.max() <= _MAX_POINTS_OF_ROW:
         raise ValueError(
             f"a grid of {len(latitudes)} rows needs as many numbers of points, "
-            f"from 1 to {_MAX_POINTS_OF_ROW}; it has {len(points)}"
+            f"up to {_MAX_POINTS_OF_ROW}; it has {len(points)}"
         )
+    latitudes, points = latitudes[points > 0], points[points > 0]
     return RowGrid(Rows(latitudes, points, np.zeros(len(points)), 360.0 / points), md5=md5)
 
 

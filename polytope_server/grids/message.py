@@ -77,7 +77,13 @@ def _read_reduced(read: _Read) -> RowGrid | None:
 def _read_counts(read: _Read) -> Integers | None:
     """The numbers of points of the rows of a reduced grid, if these are whole circles from 0 degrees."""
     counts = read("pl")
-    if counts is None or not len(counts) or min(counts) < 1 or any(read(key) for key in _NOT_IN_REDUCED):
+    if (
+        counts is None
+        or not len(counts)
+        or min(counts) < 0
+        or not any(counts)
+        or any(read(key) for key in _NOT_IN_REDUCED)
+    ):
         return None
     # Writers are not precise here; the number of all points, which is checked later, decides.
     around = (read("longitudeOfLastGridPointInDegrees") or 0) > 360 - 2 * 360 / max(counts)

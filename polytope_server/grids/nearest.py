@@ -25,6 +25,8 @@ def find_nearest(grid: Rows, latitudes: Floats, longitudes: Floats) -> Integers:
     A row more than d degrees away has no point within d degrees. So rows are looked at from the nearest
     latitude outwards, until the nearest point is nearer than the next row.
     """
+    if not (np.isfinite(latitudes).all() and np.isfinite(longitudes).all()):
+        raise ValueError("a position is not a pair of finite numbers")
     found = np.empty(len(latitudes), np.int64)
     pending, reach = np.arange(len(latitudes)), _FIRST_REACH
     while len(pending):

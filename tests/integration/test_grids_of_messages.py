@@ -65,9 +65,27 @@ def lat_lon(
             / (columns - 1),
             6,
         ),
-        jDirectionIncrementInDegrees=round(abs(north - south) / (rows - 1), 6),
+        jDirectionIncrementInDegrees=round(abs(north - south) / max(rows - 1, 1), 6),
     )
     eccodes.codes_set_values(handle, np.zeros(rows * columns))
+    return handle
+
+
+def part_of_gaussian() -> int:
+    rows = sample("regular_gg_pl_grib2")
+    latitudes = eccodes.codes_get_array(rows, "distinctLatitudes")
+    eccodes.codes_release(rows)
+    ends = sorted(latitudes)[::-1][8:20]
+    handle = sample(
+        "regular_gg_pl_grib2",
+        Nj=12,
+        Ni=13,
+        latitudeOfFirstGridPointInDegrees=ends[0],
+        longitudeOfFirstGridPointInDegrees=345.9375,
+        latitudeOfLastGridPointInDegrees=ends[-1],
+        longitudeOfLastGridPointInDegrees=19.6875,
+    )
+    eccodes.codes_set_values(handle, np.zeros(12 * 13))
     return handle
 
 
@@ -86,6 +104,10 @@ MESSAGES: dict[str, Callable[[], int]] = {
     "N80 of edition 1": lambda: reduced(80, edition=1),
     "F32": lambda: sample("regular_gg_pl_grib2"),
     "F32 of edition 1": lambda: sample("regular_gg_pl_grib1"),
+    "a part of F32": lambda: part_of_gaussian(),
+    "reduced latitude-longitude": lambda: sample("reduced_ll_sfc_grib2"),
+    "the first column twice": lambda: lat_lon((90, 0), (-90, 360), (37, 73)),
+    "one row": lambda: lat_lon((52, 3), (52, 5), (1, 21)),
     "1 by 1 degree": lambda: lat_lon((90, 0), (-90, 359), (181, 360)),
     "northwards": lambda: lat_lon((-90, 0), (90, 358.5), (121, 240), jScansPositively=1),
     "from the date line": lambda: lat_lon((90, 180), (-90, 179.5), (361, 720)),

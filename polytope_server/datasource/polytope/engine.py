@@ -6,14 +6,13 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from polytope_server.datasource import DataSourceError
 from polytope_server.datasource.polytope import jump
 from polytope_server.datasource.polytope.archive import Archive
 from polytope_server.datasource.polytope.coverage.layout import Part, coverages, domain_of
 from polytope_server.datasource.polytope.coverage.pieces import chunks, collection
 from polytope_server.datasource.polytope.coverage.style import STYLES
 from polytope_server.datasource.polytope.kinds import Kinds, Parameter
-from polytope_server.datasource.polytope.plan import NoClosedFormError, Plan, make_plan
+from polytope_server.datasource.polytope.plan import Plan, make_plan
 from polytope_server.datasource.polytope.reading import Reader
 from polytope_server.datasource.polytope.settings import PolytopeSettings, load_config
 from polytope_server.features import Feature
@@ -35,10 +34,7 @@ class Engine:
     def plan(self, request: Mapping[str, Any], feature: Feature) -> Plan:
         """What a request takes, found without extracting anything. DataSourceError if it cannot be served."""
         archive = Archive(self._name, self._fdb_config)
-        try:
-            return make_plan(archive, request, feature, self._kinds, self._limits, self._judged)
-        except NoClosedFormError as error:
-            raise DataSourceError(f"{error}, which this data source does not know") from None
+        return make_plan(archive, request, feature, self._kinds, self._limits, self._judged)
 
     def extract(self, request: Mapping[str, Any], feature: Feature) -> Iterator[bytes]:
         """The result of a request as CoverageJSON, in chunks. DataSourceError, TemporaryError.

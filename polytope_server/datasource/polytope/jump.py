@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 Pairs = list[list[int]]
 
 _LIBRARY = "gribjump"
+#: Fields whose structure GribJump remembers, some kilobytes each: more than of one request's slice. By default
+#: they are fewer, and a series of more fields than that finds none of them again.
+_REMEMBERED = 6000
 #: How GribJump says that a field has another grid than it was asked for.
 _OTHER_GRID = "Grid hash mismatch"
 
@@ -54,7 +57,7 @@ def load(config: Mapping[str, Any]) -> None:
 
     Raises ImportError; ValueError if it was loaded with another one.
     """
-    config = {"type": "local", **config}
+    config = {"type": "local", "cache": {"size": _REMEMBERED}, **config}
     if _loaded and _loaded != config:
         raise ValueError("data sources with different keys in gribjump_config need workers of their own")
     if _loaded:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from polytope_server import grids
 from polytope_server.datasource import DataSourceError, TemporaryError
+from polytope_server.datasource.polytope import published
 from polytope_server.datasource.polytope.headers import opened, read_header
 from polytope_server.datasource.polytope.jump import Location
 
@@ -16,8 +18,8 @@ logger = logging.getLogger(__name__)
 
 #: Kinds of fields that are remembered.
 _MOST = 4096
-#: Grids that are; each has one number for each of its rows.
-_MOST_GRIDS = 64
+#: Grids that are, and their rows together. A row takes 56 bytes; without a closed form each point is a row.
+_MOST_GRIDS, _MOST_ROWS = 64, 8_000_000
 #: Keys whose values share a grid and a parameter.
 _RUNNING = frozenset({"date", "time", "step", "number", "levelist", "hdate", "year", "month"})
 
@@ -40,6 +42,8 @@ class Kind:
     grid_type: str
     md5: str
     size: int
+    #: None if neither it nor the configuration says where its points are.
+    grid: grids.RowGrid | None = field(default=None, compare=False, repr=False)
 
 
 class Kinds:
@@ -60,10 +64,6 @@ class Kinds:
         self._kinds.move_to_end(identity)
         return self._kinds[identity]
 
-    def grid(self, kind: Kind) -> grids.RowGrid | None:
-        """The grid of a kind; None if it has no closed form."""
-        return self._grids[kind.md5]
-
     def forget(self) -> None:
         """Read headers again: a model may have changed its grid."""
         self._kinds.clear()
@@ -76,29 +76,44 @@ class Kinds:
             with opened(header) as handle:
                 kind = _read_kind(handle)
                 if kind.md5 not in self._grids:
-                    self._grids[kind.md5] = self._from_mapper(kind) or grids.from_message(handle)
+                    self._make_room()
+                    self._grids[kind.md5] = self._find_grid(kind, handle)
         except OSError as error:
             logger.error("data source %s: %s", self._name, error)
             raise TemporaryError(f"{self._name} cannot read the data at the moment.") from None
         except (ValueError, eccodes.CodesInternalError) as error:
             logger.error("data source %s: %s", self._name, error)
             raise DataSourceError("a field of the archive cannot be read") from None
-        self._kinds[identity] = kind
+        self._kinds[identity] = replace(kind, grid=self._grids[kind.md5])
         while len(self._kinds) > _MOST:
             self._kinds.popitem(last=False)
-        used = {one.md5 for one in self._kinds.values()}
-        while len(self._grids) > _MOST_GRIDS and (unused := next(iter(self._grids.keys() - used), None)):
-            del self._grids[unused]
 
-    def _from_mapper(self, kind: Kind) -> grids.RowGrid | None:
-        """The grid that the configuration says, where it is that of the field."""
-        for mapper in self._mappers:
-            if mapper.get("md5_hash") == kind.md5 and (grid := grids.from_mapper(mapper)):
-                if grid.size == kind.size:
-                    return grid
-                logger.warning("data source %s: the mapper for %s has %d points, its fields have %d",
-                               self._name, kind.md5, grid.size, kind.size)  # fmt: skip
-        return None
+    def _make_room(self) -> None:
+        """Forget grids, and the kinds that have them, until there is room for one more."""
+        while self._grids and (len(self._grids) >= _MOST_GRIDS or self._count_rows() > _MOST_ROWS):
+            forgotten, _ = self._grids.popitem(last=False)
+            for identity in [identity for identity, kind in self._kinds.items() if kind.md5 == forgotten]:
+                del self._kinds[identity]
+
+    def _count_rows(self) -> int:
+        return sum(len(grid.rows.latitudes) for grid in self._grids.values() if grid)
+
+    def _find_grid(self, kind: Kind, handle: int) -> grids.RowGrid | None:
+        """The grid of a field: by arithmetic, else by coordinates, of ecCodes or of the published library."""
+        mappers = [mapper for mapper in self._mappers if mapper.get("md5_hash") == kind.md5]
+        makers: Sequence[Callable[[], grids.RowGrid | None]] = (
+            *(partial(grids.from_mapper, mapper) for mapper in mappers),
+            partial(grids.from_message, handle),
+            partial(grids.from_coordinates, handle),
+            *(partial(published.read_grid, mapper) for mapper in mappers),
+        )
+        return next((grid for make in makers if (grid := make()) and self._fits(grid, kind)), None)
+
+    def _fits(self, grid: grids.RowGrid, kind: Kind) -> bool:
+        if grid.size != kind.size:
+            logger.warning("data source %s: the mapper for %s has %d points, its fields have %d",
+                           self._name, kind.md5, grid.size, kind.size)  # fmt: skip
+        return grid.size == kind.size
 
 
 def _read_kind(handle: int) -> Kind:

@@ -22,14 +22,6 @@ from polytope_server.features import Feature, FeatureLimits, Trajectory
 from polytope_server.grids import TooManyPointsError
 
 
-class NoClosedFormError(Exception):
-    """Fields are on a grid whose points are no arithmetic: this engine cannot serve them."""
-
-    def __init__(self, kind: Kind) -> None:
-        super().__init__(f"{kind.parameter.name} is on a grid of the type {kind.grid_type}")
-        self.kind = kind
-
-
 @dataclass(frozen=True)
 class GridPart:
     """Fields that are on one grid, and the points of it that the feature chooses."""
@@ -79,8 +71,8 @@ def make_plan(
         judged: Keys that the rules of the data source judge.
 
     Raises:
-        DataSourceError: Fields are missing, each of which is named; or there are too many values.
-        NoClosedFormError: The fields are on a grid that this engine does not know.
+        DataSourceError: Fields are missing, each of which is named; there are too many values; or where the
+            points of the fields are is neither in them nor in the configuration.
     """
     cube = find(
         archive, choose(archive, {**feature.implied(), **request}, feature, judged, limits.max_fields)
@@ -88,7 +80,7 @@ def make_plan(
     if not cube.locations:
         raise DataSourceError(_describe_nothing(archive, cube))
     known = _read_kinds(cube, kinds)
-    parts = tuple(_divide(cube, known, kinds, feature, limits))
+    parts = tuple(_divide(cube, known, feature, limits))
     plan = Plan(feature, parts)
     _check_missing(plan, cube, known)
     if plan.values > limits.max_values:
@@ -113,16 +105,16 @@ def _read_kinds(cube: Cube, kinds: Kinds) -> dict[str, Kind]:
 
 
 def _divide(
-    cube: Cube, known: Mapping[str, Kind], kinds: Kinds, feature: Feature, limits: FeatureLimits
+    cube: Cube, known: Mapping[str, Kind], feature: Feature, limits: FeatureLimits
 ) -> Iterator[GridPart]:
     """The parts of a cube that are on the same grid."""
     by_grid: dict[str, list[str]] = {}
     for param, kind in known.items():
         by_grid.setdefault(kind.md5, []).append(param)
     for md5, params in by_grid.items():
-        grid = kinds.grid(known[params[0]])
+        grid = known[params[0]].grid
         if grid is None:
-            raise NoClosedFormError(known[params[0]])
+            raise DataSourceError(_describe_unknown(known[params[0]]))
         part = settled(cube.only("param", params) if "param" in cube.axes else cube)
         fields = _fields_of_each(part, feature.axes[2:] if isinstance(feature, Trajectory) else ())
         try:
@@ -132,6 +124,13 @@ def _divide(
         if not stretches:
             raise DataSourceError(f"key 'feature': the {feature.type} holds no point of the fields' grid")
         yield GridPart(part, {param: known[param] for param in params}, md5, stretches)
+
+
+def _describe_unknown(kind: Kind) -> str:
+    return (
+        f"{kind.parameter.name} is on a grid of the type {kind.grid_type}: where its points are is neither "
+        "in the fields nor in the configuration of this data source"
+    )
 
 
 def _fields_of_each(cube: Cube, apart: Mapping[str, str] | Sequence[str]) -> int:

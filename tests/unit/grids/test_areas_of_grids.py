@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_grids import GRIDS, in_all_turns, selected
 
@@ -27,6 +27,7 @@ def in_box(name: str, south: float, west: float, north: float, east: float) -> n
     return found
 
 
+@settings(deadline=None)
 @given(NAMES, PARALLELS, DEGREES, PARALLELS, st.integers(0, 400_000))
 def test_a_box_holds_the_points_between_its_sides(
     name: str, south: float, west: float, north: float, width: int
@@ -87,6 +88,7 @@ def test_more_points_than_are_accepted_are_counted_and_refused(name: str) -> Non
     assert count_points(grid.inside_box((-90, 0, 90, 360), at_most=grid.size)) == grid.size
 
 
+@settings(deadline=None)
 @given(
     NAMES,
     st.tuples(PARALLELS, PARALLELS),
@@ -126,6 +128,7 @@ def test_the_inner_border_belongs_to_a_frame() -> None:
     )
 
 
+@settings(deadline=None)
 @given(NAMES, PARALLELS, DEGREES, st.integers(1, 100_000))
 def test_a_circle_holds_the_points_within_its_radius(
     name: str, south: float, west: float, radius: int

@@ -98,6 +98,23 @@ def test_other_healpix_grids_have_no_closed_form(changes: dict[str, Any]) -> Non
     assert grids.from_message(HEALPIX | changes) is None
 
 
+def test_rows_without_points_are_left_out() -> None:
+    message = {
+        "gridType": "reduced_ll",
+        "pl": [0, 4, 8, 4, 0],
+        "numberOfDataPoints": 16,
+        "latitudeOfFirstGridPointInDegrees": 90.0,
+        "latitudeOfLastGridPointInDegrees": -90.0,
+        "longitudeOfFirstGridPointInDegrees": 0.0,
+        "longitudeOfLastGridPointInDegrees": 315.0,
+    }
+    grid = grids.from_message(message)
+    assert grid is not None
+    latitudes, longitudes = all_points(grid)
+    assert latitudes.tolist() == [45] * 4 + [0] * 8 + [-45] * 4
+    assert longitudes[:6].tolist() == [0, 90, 180, 270, 0, 45]
+
+
 def test_mappers_of_global_grids_are_read() -> None:
     assert same(grids.from_mapper({"type": "octahedral", "resolution": 8}), grids.octahedral(8))
     assert same(grids.from_mapper({"type": "healpix", "resolution": 4}), grids.healpix(4))

@@ -104,7 +104,7 @@ def test_healpix_without_such_a_side_is_refused(side: int, nested: bool) -> None
         grids.healpix(side, nested)
 
 
-@pytest.mark.parametrize("counts", [[20], [20, 0], [20, 2**21]])
+@pytest.mark.parametrize("counts", [[20], [20, -1], [0, 0], [20, 2**21]])
 def test_a_reduced_grid_needs_points_in_each_row(counts: list[int]) -> None:
     with pytest.raises(ValueError, match="2 rows"):
         grids.reduced_gaussian(1, counts)

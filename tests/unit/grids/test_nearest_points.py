@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_grids import GRIDS, all_points, distances
 
@@ -19,6 +19,7 @@ LONGITUDES = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(NAMES, LATITUDES, LONGITUDES)
 def test_no_point_is_nearer(name: str, latitude: float, longitude: float) -> None:
     grid = GRIDS[name]
@@ -80,6 +81,12 @@ def test_positions_are_covered_up_to_one_spacing_beyond_the_edge() -> None:
 def test_global_grids_cover_all(name: str) -> None:
     latitudes, longitudes = np.meshgrid(np.linspace(-90, 90, 37), np.linspace(-180, 180, 73))
     assert GRIDS[name].covers(latitudes.ravel(), longitudes.ravel()).all()
+
+
+@pytest.mark.parametrize("position", [(np.nan, 0), (0, np.inf)])
+def test_what_is_no_position_is_refused(position: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        GRIDS["octahedral"].nearest([position[0]], [position[1]])
 
 
 def test_no_positions_have_no_points() -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_grids import GRIDS, in_all_turns, selected
 
@@ -27,6 +27,7 @@ def lines(points: list[tuple[float, ...]], axes: int) -> list[tuple[np.ndarray, 
     return [(start, end - start) for start, end in pairwise(corners)]
 
 
+@settings(deadline=None)
 @given(NAMES, POINTS, RADII, AXES, st.tuples(HALF_UNITS, HALF_UNITS))
 def test_a_round_path_holds_the_points_that_its_ellipsoid_sweeps(
     name: str, points: list[tuple[float, ...]], radii: list[int], axes: int, at: tuple[float, float]
@@ -49,6 +50,7 @@ def test_a_round_path_holds_the_points_that_its_ellipsoid_sweeps(
     assert (found | unsure).tolist() == (near | unsure).tolist()
 
 
+@settings(deadline=None)
 @given(NAMES, POINTS, RADII, RADII, AXES, st.tuples(HALF_UNITS, HALF_UNITS))
 def test_a_box_path_holds_the_points_that_its_box_sweeps(
     name: str,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_grids import GRIDS, in_all_turns, selected
 
@@ -51,11 +51,13 @@ def check(name: str, shapes: list[list[Ring]]) -> None:
     assert (found | unsure).tolist() == (expected | unsure).tolist()
 
 
+@settings(deadline=None)
 @given(NAMES, RINGS)
 def test_a_polygon_holds_what_its_ring_surrounds(name: str, ring: Ring) -> None:
     check(name, [[ring]])
 
 
+@settings(deadline=None)
 @given(NAMES, st.lists(st.lists(RINGS, min_size=1, max_size=3), max_size=3))
 def test_several_polygons_with_holes_hold_what_any_of_them_holds(name: str, shapes: list[list[Ring]]) -> None:
     check(name, shapes)
