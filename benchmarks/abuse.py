@@ -28,7 +28,6 @@ from polytope_server.staging.local import LocalStagingSettings
 from testbed.server import CONFIG, StandaloneServer
 
 _ABUSER = "mallory"
-_USERS = [f"user{number}" for number in range(ordinary.USERS)]
 _DATED = 10
 #: What results may fill before the reserve of free space begins.
 _ROOM = 2048 * MIB
@@ -36,7 +35,6 @@ _ROOM = 2048 * MIB
 _RESULT = 8 * MIB
 #: MiB by which the frontend's memory may grow.
 _MEMORY = 256
-_WHERE = "50 ordinary users beside abusers"
 
 
 @dataclass(frozen=True)
@@ -58,17 +56,21 @@ def bench(plan: Plan, folder: Path) -> Iterator[Bench]:
     file.write_bytes(bytes(_RESULT))
     with (
         BareServer(folder / "abuse" / "bare", {floor_abuse.LISTED: str(plan.listed)}) as bare,
-        StandaloneServer(folder / "abuse" / "server", _config(folder)) as server,
+        StandaloneServer(folder / "abuse" / "server", _config(plan, folder)) as server,
     ):
         link = bare.link(file)
         bare_targets = Targets(bare.port, _ABUSER, link, ["/api/v1/uploads/x"] * 2, endless=_endless())
         yield Bench(plan, server, _prepared(plan, server), bare, bare_targets)
 
 
-def _config(folder: Path) -> dict[str, Any]:
+def _users(plan: Plan) -> list[str]:
+    return [f"user{number}" for number in range(plan.users)]
+
+
+def _config(plan: Plan, folder: Path) -> dict[str, Any]:
     """Defaults wherever there are some; times are short, so that what they bound is seen to end."""
     everybody = {"roles": {"test": ["default"]}}
-    people = [{"uid": name, "password": f"{name}'s password"} for name in (*_USERS, _ABUSER)]
+    people = [{"uid": name, "password": f"{name}'s password"} for name in (*_users(plan), _ABUSER)]
     short = {"connections": {"head-time": 3, "rate-time": 5}}
     config: dict[str, Any] = {
         "frontend": {key: value for key, value in short.items() if key in FrontendSettings.model_fields},
@@ -150,7 +152,7 @@ def _round(plan: Plan, targets: Targets) -> ordinary.Seen:
 
 
 def _use(plan: Plan, targets: Targets) -> ordinary.Seen:
-    seen = uvloop.run(ordinary.use(targets.port, _USERS, plan.abuse))
+    seen = uvloop.run(ordinary.use(targets.port, _users(plan), plan.abuse))
     if len(seen.times) < 2:
         raise load.LoadError(f"ordinary users got no answers, and {seen.failed} errors: {seen.reasons}")
     return seen
@@ -175,21 +177,23 @@ def beside_abusers(run: Bench) -> list[Figure]:
         _server_round(run, server)
     floor = "the same people, bare Falcon"
     none = Target(0, at_least=False)
+    people = f"{run.plan.users} ordinary users"
+    where = f"{people} beside abusers"
     return [
-        Figure("50 ordinary users alone: median time of a call", "ms", alone.medians, [], "none"),
+        Figure(f"{people} alone: median time of a call", "ms", alone.medians, [], "none"),
         Figure(
-            f"{_WHERE}: median time of a call",
+            f"{where}: median time of a call",
             "ms",
             server.medians,
             bare.medians,
             floor,
             Target(2, of_ratio=True, at_least=False),
         ),
-        Figure(f"{_WHERE}: 95 % of calls", "ms", server.slow, bare.slow, floor),
-        Figure(f"{_WHERE}: calls that failed", "calls", [server.failed], [], "none", none),
-        Figure(f"{_WHERE}: frontend restarts", "restarts", [server.restarts], [], "none", none),
+        Figure(f"{where}: 95 % of calls", "ms", server.slow, bare.slow, floor),
+        Figure(f"{where}: calls that failed", "calls", [server.failed], [], "none", none),
+        Figure(f"{where}: frontend restarts", "restarts", [server.restarts], [], "none", none),
         Figure(
-            f"{_WHERE}: growth of the frontend",
+            f"{where}: growth of the frontend",
             "MiB",
             [server.growth],
             [],

@@ -31,6 +31,7 @@ class Plan:
     stored: int
     transfer: int
     abuse: float
+    users: int
     listed: int
     #: Octahedral grids of the fields that features are extracted from.
     grid: int
@@ -54,6 +55,7 @@ FULL = Plan(
     stored=100_000,
     transfer=1 << 30,
     abuse=30.0,
+    users=50,
     listed=200,
     grid=1280,
     upper_grid=320,
@@ -75,6 +77,8 @@ QUICK = Plan(
     stored=200,
     transfer=48 << 20,
     abuse=0.4,
+    # The server makes a hash of the password of each.
+    users=5,
     listed=5,
     grid=32,
     upper_grid=32,

@@ -12,7 +12,6 @@ from benchmarks import load
 from testbed.server import basic
 
 API = "/api/v1"
-USERS = 50
 #: Seconds between two rounds of a user, on average, and between two polls.
 _PAUSE, _POLL_PAUSE = 1.0, 0.1
 #: An answer that takes longer is lost.

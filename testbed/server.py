@@ -272,15 +272,14 @@ class StandaloneServer(Server):
             return []
 
     def processes(self, name: str) -> list[psutil.Process]:
-        """Those of one kind, parents first: frontend, broker, worker, garbage-collector, or data source."""
+        """Those of one kind, parents first: frontend, broker, worker, fork server, data source ..."""
         found = []
         for process in self.all_processes():
             try:
                 line = " ".join(process.cmdline()).strip()
             except psutil.NoSuchProcess:
                 continue
-            is_child = "polytope_server.worker.child" in line
-            if (name == "data source" and is_child) or line in (
+            if line in (
                 f"polytope-server {name}",
                 f"gunicorn: master [polytope-{name}]",
                 f"gunicorn: worker [polytope-{name}]",

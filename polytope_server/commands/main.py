@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from polytope_server.commands.stores import add_parser as add_store_parser
 from polytope_server.commands.users import add_parser as add_users_parser
 from polytope_server.config import Configuration, load
 from polytope_server.config.loading import SYSTEM_FILE, files_of
+from polytope_server.config.releases import open_schedule
 from polytope_server.drivers.schema_version import IncompatibleSchemaError
 from polytope_server.redaction import redactor
 from polytope_server.runtime import data_folder, log, process
@@ -87,6 +89,9 @@ def _run_process(options: argparse.Namespace) -> int:
     configuration = load(options.files)
     if options.process in _SECRETS_OF:
         configuration.check_secrets(*_SECRETS_OF[options.process])
+    if options.process in ("frontend", "standalone"):
+        # Before any process is forked, which would end again and again.
+        open_schedule(configuration)
     redactor.learn(configuration.secrets)
     log.configure(configuration.settings.logging, options.process)
     for warnings in configuration.unset.values():
@@ -128,8 +133,12 @@ def _serve(name: str, configuration: Configuration, data: Path) -> None:
         _run_background_process(make_broker, name, configuration, data)
     elif name == "worker":
         from polytope_server.worker.composition import make_worker
+        from polytope_server.worker.fork_server import ForkServer
 
-        _run_background_process(make_worker, name, configuration, data)
+        fork_server = ForkServer()
+        fork_server.fork()
+        make = partial(make_worker, fork_server=fork_server)
+        _run_background_process(make, name, configuration, data)
     else:
         from polytope_server.garbage_collector.composition import make_collector
 

@@ -5,20 +5,15 @@ from __future__ import annotations
 import gc
 import logging
 import os
-import select
 import signal
-import socket
-import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from types import TracebackType
-from typing import NoReturn, Self
-
-from setproctitle import setproctitle
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from functools import partial
 
 from polytope_server.back_off import BackOff
 from polytope_server.runtime import process
+from polytope_server.runtime.forking import Signals, become
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +46,7 @@ class Supervisor:
         # What is there now stays for good: no garbage collection writes to pages that the processes share.
         gc.collect()
         gc.freeze()
-        with _Signals() as signals:
+        with Signals() as signals:
             allowed = True
             while allowed and not signals.stop:
                 now = time.monotonic()
@@ -66,7 +61,7 @@ class Supervisor:
             self._stop(signals, self._services)
         return allowed
 
-    def _start(self, service: _Service, signals: _Signals) -> None:
+    def _start(self, service: _Service, signals: Signals) -> None:
         service.started = time.monotonic()
         supervisor = os.getpid()
         # A signal to the new process must wait until it has handlers of its own.
@@ -79,7 +74,7 @@ class Supervisor:
                 return
             if pid == 0:
                 signals.forget()
-                _become(service.name, supervisor, self._run)
+                become(f"polytope-server {service.name}", supervisor, partial(self._run, service.name))
         service.pid = pid
 
     def _restart_ended(self) -> bool:
@@ -105,7 +100,7 @@ class Supervisor:
                 ended.append((service, os.waitstatus_to_exitcode(status)))
         return ended
 
-    def _stop(self, signals: _Signals, services: Iterable[_Service]) -> None:
+    def _stop(self, signals: Signals, services: Iterable[_Service]) -> None:
         _send(signal.SIGTERM, services)
         deadline = time.monotonic() + self._grace
         while any(service.pid for service in services) and time.monotonic() < deadline:
@@ -145,83 +140,3 @@ def _send(number: signal.Signals, services: Iterable[_Service]) -> None:
         if service.pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(service.pid, number)
-
-
-class _Signals:
-    """What this process learns by signals while the context is open: to stop, or that a process ended."""
-
-    _HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)
-
-    def __enter__(self) -> Self:
-        #: Whether it is to stop.
-        self.stop = False
-        self._ours, self._theirs = socket.socketpair()
-        self._ours.setblocking(False)
-        self._theirs.setblocking(False)
-        self._previous = {number: signal.signal(number, self._handle) for number in self._HANDLED}
-        # A signal that arrives before select() is called still ends it.
-        signal.set_wakeup_fd(self._theirs.fileno(), warn_on_full_buffer=False)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        signal.set_wakeup_fd(-1)
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._ours.close()
-        self._theirs.close()
-
-    def forget(self) -> None:
-        """In a process that was just forked: back to what a process that starts has."""
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, self._HANDLED)
-        self._ours.close()
-        self._theirs.close()
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Signals are delivered at the end of this context, and not before."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, self._HANDLED)
-        try:
-            yield
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, self._HANDLED)
-
-    def _handle(self, number: int, frame: object) -> None:
-        if number != signal.SIGCHLD:
-            self.stop = True
-
-    def wait(self, seconds: float | None) -> None:
-        """Return when a signal has arrived, or after that time."""
-        if select.select([self._ours], [], [], None if seconds is None else max(0.0, seconds))[0]:
-            with suppress(BlockingIOError):
-                while self._ours.recv(4096):
-                    pass
-
-
-def _become(name: str, supervisor: int, run: Callable[[str], int]) -> NoReturn:
-    """Be that process, and end as a process ends, without what the supervisor has to do at its own end."""
-    status = os.EX_SOFTWARE
-    try:
-        process.die_with_parent(supervisor)
-        # Ctrl-C at a terminal reaches the supervisor alone, which stops the others in good order.
-        os.setsid()
-        if sys.stdin is not None:  # else it was closed before this program started
-            with open(os.devnull) as nothing:
-                os.dup2(nothing.fileno(), sys.stdin.fileno())
-        setproctitle(f"polytope-server {name}")
-        status = run(name)
-    except SystemExit as error:
-        status = error.code if isinstance(error.code, int) else int(error.code is not None)
-    except BaseException:
-        logger.critical("unhandled exception, exiting", exc_info=True)
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            # One that is closed or full must not send this process back to what its supervisor does.
-            with suppress(AttributeError, OSError, ValueError):
-                stream.flush()
-        os._exit(status)

@@ -27,6 +27,8 @@ _NUMBER = re.compile(r"[-+]?([0-9]{1,15}\.?[0-9]{0,15}|\.[0-9]{1,15})([eE][-+]?[
 #: Degrees of longitude: a thousand turns, in which a number still tells millimetres.
 _LONGITUDE = 360_000.0
 _TURN = 360.0
+#: Points of a triangle, the first of which is the last.
+_SHORTEST_RING = 4
 #: Square kilometres below which a ring has no inside: coordinates are not exact.
 _NO_AREA = 1e-9
 #: Characters that are compared with names that are known.
@@ -151,14 +153,16 @@ def read_polygons(value: object, axes: Sequence[str], most: int) -> tuple[tuple[
             f"{shown(value)} is not accepted; expected a ring [[latitude, longitude], ...], a list of rings, "
             "or a list of polygons, each a list of a ring and the rings of its holes"
         )
+    count = sum(len(_listed(ring)) for polygon in polygons for ring in _listed(polygon))
+    if count > most:
+        raise RequestError(f"the number of points of all rings is {count}; expected at most {most}")
     found, search = [], CrossingSearch()
     for number, polygon in enumerate(polygons):
         place = f"polygon {number + 1}: " if len(polygons) > 1 else ""
         try:
-            found.append(_read_polygon(polygon, axes, most, search))
+            found.append(_read_polygon(polygon, axes, search))
         except RequestError as error:
             raise RequestError(*(f"{place}{problem}" for problem in error.problems)) from None
-        most -= sum(map(len, found[-1]))
     return tuple(found)
 
 
@@ -175,11 +179,8 @@ def _listed(value: object) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else []
 
 
-def _read_polygon(value: object, axes: Sequence[str], most: int, search: CrossingSearch) -> tuple[Ring, ...]:
-    rings: list[Ring] = []
-    for ring in _listed(value):
-        rings.append(_read_ring(ring, axes, most))
-        most -= len(rings[-1])
+def _read_polygon(value: object, axes: Sequence[str], search: CrossingSearch) -> tuple[Ring, ...]:
+    rings = [_read_ring(ring, axes) for ring in _listed(value)]
     if not rings:
         raise RequestError(f"{shown(value)} is not accepted; expected a list of rings")
     try:
@@ -197,10 +198,12 @@ def _read_polygon(value: object, axes: Sequence[str], most: int, search: Crossin
     return tuple(rings)
 
 
-def _read_ring(value: object, axes: Sequence[str], most: int) -> Ring:
-    if most < 4:
-        raise RequestError("too many points")
-    ring = read_plane_points(value, axes, 4, most)
+def _read_ring(value: object, axes: Sequence[str]) -> Ring:
+    if len(_listed(value)) < _SHORTEST_RING:
+        raise RequestError(
+            f"{shown(value)} is not accepted; expected a ring of {_SHORTEST_RING} points or more"
+        )
+    ring = read_plane_points(value, axes, _SHORTEST_RING, len(_listed(value)))
     if ring[0] != ring[-1]:
         raise RequestError(f"the ring is open; expected its first point {shown(list(ring[0]))} as its last")
     longitudes = [longitude for _, longitude in ring]

@@ -219,7 +219,8 @@ def not_a_range(key: str, text: str) -> str:
     """The message for a text with the words of a range that `read_range` does not read."""
     where = f"key '{key}': {shown(text)}"
     words = [word.lower() for word in split(text)]
-    if "to" in words[1:-1] and words[1::2] not in (["to"], ["to", "by"]):
+    first = words.index("to") if "to" in words[1:-1] else 0
+    if first and "by" not in words[:first] and words[1::2] not in (["to"], ["to", "by"]):
         instead = "one range a/to/b or a/to/b/by/n, or single values"
         return f"{where} is a range beside other values; expected {instead}"
     ends = f", where a and b are {KINDS[key].expected}" if key in KINDS else ""

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from polytope_server.schedule import Schedule
-from polytope_server.schedule.reading import read_schedule
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +61,9 @@ class ScheduleFile:
         return found.st_mtime_ns, found.st_size, found.st_ino
 
     def _read(self) -> Schedule:
+        # Not above: every command would import a parser of XML, which few configurations need.
+        from polytope_server.schedule.reading import read_schedule
+
         try:
             with self._path.open("rb") as file:
                 text = file.read(_LARGEST + 1)

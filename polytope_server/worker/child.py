@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import socket
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +18,6 @@ from polytope_server.media_types import OCTET_STREAM
 from polytope_server.redaction import redactor
 from polytope_server.request import Verb
 from polytope_server.runtime import log
-from polytope_server.runtime.process import die_with_parent
 from polytope_server.settings import backends
 from polytope_server.settings.root import LoggingSettings
 from polytope_server.worker import memory
@@ -160,11 +158,10 @@ def read_rules(values: dict[str, Any]) -> CoercionRules:
     return CoercionRules(**(values | sets))
 
 
-def main(arguments: list[str]) -> None:
-    """Serve the socket whose file descriptor is the first argument; the second is the worker's pid."""
-    die_with_parent(int(arguments[1]))
+def serve(end: socket.socket) -> None:
+    """Do what the worker at the other end of that socket asks for, until it ends."""
     memory.be_first_to_go()
-    connection = Connection(socket.socket(fileno=int(arguments[0])))
+    connection = Connection(end)
     server = Server(connection)
     try:
         while True:
@@ -179,7 +176,3 @@ def main(arguments: list[str]) -> None:
                 server.run(Assignment.decode(body))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass  # the worker ended, or stopped to listen: so does its child
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from polytope_server.datasource import DataSourceError, TemporaryError
 from polytope_server.worker.assignment import Assignment
+from polytope_server.worker.fork_server import ChildProcess, ForkServer
 from polytope_server.worker.frames import HEADER, MAX_DATA, Frame, header
 
 logger = logging.getLogger(__name__)
@@ -30,7 +29,7 @@ class Child:
     """One child process; does one job at a time."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, process: ChildProcess, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         self._process = process
         self._reader = reader
@@ -40,18 +39,15 @@ class Child:
         self.announced: int | None = None
 
     @classmethod
-    async def start(cls, config: dict[str, Any]) -> Child:
-        """Start a process and wait until its data sources are prepared. Raises TemporaryError."""
+    async def start(cls, config: dict[str, Any], server: ForkServer) -> Child:
+        """Start a process and wait until its data sources are prepared. Raises TemporaryError, OSError."""
         ours, theirs = socket.socketpair()
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "polytope_server.worker.child", str(theirs.fileno()), str(os.getpid())),
-            pass_fds=[theirs.fileno()],
-            stdin=asyncio.subprocess.DEVNULL,
-            # Native libraries print; the standard output of a data source is not read.
-            stdout=asyncio.subprocess.DEVNULL,
-        )
-        theirs.close()
+        try:
+            with theirs:
+                process = await server.start(theirs)
+        except BaseException:
+            ours.close()
+            raise
         reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 21)
         child = cls(process, reader, writer)
         try:
@@ -160,8 +156,7 @@ class Child:
         One that hangs in the kernel (on a file system that does not answer) ends when that answers. It is not
         waited for longer than for last words.
         """
-        with suppress(ProcessLookupError):
-            self._process.kill()
+        self._process.kill()
         try:
             async with asyncio.timeout(_LAST_WORDS):
                 await self.ended()
@@ -188,9 +183,11 @@ class Slot:
 class Children:
     """A fixed number of warm children; one that died or had to be ended is replaced."""
 
-    def __init__(self, count: int, config: dict[str, Any]) -> None:
+    def __init__(self, count: int, config: dict[str, Any], server: ForkServer) -> None:
+        """`server` is closed with them."""
         self._count = count
         self._config = config
+        self._server = server
         self._all: set[Child] = set()
         self._free: asyncio.Queue[Child] = asyncio.Queue()
         self._starting: set[asyncio.Task[None]] = set()
@@ -216,7 +213,7 @@ class Children:
     async def _start_one(self, ready: Callable[[], None]) -> None:
         while not self._retired:
             try:
-                child = await Child.start(self._config)
+                child = await Child.start(self._config, self._server)
             except (TemporaryError, OSError, TimeoutError):
                 logger.warning("a child process did not start; trying again")
                 await asyncio.sleep(_PAUSE)
@@ -280,3 +277,4 @@ class Children:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         await asyncio.gather(*(child.end() for child in self.living()))
+        await self._server.close()

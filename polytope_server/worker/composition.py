@@ -12,16 +12,18 @@ from polytope_server.secrets.deployment_key import DeploymentKeys
 from polytope_server.secrets.sealing import REQUESTS, Seals
 from polytope_server.settings import create_backend
 from polytope_server.worker.children import Children
+from polytope_server.worker.fork_server import ForkServer
 from polytope_server.worker.worker import Parts, Worker
 
 
-def make_worker(configuration: Configuration, data: Path) -> Worker:
+def make_worker(configuration: Configuration, data: Path, fork_server: ForkServer) -> Worker:
     """The worker that the configuration describes; `data` is the data folder."""
-    return Worker(configuration.settings, configuration.collections, make_parts(configuration, data))
+    parts = make_parts(configuration, data, fork_server)
+    return Worker(configuration.settings, configuration.collections, parts)
 
 
-def make_parts(configuration: Configuration, data: Path) -> Parts:
-    """The parts of that worker."""
+def make_parts(configuration: Configuration, data: Path, fork_server: ForkServer) -> Parts:
+    """The parts of that worker; `fork_server` starts its children."""
     settings = configuration.settings
     return Parts(
         store=create_backend("request_store", settings.request_store, data),
@@ -29,7 +31,7 @@ def make_parts(configuration: Configuration, data: Path) -> Parts:
         notices=create_backend("notices", settings.notices, data),
         staging=create_backend("staging", settings.staging, data),
         metric_store=create_backend("metric_store", settings.metric_store, data),
-        children=Children(settings.worker.concurrency, make_child_config(configuration)),
+        children=Children(settings.worker.concurrency, make_child_config(configuration), fork_server),
         seals=_make_seals(configuration, data),
     )
 

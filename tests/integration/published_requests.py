@@ -257,6 +257,10 @@ OWN_METKIT: list[Any] = [
     "levtype=sfc,step=0/to/24/by/1,param=500027\n",
     {**ICON, "type": "cf", "step": [6, 7, 8], "param": "TOT_PREC", "timespan": "fs"},
     {**ICON, "type": "cf", "step": "7", "levtype": "ml", "levelist": [1, 2, 3], "param": ["P", "T"]},
+    {key: value for key, value in ICON.items() if key != "timespan"}
+    | {"type": "cf", "step": ["0/to/24/by/1"], "param": "500027"},
+    {**ICON, "type": "ememb", "step": 6, "levtype": "ml", "levelist": [1, 2], "number": 0}
+    | {"param": ["500001", "500014"]},
     {**REANALYSIS, "step": "0m/to/1440m/by/10m"},
     {**REANALYSIS, "param": "500480/500481", "step": "2/to/24/by/1"},
     {**REANALYSIS, "step": ["0/to/24/by/1"], "date": "20120101/to/20121231"},

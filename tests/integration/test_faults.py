@@ -37,7 +37,9 @@ def batch(server: StandaloneServer) -> Batch:
     return Batch(server)
 
 
-@pytest.mark.parametrize("kind", ["frontend", "broker", "worker", "garbage-collector", "data source"])
+@pytest.mark.parametrize(
+    "kind", ["frontend", "broker", "worker", "garbage-collector", "fork server", "data source"]
+)
 @pytest.mark.parametrize("round_", range(ROUNDS))
 def test_a_killed_process_loses_nothing(
     server: StandaloneServer, batch: Batch, kind: str, round_: int

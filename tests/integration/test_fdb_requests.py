@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from fdb_fields import SURFACE, make
-from published_features import EARLIER_FEATURES, FEATURE_MISTAKES, FEATURES, Published
+from published_features import FEATURE_MISTAKES, FEATURES, FEATURES_NOT_TAKEN, Published
 from published_requests import ACCEPTED, OBSERVATIONS, OWN_METKIT, REFUSED
 
 from polytope_server.datasource import DataSourceError, RequestCheck
@@ -186,7 +186,7 @@ def test_every_published_request_is_either_accepted_or_refused_in_words(
     assert counts == {"accepted": sum(map(len, ACCEPTED.values())), "refused": len(REFUSED) + 1}
 
 
-@pytest.mark.parametrize("asked", [*FEATURES, *EARLIER_FEATURES, *FEATURE_MISTAKES])
+@pytest.mark.parametrize("asked", [*FEATURES, *FEATURES_NOT_TAKEN, *FEATURE_MISTAKES])
 def test_a_published_feature_goes_to_a_data_source_of_features_as_it_was_given(asked: Published) -> None:
     judgement = Judgement(read_given(asked.request), realm="", user_roles=())
     delivered = judgement.match(SourceRules(accepts_feature=True, accepts_mappings=True)).request

@@ -8,7 +8,7 @@ from collections.abc import Hashable
 from typing import Any
 
 import pytest
-from published_features import EARLIER_FEATURES, FEATURE_MISTAKES, FEATURES, Published
+from published_features import FEATURE_MISTAKES, FEATURES, FEATURES_NOT_TAKEN, Published
 from published_requests import ACCEPTED, OWN_METKIT
 
 from polytope_server.language import parse
@@ -71,7 +71,7 @@ def test_requests_of_a_centre_differ_in_form() -> None:
 
 
 def test_requests_for_features_differ_in_form_and_name() -> None:
-    asked = [*FEATURES, *EARLIER_FEATURES]
+    asked = [*FEATURES, *FEATURES_NOT_TAKEN]
     assert repeated([(form_of_published(one), one.name) for one in asked]) == []
     assert repeated([((one.kind, one.name), one) for one in [*asked, *FEATURE_MISTAKES]]) == []
 

@@ -47,6 +47,20 @@ def test_the_name_of_a_variable_that_is_not_set_lets_nobody_in(
     assert "the variable TOKEN_OF_THE_OBJECT_STORE is not set" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["frontend", "standalone", "config check"])
+def test_nothing_starts_without_the_schedule_that_a_data_source_obeys(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SCHEDULE_ENABLED", raising=False)
+    (tmp_path / "c.yaml").write_text(
+        "datasources: {d: {type: echo, obey_schedule: true}}\n"
+        "collections: {c: {roles: {r: any}, datasources: [d]}}\n"
+    )
+    data = [] if name == "config check" else ["--data", str(tmp_path)]
+    assert cli.main([*name.split(), "-f", str(tmp_path / "c.yaml"), *data]) == 1
+    assert "data source 'd' has obey_schedule, but there is no schedule" in capsys.readouterr().err
+
+
 def test_a_port_in_use_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -9,8 +9,10 @@ import pytest
 from polytope_server.datasource import DataSourceError
 from polytope_server.datasource.fdb import schema
 from polytope_server.datasource.fdb.metkit import tables
+from polytope_server.datasource.polytope import PolytopeDataSource
 from polytope_server.datasource.polytope.check import FeatureCheck
 from polytope_server.features import FeatureLimits
+from polytope_server.language import Judgement, SourceRules, coerce
 
 SCHEMA = "[ class, expver, stream, date, time [ type, levtype [ step, levelist?, param ]]]"
 KEYS = {"class": "od", "expver": "0001", "stream": "oper", "date": "20260101", "time": "0000", "type": "fc"}
@@ -100,3 +102,39 @@ def test_of_a_range_without_an_interval_only_the_archive_knows_how_much_it_is() 
     assert said({**request, "levelist": "1/to/1000/by/1"}, max_fields=4) != ""
     # Days are all there.
     assert said({**request, "date": "20260101/to/20260110"}, max_fields=4) != ""
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        {"DATE": "2026-01-01", "Time": "00:00", "PARAM": 130, "step": [0, 6, 12]},
+        {"date": 20260101, "time": 0, "param": "130.128", "step": "0/to/12/by/6"},
+        {"date": "20260101", "parameters": "T", "step": "0h/6h/12h"},
+        {
+            "feature": {
+                "TYPE": "TimeSeries",
+                "Points": [["38.9", "-9.1"]],
+                "Axis": "Step",
+                "range": [0, "6", 12],
+            }
+        },
+    ],
+)
+def test_spellings_do_not_matter(spelled: dict[str, Any]) -> None:
+    # Given a request in the usual spelling, and the same in another
+    request = {**REQUEST, "feature": SERIES}
+    request = {key: value for key, value in request.items() if key not in map(str.lower, spelled)}
+    if "parameters" in spelled:
+        del request["param"]
+    kind = PolytopeDataSource
+    rules = SourceRules(
+        match={"date": "20260101", "time": "00", "step": "0/to/24/by/6", "class": ["OD"]},
+        accepts_feature=True,
+        implied=kind.implied_keys,
+        aliases=kind.aliases,
+    )
+    found = Judgement(coerce({**request, **spelled}), realm="", user_roles=()).match(rules)
+    assert found.request is not None, found.reason
+    assert said(found.request) == ""
+    assert {found.request[key] for key in ("date", "time")} == {"20260101", "0000"}
+    assert found.request.keys() == {*REQUEST, "step", "feature"}

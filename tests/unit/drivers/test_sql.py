@@ -201,6 +201,7 @@ async def test_a_writer_that_hangs_does_not_keep_the_process(
     with pytest.raises(DatabaseUnavailableError):
         await insert(database, 1)
     await database.close()
+    monkeypatch.undo()
     fcntl.flock(hanging, fcntl.LOCK_UN)
     await database.open(SCHEMA)
     await insert(database, 2)

@@ -9,6 +9,14 @@ import pytest
 from pipeline_site import Site
 
 from polytope_server.testing.waiting import until
+from polytope_server.worker.fork_server import ForkServer
+
+
+@pytest.fixture
+async def fork_server() -> AsyncIterator[ForkServer]:
+    server = ForkServer()
+    yield server
+    await server.close()
 
 
 @pytest.fixture

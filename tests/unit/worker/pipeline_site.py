@@ -15,6 +15,7 @@ from polytope_server.notices import Topic
 from polytope_server.request import TERMINAL, Request
 from polytope_server.user import User
 from polytope_server.worker import composition as worker_composition
+from polytope_server.worker.fork_server import ForkServer
 from polytope_server.worker.worker import Worker
 from testbed.server import CONFIG
 
@@ -35,7 +36,7 @@ class Site:
         file = data / "config.yaml"
         file.write_text(yaml.safe_dump({**SETTINGS, **sections}))
         self.configuration = load([file])
-        self.parts = worker_composition.make_parts(self.configuration, data)
+        self.parts = worker_composition.make_parts(self.configuration, data, ForkServer())
         self.worker = Worker(self.configuration.settings, self.configuration.collections, self.parts)
         self.broker_parts = broker_composition.make_parts(self.configuration, data)
         self.broker = Broker(self.configuration.settings, self.configuration.collections, self.broker_parts)

@@ -12,6 +12,7 @@ from polytope_server.datasource import DataSourceError, Job, TemporaryError
 from polytope_server.worker import memory
 from polytope_server.worker.assignment import Assignment
 from polytope_server.worker.children import Child
+from polytope_server.worker.fork_server import ForkServer
 
 MIB = 1 << 20
 SOURCE = {"collection": "c", "name": "greedy", "type": "greedy", "settings": {}}
@@ -23,8 +24,10 @@ def job(request: str, max_memory: int | None) -> Assignment:
 
 
 @pytest.fixture
-async def child(greedy: None) -> AsyncIterator[Child]:
-    child = await Child.start({"sources": [SOURCE], "coercion": {}, "logging": {}, "secrets": []})
+async def child(fork_server: ForkServer, greedy: None) -> AsyncIterator[Child]:
+    child = await Child.start(
+        {"sources": [SOURCE], "coercion": {}, "logging": {}, "secrets": []}, fork_server
+    )
     yield child
     await child.kill()
 

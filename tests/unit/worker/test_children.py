@@ -17,6 +17,7 @@ from polytope_server.testing.staging import breaking, chunked
 from polytope_server.testing.waiting import until
 from polytope_server.worker.assignment import Assignment
 from polytope_server.worker.children import Child, Children
+from polytope_server.worker.fork_server import ChildProcess, ForkServer
 from polytope_server.worker.frames import MAX_DATA, Frame, header
 
 SOURCES = [
@@ -36,8 +37,8 @@ def job(
 
 
 @pytest.fixture
-async def child() -> AsyncIterator[Child]:
-    child = await Child.start(CONFIG)
+async def child(fork_server: ForkServer) -> AsyncIterator[Child]:
+    child = await Child.start(CONFIG, fork_server)
     yield child
     await child.kill()
 
@@ -55,13 +56,11 @@ async def test_a_child_does_one_job_after_the_other(child: Child) -> None:
 
 
 async def test_a_child_that_hangs_in_the_kernel_keeps_nobody_waiting(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    fork_server: ForkServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    child = await Child.start(CONFIG)
+    child = await Child.start(CONFIG, fork_server)
     monkeypatch.setattr("polytope_server.worker.children._LAST_WORDS", 0.01)
-    monkeypatch.setattr(
-        asyncio.subprocess.Process, "kill", lambda process: os.kill(process.pid, signal.SIGSTOP)
-    )
+    monkeypatch.setattr(ChildProcess, "kill", lambda process: os.kill(process.pid, signal.SIGSTOP))
     await child.kill()
     assert "does not end" in caplog.text
     monkeypatch.undo()
@@ -74,11 +73,13 @@ async def test_the_failure_of_a_data_source_is_for_the_user(child: Child) -> Non
     assert child.usable
 
 
-async def test_what_the_user_is_told_holds_no_secret(capfd: pytest.CaptureFixture[str]) -> None:
+async def test_what_the_user_is_told_holds_no_secret(
+    fork_server: ForkServer, capfd: pytest.CaptureFixture[str]
+) -> None:
     key = "the key of a user"
     message = f"refused {key}, a secret of the configuration, token=abc"
     sources = [{**SOURCES[2], "settings": {"error_message": message}}]
-    child = await Child.start({**CONFIG, "sources": sources})
+    child = await Child.start({**CONFIG, "sources": sources}, fork_server)
     with pytest.raises(DataSourceError) as caught:
         await child.run(job("raise", attributes={"k": key}))
     assert str(caught.value) == "refused ***, ***, token=***"
@@ -90,9 +91,9 @@ async def test_what_the_user_is_told_holds_no_secret(capfd: pytest.CaptureFixtur
     assert key not in capfd.readouterr().err
 
 
-async def test_what_a_data_source_says_is_bounded() -> None:
+async def test_what_a_data_source_says_is_bounded(fork_server: ForkServer) -> None:
     sources = [{**SOURCES[2], "settings": {"error_message": "no " * 1_000_000}}]
-    child = await Child.start({**CONFIG, "sources": sources})
+    child = await Child.start({**CONFIG, "sources": sources}, fork_server)
     with pytest.raises(DataSourceError) as caught:
         await child.run(job("raise"))
     assert len(str(caught.value)) == 10_000
@@ -158,9 +159,9 @@ async def test_a_child_does_not_read_ahead_of_its_worker(child: Child) -> None:
     assert peak < 200_000
 
 
-async def test_children_are_kept_and_replaced() -> None:
+async def test_children_are_kept_and_replaced(fork_server: ForkServer) -> None:
     ready: list[None] = []
-    children = Children(2, CONFIG)
+    children = Children(2, CONFIG, fork_server)
     children.start(lambda: ready.append(None))
     await until(lambda: len(ready) == 2)
     first = await children.take()
@@ -180,9 +181,9 @@ async def test_children_are_kept_and_replaced() -> None:
     assert not any(child.usable for child in alive)
 
 
-async def test_a_child_that_died_while_idle_is_passed_over() -> None:
+async def test_a_child_that_died_while_idle_is_passed_over(fork_server: ForkServer) -> None:
     ready: list[None] = []
-    children = Children(1, CONFIG)
+    children = Children(1, CONFIG, fork_server)
     children.start(lambda: ready.append(None))
     await until(lambda: ready)
     idle = await children.take()
