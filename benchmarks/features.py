@@ -189,10 +189,9 @@ def _make_index(run: Bench, request: Request) -> None:
     import gribjumplib
     import yaml
 
-    keys = {key: value for key, value in request.items() if key != "feature"}
-    (run.root / "request").write_text("retrieve," + ",".join(f"{key}={value}" for key, value in keys.items()))
+    keys = ",".join(f"{key}={value}" for key, value in request.items() if key != "feature")
     (run.root / "config.yaml").write_text(yaml.safe_dump(run.fdb))
-    command = [str(Path(gribjumplib.__file__).parent / "bin" / "gribjump-scan"), str(run.root / "request")]
+    command = [str(Path(gribjumplib.__file__).parent / "bin" / "gribjump-scan"), keys]
     variables = {**os.environ, "FDB5_CONFIG_FILE": str(run.root / "config.yaml")}
     subprocess.run(command, env=variables, check=True, capture_output=True, timeout=600)
 

@@ -69,14 +69,13 @@ class RowGrid:
     def covers(self, latitudes: Sequence[float] | Floats, longitudes: Sequence[float] | Floats) -> Booleans:
         """Whether each position is in the area of the grid, or at most one spacing outside of it."""
         lats, lons = np.asarray(latitudes, float), np.asarray(longitudes, float)
-        rows, of_points = self.rows.locate(find_nearest(self.rows, lats, lons))
-        gaps = np.diff(self.rows.ascending)
-        spacing = self.rows.spacing[rows]
-        away = np.abs((lons - of_points + 180) % 360 - 180)
-        inside: Booleans = np.abs(lats - self.rows.latitudes[rows]) <= gaps.max(
-            initial=0 if len(gaps) else 180
-        )
-        return inside & (away <= spacing)
+        ascending = self.rows.ascending
+        gap = np.diff(ascending).max() if len(ascending) > 1 else 180
+        rows = self.rows.northwards[np.minimum(np.searchsorted(ascending, lats), len(ascending) - 1)]
+        width, spacing = self.rows.counts[rows] * self.rows.spacing[rows], self.rows.spacing[rows]
+        east = (lons - self.rows.first[rows]) % 360
+        inside: Booleans = (ascending[0] - gap <= lats) & (lats <= ascending[-1] + gap)
+        return inside & ((east <= width) | (east >= 360 - spacing))
 
     def inside_box(self, box: Box, at_most: int | None = None) -> Ranges:
         """The points in a box (south, west, north, east), which goes eastwards from west to east."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from polytope_server.grids.gaussian import MAX_NUMBER, gaussian_latitudes
 from polytope_server.grids.grid import RowGrid
-from polytope_server.grids.healpix import healpix
+from polytope_server.grids.healpix import MAX_SIDE, healpix
 from polytope_server.grids.makers import rectangle, reduced, reduced_gaussian
 from polytope_server.grids.orders import Columns, FlippedRows, Order
 from polytope_server.grids.ranges import Floats, Integers
@@ -76,18 +76,12 @@ def _read_reduced(read: _Read) -> RowGrid | None:
 
 def _read_counts(read: _Read) -> Integers | None:
     """The numbers of points of the rows of a reduced grid, if these are whole circles from 0 degrees."""
-    counts = read("pl")
-    if (
-        counts is None
-        or not len(counts)
-        or min(counts) < 0
-        or not any(counts)
-        or any(read(key) for key in _NOT_IN_REDUCED)
-    ):
+    counts = np.array(read("pl") if read("pl") is not None else [], np.int64)
+    if not counts.any() or counts.min() < 0 or any(read(key) for key in _NOT_IN_REDUCED):
         return None
     # Writers are not precise here; the number of all points, which is checked later, decides.
-    around = (read("longitudeOfLastGridPointInDegrees") or 0) > 360 - 2 * 360 / max(counts)
-    return np.asarray(counts, np.int64) if around else None
+    around = (read("longitudeOfLastGridPointInDegrees") or 0) > 360 - 2 * 360 / counts.max()
+    return counts if around else None
 
 
 def _read_regular_gaussian(read: _Read) -> RowGrid | None:
@@ -125,14 +119,12 @@ def _read_rectangle(read: _Read, latitudes: Floats) -> RowGrid | None:
     flipped = bool(read("iScansNegatively"))
     west, east = reversed(ends) if flipped else ends
     spacing = ((east - west) % 360 or 360) / (columns - 1) if columns > 1 else 360.0
-    alternating = bool(read("alternativeRowScanning"))
-    if read("jPointsAreConsecutive"):
-        return (
-            None
-            if alternating
-            else rectangle(latitudes, west, spacing, columns, Columns(rows, columns, flipped))
-        )
-    order = _order_rows(rows, columns, flipped, alternating)
+    alternating, by_columns = bool(read("alternativeRowScanning")), bool(read("jPointsAreConsecutive"))
+    if alternating and by_columns:
+        return None
+    order = (
+        Columns(rows, columns, flipped) if by_columns else _order_rows(rows, columns, flipped, alternating)
+    )
     return rectangle(latitudes, west, spacing, columns, order)
 
 
@@ -145,9 +137,9 @@ def _order_rows(rows: int, columns: int, flipped: bool, alternating: bool) -> Or
 
 
 def _read_healpix(read: _Read) -> RowGrid | None:
-    side, convention = read("Nside"), read("orderingConvention")
+    side, convention = read("Nside") or 0, read("orderingConvention")
     usual = read("longitudeOfFirstGridPointInDegrees") == 45 and convention in ("ring", "nested")
-    if not usual or (convention == "nested" and side & (side - 1)):
+    if not usual or not 1 <= side <= MAX_SIDE or (convention == "nested" and side & (side - 1)):
         return None
     return healpix(side, nested=convention == "nested")
 

@@ -14,7 +14,7 @@ import numpy as np
 from polytope_server.grids.intervals import TOLERANCE, Intervals, join_intervals, pair_with_rows
 from polytope_server.grids.ranges import Floats, Integers
 
-#: A square of a speed that counts as none.
+#: A speed, or the square of one, that counts as none.
 _NO_MOVE = 1e-30
 
 

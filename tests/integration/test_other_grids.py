@@ -1,4 +1,4 @@
-"""Grids without a closed form: projected and rotated ones, and unstructured ones, which a mapper describes."""
+"""Grids without a closed form: projected and rotated ones, and unstructured ones that a mapper describes."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ def template(expver: str) -> int:
 
 
 def _size(handle: int) -> int:
-    numbers = [eccodes.codes_get(handle, key) for key in ("Nx", "Ny") if eccodes.codes_is_defined(handle, key)]
+    numbers = [
+        eccodes.codes_get(handle, key) for key in ("Nx", "Ny") if eccodes.codes_is_defined(handle, key)
+    ]
     return int(np.prod(numbers)) if numbers else int(eccodes.codes_get(handle, "numberOfDataPoints"))
 
 
@@ -85,7 +87,9 @@ class Fields:
                 self.coordinates[expver] = tuple(eccodes.codes_get_array(handle, key) for key in keys)
             for step in STEPS:
                 eccodes.codes_set(handle, "step", step)
-                eccodes.codes_set_values(handle, _RANDOM.normal(280, 20, eccodes.codes_get_size(handle, "values")))
+                eccodes.codes_set_values(
+                    handle, _RANDOM.normal(280, 20, eccodes.codes_get_size(handle, "values"))
+                )
                 self.values[expver, step] = eccodes.codes_get_array(handle, "values")
                 fdb.archive(eccodes.codes_get_message(handle))
             eccodes.codes_release(handle)
@@ -108,7 +112,9 @@ def source(fields: Fields) -> PolytopeDataSource:
     """One whose configuration describes the unstructured grid as the published stack wants it."""
     mapper = {"name": "mapper", "type": "unstructured", "resolution": 0, "axes": ["latitude", "longitude"]}
     mapper |= {"md5_hash": fields.md5["unst"], "points": CELLS.tolist()}
-    return open_source(fields, options={"axis_config": [{"axis_name": "values", "transformations": [mapper]}]})
+    return open_source(
+        fields, options={"axis_config": [{"axis_name": "values", "transformations": [mapper]}]}
+    )
 
 
 def open_source(fields: Fields, **settings: Any) -> PolytopeDataSource:
@@ -183,7 +189,8 @@ def test_an_unstructured_grid_that_nothing_describes_is_refused_by_name(fields: 
 
 @pytest.mark.usefixtures("library")
 @pytest.mark.parametrize(
-    "wrong", [{"type": "unstructured", "points": [[1, 2]]}, {"type": "icon", "uuid": "no such grid"}, {"type": "x"}]
+    "wrong",
+    [{"type": "unstructured", "points": [[1, 2]]}, {"type": "icon", "uuid": "no such grid"}, {"type": "x"}],
 )
 def test_a_mapper_that_cannot_be_used_is_logged_and_the_grid_refused(
     fields: Fields, wrong: dict[str, Any], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
@@ -191,7 +198,10 @@ def test_a_mapper_that_cannot_be_used_is_logged_and_the_grid_refused(
     mapper = {"name": "mapper", "axes": ["latitude", "longitude"], "md5_hash": fields.md5["unst"], **wrong}
     options = {"axis_config": [{"axis_name": "values", "transformations": [mapper]}]}
     source = open_source(fields, options=options)
-    with caplog.at_level(logging.WARNING), pytest.raises(DataSourceError, match="grid of the type unstructured"):
+    with (
+        caplog.at_level(logging.WARNING),
+        pytest.raises(DataSourceError, match="grid of the type unstructured"),
+    ):
         retrieve(source, "unst", type="position", points=PLACES)
     assert "mapper" in caplog.text
     assert capfd.readouterr().out == ""

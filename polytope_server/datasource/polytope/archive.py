@@ -67,11 +67,9 @@ def _listed(values: Any) -> list[str]:
 
 def _locate(element: Any) -> Location:
     uri = element.uri
-    return Location(
-        unquote(uri.path()),
-        element.offset(),
-        element.length(),
-        uri.scheme() or "file",
-        uri.hostname() or "",
-        uri.port() or 0,
-    )
+    text = str(uri)
+    if uri.scheme() and uri.hostname():
+        place = unquote(uri.path()), element.offset(), element.length()
+        return Location(*place, uri.scheme(), uri.hostname(), uri.port() or 0)
+    # A file of this machine: its path as it is, in which a ? or a # is nothing but that.
+    return Location(text.removeprefix("file://"), element.offset(), element.length())

@@ -25,9 +25,9 @@ logger = logging.getLogger(__name__)
 #: Half-open ranges of indices, sorted and apart.
 Pairs = list[list[int]]
 
-_LIBRARY = "gribjump"
-#: Fields whose structure GribJump remembers, some kilobytes each: more than of one request's slice. By default
-#: they are fewer, and a series of more fields than that finds none of them again.
+_LIBRARY, _VARIABLE = "gribjump", "GRIBJUMP_CONFIG_FILE"
+#: Fields whose structure GribJump remembers, some kilobytes each: more than it is asked for at once. By
+#: default they are fewer, and then a series of more fields finds none of them again.
 _REMEMBERED = 6000
 #: How GribJump says that a field has another grid than it was asked for.
 _OTHER_GRID = "Grid hash mismatch"
@@ -65,7 +65,8 @@ def load(config: Mapping[str, Any]) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         yaml.safe_dump(config, file)
         file.flush()
-        os.environ["GRIBJUMP_CONFIG_FILE"] = file.name
+        before = os.environ.get(_VARIABLE)
+        os.environ[_VARIABLE] = file.name
         import findlibs
 
         if found := findlibs.find(_LIBRARY):
@@ -74,6 +75,11 @@ def load(config: Mapping[str, Any]) -> None:
         import pygribjump
 
         pygribjump.GribJump()
+    # It has read the file, which is gone: other processes that this one starts must not look for it.
+    if before is None:
+        del os.environ[_VARIABLE]
+    else:
+        os.environ[_VARIABLE] = before
     _loaded.update(config)
 
 

@@ -92,7 +92,14 @@ def test_parts_of_reduced_grids_have_no_closed_form(changes: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize(
-    "changes", [{"orderingConvention": "other"}, {"longitudeOfFirstGridPointInDegrees": 0.0}, {"Nside": 3}]
+    "changes",
+    [
+        {"orderingConvention": "other"},
+        {"longitudeOfFirstGridPointInDegrees": 0.0},
+        {"Nside": 3},
+        {"Nside": 2**20},
+        {"Nside": None},
+    ],
 )
 def test_other_healpix_grids_have_no_closed_form(changes: dict[str, Any]) -> None:
     assert grids.from_message(HEALPIX | changes) is None

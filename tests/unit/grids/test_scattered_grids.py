@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -54,10 +55,12 @@ def test_the_nearest_point_is_found_on_the_sphere(grid: ScatteredGrid) -> None:
     np.testing.assert_allclose([chords(lat, lon)[n] for n, lat, lon in places], expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("box", [(-20, -30, 40, 30), (-20, 330, 40, 390), (60, 170, 90, 200), (10, 0, 10, 360)])
+@pytest.mark.parametrize(
+    "box", [(-20, -30, 40, 30), (-20, 330, 40, 390), (60, 170, 90, 200), (10, 0, 10, 360)]
+)
 def test_a_box_has_the_points_between_its_sides(grid: ScatteredGrid, box: Any) -> None:
     south, west, north, east = box
-    inside = (LATITUDES >= south) & (LATITUDES <= north) & ((LONGITUDES - west) % 360 <= east - west)
+    inside = (south <= LATITUDES) & (north >= LATITUDES) & ((LONGITUDES - west) % 360 <= east - west)
     assert points_of(grid.inside_box(box)) == np.flatnonzero(inside).tolist()
     assert inside.any()
 
@@ -72,7 +75,7 @@ def test_a_polygon_has_the_points_within_and_not_those_of_its_hole(grid: Scatter
 def _within(ring: list[list[float]], longitudes: Any) -> Any:
     """By rays to the east."""
     inside = np.zeros(len(LATITUDES), bool)
-    for (south, west), (north, east) in zip(ring, ring[1:], strict=False):
+    for (south, west), (north, east) in pairwise(ring):
         crossed = (south > LATITUDES) != (north > LATITUDES)
         with np.errstate(divide="ignore", invalid="ignore"):
             at = west + (LATITUDES - south) / (north - south) * (east - west)
