@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fdb_fields import SURFACE, make, message
+from newcomer import DOCS, blocks
 
 from polytope_server.datasource.fdb import FDBDataSource, FDBSettings, index
 from polytope_server.datasource.polytope import PolytopeSettings
@@ -98,3 +100,11 @@ class TestTheCheckOfTheConfiguration:
         monkeypatch.setattr(index, "find_program", lambda: None)
         assert "gribjumplib" in "".join(FDBSettings(fdb_config={}, gribjump_index=True).warnings())
         assert list(FDBSettings(fdb_config={}).warnings()) == []
+
+
+def test_the_page_for_operators_says_how_to_make_it(tmp_path: Path) -> None:
+    archive(make(tmp_path), 0)
+    script = blocks((DOCS / "operators" / "features.md").read_text(), "sh")[0]
+    variables = {"PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin", "FDB": str(tmp_path)}
+    subprocess.run(["bash", "-euc", script], env=variables, check=True, timeout=60)
+    assert len(files(tmp_path, ".gribjump")) == 1
