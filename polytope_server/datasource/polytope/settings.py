@@ -14,7 +14,7 @@ from polytope_server.datasource.fdb import index
 from polytope_server.features import FeatureLimits
 from polytope_server.settings.section import part
 
-_CLOSED_FORMS = "Grids with a closed form need none: they are read of the fields."
+_READ = "Other grids need none: they are read of the fields."
 _IDLE = "Key of the earlier server; no effect."
 
 
@@ -23,7 +23,7 @@ class _Part(BaseModel):
 
 
 class Datacube(_Part):
-    """`datacube`: what the published library opens."""
+    """`datacube` of earlier servers."""
 
     type: Literal["gribjump"] = "gribjump"
     config: str | None = Field(None, description=_IDLE)
@@ -40,9 +40,7 @@ class PolygonRules(_Part):
 class CoverageConfig(_Part):
     """`coverageconfig`: keys of the published encoder."""
 
-    param_db: str = Field(
-        "ecmwf", description="Table of names and units, where the published library is used."
-    )
+    param_db: str = Field("ecmwf", description=f"{_IDLE} Names and units are those of ecCodes.")
     compression: None = Field(None, description="Not supported: results are CoverageJSON as it is.")
 
 
@@ -54,23 +52,21 @@ class Axis(_Part):
 
 
 class Options(_Part):
-    """`options`: what the published library is told about the datacube."""
+    """`options`: what an operator of the published library tells it about the datacube."""
 
     axis_config: list[Axis] = Field(
         default_factory=list,
-        description="Of it the `mapper` says which grid the fields have, if it has their `md5_hash`; the "
-        f"rest is for the published library. {_CLOSED_FORMS}",
+        description="Of it the `mapper` with the `md5_hash` of the fields says where the points of "
+        f"unstructured grids are; the rest has no effect. {_READ}",
     )
-    compressed_axes_config: list[str] = Field(default_factory=list, description="For the published library.")
+    compressed_axes_config: list[str] = Field(default_factory=list, description=_IDLE)
     pre_path: list[str] | dict[str, Any] = Field(
         default_factory=list,
-        description="For the published library: keys that choose the part of the datacube.",
+        description=_IDLE,
     )
-    alternative_axes: list[dict[str, Any]] = Field(
-        default_factory=list, description="For the published library."
-    )
-    use_catalogue: bool = Field(False, description="For the published library.")
-    engine_options: dict[str, str] = Field(default_factory=dict, description="For the published library.")
+    alternative_axes: list[dict[str, Any]] = Field(default_factory=list, description=_IDLE)
+    use_catalogue: bool = Field(False, description=_IDLE)
+    engine_options: dict[str, str] = Field(default_factory=dict, description=_IDLE)
 
     @property
     def mappers(self) -> list[dict[str, Any]]:
@@ -101,7 +97,7 @@ class PolytopeSettings(DataSourceSettings):
         "t), which covjson-pydantic validates.",
     )
     datacube: Datacube = part(Datacube, "The kind of datacube: `type: gribjump`.")
-    options: Options = part(Options, f"Axes of the datacube, as for the published library. {_CLOSED_FORMS}")
+    options: Options = part(Options, f"Axes of the datacube, as for polytope-mars. {_READ}")
     polygonrules: PolygonRules = part(PolygonRules, "Of earlier servers: the same as in `limits`.")
     coverageconfig: CoverageConfig = part(
         CoverageConfig, "Of earlier servers: keys of the published encoder."
@@ -112,7 +108,7 @@ class PolytopeSettings(DataSourceSettings):
     gh69_fix_grids: bool = Field(False, description=f"{_IDLE} Grids are read of the fields.")
     gh70_fix_step_ranges: bool = Field(False, description=f"{_IDLE} Ranges of steps are always understood.")
     separate_datetime: bool = Field(
-        False, description=f"{_IDLE} Dates and times are apart where the published library has them apart."
+        False, description=f"{_IDLE} Dates and times are apart where polytope-mars has them apart."
     )
 
     def warnings(self) -> Iterator[str]:

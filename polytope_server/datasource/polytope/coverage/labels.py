@@ -28,7 +28,7 @@ def reference_time(keys: Mapping[str, str]) -> datetime | None:
     day = next((keys[key] for key in _DAYS if keys.get(key)), "")
     if day:
         hours = keys.get("time", "") or "0000"
-        return datetime.strptime(day, "%Y%m%d") + timedelta(hours=int(hours[:2]), minutes=int(hours[2:] or 0))
+        return datetime.fromisoformat(day) + timedelta(hours=int(hours[:2]), minutes=int(hours[2:] or 0))
     if keys.get("year") and keys.get("month"):
         return datetime(int(keys["year"]), int(keys["month"]), 1)
     return None
