@@ -56,7 +56,7 @@ $(DEMO_STAMP): pyproject.toml | $(BIN)/python
 services: $(STAMP) ## fetch or install the real servers that the tests need, and say which cannot be had
 	@$(BIN)/python -m testbed.services
 
-demo: $(DEMO_STAMP) ## start a server, retrieve fields from it, draw a map, stop it
+demo: $(DEMO_STAMP) ## start a server, retrieve fields and features from it, draw them, stop it
 	@exec $(DEMONSTRATION) demo $(DEMONSTRATION_ARGS)
 
 run: $(DEMO_STAMP) ## start a server with demonstration data, and leave it running

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from polytope_demonstration import fields, weather
-from polytope_server.datasource import Job
-from polytope_server.datasource.fdb import FDBDataSource, FDBSettings
+from polytope_demonstration import ensemble, fields, weather
+from polytope_server.datasource.fdb.environment import prepare_eckit
 
 _SCHEMA = Path(__file__).with_name("schema")
 
@@ -34,23 +34,27 @@ def days(now: datetime | None = None) -> tuple[date, date]:
 def fill(root: Path, wanted: Iterable[date]) -> list[date]:
     """Make the FDB below `root`, add the fields of the days that it lacks, and return these days.
 
-    A day is added in one piece, and marked as done afterwards: a run that broke off leaves nothing visible,
-    or a day that the next run writes once more over itself.
+    A day is marked as done when all of it is there: a run that broke off leaves one that the next run writes
+    once more over itself.
     """
-    root.mkdir(parents=True, exist_ok=True)
+    (root / "data").mkdir(parents=True, exist_ok=True)
     (root / "schema").write_bytes(_SCHEMA.read_bytes())
     missing = [day for day in wanted if not _marker(root, day).exists()]
-    if missing:
-        source = FDBDataSource("demo", FDBSettings.model_validate({"fdb_config": configuration(root)}))
-        source.prepare()
-        for day in missing:
-            source.archive(Job("demonstration", "archive", "", {"date": f"{day:%Y%m%d}"}), _read(day))
-            _mark(_marker(root, day))
+    for day in missing:
+        _archive(root, day)
+        _mark(_marker(root, day))
     return missing
 
 
-def _read(day: date) -> Iterator[bytes]:
-    yield from fields.messages(day)
+def _archive(root: Path, day: date) -> None:
+    prepare_eckit()
+    import pyfdb
+
+    # PERF: not by the data source, which checks each field as if it came from a stranger.
+    archive = pyfdb.FDB(configuration(root))
+    for message in chain(fields.messages(day), ensemble.messages(day)):
+        archive.archive(message)
+    archive.flush()
 
 
 def _mark(marker: Path) -> None:
@@ -62,6 +66,6 @@ def _mark(marker: Path) -> None:
 
 def _marker(root: Path, day: date) -> Path:
     """The file that says that a day is there, as this version of the code makes it."""
-    sources = (Path(module.__file__ or "").read_bytes() for module in (fields, weather))
+    sources = (Path(module.__file__ or "").read_bytes() for module in (fields, ensemble, weather))
     version = hashlib.sha256(b"".join(sources)).hexdigest()[:12]
     return root / "filled" / f"{day:%Y%m%d}-{version}"

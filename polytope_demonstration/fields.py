@@ -18,9 +18,11 @@ from polytope_demonstration.weather import Array, Atmosphere
 
 SURFACE = {"2t": 167, "10u": 165, "10v": 166, "msl": 151}
 """Fields at the surface: short name and parameter number."""
+ACCUMULATED = {"tp": 228}
+"""Fields of what has fallen since the start; only the ensemble has them."""
 UPPER = {"t": 130, "z": 129}
 """Fields on pressure levels."""
-LEVELS = (1000, 850, 700, 500, 300, 250)
+LEVELS = (1000, 925, 850, 700, 600, 500, 400, 300, 250, 200)
 """Pressure levels, hPa."""
 STEPS = tuple(range(0, 49, 6))
 """Hours after the start of a forecast."""
@@ -38,6 +40,7 @@ class Label:
     step: int = 0
     level: int | None = None
     expver: str = "0001"
+    member: int | None = None
 
 
 def labels(day: date) -> Iterator[Label]:
@@ -65,9 +68,8 @@ def message(label: Label) -> bytes:
 
 def compute(day: date, step: int, grid: int = GRID) -> dict[tuple[str, int | None], Array]:
     """The values of all fields at one time, by parameter and level (None at the surface)."""
-    air = _atmosphere(grid)
-    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    days = (start - _START).days + step / 24
+    air = atmosphere(grid)
+    days = days_since_start(day, step)
     pressure = air.pressure(days)
     u, v = air.wind(pressure)
     values: dict[tuple[str, int | None], Array] = {
@@ -82,9 +84,16 @@ def compute(day: date, step: int, grid: int = GRID) -> dict[tuple[str, int | Non
     return values
 
 
+def days_since_start(day: date, step: int) -> float:
+    """The time of a field of the forecast of `day`, in the days that the atmosphere counts."""
+    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return (start - _START).days + step / 24
+
+
 def encode(label: Label, values: Array, grid: int = GRID) -> bytes:
     """The GRIB message of a field; `values` in the order of :func:`coordinates`."""
-    handle = eccodes.codes_clone(_template(grid))
+    labelled = _labelled(grid, label.param, label.level is not None, label.member is not None)
+    handle = eccodes.codes_clone(labelled)
     try:
         for key, value in _keys(label).items():
             eccodes.codes_set(handle, key, value)
@@ -95,15 +104,32 @@ def encode(label: Label, values: Array, grid: int = GRID) -> bytes:
 
 
 def _keys(label: Label) -> dict[str, int | str]:
-    keys: dict[str, int | str] = {"dataDate": int(f"{label.day:%Y%m%d}"), "dataTime": 0}
-    keys |= {"class": "od", "type": "fc", "stream": "oper", "expver": label.expver}
-    if label.level is not None:
-        keys["typeOfLevel"] = "isobaricInhPa"
-    keys["paramId"] = (SURFACE | UPPER)[label.param]
+    """What fields of one parameter differ by."""
+    keys: dict[str, int | str] = {"expver": label.expver, "dataDate": int(f"{label.day:%Y%m%d}")}
     if label.level is not None:
         keys["level"] = label.level
-    keys["step"] = label.step
-    return keys
+    if label.member is not None:
+        keys["perturbationNumber"] = label.member
+    key, value = ("stepRange", f"0-{label.step}") if label.param in ACCUMULATED else ("step", label.step)
+    return {**keys, key: value}
+
+
+@lru_cache(maxsize=64)
+def _labelled(grid: int, param: str, on_a_level: bool, of_a_member: bool) -> int:
+    """A message of a parameter. PERF: most of the time goes into finding what makes a parameter in GRIB."""
+    handle: int = eccodes.codes_clone(_template(grid))
+    keys: dict[str, int | str] = {"dataTime": 0, "class": "od", "type": "fc", "stream": "oper"}
+    if of_a_member:
+        # The template comes first: it has the keys of members.
+        keys = {"productDefinitionTemplateNumber": 1, **keys, "type": "pf", "stream": "enfo"}
+    if on_a_level:
+        keys["typeOfLevel"] = "isobaricInhPa"
+    keys["paramId"] = (SURFACE | UPPER | ACCUMULATED)[param]
+    if of_a_member:
+        keys["numberOfForecastsInEnsemble"] = 50
+    for key, value in keys.items():
+        eccodes.codes_set(handle, key, value)
+    return handle
 
 
 def coordinates(grid: int = GRID) -> tuple[Array, Array]:
@@ -116,7 +142,8 @@ def coordinates(grid: int = GRID) -> tuple[Array, Array]:
 
 
 @lru_cache(maxsize=4)
-def _atmosphere(grid: int) -> Atmosphere:
+def atmosphere(grid: int = GRID) -> Atmosphere:
+    """The atmosphere at the points of a grid."""
     return Atmosphere(*coordinates(grid))
 
 

@@ -9,6 +9,7 @@ import tempfile
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from polytope_demonstration import server
 from polytope_demonstration.setup import USER, Setup, prepare
@@ -37,7 +38,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "command",
         choices=("demo", "run"),
-        help="demo: retrieve a few fields and draw a map; run: leave the server running",
+        help="demo: retrieve fields and features, and draw them; run: leave the server running",
     )
     parser.add_argument("--data", type=Path, default=Path(".demo"), help="folder for everything (.demo)")
     parser.add_argument("--port", type=int, default=None, help="port of the server (a free one)")
@@ -45,7 +46,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def demo(data: Path, port: int | None) -> int:
-    """Start the server, retrieve fields, draw a map, and stop the server."""
+    """Start the server, retrieve fields and features, draw them, and stop the server."""
     started = time.monotonic()
     setup = _prepare(data, port or server.free_port())
     log = setup.data / "server.log"
@@ -78,19 +79,45 @@ def _prepare(data: Path, port: int) -> Setup:
 
 
 def tour(setup: Setup) -> None:
-    """Retrieve fields and draw a map, saying what is done."""
-    from polytope_demonstration import client, picture
+    """Retrieve fields and features, and draw both, saying what is done."""
+    from polytope_demonstration import client
 
     results = setup.data / "results"
     results.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="polytope-demo-") as folder:
         user = client.connect(setup, Path(folder))
-        for request, name in ((client.ONE_FIELD, "t500.grib"), (client.WEATHER_MAP, "map.grib")):
-            _say(f"retrieving {request}")
-            fields = picture.decode(client.retrieve(user, request, results / name))
-            print(picture.HEADER, *fields, sep="\n")
+        _show_fields(user, results)
+        _show_features(user, results)
+
+
+def _show_fields(user: Any, results: Path) -> None:
+    from polytope_demonstration import client, picture
+
+    for request, name in ((client.ONE_FIELD, "t500.grib"), (client.WEATHER_MAP, "map.grib")):
+        _say(f"retrieving {request}")
+        fields = picture.decode(client.retrieve(user, request, results / name))
+        print(picture.HEADER, *fields, sep="\n")
     picture.draw(fields, results / "map.png")
     _say(f"a map is in {results / 'map.png'}")
+
+
+def _show_features(user: Any, results: Path) -> None:
+    from polytope_demonstration import charts, client, coverages
+
+    def show(request: dict[str, Any], name: str) -> coverages.Collection:
+        _say(f"retrieving {request}")
+        found = coverages.load(client.retrieve(user, request, results / name))
+        print(found)
+        return found
+
+    charts.draw(
+        client.PLACE,
+        show(client.METEOGRAM, "meteogram.covjson"),
+        show(client.PROFILES, "profiles.covjson"),
+        show(client.AREA, "area.covjson"),
+        results / "features.png",
+    )
+    _say(f"a meteogram, profiles and the map of an area are in {results / 'features.png'}")
 
 
 def instructions(setup: Setup) -> str:

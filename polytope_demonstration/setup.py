@@ -16,6 +16,8 @@ HOST = "127.0.0.1"
 USER = "demo"
 OWN_EXPVER = "demo"
 """The experiment version under which a user of the demonstration may archive."""
+FEATURES = "features"
+"""The collection that serves features of the same forecasts."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,11 @@ def configuration(root: Path, port: int, password: str) -> dict[str, Any]:
                 "limits": {"per-user": 10},
                 "datasources": ["forecasts", "experiments"],
             },
+            FEATURES: {
+                "roles": {"demo": ["forecaster"]},
+                "limits": {"per-user": 10},
+                "datasources": ["features"],
+            },
             "echo": {"roles": {"demo": ["default"]}, "datasources": ["echo"]},
             "dummy": {"roles": {"demo": ["default"]}, "datasources": ["dummy"]},
         },
@@ -97,6 +104,14 @@ def _datasources(root: Path) -> dict[str, dict[str, Any]]:
             "archive": True,
             "match": {"class": ["od"], "expver": [OWN_EXPVER]},
             "defaults": label,
+        },
+        "features": {
+            "type": "polytope",
+            "repr": "features of the forecasts",
+            "gribjump_config": {"type": "local"},
+            "fdb_config": fdb.configuration(root),
+            "match": {"class": ["od"], "expver": ["0001"]},
+            "defaults": {**label, "expver": "0001"},
         },
         "echo": {"type": "echo"},
         "dummy": {"type": "dummy"},

@@ -23,6 +23,8 @@ EARTH_ROTATION = 7.292115e-5
 _DRY_AIR = 287.05  # specific gas constant, J kg-1 K-1
 _DENSITY = 1.2  # of air at the surface, kg m-3
 _LAPSE_RATE = 6.0e-3  # K m-1
+_DRY_ABOVE = 101_200.0  # Pa, at sea level
+_FRONTS, _FRONT_SPEED = 9, 18.0  # around the globe; degrees a day
 _DEGREE = np.pi / 180
 
 
@@ -71,6 +73,19 @@ _VORTICES = (
 
 
 @dataclass(frozen=True)
+class Variant:
+    """How a member of an ensemble differs: `ahead` by days, with lows and highs that are `stronger` by a
+    factor, and `warmer` by so many K."""
+
+    ahead: float = 0.0
+    stronger: float = 1.0
+    warmer: float = 0.0
+
+
+_AS_IT_IS = Variant()
+
+
+@dataclass(frozen=True)
 class Pressure:
     """Pressure at mean sea level, Pa, and its derivatives with longitude and latitude, Pa per radian."""
 
@@ -86,17 +101,20 @@ class Atmosphere:
         self._phi, self._lambda = latitudes * _DEGREE, longitudes * _DEGREE
         self._sin, self._cos = np.sin(self._phi), np.cos(self._phi)
 
-    def pressure(self, days: float) -> Pressure:
+    def pressure(self, days: float, variant: Variant = _AS_IT_IS) -> Pressure:
         """Pressure at mean sea level, `days` after an arbitrary start."""
         # Low at the equator and at 60 degrees, high at 30 degrees and at the poles.
         value = 101_300 - 700 * np.cos(6 * self._phi) * self._cos
         across = 4200 * np.sin(6 * self._phi) * self._cos + 700 * np.cos(6 * self._phi) * self._sin
         along = np.zeros_like(value)
+        then = days + variant.ahead
         for term in (
-            *(self._wave(wave, days) for wave in _WAVES),
-            *(self._vortex(vortex, days) for vortex in _VORTICES),
+            *(self._wave(wave, then) for wave in _WAVES),
+            *(self._vortex(vortex, then) for vortex in _VORTICES),
         ):
-            value, along, across = value + term.value, along + term.along, across + term.across
+            value = value + variant.stronger * term.value
+            along = along + variant.stronger * term.along
+            across = across + variant.stronger * term.across
         return Pressure(value, along, across)
 
     def _wave(self, wave: Wave, days: float) -> Pressure:
@@ -136,6 +154,15 @@ class Atmosphere:
             0.6 * (u * np.cos(turn) - v * np.sin(turn)),
             0.6 * (u * np.sin(turn) + v * np.cos(turn)),
         )
+
+    def rain(self, days: float, pressure: Pressure, variant: Variant = _AS_IT_IS) -> Array:
+        """Rain, m h-1: in lows, and in fronts that follow each other at middle latitudes."""
+        in_lows = 2.5e-5 * (np.maximum(_DRY_ABOVE - pressure.value, 0) / 100) ** 1.2 * self._cos
+        away = self._lambda - _FRONT_SPEED * (days + variant.ahead) * _DEGREE
+        width = 15 * _DEGREE
+        envelope = np.exp(-(((np.abs(self._phi) - 50 * _DEGREE) / width) ** 2))
+        in_fronts = 1.5e-3 * envelope * np.maximum(np.cos(_FRONTS * away) - 0.4, 0)
+        return np.asarray(in_lows + variant.stronger * in_fronts)
 
     def surface_temperature(self, days: float, northward: Array) -> Array:
         """Temperature at 2 m, K: from the latitude, the wind that brings it, and the time of day."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from polytope_server import __version__
 from polytope_server.commands import builtin
 from polytope_server.commands.config import add_parser as add_config_parser
+from polytope_server.commands.grids import add_parser as add_grids_parser
 from polytope_server.commands.keys import add_parser as add_keys_parser
 from polytope_server.commands.options import add_data, add_files
 from polytope_server.commands.stores import add_parser as add_store_parser
@@ -69,7 +70,7 @@ def _make_parser() -> argparse.ArgumentParser:
     text = "ask the management port of this machine whether the process lives"
     check = subparsers.add_parser("healthcheck", help=text, description=f"{text}, for images of containers")
     check.set_defaults(run=lambda _: healthcheck.check())
-    for add in (add_config_parser, add_users_parser, add_keys_parser, add_store_parser):
+    for add in (add_config_parser, add_users_parser, add_keys_parser, add_store_parser, add_grids_parser):
         add(subparsers)
     return parser
 

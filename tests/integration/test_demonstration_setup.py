@@ -9,12 +9,13 @@ import subprocess
 import sys
 from datetime import UTC, date, datetime
 
+import made_coverages
 import matplotlib.image
 import numpy as np
 import pytest
 import yaml
 
-from polytope_demonstration import client, fdb, fields, picture, run, server, setup
+from polytope_demonstration import client, ensemble, fdb, fields, picture, run, server, setup
 from polytope_server.datasource.fdb import FDBDataSource, FDBSettings, grib
 from polytope_server.testing.datasource import job
 
@@ -60,10 +61,12 @@ def test_the_fdb_serves_the_requests_of_the_tour(made):
 
 def test_a_new_day_is_added_and_a_broken_fill_is_repeated(tmp_path, monkeypatch):
     monkeypatch.setattr(fields, "STEPS", (0,))
+    monkeypatch.setattr(ensemble, "MEMBERS", ())
+    field = fields.Label("2t", DAYS[1])
     assert fdb.fill(tmp_path, DAYS[:1]) == [DAYS[0]]
     with monkeypatch.context() as broken:
-        broken.setattr(fields, "messages", lambda _: iter([b"no GRIB"]))
-        with pytest.raises(Exception, match="not the start of a GRIB message"):
+        broken.setattr(fields, "messages", lambda _: iter([fields.message(field), b"no GRIB"]))
+        with pytest.raises(RuntimeError):
             fdb.fill(tmp_path, DAYS)
     assert fdb.fill(tmp_path, DAYS) == [DAYS[1]]
     assert fdb.fill(tmp_path, DAYS) == []
@@ -233,8 +236,11 @@ class TestCommands:
         monkeypatch.setattr(run, command, interrupt)
         assert run.main([command]) == status
 
-    def test_the_tour_prints_fields_and_draws_a_map(self, made, monkeypatch, capsys):
+    def test_the_tour_prints_fields_and_draws_maps_and_charts(self, made, monkeypatch, capsys):
         def retrieve(_, request, target):
+            if "feature" in request:
+                target.write_text(made_coverages.text_for(request))
+                return target
             names, level = ("t",), 500
             if "/" in request["param"]:
                 names, level = request["param"].split("/"), None
@@ -247,7 +253,9 @@ class TestCommands:
         printed = capsys.readouterr().out
         assert "500 hPa" in printed
         assert "msl" in printed
+        assert "640 values" in printed
         assert (made.data / "results" / "map.png").exists()
+        assert (made.data / "results" / "features.png").exists()
 
     def test_a_server_that_ends_by_itself_is_an_error(self, made, monkeypatch, capsys):
         class Running:

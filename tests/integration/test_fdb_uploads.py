@@ -57,9 +57,8 @@ class TestSeveralFields:
         assert "step=0" in refusal(source, *steps)
 
     def test_with_a_key_that_the_schema_does_not_have_are_refused(self, tmp_path):
-        """The schema of the demonstration has no `number`."""
         members = [encode_member(number, **TWO_METRES) for number in (1, 2)]
-        reason = refusal(make(tmp_path), *members)
+        reason = refusal(make(tmp_path, schema=FILED.replace("number?, ", "")), *members)
         assert reason == "the FDB does not file fields under 'number', which a message has"
 
     def test_of_a_batch_after_the_first_come_back(self, source, monkeypatch):

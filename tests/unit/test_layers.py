@@ -30,7 +30,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "authorization": ("authorization",),
     "authentication": ("authentication",),
     "config": ("config",),
-    "processes": ("frontend", "broker", "worker", "garbage_collector", "object_store"),
+    "processes": ("frontend", "broker", "worker", "garbage_collector", "object_store", "grid_service"),
     "commands": ("commands",),
 }
 #: Contract tests for plug-ins, which import what they test, and are imported by no other room.

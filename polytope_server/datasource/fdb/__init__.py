@@ -14,6 +14,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import yaml
 from pydantic import Field, field_validator
@@ -29,7 +30,7 @@ from polytope_server.datasource import (
     Result,
     TemporaryError,
 )
-from polytope_server.datasource.fdb import availability, dry_run, grib, keys, selection
+from polytope_server.datasource.fdb import availability, dry_run, grib, index, keys, selection
 from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck, read_known, read_schema
 from polytope_server.datasource.fdb.environment import prepare_eckit
 from polytope_server.datasource.fdb.errors import Errors
@@ -65,6 +66,11 @@ class FDBSettings(DataSourceSettings):
         description="Whether a request for fields that the FDB does not have is refused when it is "
         "submitted: the frontend asks a worker, see `frontend.question_wait`.",
     )
+    gribjump_index: bool = Field(
+        False,
+        description="Whether GribJump's index is written for what is archived, so that the first extraction "
+        "of a feature is as quick as later ones. Needs the extra `polytope`.",
+    )
     max_fields: int = Field(200_000, ge=1, description="The most fields that one request may describe.")
     max_message: Size = Field(
         256 << 20,
@@ -82,6 +88,10 @@ class FDBSettings(DataSourceSettings):
                 "supported: check it out and give the path to the file"
             )
         return config
+
+    def warnings(self) -> Iterator[str]:
+        if self.gribjump_index and index.find_program() is None:
+            yield "gribjump_index needs the package gribjumplib, of the extra polytope, where a worker runs"
 
 
 class FDBDataSource(DataSource):
@@ -192,6 +202,17 @@ class FDBDataSource(DataSource):
         except BaseException:
             self._abandon(writer)
             raise
+        if self.settings.gribjump_index:
+            index.write(self._find_files(trial.filed))
+
+    def _find_files(self, filed: Selection) -> list[Path]:
+        """The files that have the fields with these keys."""
+        try:
+            found = {element.uri.path() for element in self._open().list(filed)}
+        except RuntimeError as error:
+            logger.error("data source %s: no index is written: %s", self.name, error)
+            found = set()
+        return [Path(unquote(path)) for path in sorted(found)]
 
     def _dry_run(self) -> dry_run.DryRun:
         check = self.request_check(self.settings)

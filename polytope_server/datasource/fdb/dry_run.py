@@ -60,6 +60,8 @@ class DryRun:
         self._writer: Any = None
         self._batch: list[Mapping[str, str]] = []
         self._known: set[bytes] = set()
+        #: The values of each key by which the FDB files the fields so far.
+        self.filed: Selection = {}
 
     def __enter__(self) -> Self:
         self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
@@ -128,6 +130,10 @@ class DryRun:
         if digest in self._known:
             raise _twice(keys)
         self._known.add(digest)
+        for key, value in keys.items():
+            values = self.filed.setdefault(key, [])
+            if value not in values:
+                values.append(value)
 
     def _end_batch(self) -> None:
         """Give up the FDB of this batch, so that the next one begins with an empty one."""

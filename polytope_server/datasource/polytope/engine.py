@@ -57,7 +57,6 @@ class Engine:
             for param, kind in part.kinds.items()
         }
         head = {
-            "type": "CoverageCollection",
             "domainType": domain,
             "parameters": described,
             "referencing": self._style.referencing(domain, plan.feature.type),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -9,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from polytope_server.datasource import DataSourceSettings
+from polytope_server.datasource.fdb import index
 from polytope_server.features import FeatureLimits
 from polytope_server.settings.section import part
 
@@ -116,6 +118,19 @@ class PolytopeSettings(DataSourceSettings):
     separate_datetime: bool = Field(
         False, description=f"{_IDLE} Dates and times are apart where polytope-mars has them apart."
     )
+
+    def warnings(self) -> Iterator[str]:
+        try:
+            jump, fdb = load_config(self.gribjump_config), load_config(self.fdb_config or {})
+        except (OSError, ValueError, yaml.YAMLError):
+            # Only a worker needs to read them.
+            return
+        beside = "cache" not in jump and jump.get("type", "local") == "local"
+        if beside and index.lacks_index(fdb):
+            yield (
+                "the FDB has no index of GribJump, so the first extraction of each field reads its header; "
+                "docs/operators/features.md says how to make it"
+            )
 
     @field_validator("fdb_config", "gribjump_config")
     @classmethod

@@ -51,7 +51,12 @@ def test_the_demo_retrieves_fields_and_leaves_nothing_behind(data):
     lines = printed.splitlines()
     table = [line.split()[0] for line in lines if " hPa " in line or " surface " in line]
     assert table == ["t", "2t", "msl", "10u", "10v"]
-    assert (data / "results" / "map.png").read_bytes().startswith(b"\x89PNG")
+    values = [int(line.split()[0]) for line in lines if " values of " in line]
+    # Members, steps and parameters; levels of three places; fields of an area.
+    assert values[:2] == [8 * 16 * 5, 3 * 10]
+    assert values[2] > 1000
+    for picture in ("map.png", "features.png"):
+        assert (data / "results" / picture).read_bytes().startswith(b"\x89PNG")
     assert none_left(data)
 
 

@@ -6,57 +6,27 @@ import json
 import re
 import shlex
 import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from newcomer import DOCS, TIME, Newcomer
+from newcomer import blocks as blocks_of
 from published_client import environment_with
 
 from polytope_demonstration.setup import USER, Setup
 
-DOCS = Path(__file__).parents[3] / "docs"
 PAGE = (DOCS / "use-a-server.md").read_text()
 NOTEBOOK = DOCS / "use-a-server.ipynb"
 #: The versions that the page was written with; what runs notebooks comes besides.
 VERSIONS = {"polytope-client": "0.7.10", "earthkit-data": "1.3.0"}
 TOOLS = ("nbclient==0.11.0", "ipykernel==7.4.0")
-#: Seconds; the first import of earthkit-data takes some of them.
-TIME = 120
 #: Two parameters at the five steps of the request on the page.
 FIELDS = 10
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-
-
-class Newcomer:
-    """A user with an empty home, and the environment `venv` of the page."""
-
-    def __init__(self, folder: Path, environment: Path) -> None:
-        self.home = folder / "home"
-        self.home.mkdir()
-        self.folder = folder
-        (folder / "venv").symlink_to(environment)
-
-    def run(self, *command: str | Path, given: str = "", **variables: str) -> str:
-        """What a command prints, with nothing in its environment but these variables."""
-        bare = {"PATH": "/usr/bin:/bin", "HOME": str(self.home), **variables}
-        done = subprocess.run(
-            command, cwd=self.folder, env=bare, input=given, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, timeout=TIME, check=False, start_new_session=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout
-        return done.stdout
-
-    def python(self, script: str, **variables: str) -> str:
-        return self.run("venv/bin/python", "-c", script, **variables)
-
-    def configure(self, text: str) -> None:
-        folder = self.home / ".polytope-client"
-        folder.mkdir()
-        (folder / "config.yaml").write_text(text)
+    return blocks_of(PAGE, language)
 
 
 @pytest.fixture(scope="module")

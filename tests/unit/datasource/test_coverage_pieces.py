@@ -31,7 +31,7 @@ def test_a_collection_has_all_of_its_coverages_and_ranges() -> None:
     ]
     one = Coverage({"step": "0-6"}, [axis_values({"t": ["now"]})], ranges)
     other = Coverage({}, [b"{}"], [])
-    found = written(collection({"type": "CoverageCollection"}, [one, other]))
+    found = written(collection({"domainType": "PointSeries"}, [one, other]))
     assert found["type"] == "CoverageCollection"
     first, second = found["coverages"]
     assert first["mars:metadata"] == {"step": "0-6"}
@@ -90,3 +90,8 @@ def test_metadata_are_the_keys_that_all_fields_of_a_coverage_have() -> None:
     assert labels.metadata(keys) == {
         "class": "od", "levelist": 500, "step": 6, "number": 0, "Forecast date": "2026-01-01T00:00:00Z",
     }  # fmt: skip
+
+
+def test_earthkit_data_knows_a_result_by_its_first_bytes() -> None:
+    """It looks for these where a file has no extension, and a stream no media type."""
+    assert b"".join(collection({"domainType": "Grid"}, [])).startswith(b'{"type": "CoverageCollection"')

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from polytope_demonstration import fields
-from polytope_demonstration.weather import EARTH_RADIUS, GRAVITY, Atmosphere, Pressure
+from polytope_demonstration.weather import EARTH_RADIUS, GRAVITY, Atmosphere, Pressure, Variant
 from polytope_server.datasource.fdb import grib
 
 DAY = date(2026, 1, 2)
@@ -17,12 +17,13 @@ def points(step=0.01):
     return latitudes.ravel(), longitudes.ravel(), step
 
 
-def test_the_gradient_of_the_pressure_is_its_gradient():
+@pytest.mark.parametrize("variant", [Variant(), Variant(0.4, 1.2)])
+def test_the_gradient_of_the_pressure_is_its_gradient(variant):
     latitudes, longitudes, step = points()
-    given = Atmosphere(latitudes, longitudes).pressure(3.7)
+    given = Atmosphere(latitudes, longitudes).pressure(3.7, variant)
 
     def value(dlat, dlon):
-        return Atmosphere(latitudes + dlat, longitudes + dlon).pressure(3.7).value
+        return Atmosphere(latitudes + dlat, longitudes + dlon).pressure(3.7, variant).value
 
     radians = np.radians(2 * step)
     assert given.across == pytest.approx((value(step, 0) - value(-step, 0)) / radians, abs=1)
@@ -69,7 +70,7 @@ def test_fields_are_smooth_and_not_constant():
 
 def test_every_field_of_a_forecast_comes_with_its_label():
     wanted = list(fields.labels(DAY))
-    assert len(wanted) == 9 * (4 + 2 * 6)
+    assert len(wanted) == 9 * (4 + 2 * 10)
     messages = list(fields.messages(DAY))
     assert len(messages) == len(wanted)
     for label, message in zip(wanted, messages, strict=True):

@@ -14,6 +14,8 @@ from polytope_server.datasource.polytope.arrays import Floats
 
 #: Bytes that a chunk has at least, but for the last one.
 _CHUNK = 256 << 10
+#: By these bytes, with the space, earthkit-data knows what a file or a stream without a name is.
+_MAGIC = b'{"type": "CoverageCollection",'
 #: Numbers that are turned into text at a time.
 _BLOCK = 16 << 10
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
@@ -41,8 +43,8 @@ class Coverage:
 
 
 def collection(head: Mapping[str, Any], coverages: Iterable[Coverage]) -> Pieces:
-    """A collection of coverages; `head` are its own members."""
-    yield dumped(head)[:-1] + b',"coverages":['
+    """A collection of coverages; `head` are its own members besides the type."""
+    yield _MAGIC + dumped(head)[1:-1] + b',"coverages":['
     comma = b""
     for coverage in coverages:
         yield comma
