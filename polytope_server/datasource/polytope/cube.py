@@ -79,7 +79,10 @@ def find(archive: Archive, selection: Selection) -> Cube:
         filed.update(key for key, value in keys.items() if value)
         place = [0] * len(axes)
         for axis, (key, known) in several.items():
-            place[axis] = known.get(canonical(key, keys[key]), 0) if keys.get(key) else 0
+            if keys.get(key):
+                place[axis] = known.get(canonical(key, keys[key]), MISSING)
+        if MISSING in place:
+            continue  # Not one of those asked for: in the place of another it would have a wrong label.
         fields[tuple(place)] = len(locations)
         locations.append(location)
     # A key that the archive does not file fields by chooses none of them.
@@ -112,9 +115,9 @@ def describe_missing(cube: Cube, names: Mapping[str, str], missing: NDArray[np.b
         param = keys.get("param", "")
         others = (f"{key} {keys[key]}" for key in several if key != along)
         groups.setdefault((names.get(param, param), *others), []).append(keys.get(along, ""))
-    told = list(groups.items())[:MAX_NAMED]
-    sentences = [_say_missing(along, values, *of) for of, values in told]
-    rest = len(places) - sum(len(values) for _, values in told)
+    named = list(groups.items())[:MAX_NAMED]
+    sentences = [_say_missing(along, values, *of) for of, values in named]
+    rest = len(places) - sum(len(values) for _, values in named)
     return "; ".join(sentences) + (f"; and {rest} more fields" if rest else "")
 
 
