@@ -1,4 +1,4 @@
-"""Finds the grid of the first field that fits a request, as the published library is told of it."""
+"""Finds the grid of the first field that fits a request, described as the published library takes it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 from polytope_server.datasource.fdb.environment import prepare_eckit
+from polytope_server.datasource.fdb.files import path_of
 from polytope_server.datasource.polytope.headers import opened, read_header
 
 #: Grids that are remembered.
@@ -62,7 +62,7 @@ class LookUp:
             raise LookUpError("the FDB cannot read this request") from None
         if element is None:
             raise LookUpError("the FDB has no field of this request")
-        with opened(read_header(unquote(element.uri.path()), element.offset(), element.length())) as handle:
+        with opened(read_header(path_of(element.uri), element.offset(), element.length())) as handle:
             return describe(handle)
 
     def _find_field(self, request: dict[str, Any]) -> Any:

@@ -43,6 +43,14 @@ def test_each_file_of_an_archive_gets_its_index(tmp_path: Path) -> None:
     assert described(found).count("numberOfValues") >= 3
 
 
+@pytest.mark.parametrize("name", ["a space", "per%20cent", "hash#mark", "question?mark"])
+def test_the_archive_may_be_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    root = tmp_path / name
+    root.mkdir()
+    archive(make(root, gribjump_index=True), 0)
+    assert len(files(root, ".gribjump")) == 1
+
+
 def test_an_archive_writes_its_own_index_only(tmp_path: Path) -> None:
     source = make(tmp_path, gribjump_index=True)
     archive(source, 0)

@@ -54,7 +54,9 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The configuration of an FDB with a field on a Lambert grid and one on another; the sum of the first."""
     import pyfdb
 
-    root = tmp_path_factory.mktemp("grids")
+    # In an address these characters mean something else.
+    root = tmp_path_factory.mktemp("grids") / "per%20cent #1?"
+    root.mkdir()
     (root / "schema").write_text(FILED)
     (root / "data").mkdir()
     config = root / "fdb.yaml"

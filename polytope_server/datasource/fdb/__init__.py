@@ -14,10 +14,8 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
-import yaml
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from polytope_server.datasource import (
     GRIB,
@@ -31,11 +29,11 @@ from polytope_server.datasource import (
     TemporaryError,
 )
 from polytope_server.datasource.fdb import availability, dry_run, grib, index, keys, selection
-from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck, read_known, read_schema
+from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck, read_known
+from polytope_server.datasource.fdb.configuration import LibraryConfig, find_schema, load_config
 from polytope_server.datasource.fdb.environment import prepare_eckit
 from polytope_server.datasource.fdb.errors import Errors
-from polytope_server.datasource.fdb.metkit import Tables
-from polytope_server.datasource.fdb.schema import Schema
+from polytope_server.datasource.fdb.files import path_of
 from polytope_server.datasource.fdb.selection import Selection
 from polytope_server.language import RequestError
 from polytope_server.settings.values import Size
@@ -50,7 +48,7 @@ _MAX_ABANDONED = 100
 class FDBSettings(DataSourceSettings):
     """Keys of the data source `fdb`."""
 
-    fdb_config: dict[str, Any] | Path = Field(
+    fdb_config: LibraryConfig = Field(
         description="The FDB's configuration, or the path to a YAML file that holds it."
     )
     fdb_home: Path | None = Field(None, description="Key of the earlier server; no effect.")
@@ -79,16 +77,6 @@ class FDBSettings(DataSourceSettings):
         "twice: `max_memory` must be more than three times as much.",
     )
 
-    @field_validator("fdb_config")
-    @classmethod
-    def _schema_is_a_path(cls, config: dict[str, Any] | Path) -> dict[str, Any] | Path:
-        if isinstance(config, dict) and not isinstance(config.get("schema", ""), str):
-            raise ValueError(
-                "schema must be the path to a schema file; a schema in a git repository is not "
-                "supported: check it out and give the path to the file"
-            )
-        return config
-
     def warnings(self) -> Iterator[str]:
         if self.gribjump_index and index.find_program() is None:
             yield "gribjump_index needs the package gribjumplib, of the extra polytope, where a worker runs"
@@ -104,7 +92,7 @@ class FDBDataSource(DataSource):
 
     def __init__(self, name: str, settings: FDBSettings) -> None:
         super().__init__(name, settings)
-        self._config: dict[str, Any] = {}
+        self._config: Mapping[str, Any] = {}
         self._abandoned = 0
 
     @classmethod
@@ -114,7 +102,7 @@ class FDBDataSource(DataSource):
     @classmethod
     def request_check(cls, settings: Any) -> RequestCheck:
         known = read_known(settings.metkit)
-        return RequestCheck(_find_schema(settings.fdb_config, known), known, settings.max_fields)
+        return RequestCheck(find_schema(settings.fdb_config, known), known, settings.max_fields)
 
     @classmethod
     def door_question(cls, settings: Any) -> str | None:
@@ -125,7 +113,7 @@ class FDBDataSource(DataSource):
         import eccodes  # noqa: F401
         import pyfdb  # noqa: F401
 
-        self._config = _load(self.settings.fdb_config)
+        self._config = load_config(self.settings.fdb_config)
         _make_roots(self._config)
         dry_run.remove_left_behind()
 
@@ -208,11 +196,11 @@ class FDBDataSource(DataSource):
     def _find_files(self, filed: Selection) -> list[Path]:
         """The files that have the fields with these keys."""
         try:
-            found = {element.uri.path() for element in self._open().list(filed)}
+            found = {path_of(element.uri) for element in self._open().list(filed)}
         except RuntimeError as error:
             logger.error("data source %s: no index is written: %s", self.name, error)
             found = set()
-        return [Path(unquote(path)) for path in sorted(found)]
+        return [Path(path) for path in sorted(found)]
 
     def _dry_run(self) -> dry_run.DryRun:
         check = self.request_check(self.settings)
@@ -232,26 +220,6 @@ class FDBDataSource(DataSource):
         if writer is not None:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(writer.FDB))
             self._abandoned += 1
-
-
-def _load(config: dict[str, Any] | Path) -> dict[str, Any]:
-    """The configuration of the FDB, from its file where it is in one. Raises ValueError, OSError."""
-    if isinstance(config, dict):
-        return config
-    loaded = yaml.safe_load(config.read_text())
-    if not isinstance(loaded, dict):
-        raise ValueError(f"{config} does not hold the configuration of an FDB")
-    FDBSettings.model_validate({"fdb_config": loaded})
-    return loaded
-
-
-def _find_schema(config: dict[str, Any] | Path, known: Tables | None) -> Schema | None:
-    """The schema, where this process can read it: a frontend needs neither the files nor the FDB."""
-    try:
-        return read_schema(_load(config), known)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        logger.info("requests are not checked for the keys of the FDB's schema: %s", error)
-        return None
 
 
 def _make_roots(config: Mapping[str, Any]) -> None:

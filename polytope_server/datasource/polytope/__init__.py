@@ -1,17 +1,14 @@
 """The data source `polytope`: features of the hypercube, as CoverageJSON.
 
 The values of some points are taken out of fields by GribJump, which does not decode them. Where the points of
-a grid are arithmetic their indices are computed (:mod:`plan`, with :mod:`polytope_server.grids`), and all
-fields of a result are extracted together, a bounded number of values at a time.
+a grid are arithmetic their indices are computed (:mod:`plan`, with :mod:`polytope_server.grids`). A bounded
+number of values is extracted at a time.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-
-import yaml
 
 from polytope_server.datasource import (
     COVERAGE_JSON,
@@ -24,26 +21,24 @@ from polytope_server.datasource import (
     Result,
 )
 from polytope_server.datasource.fdb import keys
-from polytope_server.datasource.fdb.check import read_known, read_schema
+from polytope_server.datasource.fdb.availability import CHECK
+from polytope_server.datasource.fdb.check import read_known
+from polytope_server.datasource.fdb.configuration import find_schema
 from polytope_server.datasource.fdb.environment import prepare_eckit
-from polytope_server.datasource.fdb.metkit import Tables
-from polytope_server.datasource.fdb.schema import Schema
 from polytope_server.datasource.polytope import check
-from polytope_server.datasource.polytope.settings import PolytopeSettings, load_config
+from polytope_server.datasource.polytope.settings import PolytopeSettings
 from polytope_server.features import Feature, read_feature
 from polytope_server.language import RequestError
 
 if TYPE_CHECKING:
     from polytope_server.datasource.polytope.engine import Engine
 
-CHECK, ESTIMATE = "check", "estimate"
-"""Kinds of questions: what makes a request fail, and how much it asks for."""
+ESTIMATE = "estimate"
+"""The kind of question for how much a request asks for."""
 #: Seconds for which an answer is kept. What makes a request fail is not: the fields may be archived now.
 _KEPT = 60.0
 
 __all__ = ["PolytopeDataSource", "PolytopeSettings"]
-
-logger = logging.getLogger(__name__)
 
 
 class PolytopeDataSource(DataSource):
@@ -64,7 +59,7 @@ class PolytopeDataSource(DataSource):
     @classmethod
     def request_check(cls, settings: Any) -> RequestCheck:
         known = read_known(settings.metkit)
-        return check.FeatureCheck(_find_schema(settings, known), known, settings.limits)
+        return check.FeatureCheck(find_schema(settings.fdb_config, known), known, settings.limits)
 
     @classmethod
     def door_question(cls, settings: Any) -> str | None:
@@ -91,12 +86,3 @@ class PolytopeDataSource(DataSource):
             return rest, read_feature(request.get("feature"), self.settings.limits)
         except RequestError as error:
             raise DataSourceError(str(error)) from None
-
-
-def _find_schema(settings: PolytopeSettings, known: Tables | None) -> Schema | None:
-    """The schema of the FDB, where this process can read it: a frontend needs neither."""
-    try:
-        return read_schema(load_config(settings.fdb_config or {}), known)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        logger.info("requests are not checked for the keys of the FDB's schema: %s", error)
-        return None

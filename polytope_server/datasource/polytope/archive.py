@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from polytope_server.datasource import DataSourceError
 from polytope_server.datasource.fdb import grib
 from polytope_server.datasource.fdb.errors import Errors
+from polytope_server.datasource.fdb.files import path_of
 from polytope_server.datasource.fdb.selection import Selection
 from polytope_server.datasource.polytope.jump import Location
 
@@ -21,7 +21,7 @@ canonical = lru_cache(maxsize=1 << 16)(grib.canonical)
 class Archive:
     """An FDB, as it is at the time of one request: an older handle would not see what was archived since."""
 
-    def __init__(self, name: str, config: dict[str, Any] | Path | None) -> None:
+    def __init__(self, name: str, config: Mapping[str, Any] | None) -> None:
         """`config` is that of the FDB; None for the one of the environment."""
         import pyfdb
 
@@ -67,9 +67,7 @@ def _listed(values: Any) -> list[str]:
 
 def _locate(element: Any) -> Location:
     uri = element.uri
-    text = str(uri)
     if uri.scheme() and uri.hostname():
         place = unquote(uri.path()), element.offset(), element.length()
         return Location(*place, uri.scheme(), uri.hostname(), uri.port() or 0)
-    # A file of this machine: its path as it is, in which a ? or a # is nothing but that.
-    return Location(text.removeprefix("file://"), element.offset(), element.length())
+    return Location(path_of(uri), element.offset(), element.length())

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
+from polytope_server.datasource.fdb.configuration import load_config
 from polytope_server.datasource.polytope import jump
 from polytope_server.datasource.polytope.archive import Archive
 from polytope_server.datasource.polytope.coverage.layout import Part, coverages, domain_of
@@ -14,7 +15,7 @@ from polytope_server.datasource.polytope.coverage.style import STYLES
 from polytope_server.datasource.polytope.kinds import Kinds, Parameter
 from polytope_server.datasource.polytope.plan import Plan, make_plan
 from polytope_server.datasource.polytope.reading import Reader
-from polytope_server.datasource.polytope.settings import PolytopeSettings, load_config
+from polytope_server.datasource.polytope.settings import PolytopeSettings
 from polytope_server.features import Feature
 
 

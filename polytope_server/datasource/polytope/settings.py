@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from polytope_server.datasource import DataSourceSettings
 from polytope_server.datasource.fdb import index
+from polytope_server.datasource.fdb.configuration import LibraryConfig, load_config
 from polytope_server.features import FeatureLimits
 from polytope_server.settings.section import part
 
@@ -81,10 +82,10 @@ class Options(_Part):
 class PolytopeSettings(DataSourceSettings):
     """Keys of the data source `polytope`."""
 
-    gribjump_config: dict[str, Any] | Path = Field(
+    gribjump_config: LibraryConfig = Field(
         description="GribJump's configuration, or the path to a YAML file that holds it."
     )
-    fdb_config: dict[str, Any] | Path | None = Field(
+    fdb_config: LibraryConfig | None = Field(
         None,
         description="The FDB's configuration, or the path to a YAML file that holds it; by default the one "
         "that the environment of the worker names.",
@@ -132,13 +133,6 @@ class PolytopeSettings(DataSourceSettings):
                 "docs/operators/features.md says how to make it"
             )
 
-    @field_validator("fdb_config", "gribjump_config")
-    @classmethod
-    def _schema_is_a_path(cls, config: Any) -> Any:
-        if isinstance(config, dict) and not isinstance(config.get("schema", ""), str):
-            raise ValueError("schema must be the path to a schema file")
-        return config
-
     @field_validator("gribjump_config")
     @classmethod
     def _is_local_or_remote(cls, config: Any) -> Any:
@@ -153,13 +147,3 @@ class PolytopeSettings(DataSourceSettings):
         if given and not self.limits.model_fields_set & given.keys():
             object.__setattr__(self, "limits", self.limits.model_copy(update=given))
         return self
-
-
-def load_config(config: dict[str, Any] | Path) -> dict[str, Any]:
-    """The configuration of a library, from its file where it is in one. Raises ValueError, OSError."""
-    if isinstance(config, dict):
-        return config
-    loaded = yaml.safe_load(config.read_text())
-    if not isinstance(loaded, dict):
-        raise ValueError(f"{config} does not hold a configuration")
-    return loaded
