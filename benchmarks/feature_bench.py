@@ -75,7 +75,7 @@ def bench(plan: Plan, folder: Path) -> Iterator[Bench]:
 
 
 def mapper_of(number: int) -> dict[str, Any]:
-    """How the published stack is told of an octahedral grid."""
+    """An octahedral grid, as the configuration of the published stack describes it."""
     return {"type": "octahedral", "resolution": number, "md5_hash": feature_fields.describe(number)[0]}
 
 

@@ -72,8 +72,8 @@ def answer(find: Callable[..., Any]) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     for line in sys.stdin:
         try:
-            told: dict[str, Any] = {"found": find(**json.loads(line))}
+            reply: dict[str, Any] = {"found": find(**json.loads(line))}
         except Exception as error:
-            told = {"error": f"{type(error).__name__}: {error}"}
-        answers.write(json.dumps(told) + "\n")
+            reply = {"error": f"{type(error).__name__}: {error}"}
+        answers.write(json.dumps(reply) + "\n")
         answers.flush()

@@ -38,11 +38,6 @@ class Feature:
         return ()
 
     @property
-    def size(self) -> int:
-        """How many points describe it."""
-        raise NotImplementedError
-
-    @property
     def area(self) -> float:
         """Square kilometres that it covers, about."""
         return 0.0
@@ -61,10 +56,6 @@ class Points(Feature):
     """Values at the nearest grid points. As many as there are points, of each field."""
 
     points: tuple[Point, ...]
-
-    @property
-    def size(self) -> int:
-        return len(self.points)
 
 
 @dataclass(frozen=True)
@@ -120,10 +111,6 @@ class BoundingBox(Feature):
     levels: str | None = None
 
     @property
-    def size(self) -> int:
-        return 2
-
-    @property
     def area(self) -> float:
         return box_area(self.south, self.west, self.north, self.east)
 
@@ -143,10 +130,6 @@ class Polygon(Feature):
     polygons: tuple[tuple[Ring, ...], ...]
 
     @property
-    def size(self) -> int:
-        return sum(len(ring) for rings in self.polygons for ring in rings)
-
-    @property
     def area(self) -> float:
         return sum(ring_area(ring) - sum(map(ring_area, holes)) for ring, *holes in self.polygons)
 
@@ -159,10 +142,6 @@ class Circle(Feature):
     center: Point
     radius: float
     level: str | None = None
-
-    @property
-    def size(self) -> int:
-        return 1
 
     @property
     def area(self) -> float:
@@ -185,10 +164,6 @@ class Frame(Feature):
     inner: BoundingBox
 
     @property
-    def size(self) -> int:
-        return 4
-
-    @property
     def area(self) -> float:
         return self.outer.area - self.inner.area
 
@@ -207,10 +182,6 @@ class Trajectory(Feature):
     axes: tuple[str, ...]
     inflation: tuple[float, ...]
     inflate: Literal["round", "box"] = "round"
-
-    @property
-    def size(self) -> int:
-        return len(self.points)
 
     @property
     def area(self) -> float:

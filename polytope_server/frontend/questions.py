@@ -23,15 +23,16 @@ from polytope_server.request import Request, Verb
 from polytope_server.settings.frontend import FrontendSettings
 from polytope_server.texts import encodable
 
-#: After so many questions of one kind without an answer none is asked for so many seconds: each of them would
-#: hold up a submission, and cost a worker a child process.
+#: After three questions of one kind without an answer none is asked for ten seconds: each of them would hold
+#: up a submission, and cost a worker a child process.
 _FAILURES, _PAUSE = 3, 10.0
 
 
 @dataclass
-class _Silence:
-    """Questions of one kind to one data source, since the last one that was answered."""
+class _CircuitBreaker:
+    """A circuit breaker for the questions of one kind to one data source."""
 
+    #: Questions without an answer, since the last one that had one.
     failures: int = 0
     #: When the next one may be asked, by the clock of the event loop.
     until: float = 0.0
@@ -63,7 +64,7 @@ class Questions:
         self._cache = cache
         self._metrics = metrics
         self._room = asyncio.Semaphore(settings.questions)
-        self._silences: defaultdict[tuple[str, str, str], _Silence] = defaultdict(_Silence)
+        self._breakers: defaultdict[tuple[str, str, str], _CircuitBreaker] = defaultdict(_CircuitBreaker)
 
     @property
     def asks(self) -> bool:
@@ -124,13 +125,13 @@ class Questions:
             return None
         asker, loop = self._asker, asyncio.get_running_loop()
         end = loop.time() + (self._wait if seconds is None else seconds)
-        silence = self._silences[collection, datasource, kind]
+        breaker = self._breakers[collection, datasource, kind]
         outcome = "shared"
 
         async def make() -> JSON:
             nonlocal outcome
             outcome = "skipped"
-            if loop.time() < silence.until:
+            if loop.time() < breaker.until:
                 return None
             outcome = "unanswered"
             try:
@@ -141,7 +142,7 @@ class Questions:
                 return None
             except (NoAnswerError, TimeoutError):
                 made = None
-            silence.note(made is not None, loop.time())
+            breaker.note(made is not None, loop.time())
             outcome = "answered" if made is not None else outcome
             return made
 

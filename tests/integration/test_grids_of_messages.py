@@ -49,7 +49,7 @@ def lat_lon(
     edition: int = 2,
     **keys: Any,
 ) -> int:
-    """A regular grid between two corners (latitude, longitude), of so many rows and columns."""
+    """A regular grid between two corners (latitude, longitude), with this number of rows and columns."""
     (north, west), (south, east), (rows, columns) = first, last, counts
     handle = sample(
         f"regular_ll_pl_grib{edition}",

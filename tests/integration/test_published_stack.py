@@ -55,7 +55,7 @@ FORMS: dict[str, tuple[Keys, Keys]] = {
     "circle": (CIRCLE, {"param": "167", "step": "0"}),
     "path": (PATH, {"param": "167", "step": "0"}),
 }
-#: How the published stack is told of a grid.
+#: Grids, as the configuration of the published stack describes them.
 MAPPERS: dict[str, Keys] = {
     "octahedral": {"type": "octahedral", "resolution": 32},
     "regular": {"type": "regular", "resolution": 30},

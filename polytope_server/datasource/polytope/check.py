@@ -69,7 +69,7 @@ class FeatureCheck:
         if not isinstance(feature, Points):
             return
         chosen = {key: value for key, value in fields.items() if key not in keys.NOT_DATA}
-        values = selection.count_of(chosen, MAX_VALUES) * feature.size
+        values = selection.count_of(chosen, MAX_VALUES) * len(feature.points)
         if values > self._limits.max_values:
             yield f"the request describes {values} values; at most {self._limits.max_values} are accepted"
 

@@ -38,6 +38,12 @@ class GridPart:
             one.points.count for one in self.stretches
         )
 
+    def describe_grid(self) -> dict[str, Any]:
+        """Its grid, and the parameters that are on it, as JSON."""
+        kinds = list(self.kinds.values())
+        names = [kind.parameter.name for kind in kinds]
+        return {"type": kinds[0].grid_type, "points": kinds[0].size, "parameters": names}
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -53,16 +59,7 @@ class Plan:
 
     def estimate(self) -> dict[str, Any]:
         """How much the request asks for, as JSON: values, and the grids with their parameters."""
-        grids = [
-            {
-                "type": kind.grid_type,
-                "points": kind.size,
-                "parameters": [one.parameter.name for one in part.kinds.values()],
-            }
-            for part in self.parts
-            for kind in list(part.kinds.values())[:1]
-        ]
-        return {"values": self.values, "grids": grids}
+        return {"values": self.values, "grids": [part.describe_grid() for part in self.parts]}
 
 
 def make_plan(

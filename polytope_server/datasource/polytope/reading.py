@@ -39,7 +39,7 @@ class Reader:
         for field, block in wanted:
             # GribJump takes a field only once at a time.
             full = size + block.extracted > MAX_VALUES or len(batch) == MAX_FIELDS
-            if batch and (full or any(field is other for other, _ in batch[-1:])):
+            if batch and (full or field is batch[-1][0]):
                 yield from self._extract(batch)
                 batch, size = [], 0
             batch.append((field, block))

@@ -55,7 +55,7 @@ async def test_it_says_how_a_child_ended(fork_server: ForkServer, end: socket.so
     assert await killed.wait() == killed.returncode == -signal.SIGKILL
     os.kill(terminated.pid, signal.SIGTERM)
     assert await terminated.wait() == -signal.SIGTERM
-    killed.kill()  # has no effect on whoever has that id now
+    killed.kill()  # must not end another process that has the id by now
     assert (await fork_server.start(end)).returncode is None
 
 
