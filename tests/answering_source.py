@@ -28,9 +28,9 @@ class AnsweringSettings(DataSourceSettings):
 
 
 class AnsweringDataSource(DataSource):
-    """Does what the kind of the question says; `hang` makes the file `mark` before.
+    """Does what the kind of the question says.
 
-    A retrieval takes until the file `until` is there.
+    A retrieval and the question `hang`, which makes the file `mark` before, take until the file `until` is there.
     """
 
     Settings = AnsweringSettings
@@ -47,9 +47,7 @@ class AnsweringDataSource(DataSource):
         return Result(OCTET_STREAM, self._chunks(job))
 
     def _chunks(self, job: Job) -> Iterator[bytes]:
-        file = Path(str(job.coerced_request.get("until", "/")))
-        while not file.exists():
-            time.sleep(0.01)
+        _wait_for(job.coerced_request.get("until", "/"))
         yield b"done"
 
     def answer(self, question: Question) -> Answer | None:
@@ -62,7 +60,7 @@ class AnsweringDataSource(DataSource):
             case "hang":
                 if "mark" in request:
                     Path(str(request["mark"])).touch()
-                time.sleep(600)
+                _wait_for(request.get("until", "/never"))
             case "crash":
                 os._exit(3)
             case "refuse":
@@ -76,3 +74,8 @@ class AnsweringDataSource(DataSource):
             case "hungry":
                 return Answer(len(bytearray(8 << 30)))
         return None
+
+
+def _wait_for(name: Any) -> None:
+    while not Path(str(name)).exists():
+        time.sleep(0.01)

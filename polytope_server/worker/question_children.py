@@ -14,6 +14,10 @@ from polytope_server.worker.fork_server import ForkServer
 _IDLE_TIME = 300.0
 #: Seconds for a process that is just being started, when the worker ends.
 _START_TIME = 2.0
+#: Seconds that a child has for a question, however soon who asked stops to wait. The first question about a
+#: data source loads libraries and opens files: a child that was ended meanwhile would begin again for the next
+#: one, and on a slow machine never answer any.
+_TIME = 10.0
 
 
 class _Place:
@@ -93,6 +97,8 @@ class QuestionChildren:
     ) -> None:
         """`config` is what each child gets; `server` starts them; `idle_time` is in seconds."""
         self.count = count
+        #: Seconds for a question until its child is ended, unless more are allowed with it.
+        self.time = _TIME
         #: Questions that are being answered, or wait for a child.
         self.load = 0
         self._places = [_Place(config, server, idle_time) for _ in range(count)]
@@ -100,28 +106,41 @@ class QuestionChildren:
         self._free: asyncio.LifoQueue[_Place] = asyncio.LifoQueue()
         for place in self._places:
             self._free.put_nowait(place)
+        self._work: set[asyncio.Task[bytes]] = set()
 
     @property
     def is_warm(self) -> bool:
         """Whether some child is started."""
         return any(place.is_warm for place in self._places)
 
-    async def ask(self, inquiry: Inquiry) -> bytes:
+    async def ask(self, inquiry: Inquiry, seconds: float) -> bytes:
         """The answer to a question, as JSON; waits for a free child.
 
-        Raises DataSourceError and TemporaryError, and OSError and TimeoutError if a child does not start.
-        When it is cancelled the child that works on it is ended.
+        Raises DataSourceError and TemporaryError, and OSError and TimeoutError if a child does not start, or
+        does not answer in `seconds`. When it is cancelled the child still finishes, and is ready for the next.
         """
         self.load += 1
         try:
             place = await self._free.get()
-            try:
+        except asyncio.CancelledError:
+            self.load -= 1
+            raise
+        work = asyncio.create_task(self._answer(place, inquiry, max(seconds, self.time)))
+        self._work.add(work)
+        work.add_done_callback(self._work.discard)
+        return await asyncio.shield(work)
+
+    async def _answer(self, place: _Place, inquiry: Inquiry, seconds: float) -> bytes:
+        try:
+            async with asyncio.timeout(seconds):
                 return await place.ask(inquiry)
-            finally:
-                self._free.put_nowait(place)
         finally:
+            self._free.put_nowait(place)
             self.load -= 1
 
     async def close(self) -> None:
         """End all of them."""
+        for work in self._work:
+            work.cancel()
+        await asyncio.gather(*self._work, return_exceptions=True)
         await asyncio.gather(*(place.close() for place in self._places))

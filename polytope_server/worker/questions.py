@@ -75,7 +75,7 @@ class Questions:
             return None
         outcome = "timed_out"
         try:
-            answer: JSON = json.loads(await self._children.ask(_inquiry(question, source)))
+            answer: JSON = json.loads(await self._children.ask(_inquiry(question, source), seconds))
             outcome = "answered"
         except DataSourceError as error:
             outcome, answer = "answered", {"problem": str(error)}

@@ -90,7 +90,21 @@ async def test_a_question_is_answered_while_all_children_are_busy(door: Frontend
     assert door.counted() == {"answered": 2}
 
 
+async def test_a_child_that_is_late_finishes_and_is_there_for_the_next_question(
+    door: Frontend, tmp_path: Path
+) -> None:
+    pid = (await door.ask())["value"]["pid"]
+    with pytest.raises(NoAnswerError):
+        await door.ask("hang", seconds=0.1, until=str(tmp_path / "over"))
+    (tmp_path / "over").touch()
+    assert (await door.ask())["value"]["pid"] == pid
+    assert door.counted() == {"answered": 2, "timed_out": 1}
+
+
 async def test_a_child_that_does_not_answer_in_time_is_replaced(door: Frontend) -> None:
+    children = door.site.parts.question_children
+    assert children is not None
+    children.time = 0.2
     pid = (await door.ask())["value"]["pid"]
     with pytest.raises(NoAnswerError):
         await door.ask("hang", seconds=0.1)
