@@ -14,9 +14,9 @@ from polytope_server.worker.fork_server import ForkServer
 _IDLE_TIME = 300.0
 #: Seconds for a process that is just being started, when the worker ends.
 _START_TIME = 2.0
-#: Seconds that a child has for a question, however soon who asked stops to wait. The first question about a
-#: data source loads libraries and opens files: a child that was ended meanwhile would begin again for the next
-#: one, and on a slow machine never answer any.
+#: Seconds that a child has for a question, even if the frontend waits no more. The first question about a
+#: data source loads libraries and opens files: a child that was ended meanwhile would begin again for the
+#: next one, and on a slow machine never answer any.
 _TIME = 10.0
 
 
@@ -117,7 +117,7 @@ class QuestionChildren:
         """The answer to a question, as JSON; waits for a free child.
 
         Raises DataSourceError and TemporaryError, and OSError and TimeoutError if a child does not start, or
-        does not answer in `seconds`. When it is cancelled the child still finishes, and is ready for the next.
+        does not answer in time. When it is cancelled the child still finishes, and is ready for the next.
         """
         self.load += 1
         try:
