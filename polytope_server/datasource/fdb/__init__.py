@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import Field
 
 from polytope_server.datasource import (
@@ -30,9 +31,19 @@ from polytope_server.datasource import (
 )
 from polytope_server.datasource.fdb import availability, dry_run, grib, index, keys, selection
 from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck, read_known
-from polytope_server.datasource.fdb.configuration import LibraryConfig, find_schema, load_config
+from polytope_server.datasource.fdb.configuration import (
+    FDBConfigKey,
+    describe_oddities,
+    describe_unwritable,
+    find_schema,
+    lacks_permission,
+    load_config,
+    load_fdb_config,
+    roots_of,
+)
 from polytope_server.datasource.fdb.environment import prepare_eckit
 from polytope_server.datasource.fdb.errors import Errors
+from polytope_server.datasource.fdb.faults import NO_PERMISSION
 from polytope_server.datasource.fdb.files import path_of
 from polytope_server.datasource.fdb.instructions import IgnoredKeys, Instructions
 from polytope_server.datasource.fdb.selection import Selection
@@ -49,8 +60,9 @@ _MAX_ABANDONED = 100
 class FDBSettings(DataSourceSettings):
     """Keys of the data source `fdb`."""
 
-    fdb_config: LibraryConfig = Field(
-        description="The FDB's configuration, or the path to a YAML file that holds it."
+    fdb_config: FDBConfigKey = Field(
+        description="The FDB's configuration, or the path to a YAML file that holds it. Its `schema` is a "
+        "path, or `{git: {remote, branch, path}}`, with `revision` (a commit) beside `branch` or instead."
     )
     fdb_home: Path | None = Field(None, description="Key of the earlier server; no effect.")
     metkit: Path | None = Field(
@@ -84,6 +96,9 @@ class FDBSettings(DataSourceSettings):
     )
 
     def warnings(self) -> Iterator[str]:
+        yield from describe_oddities(self.fdb_config)
+        if self.archive and (reason := _unwritable(self)):
+            yield f"uploads are refused: {reason}; `archive: false` says the same"
         if self.gribjump_index and index.find_program() is None:
             yield "gribjump_index needs the package gribjumplib, of the extra polytope, where a worker runs"
 
@@ -104,7 +119,7 @@ class FDBDataSource(DataSource):
 
     @classmethod
     def archives(cls, settings: Any) -> bool:
-        return bool(settings.archive)
+        return bool(settings.archive) and not _unwritable(settings)
 
     @classmethod
     def request_check(cls, settings: Any) -> RequestCheck:
@@ -121,7 +136,7 @@ class FDBDataSource(DataSource):
         import eccodes  # noqa: F401
         import pyfdb  # noqa: F401
 
-        self._config = load_config(self.settings.fdb_config)
+        self._config = load_fdb_config(self.settings.fdb_config)
         _make_roots(self._config)
         dry_run.remove_left_behind()
 
@@ -180,8 +195,11 @@ class FDBDataSource(DataSource):
             raise TemporaryError(f"{self.name} cannot read the data at the moment.")
 
     def archive(self, job: Job, data: Iterable[bytes]) -> None:
-        if not self.settings.archive:
+        if not self.archives(self.settings):
             raise DataSourceError(f"data source {self.name} does not archive")
+        if lacks_permission(self._config):
+            logger.error("data source %s: there is no permission to write to the roots of its FDB", self.name)
+            raise DataSourceError(f"nothing can be archived into {self.name}: {NO_PERMISSION}")
         if self._abandoned >= _MAX_ABANDONED:
             # Ends this child process; the worker starts another, and tries the request there.
             raise SystemExit(f"data source {self.name}: too many failed archives in one process")
@@ -247,14 +265,21 @@ class FDBDataSource(DataSource):
             self._abandoned += 1
 
 
+def _unwritable(settings: FDBSettings) -> str:
+    """Why nothing can be archived, as far as this process can read; the empty text if something can."""
+    try:
+        return describe_unwritable(load_config(settings.fdb_config))
+    except (OSError, ValueError, yaml.YAMLError):
+        return ""
+
+
 def _make_roots(config: Mapping[str, Any]) -> None:
     """Make the folders of a local FDB: without any it answers nothing but errors."""
-    for space in config.get("spaces", ()):
-        for root in space.get("roots", ()):
-            try:
-                Path(root["path"]).mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                logger.warning("FDB root %s: %s", root["path"], error)
+    for root in roots_of(config):
+        try:
+            Path(root["path"]).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            logger.warning("FDB root %s: %s", root["path"], error)
 
 
 def _instructions(settings: FDBSettings) -> Instructions:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from polytope_server.datasource.fdb.configuration import load_config
+from polytope_server.datasource.fdb.configuration import load_config, load_fdb_config
 from polytope_server.datasource.polytope import jump
 from polytope_server.datasource.polytope.archive import Archive
 from polytope_server.datasource.polytope.coverage.layout import Part, coverages, domain_of
@@ -27,7 +27,7 @@ class Engine:
         jump.load(load_config(settings.gribjump_config))
         self._name, self._judged = name, judged
         self._limits = settings.limits
-        self._fdb_config = None if settings.fdb_config is None else load_config(settings.fdb_config)
+        self._fdb_config = None if settings.fdb_config is None else load_fdb_config(settings.fdb_config)
         self._kinds = Kinds(name, settings.options.mappers)
         self._jump = jump.Jump(name)
         self._style = STYLES[settings.coverage]
