@@ -267,8 +267,8 @@ class DataSource(ABC):
     def answer(self, question: Question) -> Answer | None:
         """Answer a question, for data sources whose `questions` names some.
 
-        It runs in another child process than requests. Who asks waits for `frontend.question_wait`, one second
-        by default; the process is ended if it needs more than ten.
+        It runs in another child process than requests. The frontend waits for `frontend.question_wait`, one
+        second by default; the process is ended if it needs more than ten.
 
         Args:
             question: A question of one of those kinds.

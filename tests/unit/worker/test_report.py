@@ -40,7 +40,6 @@ async def test_notes_stay_and_progress_goes_with_the_end(site: Site, tmp_path: P
     keys = {"notes": ["target has no effect."], "progress": "13 of 20 fields", "until": str(over)}
     request = await site.submit("a", coerced_request=keys)
 
-
     async def shown() -> None:
         message = ""
         while message != "13 of 20 fields\ntarget has no effect.":
