@@ -19,6 +19,7 @@ import yaml
 from pydantic import Field
 
 from polytope_server.datasource import (
+    CONTENTS,
     GRIB,
     Answer,
     DataSource,
@@ -29,7 +30,7 @@ from polytope_server.datasource import (
     Result,
     TemporaryError,
 )
-from polytope_server.datasource.fdb import availability, dry_run, grib, index, keys, selection
+from polytope_server.datasource.fdb import availability, contents, dry_run, grib, index, keys, selection
 from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck, read_known
 from polytope_server.datasource.fdb.configuration import (
     FDBConfigKey,
@@ -109,7 +110,7 @@ class FDBDataSource(DataSource):
     Settings = FDBSettings
     requires = ("pyfdb", "eccodes")
     aliases = keys.ALIASES
-    questions = frozenset(availability.KINDS)
+    questions = frozenset({*availability.KINDS, CONTENTS})
 
     def __init__(self, name: str, settings: FDBSettings) -> None:
         super().__init__(name, settings)
@@ -130,6 +131,10 @@ class FDBDataSource(DataSource):
     @classmethod
     def door_question(cls, settings: Any) -> str | None:
         return availability.CHECK if settings.check_available else None
+
+    @classmethod
+    def describe(cls, settings: Any) -> Mapping[str, Any]:
+        return {"max_fields": settings.max_fields}
 
     def prepare(self) -> None:
         prepare_eckit()
@@ -167,6 +172,9 @@ class FDBDataSource(DataSource):
         return Result(GRIB, chunks, there.size)
 
     def answer(self, question: Question) -> Answer:
+        if question.kind == CONTENTS:
+            with Errors(self.name):
+                return contents.answer(self._open(), _expand(question.request))
         request = question.request
         self._instructions.check(request, "retrieve")
         wanted, expected = self._select(request), self._instructions.expectation(request)
