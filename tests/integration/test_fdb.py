@@ -334,7 +334,7 @@ class TestArchive:
             read(empty, **SURFACE, param="2t", step="0/12")
 
     def test_a_child_with_many_failed_archives_is_replaced(self, empty, monkeypatch):
-        monkeypatch.setattr("polytope_server.datasource.fdb._MAX_ABANDONED", 1)
+        monkeypatch.setattr("polytope_server.datasource.fdb.archiving._MAX_ABANDONED", 1)
         bad = [message(), b"garbage"]
         with pytest.raises(DataSourceError):
             empty.archive(job({}, verb="archive"), bad)

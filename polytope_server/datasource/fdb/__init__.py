@@ -9,9 +9,8 @@ process at the next read.
 
 from __future__ import annotations
 
-import ctypes
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from polytope_server.datasource import (
     TemporaryError,
 )
 from polytope_server.datasource.fdb import availability, contents, dry_run, grib, index, keys, selection
+from polytope_server.datasource.fdb.archiving import Archiver
 from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck, read_known
 from polytope_server.datasource.fdb.configuration import (
     FDBConfigKey,
@@ -54,8 +54,6 @@ from polytope_server.settings.values import Size
 logger = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
-#: A failed archive leaves an FDB object behind, with two open files each (see `_abandon`).
-_MAX_ABANDONED = 100
 
 
 class FDBSettings(DataSourceSettings):
@@ -115,8 +113,8 @@ class FDBDataSource(DataSource):
     def __init__(self, name: str, settings: FDBSettings) -> None:
         super().__init__(name, settings)
         self._config: Mapping[str, Any] = {}
-        self._abandoned = 0
         self._instructions = _instructions(settings)
+        self._archiver = Archiver(name, self._open, self._dry_run, settings.max_message)
 
     @classmethod
     def archives(cls, settings: Any) -> bool:
@@ -208,41 +206,15 @@ class FDBDataSource(DataSource):
         if lacks_permission(self._config):
             logger.error("data source %s: there is no permission to write to the roots of its FDB", self.name)
             raise DataSourceError(f"nothing can be archived into {self.name}: {NO_PERMISSION}")
-        if self._abandoned >= _MAX_ABANDONED:
-            # Ends this child process; the worker starts another, and tries the request there.
-            raise SystemExit(f"data source {self.name}: too many failed archives in one process")
-        self._instructions.check(job.coerced_request, job.verb)
-        expected = self._instructions.expectation(job.coerced_request)
+        request = job.coerced_request
+        self._instructions.check(request, job.verb)
         allowed = {
-            key: {grib.canonical(key, value) for value in values}
-            for key, values in _expand(job.coerced_request).items()
+            key: {grib.canonical(key, value) for value in values} for key, values in _expand(request).items()
         }
-        writer = None
-        try:
-            with self._dry_run() as trial:
-                for message in grib.split(data, self.settings.max_message):
-                    field = grib.read_field(message)
-                    grib.check_identity(field.keys, allowed)
-                    with Errors(self.name):
-                        trial.add(field)
-                        writer = writer or self._open()
-                        writer.archive(message)
-                    # Or this name would keep it while the next one is read.
-                    del message
-                with Errors(self.name):
-                    trial.check()
-            if writer is None:
-                raise DataSourceError("the upload holds no GRIB message")
-            if expected and (misfit := expected.describe_misfit(trial.count)):
-                raise DataSourceError(f"{misfit}, and the upload holds {trial.count}")
-            with Errors(self.name):
-                writer.flush()
-        except BaseException:
-            self._abandon(writer)
-            raise
+        filed = self._archiver.archive(data, allowed, self._instructions.expectation(request))
         self._instructions.remark(job)
         if self.settings.gribjump_index:
-            index.write(self._find_files(trial.filed))
+            index.write(self._find_files(filed))
 
     def _find_files(self, filed: Selection) -> list[Path]:
         """The files that have the fields with these keys."""
@@ -253,24 +225,14 @@ class FDBDataSource(DataSource):
             found = set()
         return [Path(path) for path in sorted(found)]
 
-    def _dry_run(self) -> dry_run.DryRun:
+    def _dry_run(self, abandon: Callable[[Any], None]) -> dry_run.DryRun:
         check = self.request_check(self.settings)
 
         def select(request: Mapping[str, Any]) -> Selection:
             check(request, "retrieve")
             return self._select(request)
 
-        return dry_run.DryRun(self._config, self.coercion, select, self._abandon)
-
-    def _abandon(self, writer: Any) -> None:
-        """Keep what was archived through `writer` from becoming visible.
-
-        Destroying an FDB object flushes it, even at the end of the process. One reference too many keeps
-        it from being destroyed, so that its index is never written.
-        """
-        if writer is not None:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(writer.FDB))
-            self._abandoned += 1
+        return dry_run.DryRun(self._config, self.coercion, select, abandon)
 
 
 def _unwritable(settings: FDBSettings) -> str:

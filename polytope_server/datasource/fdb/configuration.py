@@ -139,8 +139,10 @@ def _has_no_writable_root(part: FDBConfig) -> bool:
 
 def lacks_permission(config: FDBConfig) -> bool:
     """Whether there are roots that are writable by the configuration, and none is for this process."""
-    writable = [root["path"] for root in roots_of(config) if root.get("writable", True)]
-    return bool(writable) and not any(os.access(path, os.W_OK | os.X_OK) for path in writable)
+    writable = [Path(root["path"]) for root in roots_of(config) if root.get("writable", True)]
+    return bool(writable) and all(
+        path.is_dir() and not os.access(path, os.W_OK | os.X_OK) for path in writable
+    )
 
 
 def describe_oddities(config: LibraryConfig) -> Iterator[str]:
