@@ -50,10 +50,10 @@ class Repository:
 
     @staticmethod
     def _git(folder: Path, *arguments: str) -> str:
-        who = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a", "GIT_COMMITTER_NAME": "a"}
+        names = ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL")
         done = subprocess.run(
-            ["/usr/bin/env", "git", *arguments], cwd=folder, check=True, capture_output=True,
-            env={**os.environ, **who, "GIT_COMMITTER_EMAIL": "a", "GIT_CONFIG_GLOBAL": "/dev/null"}, text=True, timeout=60,
+            ["/usr/bin/env", "git", *arguments], cwd=folder, check=True, capture_output=True, text=True,
+            env={**os.environ, **dict.fromkeys(names, "a"), "GIT_CONFIG_GLOBAL": "/dev/null"}, timeout=60,
         )  # fmt: skip
         return done.stdout.strip()
 
