@@ -130,6 +130,12 @@ class TestSelect:
         assert read(source, **other()) == message(expver="0002")
         assert "1 of 2 fields are not available: step=6" in refusal_of(source, **other(step="0/6"))
 
+    def test_the_parts_have_their_schema_from_above(self, parts: list[dict[str, Any]]) -> None:
+        bare = [{key: value for key, value in part.items() if key != "schema"} for part in parts]
+        source = source_of({"type": "select", "schema": str(SCHEMA), "fdbs": bare})
+        source.archive(job({}, verb="archive"), [message(expver="0002")])
+        assert read(source, **other()) == message(expver="0002")
+
     def test_no_part_is_for_it(self, parts: list[dict[str, Any]]) -> None:
         source = source_of({"type": "select", "fdbs": parts})
         assert refusal_of(source, **other(expver="0009")).startswith(

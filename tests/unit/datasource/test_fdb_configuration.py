@@ -9,6 +9,7 @@ import pydantic
 import pytest
 import yaml
 
+from polytope_server.datasource import DataSourceError
 from polytope_server.datasource.fdb import FDBDataSource, FDBSettings
 from polytope_server.datasource.fdb.configuration import load_fdb_config
 
@@ -170,11 +171,26 @@ def test_a_read_only_fdb_has_read_only_roots() -> None:
     assert config["fdbs"][0]["spaces"][0]["roots"] == [{"path": "/data"}]  # type: ignore[index]
 
 
+def test_parts_inherit_the_schema_and_whether_they_are_writable(tmp_path: Path) -> None:
+    (tmp_path / "schema").write_text("[ class [ type [ step ]]]")
+    part = {key: value for key, value in local().items() if key != "schema"}
+    config = {
+        "type": "select",
+        "schema": str(tmp_path / "schema"),
+        "fdbs": [part, {**part, "select": "class=rd"}],
+    }
+    assert FDBDataSource.archives(FDBSettings(fdb_config=config))
+    assert not FDBDataSource.archives(FDBSettings(fdb_config={**config, "writable": False}))
+    check = FDBDataSource.request_check(FDBSettings(fdb_config=config))
+    with pytest.raises(DataSourceError, match="the request must also name: step"):
+        check({"class": "od", "type": "fc"}, "retrieve")
+
+
 def test_the_door_finds_the_schema_beside_a_remote_fdb(tmp_path: Path) -> None:
     (tmp_path / "schema").write_text("[ class [ type [ step ]]]")
     check = FDBDataSource.request_check(
         FDBSettings(fdb_config={**REMOTE, "schema": str(tmp_path / "schema")})
     )
-    with pytest.raises(Exception, match="the request must also name: step"):
+    with pytest.raises(DataSourceError, match="the request must also name: step"):
         check({"class": "od", "type": "fc"}, "retrieve")
     FDBDataSource.request_check(FDBSettings(fdb_config=REMOTE))({"class": "od", "type": "fc"}, "retrieve")
