@@ -194,3 +194,14 @@ def test_the_door_finds_the_schema_beside_a_remote_fdb(tmp_path: Path) -> None:
     with pytest.raises(DataSourceError, match="the request must also name: step"):
         check({"class": "od", "type": "fc"}, "retrieve")
     FDBDataSource.request_check(FDBSettings(fdb_config=REMOTE))({"class": "od", "type": "fc"}, "retrieve")
+
+
+def test_the_examples_of_the_page_are_accepted() -> None:
+    page = (Path(__file__).parents[3] / "docs/operators/fdb.md").read_text()
+    blocks = [block.partition("```")[0] for block in page.split("```yaml\n")[1:]]
+    found = [yaml.safe_load(block)["datasources"] for block in blocks if block.startswith("datasources:")]
+    sections = [section for sources in found for section in sources.values()]
+    for section in sections:
+        keys = {key: value for key, value in section.items() if key not in ("type", "match")}
+        assert list(FDBSettings.model_validate(keys).warnings()) == []
+    assert len(sections) >= 5
