@@ -154,6 +154,11 @@ class TestSelect:
         source.archive(job({}, verb="archive"), [message(expver="0002")])
         assert read(source, **other()) == message(expver="0002")
 
+    def test_a_read_only_part_takes_nothing_new(self, parts: list[dict[str, Any]]) -> None:
+        source = source_of({"type": "select", "fdbs": [{**parts[0], "writable": False}, parts[1]]})
+        with pytest.raises(DataSourceError, match="the FDB is read-only for such fields"):
+            source.archive(job({}, verb="archive"), [message()])
+
 
 def test_the_library_has_no_fdbs_of_type_dist(parts: list[dict[str, Any]]) -> None:
     """It is said by `config check`. Should this fail, a newer library has them: write tests of them."""

@@ -46,6 +46,7 @@ from polytope_server.datasource.fdb.configuration import (
     describe_oddities,
     describe_unwritable,
     find_schema,
+    has_read_only_root,
     lacks_permission,
     load_config,
     load_fdb_config,
@@ -126,11 +127,12 @@ class FDBDataSource(DataSource):
     aliases = keys.ALIASES
     questions = frozenset({*availability.KINDS, CONTENTS})
 
+    _archiver: Archiver
+
     def __init__(self, name: str, settings: FDBSettings) -> None:
         super().__init__(name, settings)
         self._config: Mapping[str, Any] = {}
         self._instructions = _instructions(settings)
-        self._archiver = Archiver(name, self._open, self._dry_run, settings.max_message)
 
     @classmethod
     def archives(cls, settings: Any) -> bool:
@@ -157,6 +159,9 @@ class FDBDataSource(DataSource):
 
         self._config = load_fdb_config(self.settings.fdb_config)
         _make_roots(self._config)
+        self._archiver = Archiver(
+            self.name, self._open, self._dry_run, self.settings.max_message, has_read_only_root(self._config)
+        )
         dry_run.remove_left_behind()
 
     def _select(self, request: Mapping[str, Any]) -> Selection:

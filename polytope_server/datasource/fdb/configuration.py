@@ -146,6 +146,11 @@ def _has_no_writable_root(part: FDBConfig) -> bool:
     return bool(roots) and all(root.get("writable") is False for root in roots)
 
 
+def has_read_only_root(config: FDBConfig) -> bool:
+    """Whether a root is read-only."""
+    return any(root.get("writable") is False for root in roots_of(config))
+
+
 def lacks_permission(config: FDBConfig) -> bool:
     """Whether there are roots that are writable by the configuration, and none is for this process."""
     writable = [Path(root["path"]) for root in roots_of(config) if root.get("writable", True)]
