@@ -44,7 +44,7 @@ def parse(text: str) -> Any:
 def _structured(text: str) -> Any:
     if text.lstrip()[:1] in ("{", "[", '"'):
         try:
-            return load_json(text, mapping=build_mapping, integer=_integer, real=_real, constant=_constant)
+            return load_json(text, integer=_integer, real=_real, constant=_constant)
         except json.JSONDecodeError:
             pass  # a flow mapping of YAML starts the same way
         except RecursionError:
