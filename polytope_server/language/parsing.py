@@ -122,6 +122,12 @@ def _plain(text: str) -> Any:
     return _constant(text) if _NOT_FINITE.fullmatch(text) else text
 
 
+def read_plain(text: str, key: str) -> Any:
+    """The value of a plain scalar of YAML below a key of a request. Raises RequestError as `parse` does."""
+    # As in JSON, see `load_json`.
+    return text if is_param(key) and _REAL.fullmatch(text) else _plain(text)
+
+
 # --- YAML ------------------------------------------------------------------------------------------------
 
 

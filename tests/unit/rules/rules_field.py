@@ -200,6 +200,10 @@ NAMES: tuple[Row, ...] = (
             ("table-128", _number("167.128"), "167.128"),
         )
     ),
+    taken("L8-within-rules", "match: {param: [130.200, 167]}", {"param": "130.200"}, {"param": "130.200"}),
+    taken("L8-within-rules-one", "match: {param: 130.200}", Json('{"param": 130.200}'), {"param": "130.200"}),
+    taken("L8-in-defaults", "defaults: {parameter: 130.200}", {}, {"parameter": "130.200"}),
+    taken("L8-in-a-patch", "patch: {param: [130.200, 2t]}", {}, {"param": "130.200/2t"}),
     refused("L8-rounded", TAKES_ALL, _number("130.2"), "(number 130 of table 2); did you mean '130.200'?"),
     # L10: a filter, whatever is in it
     *(

@@ -147,6 +147,21 @@ MATCHING: tuple[Row, ...] = (
     taken("13.1-allowed-times-are-coerced", 'match: {time: ["00:00", 12]}', {"time": 0}, {"time": "0000"}),
     taken("13.1-allowed-steps-are-coerced", "match: {step: [2h]}", {"step": "120m"}, {"step": "2"}),
     taken("13.1-allowed-models-are-coerced", "match: {model: IFS}", {"model": "ifs"}, {"model": "ifs"}),
+    # Values of rules are read as those of requests. YAML, and earlier servers, took them for an octal number,
+    # for minutes and for false.
+    taken("13.1-allowed-expver-as-written", "match: {expver: 0010}", {"expver": "0010"}, {"expver": "0010"}),
+    refused("13.1-allowed-expver-is-not-octal", "match: {expver: [0010]}", {"expver": 8}, "not in ['0010']"),
+    taken("13.1-allowed-time-as-written", "match: {time: [12:00, 0600]}", {"time": 6}, {"time": "0600"}),
+    taken("13.1-allowed-word-as-written", "match: {stream: no}", {"stream": "no"}, {"stream": "no"}),
+    taken(
+        "13.1-defaults-as-written",
+        "defaults: {expver: 0010, time: 0600}",
+        {},
+        {"expver": "0010", "time": "0600"},
+    ),
+    taken("13.1-patch-as-written", "patch: {expver: 0010, x: 010}", {}, {"expver": "0010", "x": "010"}),
+    taken("13.1-patch-numbers", "patch: {x: 10, y: 1.5, z: true}", {}, {"x": 10, "y": 1.5, "z": True}),
+    invalid("13.1-patch-infinity", "patch: {x: .inf}", "patch.x"),
     # MARS reads classes in either case, so the rule does.
     taken("13.1-allowed-in-either-case", "match: {Class: OD}", {"CLASS": "Od"}, {"class": "Od"}),
     invalid("13.1-allowed-wrong", "match: {step: [x]}", "match.step", "'x' is not accepted; expected hours"),
