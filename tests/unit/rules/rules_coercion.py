@@ -130,6 +130,10 @@ COERCION: tuple[Row, ...] = (
     _wrong("list-with-null", "step", [0, None], "None is not accepted"),
     _wrong("list-twice", "step", [6, "6h"], "'6h' is in the list twice; give each value once"),
     _wrong("list-twice-as-dates", "date", "20260228/-1", "'-1' is in the list twice"),
+    # MARS would take both for the same.
+    _wrong("list-twice-in-two-cases", "type", "fc/FC", "'FC' is in the list twice"),
+    _wrong("list-twice-in-two-cases-of-models", "model", ["IFS", "ifs"], "'ifs' is in the list twice"),
+    _read("list-in-two-cases-of-versions", "expver", ["hplp", "HPLP"], "hplp/HPLP"),
     _wrong("list-twice-as-text", "param", "2t/msl/2t", "'2t' is in the list twice"),
     _wrong("list-too-long", "step", MANY, "a list of 100001 values is not accepted", sections=ROOM),
     # The lists of the configuration are added to the built-in ones
