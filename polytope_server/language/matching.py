@@ -133,6 +133,8 @@ class Judgement:
             effective = {**defaults, **self._rename_request(source.aliases)}
         except RequestError as error:
             return MatchResult(None, str(error))
+        if source.accepts_feature and self._is_no_request():
+            return MatchResult(None, describe_no_request(self._request["data"]))
         if not source.accepts_mappings and (reason := find_mapping(effective)):
             return MatchResult(None, reason)
         if source.accepts_feature != ("feature" in effective):
@@ -144,6 +146,10 @@ class Judgement:
             if reason:
                 return MatchResult(None, reason)
         return MatchResult({key: _delivered(key, value) for key, value in {**effective, **patch}.items()})
+
+    def _is_no_request(self) -> bool:
+        """Whether it is what coercion makes of anything but a mapping."""
+        return set(self._request) == {"data"}
 
     def _coerce_section(self, section: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
         return coerce(rename(section, aliases), self._coercion, today=self._today)
@@ -159,7 +165,7 @@ class Judgement:
         """Why one rule does not admit the request; None if it does."""
         if isinstance(rule, list | tuple) and not rule:
             return f"key '{key}' is not accepted" if key in request else None
-        if key not in request and set(self._request) == {"data"}:
+        if key not in request and self._is_no_request():
             return describe_no_request(self._request["data"])
         if key not in request:
             return f"request does not contain key '{key}', expected one of {_list_rule(rule)}"

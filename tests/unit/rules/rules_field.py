@@ -254,7 +254,12 @@ TEXTS: tuple[Row, ...] = (
     # L20: what is no request, whether the data source has rules or not
     *(
         refused(f"L20-{name}-{place}", sources, asked, f"{said}; {WANTED}")
-        for place, sources in (("open", TAKES_ALL), ("rules", "match: {class: od}"))
+        for place, sources in (
+            ("open", TAKES_ALL),
+            ("rules", "match: {class: od}"),
+            ("features", f"- {FEATURES}"),
+            ("dates", 'match: {date: ">1d"}'),
+        )
         for name, asked, said in (
             (
                 "verb",
