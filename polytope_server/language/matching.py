@@ -16,10 +16,8 @@ from polytope_server.language.naming import rename
 from polytope_server.language.no_request import describe_no_request
 from polytope_server.language.ranges import MAX_VALUES, Range, joined, read_values
 from polytope_server.language.source_rules import ImpliedKeys, SourceRules
+from polytope_server.language.values import folded
 from polytope_server.roles import has_role
-
-CASELESS_KEYS = frozenset({"class", "stream", "type", "levtype", "domain", "model", "experiment", "activity"})
-"""Keys whose values MARS reads in either case, so that a rule must, too."""
 
 _NAMED = 5
 """The most values outside a rule that the reason names."""
@@ -135,6 +133,8 @@ class Judgement:
             effective = {**defaults, **self._rename_request(source.aliases)}
         except RequestError as error:
             return MatchResult(None, str(error))
+        if source.accepts_feature and self._is_no_request():
+            return MatchResult(None, describe_no_request(self._request["data"]))
         if not source.accepts_mappings and (reason := find_mapping(effective)):
             return MatchResult(None, reason)
         if source.accepts_feature != ("feature" in effective):
@@ -146,6 +146,10 @@ class Judgement:
             if reason:
                 return MatchResult(None, reason)
         return MatchResult({key: _delivered(key, value) for key, value in {**effective, **patch}.items()})
+
+    def _is_no_request(self) -> bool:
+        """Whether it is what coercion makes of anything but a mapping."""
+        return set(self._request) == {"data"}
 
     def _coerce_section(self, section: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
         return coerce(rename(section, aliases), self._coercion, today=self._today)
@@ -161,7 +165,7 @@ class Judgement:
         """Why one rule does not admit the request; None if it does."""
         if isinstance(rule, list | tuple) and not rule:
             return f"key '{key}' is not accepted" if key in request else None
-        if key not in request and set(self._request) == {"data"}:
+        if key not in request and self._is_no_request():
             return describe_no_request(self._request["data"])
         if key not in request:
             return f"request does not contain key '{key}', expected one of {_list_rule(rule)}"
@@ -201,7 +205,7 @@ class Judgement:
         found = self._read_value(key, value)
         if isinstance(found, list):
             self._spend(key, value, len(found))
-            wrong = [text for text in found if _folded(key, text) not in admitted.values]
+            wrong = [text for text in found if folded(key, text) not in admitted.values]
             return wrong[:_NAMED], len(wrong)
         if any(part.covers(found) for part in admitted.ranges):
             return [], 0
@@ -249,10 +253,6 @@ def _list_rule(rule: Any) -> str:
     return shown([str(item) for item in items[:_SHOWN_RULE]], _SHOWN_RULE)
 
 
-def _folded(key: str, text: str) -> str:
-    return text.lower() if key in CASELESS_KEYS else text
-
-
 @dataclass(frozen=True)
 class Allowed:
     """What a rule admits: every value, those of its ranges too, and the ranges once more as they are."""
@@ -280,4 +280,4 @@ def _expand(key: str, items: tuple[str, ...], today: date | None) -> Allowed:
     found = [read_values(key, item, today=today) for item in items]
     ranges = tuple(part for part in found if isinstance(part, Range))
     texts = (text for part in found for text in (part.values() if isinstance(part, Range) else part))
-    return Allowed(frozenset(_folded(key, text) for text in texts), ranges)
+    return Allowed(frozenset(folded(key, text) for text in texts), ranges)
