@@ -53,7 +53,8 @@ class DataSourceContract:
         check = type(source).request_check(source.settings)
         if check is not None:
             check(good.coerced_request, "retrieve")
-            check(archive_job.coerced_request, "archive")
+            if type(source).archives(source.settings):
+                check(archive_job.coerced_request, "archive")
 
     def test_it_yields_the_data_with_their_media_type(
         self, source: DataSource, good: Job, expected: tuple[bytes, str]
