@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import json
 import os
 from collections.abc import Iterator
 from datetime import datetime
@@ -35,9 +35,9 @@ class Labelled(NamedTuple):
     step: str | None
 
 
-def decode(found: Any) -> list[Any]:
+def decode(text: str | bytes) -> list[Any]:
     """The datasets that covjsonkit makes of a result."""
-    return _listed(Covjsonkit().decode(copy.deepcopy(found)).to_xarray())
+    return _listed(Covjsonkit().decode(json.loads(text)).to_xarray())
 
 
 def open_file(path: Path) -> list[Any]:

@@ -20,7 +20,7 @@ from polytope_demonstration import fdb as demo
 _TYPES = "param: Param; step: Step; date: Date; hdate: Date; time: Time; levelist: Double; expver: Expver;"
 _TYPES += " number: Integer; year: Integer; month: Integer;\n"
 #: Of a range that means what the archive has, the archive has about this many values.
-_VALUES = 9
+_VALUES = 4
 #: Keys whose ranges without `by` are such, beside the one that a series runs along.
 _OPEN = frozenset({"step", "levelist", "time"})
 
@@ -74,9 +74,9 @@ def expand(request: Mapping[str, Any]) -> dict[str, list[str]]:
     found = MarsRequest("retrieve", asked).expand(inherit=False, strict=True)
     values = {key: [found[key]] if isinstance(found[key], str) else list(found[key]) for key in texts}
     opened = {*_OPEN, feature.get("time_axis", "step")}
+    ranges = {key for key in opened & texts.keys() if re.fullmatch("[^/]+/to/[^/]+", texts[key])}
     return {
-        key: some[:: max(1, len(some) // _VALUES)] if key in opened and "by" not in texts[key] else some
-        for key, some in values.items()
+        key: some[:: max(1, len(some) // _VALUES)] if key in ranges else some for key, some in values.items()
     }
 
 

@@ -32,6 +32,7 @@ class Grid:
         self._handle = _open(sample, keys, size)
         self._messages: dict[str, bytearray] = {}
         self._names: dict[str, str] = {}
+        self._patterns: dict[tuple[float, float], int] = {}
         self.mappers: list[dict[str, Any]] = []
         eccodes.codes_set(self._handle, "bitsPerValue", 8)
         eccodes.codes_set_values(self._handle, (np.arange(size) * 37 % PATTERN).astype(float))
@@ -59,13 +60,19 @@ class Grid:
 
     def pattern_at(self, latitude: float, longitude: float) -> int:
         """What the values of the nearest point tell of it."""
+        place = latitude, longitude
+        if place not in self._patterns:
+            self._patterns[place] = self._find_nearest(latitude, longitude) * 37 % PATTERN
+        return self._patterns[place]
+
+    def _find_nearest(self, latitude: float, longitude: float) -> int:
         latitudes, longitudes = self.coordinates
         # PERF: there are millions of points, and a nearest one is near in latitude.
-        near = np.flatnonzero(np.abs(latitudes - latitude) < 5)
+        near = np.flatnonzero((latitudes > latitude - 5) & (latitudes < latitude + 5))
         north, east, lat, lon = map(np.radians, (latitudes[near], longitudes[near], latitude, longitude))
         square = np.sin((north - lat) / 2) ** 2
         square += np.cos(north) * np.cos(lat) * np.sin((east - lon) / 2) ** 2
-        return int(near[square.argmin()] * 37 % PATTERN)
+        return int(near[square.argmin()])
 
 
 class Cells(Grid):

@@ -75,7 +75,7 @@ def retrieve(source: PolytopeDataSource, name: str) -> Any:
 
 @pytest.mark.parametrize("name", FEATURES)
 def test_covjsonkit_decodes_the_published_style(published: PolytopeDataSource, name: str) -> None:
-    [found] = decode(retrieve(published, name))
+    [found] = decode(json.dumps(retrieve(published, name)))
     values = np.asarray(found["2t" if "2t" in found else "t"].values)
     assert np.isfinite(values.astype(float)).all()
 
