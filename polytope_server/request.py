@@ -37,10 +37,11 @@ class Verb(StrEnum):
 #: The legal transitions. A removal (revoke, garbage collection) is possible from every state.
 TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.UPLOADING: frozenset({Status.WAITING}),
-    # waiting -> waiting and queued -> queued: an upload is replaced before it is processed
+    # waiting -> waiting and queued -> queued: an upload is replaced before it is processed;
+    # processing -> processing: its message changes
     Status.WAITING: frozenset({Status.WAITING, Status.QUEUED, Status.FAILED}),
     Status.QUEUED: frozenset({Status.QUEUED, Status.PROCESSING, Status.FAILED}),
-    Status.PROCESSING: frozenset({Status.QUEUED, Status.PROCESSED, Status.FAILED}),
+    Status.PROCESSING: frozenset({Status.PROCESSING, Status.QUEUED, Status.PROCESSED, Status.FAILED}),
     Status.PROCESSED: frozenset(),
     Status.FAILED: frozenset(),
 }

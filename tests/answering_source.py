@@ -30,7 +30,8 @@ class AnsweringSettings(DataSourceSettings):
 class AnsweringDataSource(DataSource):
     """Does what the kind of the question says.
 
-    A retrieval and the question `hang`, which makes the file `mark` before, take until the file `until` is there.
+    A retrieval, and the question `hang` (which makes the file `mark` before), take until the file `until` is
+    there. The retrieval says its `notes` and its `progress` before.
     """
 
     Settings = AnsweringSettings
@@ -47,6 +48,10 @@ class AnsweringDataSource(DataSource):
         return Result(OCTET_STREAM, self._chunks(job))
 
     def _chunks(self, job: Job) -> Iterator[bytes]:
+        for note in job.coerced_request.get("notes", ()):
+            job.note(note)
+        if "progress" in job.coerced_request:
+            job.progress(job.coerced_request["progress"])
         _wait_for(job.coerced_request.get("until", "/"))
         yield b"done"
 

@@ -18,6 +18,7 @@ from polytope_server.language import CoercionRules, Spelling
 from polytope_server.media_types import COVERAGE_JSON, GRIB, OCTET_STREAM
 
 __all__ = [
+    "CONTENTS",
     "COVERAGE_JSON",
     "GRIB",
     "OCTET_STREAM",
@@ -47,12 +48,17 @@ class DataSourceSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _ignore(kind: str, text: str) -> None:
+    """Pass nothing on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a data source gets of a request: the text as submitted, and its coerced form.
 
     `attributes` are those of :meth:`DataSource.user_attributes` that the user has. They may be secrets: a
-    data source uses them, and writes them nowhere.
+    data source uses them, and writes them nowhere. `tell` passes texts on to the user, by the kinds `note`
+    and `progress`.
     """
 
     request_id: str
@@ -62,6 +68,27 @@ class Job:
     username: str = ""
     realm: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict, repr=False)
+    tell: Callable[[str, str], None] = field(default=_ignore, repr=False, compare=False)
+
+    def note(self, text: str) -> None:
+        """Say what the user should know about the result, such as a key of the request that has no effect.
+
+        It is shown while the request is processed, and follows "Success" in its last message.
+
+        Args:
+            text: A sentence. Of a request, 20 notes with 500 characters each are kept.
+        """
+        self.tell("note", text)
+
+    def progress(self, text: str) -> None:
+        """Say what is being done now, in place of what was said before.
+
+        It is shown to those who poll, about once a second, until the request has ended.
+
+        Args:
+            text: A few words, such as "13 of 20 fields"; 500 characters at most.
+        """
+        self.tell("progress", text)
 
 
 #: Is given a coerced request that matches the rules of a data source, and the verb. Raises DataSourceError.
@@ -90,6 +117,14 @@ class Question:
 
     kind: str
     request: Mapping[str, Any]
+
+
+CONTENTS = "contents"
+"""The kind of question for what is there, asked for the description of a collection.
+
+Its request has the keys that the rules of the data source fix. The answer has the number of values of each
+key, and values and ranges of them: `{"step": {"count": 9, "values": ["0/to/48/by/6"]}}`.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +180,20 @@ class DataSource(ABC):
             Whether it does, with these settings.
         """
         return False
+
+    @classmethod
+    def describe(cls, settings: Any) -> Mapping[str, Any]:
+        """Say what users should know before they write a request, such as limits.
+
+        It is shown with the description of the collection to those who may use this data source.
+
+        Args:
+            settings: An instance of this class's `Settings`.
+
+        Returns:
+            Names and values that fit into JSON; nothing by default.
+        """
+        return {}
 
     @classmethod
     def user_attributes(cls, settings: Any) -> Collection[str]:
@@ -257,8 +306,8 @@ class DataSource(ABC):
     def answer(self, question: Question) -> Answer | None:
         """Answer a question, for data sources whose `questions` names some.
 
-        It runs in another child process than requests, which is ended when the time for the answer is over.
-        That is `frontend.question_wait`, one second by default.
+        It runs in another child process than requests. The frontend waits for `frontend.question_wait`, one
+        second by default; the process is ended if it needs more than ten.
 
         Args:
             question: A question of one of those kinds.

@@ -20,7 +20,9 @@ class Assignment:
 
     def encode(self) -> bytes:
         """As the frame JOB has it."""
-        return json.dumps({**_values(self), "job": _values(self.job)}).encode()
+        job = _values(self.job)
+        del job["tell"]
+        return json.dumps({**_values(self), "job": job}).encode()
 
     @classmethod
     def decode(cls, body: bytes) -> Self:

@@ -26,6 +26,7 @@ from polytope_server.worker import memory
 from polytope_server.worker.assignment import Assignment
 from polytope_server.worker.children import Child, Slot
 from polytope_server.worker.outcome import Outcome
+from polytope_server.worker.report import Report
 
 logger = logging.getLogger(__name__)
 
@@ -54,12 +55,13 @@ class Attempts:
         self._staging = staging
         self._now = now
 
-    async def run(self, request: Request, slot: Slot) -> Outcome:
+    async def run(self, request: Request, slot: Slot, report: Report) -> Outcome:
         """Try a request once, with a child process of `slot`."""
         try:
             source = self._source(request)
             async with asyncio.timeout(self._settings.timeout):
-                return Outcome.succeeded(await self._make_result(request, source, await slot.take()))
+                result = await self._make_result(request, source, await slot.take(), report)
+                return Outcome.succeeded(result, report.notes)
         except DataSourceError as error:
             return Outcome.failed(str(error))
         except TimeoutError:
@@ -89,7 +91,7 @@ class Attempts:
         return source
 
     async def _make_result(
-        self, request: Request, source: DataSourceConfig, child: Child
+        self, request: Request, source: DataSourceConfig, child: Child, report: Report
     ) -> StagedObject | None:
         """Fetch (or archive) the data; returns the staged result, None for an archive.
 
@@ -103,13 +105,13 @@ class Attempts:
             settings = self._settings
             data = open_input(request.input, self._staging, settings.input_hosts, settings.max_input)
             try:
-                _, answer = await child.run(assignment, data)
+                _, answer = await child.run(assignment, data, report)
             except ObjectNotFoundError as error:
                 raise DataSourceError("The uploaded data are no longer there.") from error
             async for _ in answer:
                 pass
             return None
-        content_type, chunks = await child.run(assignment)
+        content_type, chunks = await child.run(assignment, report=report)
         if limit := source.keys.get("max_result", self._settings.max_result):
             _check_size(child.announced or 0, limit)
             chunks = _bounded(chunks, limit)

@@ -10,6 +10,7 @@ import json
 import logging
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -133,7 +134,7 @@ class Server:
 
     def _serve_job(self, assignment: Assignment) -> None:
         source = self._find_source(assignment)
-        job = assignment.job
+        job = replace(assignment.job, tell=self._tell)
         if job.verb == Verb.ARCHIVE:
             source.archive(job, self._connection.input())
             self._connection.send(Frame.START, OCTET_STREAM.encode())
@@ -145,6 +146,10 @@ class Server:
             for chunk in result.chunks:
                 self._send_data(memoryview(chunk))
         self._connection.send(Frame.END)
+
+    def _tell(self, kind: str, text: str) -> None:
+        frame = Frame.NOTE if kind == "note" else Frame.PROGRESS
+        self._connection.send(frame, _message(text))
 
     def _serve_question(self, inquiry: Inquiry) -> None:
         answer = self._find_source(inquiry).answer(inquiry.question) or Answer(None)
@@ -164,7 +169,7 @@ class Server:
             self._connection.send(Frame.DATA, chunk[start : start + MAX_DATA])
 
 
-def _message(error: Exception) -> bytes:
+def _message(error: Exception | str) -> bytes:
     """What the user reads, and is stored with the request: a service may repeat in its answer what it got."""
     return redactor.redact(str(error))[:_LONGEST_MESSAGE].encode(errors="replace")
 

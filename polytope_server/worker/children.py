@@ -14,6 +14,7 @@ from polytope_server.datasource import DataSourceError, TemporaryError
 from polytope_server.worker.assignment import Assignment, Inquiry
 from polytope_server.worker.fork_server import ChildProcess, ForkServer
 from polytope_server.worker.frames import HEADER, MAX_DATA, Frame, header
+from polytope_server.worker.report import Report
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ _PAUSE = 0.2
 _START_TIME = 120.0
 #: Seconds for a child to end by itself.
 _LAST_WORDS = 2.0
+_TEXTS = (Frame.NOTE, Frame.PROGRESS)
 
 
 class Child:
@@ -35,6 +37,7 @@ class Child:
         self._reader = reader
         self._writer = writer
         self._idle = True
+        self._report: Report | None = None
         #: The size of the current result in bytes, if the data source knows it before.
         self.announced: int | None = None
 
@@ -87,17 +90,19 @@ class Child:
             raise TemporaryError(_CRASHED) from error
 
     async def run(
-        self, assignment: Assignment, data: AsyncIterator[bytes] | None = None
+        self, assignment: Assignment, data: AsyncIterator[bytes] | None = None, report: Report | None = None
     ) -> tuple[str, AsyncIterator[bytes]]:
         """Do an assignment with `data` as its input: the media type of the result, and its bytes.
 
-        The child is free again when the bytes were read to the end. Raises DataSourceError and
-        TemporaryError as the data source did, TemporaryError too when the process died; so may the bytes.
+        What the data source says to the user goes to `report`. The child is free again when the bytes were
+        read to the end. Raises DataSourceError and TemporaryError as the data source did, TemporaryError too
+        when the process died; so may the bytes.
         """
         self._idle = False
         self.announced = None
+        self._report = report
         self._send_frame(Frame.JOB, assignment.encode())
-        answer = asyncio.create_task(self._receive_frame())
+        answer = asyncio.create_task(self._receive_answer())
         try:
             if data is not None:
                 await self._send_input(data, answer)
@@ -106,9 +111,17 @@ class Child:
             answer.cancel()
         if frame is Frame.SIZE:
             self.announced = int(body)
-            frame, body = await self._receive_frame()
+            frame, body = await self._receive_answer()
         self._raise_failure(frame, body)
         return body.decode(), self._receive_result()
+
+    async def _receive_answer(self) -> tuple[Frame, bytes]:
+        """The next frame about the job itself; texts for the user are passed on meanwhile."""
+        while (received := await self._receive_frame())[0] in _TEXTS:
+            frame, text = received[0], received[1].decode(errors="replace")
+            if self._report is not None:
+                (self._report.note if frame is Frame.NOTE else self._report.progress)(text)
+        return received
 
     async def ask(self, inquiry: Inquiry) -> bytes:
         """What a data source answers to a question, as JSON. Raises DataSourceError and TemporaryError."""
@@ -133,7 +146,7 @@ class Child:
 
     async def _receive_result(self) -> AsyncIterator[bytes]:
         while True:
-            frame, body = await self._receive_frame()
+            frame, body = await self._receive_answer()
             if frame is Frame.END:
                 self._idle = True
                 return

@@ -32,6 +32,8 @@ class Frame(IntEnum):
     SIZE = 10  #: of the result, in bytes, as a decimal number
     QUESTION = 11  #: JSON: an inquiry
     ANSWER = 12  #: JSON: the answer
+    NOTE = 13  #: a text for the user that stays, UTF-8
+    PROGRESS = 14  #: a text for the user in place of the last one, UTF-8
 
 
 def header(frame: Frame, size: int) -> bytes:

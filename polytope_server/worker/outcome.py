@@ -33,9 +33,9 @@ class Outcome:
     result: StagedObject | None = None
 
     @classmethod
-    def succeeded(cls, result: StagedObject | None) -> Outcome:
-        """The request is processed. An archive has no result."""
-        changes: dict[str, Any] = {"user_message": "Success", "worker": ""}
+    def succeeded(cls, result: StagedObject | None, notes: str = "") -> Outcome:
+        """The request is processed. An archive has no result. `notes` follow in its message."""
+        changes: dict[str, Any] = {"user_message": "\n".join(filter(None, ["Success", notes])), "worker": ""}
         if result is not None:
             changes |= {
                 "result": result.name,

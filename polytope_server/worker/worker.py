@@ -25,13 +25,14 @@ from polytope_server.secrets.sealing import Seals
 from polytope_server.settings import Settings
 from polytope_server.staging import Staging, StagingUnavailableError
 from polytope_server.worker.attempt import Attempts
-from polytope_server.worker.children import Children
+from polytope_server.worker.children import Children, Slot
 from polytope_server.worker.claims import Claims
 from polytope_server.worker.leases import Claim, Leases
 from polytope_server.worker.metrics import WorkerMetrics
 from polytope_server.worker.outcome import Outcome, Outcomes
 from polytope_server.worker.question_children import QuestionChildren
 from polytope_server.worker.questions import Questions
+from polytope_server.worker.report import Report
 
 logger = logging.getLogger(__name__)
 
@@ -194,7 +195,7 @@ class Worker:
         """Try a request once, and record the outcome, if it is still this worker's to record."""
         async with self._children.slot() as slot:
             try:
-                await self._record_outcome(request, await self._attempts.run(request, slot))
+                await self._record_outcome(request, await self._attempt(request, slot))
             except asyncio.CancelledError:
                 await self._end_cancelled(request)
             except Exception:
@@ -202,6 +203,13 @@ class Worker:
                 await self._record_outcome(
                     request, self._attempts.failed(request, "An internal error occurred.")
                 )
+
+    async def _attempt(self, request: Request, slot: Slot) -> Outcome:
+        report = Report(self._store, request)
+        try:
+            return await self._attempts.run(request, slot, report)
+        finally:
+            await report.close()
 
     async def _end_cancelled(self, request: Request) -> None:
         """Hand back a request whose attempt was cancelled because this worker ends."""

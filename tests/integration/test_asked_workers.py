@@ -67,7 +67,12 @@ def test_a_worker_that_is_killed_while_it_answers_costs_one_wait(
         fleet.wait()
         door, marks = Door(fleet.server, "a"), [tmp_path / "first", tmp_path / "second"]
         # The first question that is asked starts the child.
-        until(lambda: door.submit({"mark": str(marks[0]), "until": str(marks[0])}).status_code == 202 and marks[0].exists())
+        until(
+            lambda: (
+                door.submit({"mark": str(marks[0]), "until": str(marks[0])}).status_code == 202
+                and marks[0].exists()
+            )
+        )
         began = time.monotonic()
         submission = in_background(door.submit, {"mark": str(marks[1])})
         until(marks[1].exists)

@@ -60,7 +60,7 @@ def answer_state(
         answer_pending(services, req, resp, caller, request)
     elif request.verb is Verb.ARCHIVE:
         location = absolute(services, req, caller, f"./{request.id}")
-        answer(resp, {"location": location, "message": "Success", "status": "processed"})
+        answer(resp, {"location": location, "message": request.user_message, "status": "processed"})
     else:
         location = result_location(services, req, caller, request)
         resp.set_header("Location", location)
@@ -69,6 +69,8 @@ def answer_state(
             "contentType": request.content_type,
             "location": location,
         }
+        if request.user_message != "Success":
+            body["message"] = request.user_message
         answer(resp, body, falcon.HTTP_303)
 
 

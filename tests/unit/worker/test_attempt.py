@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -46,7 +47,7 @@ class Child:
     error: Exception | None = None
     data = b"hello"
 
-    async def run(self, *_: Any) -> tuple[str, AsyncIterator[bytes]]:
+    async def run(self, *_: Any, **__: Any) -> tuple[str, AsyncIterator[bytes]]:
         if self.error:
             raise self.error
         return "a/b", chunked([self.data])
@@ -58,6 +59,7 @@ class Site:
     def __init__(self) -> None:
         self.staging, self.child = Staging(), Child()
         self.never = False
+        self.report: Any = SimpleNamespace(notes="")
         settings = WorkerSettings.model_validate({"timeout": 5, "retry_delay": 1, "max_attempts": 7})
         self.settings = settings
 
@@ -71,7 +73,7 @@ class Site:
         slot: Any = self
         attempts = Attempts(self.settings, COLLECTIONS, None, staging, now=lambda: 1000.0)
         values = {"datasource": "echo", "status": Status.PROCESSING, "attempt": 1, **fields}
-        return await attempts.run(Request(User("alice", "r"), "c", **values), slot)
+        return await attempts.run(Request(User("alice", "r"), "c", **values), slot, self.report)
 
 
 @pytest.fixture
