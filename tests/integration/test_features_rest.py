@@ -37,7 +37,8 @@ def server(archives: Path) -> Iterator[StandaloneServer]:
             "gribjump_config": {"type": "local"},
             "fdb_config": fill(archives / grid, [grid]),
             "max_attempts": 2,
-            "match": {"expver": [GRIDS[grid]], "step": ["0/to/24/by/1"]},
+            # Parameters in other spellings than those of the requests.
+            "match": {"expver": [GRIDS[grid]], "step": ["0/to/24/by/1"], "param": ["167.128", 151, "T"]},
             "check_available": grid == "octahedral",
         }
         for grid in ("octahedral", "regular")
@@ -84,6 +85,12 @@ def test_a_time_series_has_the_values_of_the_nearest_points(alice: Caller, grid:
 def test_what_a_feature_asks_for_is_judged_by_the_rules_of_the_data_source(alice: Caller) -> None:
     feature = {**SERIES, "range": {"start": 0, "end": 30, "interval": 6}}
     assert "'30' not in" in refused(alice, feature, **request("regular", param="2t"))
+
+
+def test_a_parameter_is_judged_by_any_spelling_of_it(alice: Caller) -> None:
+    assert retrieve(alice, SERIES, **request("regular", param="2t"))["coverages"]
+    said = refused(alice, SERIES, **request("regular", param="2t/tp"))
+    assert "'tp' not in ['167.128', '151', 'T']" in said
 
 
 def test_a_malformed_feature_is_refused_with_what_is_wrong(alice: Caller) -> None:
