@@ -9,12 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import earthkit.data
-from covjsonkit.api import Covjsonkit
-
-# Importing earthkit-data makes ecCodes compute the coordinates of grids in another way, from increments that
-# a message has rounded. Tests of this process compare with those that it gives otherwise.
-os.environ.pop("ECCODES_ECKIT_GEO", None)
+# The clients are imported when they are needed: it takes seconds, in each process that collects tests.
 
 
 class Labelled(NamedTuple):
@@ -37,11 +32,18 @@ class Labelled(NamedTuple):
 
 def decode(text: str | bytes) -> list[Any]:
     """The datasets that covjsonkit makes of a result."""
+    from covjsonkit.api import Covjsonkit
+
     return _listed(Covjsonkit().decode(json.loads(text)).to_xarray())
 
 
 def open_file(path: Path) -> list[Any]:
     """The datasets that earthkit-data makes of a result in a file."""
+    import earthkit.data
+
+    # Importing it makes ecCodes compute the coordinates of grids otherwise: from increments, which a message
+    # has rounded. Other tests of this process compare with what it gives without.
+    os.environ.pop("ECCODES_ECKIT_GEO", None)
     return _listed(earthkit.data.from_source("file", str(path)).to_xarray())
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from covjson_pydantic.coverage import CoverageCollection
 from feature_fields import DATES, LEVELS, MEMBERS, STEPS, fill, make, nearest, request
 from opened_coverages import decode, open_file
 
 from polytope_server.datasource.polytope import PolytopeDataSource, PolytopeSettings
 from polytope_server.testing.datasource import job
 
+# The clients are imported by the tests that need them: it takes seconds, in each process that collects tests.
 GRID = "octahedral"
 POINT = [48.8, 2.3]
 ENSEMBLE = {"stream": "enfo", "type": "pf", "number": "/".join(MEMBERS)}
@@ -82,6 +82,8 @@ def test_covjsonkit_decodes_the_published_style(published: PolytopeDataSource, n
 
 @pytest.mark.parametrize("name", FEATURES)
 def test_the_standard_style_is_valid_coverage_json(standard: PolytopeDataSource, name: str) -> None:
+    from covjson_pydantic.coverage import CoverageCollection
+
     CoverageCollection.model_validate_json(json.dumps(retrieve(standard, name)))
 
 

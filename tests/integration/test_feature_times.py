@@ -19,7 +19,6 @@ from polytope_server.testing.datasource import job
 TYPES = "param: Param; step: Step; date: Date; hdate: Date; time: Time; expver: Expver; year: Integer;"
 TYPES += " month: Integer;\n"
 PLACE = [[48.8, 2.3]]
-GRID = grid_of("ifs", {"type": "timeseries"})
 DATES = ["20260101", "20260102", "20260103"]
 FORECAST = {
     "class": "od",
@@ -65,13 +64,14 @@ class Source:
         (root / "schema").write_text(TYPES + SCHEMAS[name])
         (root / "data").mkdir()
         self.keys = ARCHIVED[name]
+        grid = grid_of("ifs", {"type": "timeseries"})
         config = demo.configuration(root)
         fdb = pyfdb.FDB(config)
         several = {key: value for key, value in self.keys.items() if isinstance(value, list)}
         self.fields = list(product(*several.values()))
         for number, values in enumerate(self.fields):
             field = {**self.keys, **dict(zip(several, values, strict=True))}
-            fdb.archive(GRID.message(field["param"], number), field)
+            fdb.archive(grid.message(field["param"], number), field)
         fdb.flush()
         settings = PolytopeSettings.model_validate({"gribjump_config": {}, "fdb_config": config})
         self._source = PolytopeDataSource(name, settings)
