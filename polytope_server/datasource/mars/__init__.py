@@ -22,7 +22,7 @@ from polytope_server.datasource.mars import environment, text
 from polytope_server.datasource.mars.callback import callback
 from polytope_server.datasource.mars.client import Client, Pipe
 from polytope_server.datasource.mars.credentials import CredentialSettings
-from polytope_server.datasource.mars.delivery import deliver
+from polytope_server.datasource.mars.delivery import Chunks, deliver, note_target
 from polytope_server.datasource.mars.log import ClientLog
 from polytope_server.datasource.working_folder import WorkingFolder, remove_left_behind
 from polytope_server.settings.values import Duration
@@ -95,9 +95,10 @@ class MARSDataSource(DataSource):
 
     def retrieve(self, job: Job) -> Result:
         text.check(job.coerced_request, job.verb)
+        note_target(job)
         return deliver(self.name, job, self._run(job))
 
-    def _run(self, job: Job) -> Iterator[bytes]:
+    def _run(self, job: Job) -> Chunks:
         """Run the client, and pass on what it delivers."""
         settings = self.settings
         with ExitStack() as stack:

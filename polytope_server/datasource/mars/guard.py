@@ -104,10 +104,10 @@ def report(connection: socket.socket, text: str) -> None:
 def wait(pid: int, connection: socket.socket, wake: int) -> int | None:
     """Wait for the end of the program; returns its status, None if it is to be ended."""
     while True:
-        ready = select.select([connection, wake], [], [])[0]
+        ready = select.select([connection.fileno(), wake], [], [])[0]
         if (status := reap(wake).get(pid)) is not None:
             return status
-        if connection in ready and not receive(connection):
+        if connection.fileno() in ready and not receive(connection):
             return None
 
 

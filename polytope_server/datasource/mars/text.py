@@ -31,7 +31,7 @@ def check(request: Mapping[str, Any], verb: str) -> None:
         return
     if "data" in request:  # what coercion makes of anything but a mapping; defaults may be beside it
         raise DataSourceError(describe_no_request(request["data"]))
-    problems = keys.describe_unknown(request)
+    problems = keys.describe_unknown(request, "MARS")
     problems += [f"key '{key}' is not accepted: {why}" for key, why in _REFUSED.items() if key in request]
     problems += _find_problems(request)
     if not set(request) - keys.NOT_DATA:
