@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 import pytest
 from mars_client import ERRORS, FIELD, MARSClient
+from web_api import DATA, EMAIL, KEY, WebAPIServer
 
 from testbed.server import PASSWORD, USER, StandaloneServer
 from testbed.waiting import until
@@ -18,7 +19,7 @@ from testbed.waiting import until
 pytestmark = pytest.mark.unmeasured
 
 FLAT = {"class": "od", "param": "2t"}
-ATTRIBUTES = {"ecmwf-email": "alice@example.org", "ecmwf-apikey": "the key of alice"}
+ATTRIBUTES = {"ecmwf-email": EMAIL, "ecmwf-apikey": KEY}
 PLAIN = {
     "type": "plain",
     "clear_text": True,
@@ -29,14 +30,17 @@ PLAIN = {
 class Site:
     """A server with MARS, and one user."""
 
-    def __init__(self, server: StandaloneServer, client: MARSClient, folder: Path) -> None:
+    def __init__(
+        self, server: StandaloneServer, client: MARSClient, folder: Path, service: WebAPIServer
+    ) -> None:
         self.server = server
+        self.service = service
         self.client = client
         self.folder = folder
         self.session = server.session()
 
-    def submit(self, method: str, **keys: str) -> str:
-        return self.server.submit(self.session, "mars", {**FLAT, "method": method, **keys})
+    def submit(self, method: str, collection: str = "mars", **keys: str) -> str:
+        return self.server.submit(self.session, collection, {**FLAT, "method": method, **keys})
 
     def end(self, request_id: str) -> Any:
         return self.server.poll(self.session, request_id)
@@ -57,7 +61,13 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def service() -> Iterator[WebAPIServer]:
+    with WebAPIServer().serving() as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory, service: WebAPIServer) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("mars")
     client, temporary = MARSClient(folder), folder / "tmp"
     temporary.mkdir()
@@ -65,12 +75,14 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     config = {
         "frontend": {"poll_wait": 1},
         "authentication": {"test": {"authenticators": {"plain": PLAIN}, "authorizers": {}}},
-        "datasources": {"mars": source},
-        "collections": {"mars": {"roles": {"test": ["default"]}, "datasources": ["mars"]}},
+        "datasources": {"mars": source, "web": {"type": "webmars", "url": service.url}},
+        "collections": {
+            name: {"roles": {"test": ["default"]}, "datasources": [name]} for name in ("mars", "web")
+        },
     }
     server = StandaloneServer(tmp_path_factory.mktemp("server"), config, variables=client.variables)
     with server:
-        site = Site(server, client, temporary)
+        site = Site(server, client, temporary, service)
         yield site
         client.forget()
         site.submit("stubborn")
@@ -171,3 +183,17 @@ def test_of_the_worker(site: Site) -> None:
         process.kill()
     until(lambda: not set(before) & set(site.client.running()))
     site.revoke(request_id)
+
+
+class TestTheWebAPI:
+    def test_gives_the_data_to_the_key_of_the_user(self, site: Site) -> None:
+        request_id = site.submit("good", "web")
+        assert site.server.result(site.session, request_id) == DATA
+
+    def test_is_told_that_a_request_is_revoked(self, site: Site) -> None:
+        request_id = site.submit("hangs", "web")
+        until(lambda: "active: Requesting 1 field" in site.message(request_id))
+        deleted = len(site.service.deleted)
+        site.revoke(request_id)
+        until(lambda: len(site.service.deleted) > deleted)
+        assert "/requests/hangs-" in site.service.deleted[-1]

@@ -37,13 +37,14 @@ class MARSSettings(CredentialSettings):
     protocol: Literal["dhs", "remote"] = Field(
         "dhs",
         description="How the client gets the data. `dhs`: servers of MARS call it back, see "
-        "docs/operators/datasources.md. `remote`: it uses the FDB of `fdb_config`.",
+        "docs/operators/mars.md. `remote`: it uses the FDB of `fdb_config`.",
     )
     command: str = Field(
         "/usr/local/bin/mars",
         min_length=1,
         description="The MARS client; it is given a file with the request.",
     )
+    binary: str | None = Field(None, description="Key of earlier servers; no effect, see `command`.")
     tmp_dir: Path = Field(Path("/tmp"), description="Folder for temporary files.")  # noqa: S108
     use_file_io: bool = Field(
         False,

@@ -155,6 +155,7 @@ def prepare_session(session: requests.Session) -> requests.Session:
     session.trust_env = False
     if proxy := os.environ.get("POLYTOPE_PROXY"):
         session.proxies = {"http": proxy, "https": proxy}
+    session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
     session.max_redirects = _MOST_REDIRECTS
     # The bytes are passed on as they are, so they must not be compressed on the way.
     session.headers["Accept-Encoding"] = "identity"
