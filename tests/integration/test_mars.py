@@ -21,6 +21,9 @@ from polytope_server.datasource.mars.text import write as write_request
 from polytope_server.testing.datasource import DataSourceContract, job
 from testbed.waiting import until
 
+# A guard would take longer to be measured than to do its work.
+pytestmark = pytest.mark.unmeasured
+
 FLAT = {"class": "od", "stream": "oper", "param": "2t/10u", "date": "20260101"}
 
 
@@ -160,6 +163,18 @@ def test_memory_stays_flat(make: Callable[..., MARSDataSource]) -> None:
         assert tracemalloc.get_traced_memory()[1] < 4 << 20
     finally:
         tracemalloc.stop()
+
+
+def test_a_client_that_ends_at_once_is_not_waited_for(
+    make: Callable[..., MARSDataSource], tmp_path: Path
+) -> None:
+    quick = tmp_path / "quick"
+    quick.write_text("#!/bin/sh\nexit 3\n")
+    quick.chmod(0o755)
+    source = make(command=str(quick), timeout=20)
+    for _ in range(15):
+        with pytest.raises(DataSourceError, match="error code 3"):
+            read(source, ask("good"))
 
 
 def test_a_command_that_is_not_there_is_no_fault_of_the_user(make: Callable[..., MARSDataSource]) -> None:

@@ -37,8 +37,10 @@ def main(arguments: list[str]) -> None:
     wake = watch_children()
     control = find_prctl()
     control(_PR_SET_CHILD_SUBREAPER, 1)
-    pid = start(command, control, connection)
-    if pid is not None:
+    # It is kept: one that is not referred to any more waits for its process, whose status would be lost here.
+    program = start(command, control, connection)
+    if program is not None:
+        pid = program.pid
         status = wait(pid, connection, wake)
         if status is None:
             status = terminate(pid, wake)
@@ -73,8 +75,10 @@ def find_prctl() -> Callable[[int, int], object]:
     return lambda option, value: library.prctl(option, value, 0, 0, 0)
 
 
-def start(command: list[str], control: Callable[[int, int], object], connection: socket.socket) -> int | None:
-    """Start the program in a session of its own, and report it; returns its pid."""
+def start(
+    command: list[str], control: Callable[[int, int], object], connection: socket.socket
+) -> subprocess.Popen[bytes] | None:
+    """Start the program in a session of its own, and report it."""
     guard = os.getpid()
 
     def die_with_guard() -> None:
@@ -90,7 +94,7 @@ def start(command: list[str], control: Callable[[int, int], object], connection:
         report(connection, f"failed {error.errno}")
         return None
     report(connection, f"started {program.pid}")
-    return program.pid
+    return program
 
 
 def report(connection: socket.socket, text: str) -> None:

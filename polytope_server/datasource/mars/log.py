@@ -39,14 +39,14 @@ class ClientLog:
         Others are shown as progress, one each `interval` seconds. `folder` is hidden in what users read.
         """
         self._job = job
-        self._filter = error_filter
+        self._filter = error_filter.encode()
         self._folder = str(folder)
         self._interval = interval
         self._now = now
         self._next_report = now()
         self._begun = bytearray()
         self._count = 0
-        self._last: deque[str] = deque(maxlen=_LAST)
+        self._last: deque[bytes] = deque(maxlen=_LAST)
         #: The error lines, each once.
         self.errors: list[str] = []
 
@@ -65,29 +65,38 @@ class ClientLog:
         if self._count > _LOGGED:
             logger.info("%d further lines of the MARS client are left out", self._count - _LOGGED)
             if failed:
-                logger.warning("the last lines of the MARS client:\n%s", "\n".join(self._last))
+                logger.warning("the last lines of the MARS client:\n%s", "\n".join(map(_clean, self._last)))
 
     def _add(self, part: bytes) -> None:
         room = _LONGEST_LINE - len(self._begun)
         self._begun += part[:room]
 
     def _end_line(self) -> None:
-        text = self._begun.decode(errors="replace")
+        line = bytes(self._begun).strip()
         self._begun.clear()
-        line = clipped("".join(one if one.isprintable() else " " for one in text).strip(), _SHOWN)
         if not line:
             return
         self._count += 1
         self._last.append(line)
         if self._count <= _LOGGED:
-            logger.info("MARS client: %s", line)
-        self._tell(line.replace(self._folder, "..."), self._filter in text)
+            logger.info("MARS client: %s", _clean(line))
+        # PERF: a client may print faster than its lines could be made fit to be shown; few of them are.
+        if self._filter in line:
+            self._note_error(line)
+        elif (now := self._now()) >= self._next_report:
+            self._next_report = now + self._interval
+            self._job.progress(self._show(line))
 
-    def _tell(self, line: str, is_error: bool) -> None:
-        if is_error:
-            if line not in self.errors and len(self.errors) < _MOST_ERRORS:
-                self.errors.append(line)
-                self._job.note(line)
-        elif self._now() >= self._next_report:
-            self._next_report = self._now() + self._interval
-            self._job.progress(line)
+    def _note_error(self, line: bytes) -> None:
+        if len(self.errors) < _MOST_ERRORS and (text := self._show(line)) not in self.errors:
+            self.errors.append(text)
+            self._job.note(text)
+
+    def _show(self, line: bytes) -> str:
+        return _clean(line).replace(self._folder, "...")
+
+
+def _clean(line: bytes) -> str:
+    """The text of a line, fit to be shown."""
+    text = line.decode(errors="replace")
+    return clipped("".join(one if one.isprintable() else " " for one in text), _SHOWN)

@@ -45,14 +45,16 @@ class Order:
 
     def __enter__(self) -> Self:
         self._connection, theirs = socket.socketpair()
-        with theirs:
+        command = [sys.executable, "-I", deletion.__file__, str(theirs.fileno()), self._api.name]
+        try:
             self._heir = subprocess.Popen(
-                [sys.executable, "-I", deletion.__file__, str(theirs.fileno()), self._api.name],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
+                command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
             )
+        except BaseException:
+            self._connection.close()
+            raise
+        finally:
+            theirs.close()
         return self
 
     def __exit__(self, *error: object) -> None:
