@@ -25,7 +25,7 @@ class WorkingFolder:
         self._prefix = prefix
         self._parent = parent
         self.path = Path()
-        #: Whoever holds this file descriptor keeps the folder from being taken for one that was left behind.
+        #: As long as this file descriptor is open, in any process, the folder is not taken for left behind.
         self.lock = -1
 
     def __enter__(self) -> Self:

@@ -136,7 +136,7 @@ class MARSClient:
         return [pid for pid in self.pids() if _runs(pid)]
 
     def forget(self) -> None:
-        """Begin anew with the next request."""
+        """Begin again with the next request."""
         os.truncate(self._pids, 0)
 
 

@@ -112,9 +112,9 @@ class TestFaults:
         self, source: MARSDataSource, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.INFO)
-        told: list[str] = []
+        texts: list[str] = []
         wanted = Job(
-            "i", "retrieve", "", {**FLAT, "method": "floods"}, tell=lambda kind, text: told.append(text)
+            "i", "retrieve", "", {**FLAT, "method": "floods"}, tell=lambda kind, text: texts.append(text)
         )
         tracemalloc.start()
         try:
@@ -124,7 +124,7 @@ class TestFaults:
             tracemalloc.stop()
         assert len(caplog.text) < 100_000
         assert "further lines of the MARS client are left out" in caplog.text
-        assert len(told) < 20
+        assert len(texts) < 20
 
     def test_a_client_may_open_its_target_twice(self, source: MARSDataSource) -> None:
         assert read(source, ask("twice")) == FIELD + FIELD
@@ -249,17 +249,17 @@ class TestEnvironment:
 
 
 def test_the_user_sees_lines_of_errors_and_the_last_line(make: Callable[..., MARSDataSource]) -> None:
-    told: list[tuple[str, str]] = []
+    texts: list[tuple[str, str]] = []
     wanted = Job(
         *("i", "retrieve", "", {**FLAT, "method": "warns", "target": "x.grib"}),
-        tell=lambda kind, text: told.append((kind, text)),
+        tell=lambda kind, text: texts.append((kind, text)),
     )
     assert read(make(poll_interval=0), wanted) == FIELD
-    assert [text for kind, text in told if kind == "note"] == [
+    assert [text for kind, text in texts if kind == "note"] == [
         "The key 'target' has no effect: the result is downloaded from this server.",
         ERRORS[0],
     ]
-    assert ("progress", "mars - INFO   - 20260101.120000 - Requesting 2 fields") in told
+    assert ("progress", "mars - INFO   - 20260101.120000 - Requesting 2 fields") in texts
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next(

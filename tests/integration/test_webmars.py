@@ -51,10 +51,10 @@ def source(service: WebAPIServer, pauses: list[float]) -> WebMARSDataSource:
     return WebMARSDataSource("webmars", WebMARSSettings(url=service.url))
 
 
-def ask(method: str, told: Callable[[str, str], None] = lambda kind, text: None, **keys: Any) -> Job:
+def ask(method: str, texts: Callable[[str, str], None] = lambda kind, text: None, **keys: Any) -> Job:
     attributes = {"ecmwf-email": EMAIL, "ecmwf-apikey": KEY}
     request = {**FLAT, "method": method, **keys}
-    return Job("i", "retrieve", "", request, attributes=attributes, tell=told)
+    return Job("i", "retrieve", "", request, attributes=attributes, tell=texts)
 
 
 def read(source: WebMARSDataSource, wanted: Job) -> bytes:
@@ -161,9 +161,9 @@ def test_a_data_set_that_is_no_name_is_refused_at_the_door(dataset: object) -> N
 
 
 def test_messages_and_states_are_passed_on(source: WebMARSDataSource) -> None:
-    told: list[tuple[str, str]] = []
-    read(source, ask("good", lambda kind, text: told.append((kind, text)), target="x"))
-    assert told == [
+    texts: list[tuple[str, str]] = []
+    read(source, ask("good", lambda kind, text: texts.append((kind, text)), target="x"))
+    assert texts == [
         ("note", "The key 'target' has no effect: the result is downloaded from this server."),
         ("progress", "queued: Request is queued"),
         ("progress", "active: Request is active"),

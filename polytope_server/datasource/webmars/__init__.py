@@ -16,7 +16,7 @@ from polytope_server.datasource.mars import text
 from polytope_server.datasource.mars.credentials import CredentialSettings
 from polytope_server.datasource.mars.delivery import Chunks, deliver, note_target
 from polytope_server.datasource.webmars.api import WebAPI
-from polytope_server.datasource.webmars.order import Order
+from polytope_server.datasource.webmars.remote import RemoteRequest
 from polytope_server.datasource.webmars.transfer import Transfer
 from polytope_server.language.errors import shown
 from polytope_server.settings.addresses import HTTPBase
@@ -56,9 +56,9 @@ class WebMARSDataSource(DataSource):
         credentials = {"url": self.settings.url, **self._find_credentials(job)}
         with ExitStack() as stack:
             api = stack.enter_context(closing(WebAPI(self.name, **credentials)))
-            order = stack.enter_context(Order(api, credentials))
-            answer = order.submit(_service(job.coerced_request), text.values(job.coerced_request))
-            found = order.wait(answer, job.progress)
+            remote = stack.enter_context(RemoteRequest(api, credentials))
+            answer = remote.submit(_service(job.coerced_request), text.values(job.coerced_request))
+            found = remote.wait(answer, job.progress)
             chunks = _until_end(Transfer(self.name, found, api.pause).chunks(), stack.pop_all())
             return deliver(self.name, job, chunks, found.size)
 

@@ -12,7 +12,7 @@ import urllib3
 from polytope_server.back_off import BackOff
 from polytope_server.datasource import TemporaryError
 from polytope_server.datasource.webmars.api import prepare_session
-from polytope_server.datasource.webmars.order import Found
+from polytope_server.datasource.webmars.remote import RemoteResult
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _RANGE = re.compile(r"bytes ([0-9]+)-")
 class Transfer:
     """The transfer of one result. No credentials go along: the data may be on another host."""
 
-    def __init__(self, name: str, found: Found, pause: Callable[[float], None]) -> None:
+    def __init__(self, name: str, found: RemoteResult, pause: Callable[[float], None]) -> None:
         """`name` is that of the data source, for messages."""
         self._name = name
         self._found = found

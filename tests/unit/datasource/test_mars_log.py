@@ -11,7 +11,7 @@ from polytope_server.datasource import Job
 from polytope_server.datasource.mars.log import ClientLog
 
 
-class Told:
+class Output:
     """What users read of a client's output, and the clock that the output goes by."""
 
     def __init__(self) -> None:
@@ -22,43 +22,43 @@ class Told:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def output() -> Output:
+    return Output()
 
 
-def test_lines_of_errors_are_notes_and_each_is_said_once(told: Told) -> None:
-    told.log.feed(b"mars - EROR - a\nmars - EROR - b\nmars - EROR - a\n")
-    assert told.said == [("note", "mars - EROR - a"), ("note", "mars - EROR - b")]
-    assert told.log.errors == ["mars - EROR - a", "mars - EROR - b"]
+def test_lines_of_errors_are_notes_and_each_is_said_once(output: Output) -> None:
+    output.log.feed(b"mars - EROR - a\nmars - EROR - b\nmars - EROR - a\n")
+    assert output.said == [("note", "mars - EROR - a"), ("note", "mars - EROR - b")]
+    assert output.log.errors == ["mars - EROR - a", "mars - EROR - b"]
 
 
-def test_other_lines_are_progress_as_often_as_is_wanted(told: Told) -> None:
-    told.log.feed(b"one\ntwo\n")
-    told.now = 10.0
-    told.log.feed(b"three\nfour\n")
-    assert told.said == [("progress", "one"), ("progress", "three")]
+def test_other_lines_are_progress_as_often_as_is_wanted(output: Output) -> None:
+    output.log.feed(b"one\ntwo\n")
+    output.now = 10.0
+    output.log.feed(b"three\nfour\n")
+    assert output.said == [("progress", "one"), ("progress", "three")]
 
 
-def test_a_line_may_come_in_parts_and_the_last_without_its_end(told: Told) -> None:
+def test_a_line_may_come_in_parts_and_the_last_without_its_end(output: Output) -> None:
     for part in (b"mars - ER", b"OR - a", b"\nmars - EROR", b" - b"):
-        told.log.feed(part)
-    told.log.end(failed=False)
-    assert told.log.errors == ["mars - EROR - a", "mars - EROR - b"]
+        output.log.feed(part)
+    output.log.end(failed=False)
+    assert output.log.errors == ["mars - EROR - a", "mars - EROR - b"]
 
 
-def test_users_see_no_temporary_folder_and_no_control_characters(told: Told) -> None:
-    told.log.feed(b"mars - EROR - \x1b[31mcannot write /tmp/polytope-mars-x/target\xff\n")
-    assert told.log.errors == ["mars - EROR -  [31mcannot write .../target\N{REPLACEMENT CHARACTER}"]
+def test_users_see_no_temporary_folder_and_no_control_characters(output: Output) -> None:
+    output.log.feed(b"mars - EROR - \x1b[31mcannot write /tmp/polytope-mars-x/target\xff\n")
+    assert output.log.errors == ["mars - EROR -  [31mcannot write .../target\N{REPLACEMENT CHARACTER}"]
 
 
-def test_lines_and_their_number_are_bounded(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+def test_lines_and_their_number_are_bounded(output: Output, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    told.log.feed(b"mars - EROR " + b"x" * 1_000_000 + b"\n")
+    output.log.feed(b"mars - EROR " + b"x" * 1_000_000 + b"\n")
     for number in range(1000):
-        told.log.feed(b"mars - EROR %d\n" % number)
-    told.log.end(failed=True)
-    assert len(told.log.errors) == 20
-    assert max(map(len, told.log.errors)) <= 500
+        output.log.feed(b"mars - EROR %d\n" % number)
+    output.log.end(failed=True)
+    assert len(output.log.errors) == 20
+    assert max(map(len, output.log.errors)) <= 500
     assert "801 further lines of the MARS client are left out" in caplog.text
     assert "mars - EROR 500\n" not in caplog.text
     assert "mars - EROR 999" in caplog.text

@@ -25,14 +25,14 @@ _LAST_WORDS = 2.0
 
 
 @dataclass(frozen=True)
-class Found:
+class RemoteResult:
     """Where the data are, and how many bytes."""
 
     address: str
     size: int
 
 
-class Order:
+class RemoteRequest:
     """One request at the service. It is deleted at the end of the block, and if this process is killed."""
 
     def __init__(self, api: WebAPI, credentials: Mapping[str, str]) -> None:
@@ -47,7 +47,7 @@ class Order:
         self._connection, theirs = socket.socketpair()
         command = [sys.executable, "-I", deletion.__file__, str(theirs.fileno()), self._api.name]
         try:
-            self._heir = subprocess.Popen(
+            self._deleter = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
             )
         except BaseException:
@@ -60,15 +60,15 @@ class Order:
     def __exit__(self, *error: object) -> None:
         if self._location:
             deletion.delete(self._api, self._location)
-        self._tell_heir({})
+        self._pass_on({})
         self._connection.close()
         try:
-            self._heir.wait(_LAST_WORDS)
+            self._deleter.wait(_LAST_WORDS)
         except subprocess.TimeoutExpired:
-            self._heir.kill()
-            self._heir.wait()
+            self._deleter.kill()
+            self._deleter.wait()
 
-    def _tell_heir(self, what: Mapping[str, str]) -> None:
+    def _pass_on(self, what: Mapping[str, str]) -> None:
         try:
             self._connection.sendall(json.dumps(what).encode() + b"\n")
         except OSError as error:
@@ -82,7 +82,7 @@ class Order:
             raise self._unusable("no address of the request")
         return answer
 
-    def wait(self, answer: Answer, progress: Callable[[str], None]) -> Found:
+    def wait(self, answer: Answer, progress: Callable[[str], None]) -> RemoteResult:
         """Wait until the data are there; `answer` is that to the submission.
 
         Raises DataSourceError, TemporaryError.
@@ -97,7 +97,7 @@ class Order:
     def _note_location(self, answer: Answer) -> None:
         if answer.location and answer.location != self._location and answer.status in (201, 202):
             self._location = answer.location
-            self._tell_heir({**self._credentials, "location": self._location})
+            self._pass_on({**self._credentials, "location": self._location})
 
     def _say(self, answer: Answer, progress: Callable[[str], None]) -> None:
         self._known += len(answer.messages)
@@ -107,7 +107,7 @@ class Order:
             self._said = text
             progress(text)
 
-    def _find_result(self, answer: Answer) -> Found | None:
+    def _find_result(self, answer: Answer) -> RemoteResult | None:
         """The result, if the answer has it. Raises DataSourceError if there will be none, TemporaryError."""
         state = answer.body.get("status")
         if state in _FAILED:
@@ -119,7 +119,7 @@ class Order:
             return None
         result: Any = answer.body.get("result", answer.body)
         try:
-            return Found(urljoin(f"{self._api.url}/", str(result["href"])), int(result["size"]))
+            return RemoteResult(urljoin(f"{self._api.url}/", str(result["href"])), int(result["size"]))
         except (LookupError, TypeError, ValueError):
             raise self._unusable("a result without href and size") from None
 
