@@ -40,7 +40,7 @@ from polytope_server.datasource.fdb import (
     selection,
 )
 from polytope_server.datasource.fdb.archiving import Archiver
-from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck, read_known
+from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck, find_spelling, read_known
 from polytope_server.datasource.fdb.configuration import (
     FDBConfigKey,
     describe_oddities,
@@ -58,7 +58,8 @@ from polytope_server.datasource.fdb.faults import NO_PERMISSION
 from polytope_server.datasource.fdb.files import path_of
 from polytope_server.datasource.fdb.instructions import IgnoredKeys, Instructions
 from polytope_server.datasource.fdb.selection import Selection
-from polytope_server.language import RequestError
+from polytope_server.datasource.working_folder import remove_left_behind
+from polytope_server.language import RequestError, Spelling
 from polytope_server.settings.values import Size
 
 logger = logging.getLogger(__name__)
@@ -139,6 +140,10 @@ class FDBDataSource(DataSource):
         return bool(settings.archive) and not _unwritable(settings)
 
     @classmethod
+    def spelling(cls, settings: Any) -> Spelling | None:
+        return find_spelling(settings.metkit)
+
+    @classmethod
     def request_check(cls, settings: Any) -> RequestCheck:
         known = read_known(settings.metkit)
         demands = find_schema(settings.fdb_config, known)
@@ -162,7 +167,7 @@ class FDBDataSource(DataSource):
         self._archiver = Archiver(
             self.name, self._open, self._dry_run, self.settings.max_message, has_read_only_root(self._config)
         )
-        dry_run.remove_left_behind()
+        remove_left_behind(dry_run.PREFIX)
 
     def _select(self, request: Mapping[str, Any]) -> Selection:
         wanted = _selection(request, self.settings.max_fields)
