@@ -31,6 +31,7 @@ __all__ = [
     "RequestCheck",
     "Result",
     "TemporaryError",
+    "WornOutError",
 ]
 
 
@@ -40,6 +41,13 @@ class DataSourceError(Exception):
 
 class TemporaryError(Exception):
     """This attempt failed, another one may succeed. The message is for the user, should all of them fail."""
+
+
+class WornOutError(TemporaryError):
+    """This process cannot serve requests any more, and a new one can: it is replaced, and that one tries.
+
+    That is no failed attempt. The text is for the log.
+    """
 
 
 class DataSourceSettings(BaseModel):
@@ -301,6 +309,7 @@ class DataSource(ABC):
         Raises:
             DataSourceError: The request cannot be fulfilled. The chunks may raise it, too.
             TemporaryError: Another attempt may succeed. The chunks may raise it, too.
+            WornOutError: Another process may succeed. The chunks may raise it, too.
         """
 
     def answer(self, question: Question) -> Answer | None:

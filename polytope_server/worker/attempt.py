@@ -7,7 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 
 from polytope_server.collection import Collection, DataSourceConfig
-from polytope_server.datasource import DataSourceError, Job, TemporaryError, factory
+from polytope_server.datasource import DataSourceError, Job, TemporaryError, WornOutError, factory
 from polytope_server.datasource.inputs import open_input
 from polytope_server.request import Request, Verb
 from polytope_server.retry import after_failure, after_outage
@@ -60,7 +60,7 @@ class Attempts:
         try:
             source = self._source(request)
             async with asyncio.timeout(self._settings.timeout):
-                result = await self._make_result(request, source, await slot.take(), report)
+                result = await self._make_result_anywhere(request, source, slot, report)
                 return Outcome.succeeded(result, report.notes)
         except DataSourceError as error:
             return Outcome.failed(str(error))
@@ -90,13 +90,24 @@ class Attempts:
             raise DataSourceError("The data source of this request is no longer available.")
         return source
 
+    async def _make_result_anywhere(
+        self, request: Request, source: DataSourceConfig, slot: Slot, report: Report
+    ) -> StagedObject | None:
+        """As :meth:`_make_result`, with further children after those that are worn out: all may be."""
+        for _ in range(self._settings.concurrency + 1):
+            try:
+                return await self._make_result(request, source, await slot.take(), report)
+            except WornOutError:
+                continue
+        raise TemporaryError("The data source cannot be used at the moment.")
+
     async def _make_result(
         self, request: Request, source: DataSourceConfig, child: Child, report: Report
     ) -> StagedObject | None:
         """Fetch (or archive) the data; returns the staged result, None for an archive.
 
         Raises DataSourceError if the request cannot be served, TemporaryError if it may be another time,
-        StagingUnavailableError.
+        WornOutError if it may by another child, StagingUnavailableError.
         """
         assignment = self._assignment(request, source)
         if request.verb is Verb.ARCHIVE:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from polytope_server.datasource import Answer, DataSource, DataSourceError, TemporaryError
+from polytope_server.datasource import Answer, DataSource, DataSourceError, TemporaryError, WornOutError
 from polytope_server.language import CoercionRules
 from polytope_server.media_types import OCTET_STREAM
 from polytope_server.questions import LARGEST
@@ -108,6 +108,10 @@ class Server:
             self._end_exhausted(allowed, used)
         except DataSourceError as error:
             self._connection.send(Frame.FAILED, _message(error))
+        except WornOutError as error:
+            logger.warning("this process is replaced: %s", error)
+            self._connection.send(Frame.WORN_OUT)
+            raise SystemExit(0) from None
         except TemporaryError as error:
             self._connection.send(Frame.RETRY, _message(error))
         except (BrokenPipeError, EOFError):

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from polytope_server.datasource import DataSourceError, TemporaryError
+from polytope_server.datasource import DataSourceError, TemporaryError, WornOutError
 from polytope_server.worker.assignment import Assignment, Inquiry
 from polytope_server.worker.fork_server import ChildProcess, ForkServer
 from polytope_server.worker.frames import HEADER, MAX_DATA, Frame, header
@@ -96,7 +96,7 @@ class Child:
 
         What the data source says to the user goes to `report`. The child is free again when the bytes were
         read to the end. Raises DataSourceError and TemporaryError as the data source did, TemporaryError too
-        when the process died; so may the bytes.
+        when the process died, WornOutError when another one is to do it; so may the bytes.
         """
         self._idle = False
         self.announced = None
@@ -154,6 +154,8 @@ class Child:
             yield body
 
     def _raise_failure(self, frame: Frame, body: bytes) -> None:
+        if frame is Frame.WORN_OUT:  # the process ends
+            raise WornOutError("a process was replaced")
         if frame is Frame.EXHAUSTED:  # the process ends, and is not used again
             raise DataSourceError(body.decode(errors="replace"))
         if frame is Frame.FAILED:
@@ -197,7 +199,10 @@ class Slot:
         self.child: Child | None = None
 
     async def take(self) -> Child:
-        """Take a free child for this request; waits for one."""
+        """Take a free child for this request, in place of the one that it has; waits for one."""
+        if self.child is not None:
+            given_up, self.child = self.child, None
+            await self._children.replace(given_up)
         self.child = await self._children.take()
         return self.child
 
@@ -261,8 +266,12 @@ class Children:
             child = await self._free.get()
             if child.usable:
                 return child
-            # It died while it was idle. Its place is taken by this call: no further one becomes free.
-            await self._discard_child(child, ready=lambda: None)
+            # It died while it was idle.
+            await self.replace(child)
+
+    async def replace(self, child: Child) -> None:
+        """Give up a child whose place is taken by the caller: no further one becomes free."""
+        await self._discard_child(child, ready=lambda: None)
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[Slot]:

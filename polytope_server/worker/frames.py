@@ -33,6 +33,7 @@ class Frame(IntEnum):
     QUESTION = 11  #: JSON: an inquiry
     ANSWER = 12  #: JSON: the answer
     NOTE = 13  #: a text for the user that stays, UTF-8
+    WORN_OUT = 15  #: the process ends, and another one is to do the job
     PROGRESS = 14  #: a text for the user in place of the last one, UTF-8
 
 

@@ -11,7 +11,7 @@ from fdb_fields import LABEL, STEPS, SURFACE, listed, message, read, stored
 from remote_fdb import RemoteFDB
 
 from polytope_demonstration import fdb as demo
-from polytope_server.datasource import GRIB, DataSourceError, Job, Question, TemporaryError
+from polytope_server.datasource import GRIB, DataSourceError, Job, Question, TemporaryError, WornOutError
 from polytope_server.datasource.fdb import FDBDataSource, FDBSettings
 from polytope_server.testing.datasource import DataSourceContract, job
 
@@ -100,6 +100,16 @@ class TestRemote:
                     read(source, **SURFACE, param="2t", step="0")
             own.start()
             assert read(source, **SURFACE, param="2t", step="0") == message()
+
+    def test_a_process_that_has_read_is_replaced_when_a_store_was_restarted(self, tmp_path: Path) -> None:
+        with RemoteFDB(tmp_path / "own", SCHEMA) as own:
+            source = source_of(own.config)
+            source.archive(job({}, verb="archive"), [message()])
+            assert read(source, **SURFACE, param="2t", step="0") == message()
+            own.stop()
+            own.start()
+            with pytest.raises(WornOutError, match="is no longer valid"):
+                read(source, **SURFACE, param="2t", step="0")
 
     def test_a_select_has_local_and_remote_parts(self, remote: RemoteFDB, tmp_path: Path) -> None:
         local = {**demo.configuration(tmp_path), "schema": str(SCHEMA), "select": "expver=0002"}

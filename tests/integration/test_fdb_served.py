@@ -10,25 +10,36 @@ import pytest
 from asking import Door, collection
 from caller import Caller
 from fdb_fields import LABEL, message
+from remote_fdb import RemoteFDB
 from schema_repository import Repository
 
 from polytope_demonstration import fdb as demo
 from testbed.server import StandaloneServer
+from testbed.waiting import until
 
 pytestmark = pytest.mark.unmeasured
 
+SCHEMA = Path(demo.__file__).with_name("schema")
 WANTED = {**LABEL, "levtype": "sfc", "param": "2t"}
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneServer]:
-    """A server with one FDB that holds two fields, and whose schema is in a git repository."""
+def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RemoteFDB]:
+    with RemoteFDB(tmp_path_factory.mktemp("remote"), SCHEMA) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, remote: RemoteFDB) -> Iterator[StandaloneServer]:
+    """A server with an FDB that holds two fields, and whose schema is in git, and with a remote one."""
     folder = tmp_path_factory.mktemp("served")
     repository = Repository(folder)
-    commit = repository.commit(schema=Path(demo.__file__).with_name("schema").read_text())
+    commit = repository.commit(schema=SCHEMA.read_text())
     schema = {"git": {"remote": str(repository.path), "revision": commit, "path": "schema"}}
     config = {**demo.configuration(folder), "schema": schema}
     sections = collection("fdb", type="fdb", fdb_config=config, ignore=["rotation"])
+    sections["datasources"]["far"] = {"type": "fdb", "fdb_config": remote.config, "check_available": True}
+    sections["collections"]["far"] = {**sections["collections"]["fdb"], "datasources": ["far"]}
     with StandaloneServer(folder / "data", sections) as made:
         Door(made, "fdb").archive({**LABEL, "target": "x"}, message("2t", 0) + message("2t", 6))
         yield made
@@ -39,9 +50,9 @@ def alice(server: StandaloneServer, caller_of: type[Caller]) -> Caller:
     return caller_of(server)
 
 
-def retrieve(caller: Caller, **request: Any) -> tuple[bytes, str]:
+def retrieve(caller: Caller, name: str = "fdb", **request: Any) -> tuple[bytes, str]:
     """The data of a request, and the last message about it."""
-    answer = caller.end_of(caller.submit("fdb", {**WANTED, **request}))
+    answer = caller.end_of(caller.submit(name, {**WANTED, **request}))
     assert answer.status_code == 303, answer.text
     data = caller.get(answer.headers["Location"].removeprefix(".."))
     assert data.status_code == 200
@@ -82,3 +93,20 @@ def test_some_of_the_fields_or_none_come_where_any_are_expected(alice: Caller) -
     data, said = retrieve(alice, step="98/99", expect="any")
     assert data == b""
     assert "expect=any: 0 of 2 fields are available; not available: step=98/99." in said
+
+
+def test_a_remote_fdb_is_served_again_when_its_servers_have_been_restarted(
+    alice: Caller, server: StandaloneServer, remote: RemoteFDB
+) -> None:
+    door = Door(server, "far")
+    door.archive(LABEL, message("2t", 0))
+    assert retrieve(alice, "far", step=0)[0] == message("2t", 0)
+    until(lambda: door.refuses({**WANTED, "step": "0/99"}))
+    for request_id in [alice.submit("far", {**WANTED, "step": 0}) for _ in range(12)]:
+        assert alice.end_of(request_id).status_code == 303  # each child has read something
+    remote.stop()
+    remote.start()
+    for request_id in [alice.submit("far", {**WANTED, "step": 0}) for _ in range(12)]:
+        assert alice.end_of(request_id).status_code == 303
+    door.archive(LABEL, message("2t", 6))
+    assert retrieve(alice, "far", step="0/6")[0] == message("2t", 0) + message("2t", 6)

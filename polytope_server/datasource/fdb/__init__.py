@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field
 
 from polytope_server.datasource import (
@@ -48,12 +47,11 @@ from polytope_server.datasource.fdb.configuration import (
     find_schema,
     has_read_only_root,
     lacks_permission,
-    load_config,
     load_fdb_config,
     roots_of,
 )
 from polytope_server.datasource.fdb.environment import prepare_eckit
-from polytope_server.datasource.fdb.errors import Errors
+from polytope_server.datasource.fdb.errors import Errors, check_process
 from polytope_server.datasource.fdb.faults import NO_PERMISSION
 from polytope_server.datasource.fdb.files import path_of
 from polytope_server.datasource.fdb.instructions import IgnoredKeys, Instructions
@@ -114,7 +112,7 @@ class FDBSettings(DataSourceSettings):
         yield from describe_oddities(self.fdb_config)
         if self.expand and not expansion.is_installed():
             yield "expand needs the package pymetkit, of the extra metkit, where a worker runs"
-        if self.archive and (reason := _unwritable(self)):
+        if self.archive and (reason := describe_unwritable(self.fdb_config)):
             yield f"uploads are refused: {reason}; `archive: false` says the same"
         if self.gribjump_index and index.find_program() is None:
             yield "gribjump_index needs the package gribjumplib, of the extra polytope, where a worker runs"
@@ -137,7 +135,7 @@ class FDBDataSource(DataSource):
 
     @classmethod
     def archives(cls, settings: Any) -> bool:
-        return bool(settings.archive) and not _unwritable(settings)
+        return bool(settings.archive) and not describe_unwritable(settings.fdb_config)
 
     @classmethod
     def spelling(cls, settings: Any) -> Spelling | None:
@@ -223,6 +221,7 @@ class FDBDataSource(DataSource):
             # SEGFAULT: while a failed handle lives, the next read of the same file crashes. Hence the
             # error is raised outside of the except clause, without a traceback that would keep it alive.
             del handle
+        check_process(self.name, error or "")
         if error is not None or sent != size:
             logger.error("data source %s: %s", self.name, error or f"{sent} of {size} bytes could be read")
             raise TemporaryError(f"{self.name} cannot read the data at the moment.")
@@ -260,14 +259,6 @@ class FDBDataSource(DataSource):
             return self._select(request)
 
         return dry_run.DryRun(self._config, self.coercion, select, abandon)
-
-
-def _unwritable(settings: FDBSettings) -> str:
-    """Why nothing can be archived, as far as this process can read; the empty text if something can."""
-    try:
-        return describe_unwritable(load_config(settings.fdb_config))
-    except (OSError, ValueError, yaml.YAMLError):
-        return ""
 
 
 def _make_roots(config: Mapping[str, Any]) -> None:

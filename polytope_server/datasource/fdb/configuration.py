@@ -131,9 +131,12 @@ def roots_of(config: FDBConfig) -> Iterator[Mapping[str, Any]]:
             yield from space.get("roots", ())
 
 
-def describe_unwritable(config: FDBConfig) -> str:
-    """Why nothing can be archived with a configuration; the empty text if something can."""
-    parts = list(every_part(config))
+def describe_unwritable(config: LibraryConfig) -> str:
+    """Why nothing can be archived, as far as this process can read; the empty text if something can."""
+    try:
+        parts = list(every_part(load_config(config)))
+    except (OSError, ValueError, yaml.YAMLError):
+        return ""
     if all(part.get("writable") is False or _has_no_writable_root(part) for part in parts):
         return "all roots of fdb_config are read-only (writable: false)"
     if not all(part.get("schema") for part in parts):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from polytope_server.datasource import DataSourceError, TemporaryError
+from polytope_server.datasource import DataSourceError, TemporaryError, WornOutError
 from polytope_server.datasource.fdb.faults import user_fault
 
 logger = logging.getLogger(__name__)
@@ -14,6 +14,8 @@ logger = logging.getLogger(__name__)
 _NO_MEMORY = "Memory allocation error"
 #: How the FDB says it where no root may be written to.
 _NO_ROOT = "Unexpected state: No writable roots available"
+#: How a client of a remote FDB says it once a store was restarted: a process keeps its connection to it.
+_BROKEN_FOR_EVER = "is no longer valid(RemoteException from"
 
 
 class Errors:
@@ -35,7 +37,14 @@ class Errors:
             raise MemoryError(text) from None
         if fault := user_fault(text):
             raise DataSourceError(fault) from None
+        check_process(self._name, text)
         logger.error("data source %s: %s", self._name, text)
         if self._read_only and text.startswith(_NO_ROOT):
             raise DataSourceError("the FDB is read-only for such fields") from None
         raise TemporaryError(f"{self._name} cannot be used at the moment.") from None
+
+
+def check_process(name: str, text: str) -> None:
+    """Raises WornOutError for an error of pyfdb after which this process can read nothing more."""
+    if _BROKEN_FOR_EVER in text:
+        raise WornOutError(f"data source {name}: {text}") from None

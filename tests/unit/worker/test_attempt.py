@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from polytope_server.collection import Collection, DataSourceConfig
-from polytope_server.datasource import DataSourceError, TemporaryError
+from polytope_server.datasource import DataSourceError, TemporaryError, WornOutError
 from polytope_server.request import Request, Status
 from polytope_server.settings.processes import WorkerSettings
 from polytope_server.staging import (
@@ -58,6 +58,8 @@ class Site:
 
     def __init__(self) -> None:
         self.staging, self.child = Staging(), Child()
+        #: Children that are taken before it.
+        self.worn_out: list[Child] = []
         self.never = False
         self.report: Any = SimpleNamespace(notes="")
         settings = WorkerSettings.model_validate({"timeout": 5, "retry_delay": 1, "max_attempts": 7})
@@ -66,7 +68,7 @@ class Site:
     async def take(self) -> Child:
         if self.never:
             await asyncio.Event().wait()
-        return self.child
+        return self.worn_out.pop() if self.worn_out else self.child
 
     async def run(self, **fields: Any) -> Outcome:
         staging: Any = self.staging
@@ -93,6 +95,25 @@ async def test_a_data_source_that_cannot_serve_the_request_fails_it(site: Site) 
     outcome = await site.run()
     assert (outcome.to, outcome.changes["user_message"]) == (Status.FAILED, "no such data")
     assert "failures" not in outcome.changes
+
+
+def worn_out() -> Child:
+    child = Child()
+    child.error = WornOutError()
+    return child
+
+
+async def test_a_child_that_is_worn_out_costs_no_attempt(site: Site) -> None:
+    site.worn_out = [worn_out() for _ in range(site.settings.concurrency)]
+    outcome = await site.run()
+    assert outcome.to is Status.PROCESSED
+    assert site.worn_out == []
+
+
+async def test_children_that_are_worn_out_without_end_do(site: Site) -> None:
+    site.worn_out = [worn_out() for _ in range(100)]
+    outcome = await site.run()
+    assert (outcome.to, outcome.changes["failures"]) == (Status.QUEUED, 1)
 
 
 async def test_a_data_source_that_is_not_configured_any_more_fails_the_request(site: Site) -> None:
