@@ -6,7 +6,7 @@ import ctypes
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from polytope_server.datasource import DataSourceError
+from polytope_server.datasource import DataSourceError, WornOutError
 from polytope_server.datasource.fdb import dry_run, grib
 from polytope_server.datasource.fdb.errors import Errors
 from polytope_server.datasource.fdb.expectation import Expectation
@@ -45,8 +45,7 @@ class Archiver:
         values by which they are filed. Raises DataSourceError, TemporaryError.
         """
         if self.abandoned >= _MAX_ABANDONED:
-            # Ends this child process; the worker starts another, and tries the request there.
-            raise SystemExit(f"data source {self._name}: too many failed archives in one process")
+            raise WornOutError(f"data source {self._name}: too many failed archives in one process")
         writer = None
         try:
             with self._make_trial(self._abandon) as trial:
