@@ -138,7 +138,7 @@ class DataSource(ABC):
     #: Whether it serves requests with a key `feature`, and only those. None: those with and those without it.
     accepts_feature: ClassVar[bool | None] = False
     #: Whether values of its requests may be mappings, or lists with mappings or lists in them, which it gets
-    #: as they were sent. Values of the keys `data`, `feature` and `filter` may be anything, for all data sources.
+    #: as they were sent. Values of the keys `data`, `feature` and `filter` may be anything, for all of them.
     accepts_mappings: ClassVar[bool] = False
     #: Other names of keys, as `{other name: key}` in small letters. Its requests, and `match`, `defaults` and
     #: `patch` of its configuration, are read with the keys.

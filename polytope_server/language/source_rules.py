@@ -22,8 +22,8 @@ class SourceRules:
     `roles`: realm -> roles, or roles of any realm; empty admits every user. `accepts_feature`: true for type
     polytope, whose requests must have a `feature`; None where they may; those of all other types must not.
     `accepts_mappings`: whether values may be mappings, or lists with mappings or lists in them. `aliases`:
-    other names of keys, by which requests, `match`, `defaults` and `patch` may call them. `implied`: what a request asks for elsewhere than in its keys; every rule judges it
-    as if it stood there.
+    other names of keys, by which requests, `match`, `defaults` and `patch` may call them.
+    `implied`: what a request asks for elsewhere than in its keys; every rule judges it as if it stood there.
     """
 
     roles: Roles = ()
