@@ -24,9 +24,17 @@ _TRY_AGAIN = frozenset({408, 425, 429})
 BREAKS = (urllib3.exceptions.HTTPError, OSError)
 
 
+class _Session(requests.Session):
+    """A session that follows no redirect."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: even where it follows none, requests would read the body of one, whatever its size."""
+        return
+
+
 def new_session(headers: Mapping[str, str] | None = None) -> requests.Session:
-    """A session with these headers on every call."""
-    session = requests.Session()
+    """A session with these headers on every call. It follows no redirects."""
+    session = _Session()
     # Neither proxies nor a ~/.netrc of this account: only what is configured.
     session.trust_env = False
     session.headers.update(headers or {})

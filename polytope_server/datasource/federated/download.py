@@ -35,6 +35,8 @@ class Download:
         """
         self._errand, self._peer, self._name = errand, peer, peer.name
         self._link = ""
+        #: Bytes that are to be left out: a server that knows no ranges sends them again.
+        self._known = 0
         self._answer = self._open(ended)
         headers = self._answer.headers
         self._etag = headers.get("ETag", "")
@@ -48,7 +50,7 @@ class Download:
         while True:
             before = received
             try:
-                for chunk in self._answer.response.raw.stream(_CHUNK, decode_content=False):
+                for chunk in self._new_bytes():
                     digest.update(chunk)
                     received += len(chunk)
                     yield chunk
@@ -61,6 +63,13 @@ class Download:
                 raise TemporaryError(_BROKE_OFF.format(name=self._name))
             self._continue(received)
         self._check(received, digest.hexdigest())
+
+    def _new_bytes(self) -> Iterator[bytes]:
+        """What comes of the present answer, without what came before."""
+        for chunk in self._answer.response.raw.stream(_CHUNK, decode_content=False):
+            known, self._known = self._known, max(0, self._known - len(chunk))
+            if known < len(chunk):
+                yield chunk[known:]
 
     def close(self) -> None:
         """Leave the connection, with what has not been read."""
@@ -104,19 +113,9 @@ class Download:
             found = _CONTENT_RANGE.fullmatch(self._answer.headers.get("Content-Range", ""))
             if found is None or int(found[1]) != received:
                 raise TemporaryError(f"{self._name} sends another part of the result than it was asked for.")
-        elif received:
-            self._skip(received)
-
-    def _skip(self, count: int) -> None:
-        """Leave out the bytes that came before, from a server that knows no ranges."""
-        try:
-            while count:
-                piece = self._answer.response.raw.read(min(count, _CHUNK), decode_content=False)
-                if not piece:
-                    raise TemporaryError(_BROKE_OFF.format(name=self._name))
-                count -= len(piece)
-        except BREAKS as error:
-            raise TemporaryError(_BROKE_OFF.format(name=self._name)) from error
+            self._known = 0
+        else:
+            self._known = received
 
     def _check(self, received: int, md5: str) -> None:
         if self.size is not None and received != self.size:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import IO, Any
 
@@ -192,13 +193,12 @@ def _text_of(request: Mapping[str, Any], coercion: CoercionRules) -> str:
 
     A request that is a text goes as it is, if the peer will not read more into it than was judged here.
     """
-    text = request.get("data")
-    if set(request) == {"data"} and isinstance(text, str):
-        try:
-            if coerce(parse(text), coercion) == {"data": text}:
+    if set(request) == {"data"}:
+        value = request["data"]
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        with suppress(RequestError):  # which must not be read at all
+            if coerce(parse(text), coercion) == request:
                 return text
-        except RequestError:
-            pass  # it must not be read at all
     return json.dumps(dict(request), ensure_ascii=False)
 
 
