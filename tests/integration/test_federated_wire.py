@@ -6,13 +6,21 @@ import base64
 import hashlib
 import json
 import multiprocessing
+import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from earlier_server import EarlierServer, unused_port
 
 from polytope_server.datasource import GRIB, DataSourceError, Job, TemporaryError
@@ -283,6 +291,37 @@ def test_a_name_that_would_be_read_as_another_is_not_passed_on(
     with pytest.raises(DataSourceError, match="cannot be passed on to another server"):
         retrieve(source_of(peer), replace(job(), username=username, realm=realm))
     assert peer.seen == []
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate of 127.0.0.1 with its key, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(1), now + timedelta(1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    file = tmp_path / "certificate.pem"
+    file.write_bytes(made.public_bytes(pem) + secret)
+    return file
+
+
+def test_a_certificate_that_cannot_be_verified_gets_no_secret(certificate: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server = EarlierServer(DATA)
+    server.encrypt(context)
+    with server.serving():
+        with pytest.raises(TemporaryError, match=r"^The certificate of there cannot be verified\.$"):
+            retrieve(source_of(server))
+        assert server.seen == []
+        # With the file that has it, it can
+        assert retrieve(source_of(server, ca_file=str(certificate)))[0] == DATA
 
 
 # -- archives ----------------------------------------------------------------------------------------------
