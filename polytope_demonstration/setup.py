@@ -20,6 +20,36 @@ FEATURES = "features"
 """The collection that serves features of the same forecasts."""
 
 
+_FIELD = {"param": "2t", "levtype": "sfc", "date": 0, "step": 0}
+#: What users read of the collections.
+_ABOUT = {
+    "licence": "None is needed: a formula made the data.",
+    "attribution": "Synthetic weather of the demonstration of polytope-server",
+}
+_ABOUT_FIELDS = {
+    "title": "Forecasts of synthetic weather",
+    "description": "Two forecasts, of yesterday and of today, and what you archive as expver demo.",
+    **_ABOUT,
+    "examples": [_FIELD, {"param": "2t/msl", "levtype": "sfc", "date": -1, "step": "0/to/48/by/6"}],
+}
+_ABOUT_FEATURES = {
+    "title": "Features of the same forecasts",
+    "description": "Time series, profiles, areas and paths, as CoverageJSON.",
+    **_ABOUT,
+    "examples": [
+        {
+            **{key: value for key, value in _FIELD.items() if key != "step"},
+            "feature": {
+                "type": "timeseries",
+                "points": [[53.3, -6.3]],
+                "time_axis": "step",
+                "range": {"start": 0, "end": 48},
+            },
+        }
+    ],
+}
+
+
 @dataclass(frozen=True)
 class Setup:
     """What it takes to start the server, and to speak to it."""
@@ -72,11 +102,13 @@ def configuration(root: Path, port: int, password: str) -> dict[str, Any]:
         "collections": {
             "demo": {
                 "roles": {"demo": ["forecaster"]},
+                "about": _ABOUT_FIELDS,
                 "limits": {"per-user": 10},
                 "datasources": ["forecasts", "experiments"],
             },
             FEATURES: {
                 "roles": {"demo": ["forecaster"]},
+                "about": _ABOUT_FEATURES,
                 "limits": {"per-user": 10},
                 "datasources": ["features"],
             },

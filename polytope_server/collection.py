@@ -58,6 +58,20 @@ class DataSourceConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class About:
+    """What users read of a collection; empty is what the operator does not say."""
+
+    title: str = ""
+    description: str = ""
+    licence: str = ""
+    attribution: str = ""
+    contact: str = ""
+    documentation: str = ""
+    #: Requests that users may copy.
+    examples: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Collection:
     """A named set of data, served by its data sources in order."""
 
@@ -68,6 +82,7 @@ class Collection:
     queue: str = DEFAULT_QUEUE
     #: Bytes of the text of a request.
     max_request: int = 64 << 10
+    about: About = field(default_factory=About)
 
     def admits(self, user: User) -> bool:
         """Whether `user` may use this collection: a request that could never run is not taken."""

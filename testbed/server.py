@@ -184,7 +184,8 @@ class StandaloneServer(Server):
         }
         super().__init__(f"http://127.0.0.1:{self.port}", users_of(self.config))
         self._before = list(files)
-        self._variables = dict(variables or {})
+        #: Additions to the environment.
+        self.variables = dict(variables or {})
         self.log = data / "server.log"
         self._process: Process | None = None
 
@@ -211,7 +212,7 @@ class StandaloneServer(Server):
     @property
     def environment(self) -> dict[str, str]:
         """The environment of its processes."""
-        return {**os.environ, **self._variables}
+        return {**os.environ, **self.variables}
 
     @property
     def pid(self) -> int:

@@ -74,13 +74,19 @@ class KeySet:
         #: What is accepted; there is nothing to find for others.
         self.algorithms: tuple[str, ...] = tuple(algorithms)
         self._service = service
-        self._clock = clock
+        #: Seconds that only grow.
+        self.clock = clock
         self._keys: list[_Key] = []
         self._read_at = -math.inf
         self._reads = 0
         self._not_before = -math.inf
         self._error: AuthenticationUnavailableError | None = None
         self._reading: asyncio.Task[None] | None = None
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the provider could not be read when it was asked last."""
+        return self._error is not None
 
     async def close(self) -> None:
         """Give up what is being read."""
@@ -95,7 +101,7 @@ class KeySet:
         known, and the set cannot be read now.
         """
         reads = self._reads
-        if self._clock() - self._read_at > _FRESH:
+        if self.clock() - self._read_at > _FRESH:
             # A service that is down is asked in the background: callers with a known key do not wait for it.
             await self._refresh_set(wait=self._error is None)
         found = self._suitable(kid, algorithm)
@@ -107,14 +113,14 @@ class KeySet:
         return found[0].key if len(found) == 1 else None
 
     def _suitable(self, kid: str | None, algorithm: str) -> list[_Key]:
-        if self._clock() - self._read_at > _KEPT:
+        if self.clock() - self._read_at > _KEPT:
             return []
         return [key for key in self._keys if key.algorithm == algorithm and kid in (None, key.kid)]
 
     async def _refresh_set(self, *, wait: bool = True, pause: float = 0.0) -> None:
         """Read the set, or join the read that runs, unless the last pause lasts; `pause` is the next one."""
         if self._reading is None:
-            now = self._clock()
+            now = self.clock()
             if now < self._not_before:
                 return
             self._not_before = now + pause
@@ -136,11 +142,11 @@ class KeySet:
                 raise self._service.unavailable(self._url, reason)
         except AuthenticationUnavailableError as error:
             self._error = error
-            self._not_before = self._clock() + _PAUSE
+            self._not_before = self.clock() + _PAUSE
         else:
             self._error = None
             self._keys = keys
-            self._read_at = self._clock()
+            self._read_at = self.clock()
             self._reads += 1
 
 

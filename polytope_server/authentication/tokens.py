@@ -165,9 +165,10 @@ class TokenAuthenticator(ServiceAuthenticator):
         audience: str | None,
     ) -> None:
         super().__init__(realm, settings, data, OutgoingService(_UNAVAILABLE, settings.timeout))
-        self._keys = KeySet(settings.cert_url, settings.algorithms, self._service)
-        self._tokens = Tokens(realm, self._keys, client_id, issuer=issuer, audience=audience)
+        #: The public keys of the provider.
+        self.keys = KeySet(settings.cert_url, settings.algorithms, self._service)
+        self._tokens = Tokens(realm, self.keys, client_id, issuer=issuer, audience=audience)
 
     async def close(self) -> None:
-        await self._keys.close()
+        await self.keys.close()
         await super().close()

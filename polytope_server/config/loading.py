@@ -10,7 +10,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from polytope_server.collection import Collection, DataSourceConfig, Limits
+from polytope_server.collection import About, Collection, DataSourceConfig, Limits
 from polytope_server.config.check import check_backends, normal_authentication
 from polytope_server.config.datasources import DataSources
 from polytope_server.config.migration.rules import is_of_earlier_chart
@@ -188,7 +188,8 @@ def _make_collection(settings: Settings, name: str, sources: tuple[DataSourceCon
     section = settings.collections[name]
     limits = Limits(section.limits.total, section.limits.per_user, section.limits.per_role)
     max_request = section.max_request or settings.frontend.max_request
-    return Collection(name, sources, section.roles, limits, section.queue, max_request)
+    about = About(**{**dict(section.about), "examples": tuple(section.about.examples)})
+    return Collection(name, sources, section.roles, limits, section.queue, max_request, about)
 
 
 def _realms_with_shared_ids(settings: Settings) -> list[str]:

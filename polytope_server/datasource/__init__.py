@@ -18,6 +18,7 @@ from polytope_server.language import CoercionRules
 from polytope_server.media_types import COVERAGE_JSON, GRIB, OCTET_STREAM
 
 __all__ = [
+    "CONTENTS",
     "COVERAGE_JSON",
     "GRIB",
     "OCTET_STREAM",
@@ -120,6 +121,14 @@ class Question:
     request: Mapping[str, Any]
 
 
+CONTENTS = "contents"
+"""The kind of question for what is there, asked for the description of a collection.
+
+Its request has the keys that the rules of the data source fix. The answer has the number of values of each
+key, and values and ranges of them: `{"step": {"count": 9, "values": ["0/to/48/by/6"]}}`.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A value that fits into JSON (numbers that are finite) of at most 256 KiB.
@@ -173,6 +182,20 @@ class DataSource(ABC):
             Whether it does, with these settings.
         """
         return False
+
+    @classmethod
+    def describe(cls, settings: Any) -> Mapping[str, Any]:
+        """Say what users should know before they write a request, such as limits.
+
+        It is shown with the description of the collection to those who may use this data source.
+
+        Args:
+            settings: An instance of this class's `Settings`.
+
+        Returns:
+            Names and values that fit into JSON; nothing by default.
+        """
+        return {}
 
     @classmethod
     def user_attributes(cls, settings: Any) -> Collection[str]:

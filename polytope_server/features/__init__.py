@@ -18,11 +18,12 @@ from polytope_server.features.model import (
     Trajectory,
     VerticalProfile,
 )
-from polytope_server.features.reading import read_feature
+from polytope_server.features.reading import FEATURE_TYPES, read_feature
 from polytope_server.features.spans import select_archived
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "FEATURE_TYPES",
     "BoundingBox",
     "Circle",
     "Feature",

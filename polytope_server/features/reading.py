@@ -223,3 +223,5 @@ _READERS: dict[str, Callable[[Keys, FeatureLimits], Feature]] = {
     "trajectory": _read_trajectory,
     "frame": _read_frame,
 }
+FEATURE_TYPES = tuple(_READERS)
+"""The types of features that are served."""

@@ -14,6 +14,7 @@ from polytope_server.config.releases import obeys_schedule, open_schedule
 from polytope_server.datasource import factory
 from polytope_server.frontend.background import BackgroundWork
 from polytope_server.frontend.callers import Callers
+from polytope_server.frontend.catalogue import Catalogue
 from polytope_server.frontend.download_marks import DownloadMarks
 from polytope_server.frontend.lifecycle import Lifecycle
 from polytope_server.frontend.limits import AdmissionLimits
@@ -77,6 +78,7 @@ def compose(configuration: Configuration, data: Path) -> Services:
         api_keys=api_keys,
         settings=frontend,
         collections=configuration.collections,
+        catalogue=Catalogue(configuration.collections, sources, questions),
         callers=Callers(authentication, limits, settings.admin.roles),
         submissions=Submissions(
             validation, limits, store, notices, waiters, background, questions, metrics, frontend.submit_wait

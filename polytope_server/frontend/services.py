@@ -11,6 +11,7 @@ from polytope_server.authentication.manager import Authentication
 from polytope_server.collection import Collection
 from polytope_server.frontend.background import BackgroundWork
 from polytope_server.frontend.callers import Callers
+from polytope_server.frontend.catalogue import Catalogue
 from polytope_server.frontend.download_marks import DownloadMarks
 from polytope_server.frontend.lifecycle import Lifecycle
 from polytope_server.frontend.limits import AdmissionLimits
@@ -45,6 +46,7 @@ class Services:
     #: What the configuration says.
     settings: FrontendSettings
     collections: Mapping[str, Collection]
+    catalogue: Catalogue
     #: What users ask for, and who they are.
     callers: Callers
     submissions: Submissions

@@ -71,6 +71,10 @@ class Inbox:
         self._mine = (f"{name} ", f"{EVERYONE} ")
         self._incomplete: TTLCache[tuple[str, str, str], dict[int, str]] = TTLCache(_INCOMPLETE, _PATIENCE)
 
+    def __len__(self) -> int:
+        """How many messages it keeps of which pieces are missing."""
+        return len(self._incomplete)
+
     def add(self, text: str) -> Message | None:
         """The message that this piece completes; None if it completes none, or is for another receiver."""
         if not text.startswith(self._mine):

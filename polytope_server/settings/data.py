@@ -59,6 +59,22 @@ class LimitsSettings(Section):
     )
 
 
+class AboutSettings(Section):
+    """`collections.<name>.about`: what users read of a collection."""
+
+    title: str = Field("", max_length=200, description="Its name in a few words.")
+    description: str = Field("", max_length=10_000, description="What is in it.")
+    licence: str = Field("", max_length=2000, description="The licence of the data, or its address.")
+    attribution: str = Field(
+        "", max_length=2000, description="What those who use the data must write beside them."
+    )
+    contact: str = Field("", max_length=500, description="Who answers questions: an address.")
+    documentation: str = Field("", max_length=500, description="Address of a page about the data.")
+    examples: list[dict[str, Any]] = Field(
+        default_factory=list, max_length=50, description="Requests that users may copy."
+    )
+
+
 class CollectionSettings(Section):
     """`collections.<name>`."""
 
@@ -66,6 +82,7 @@ class CollectionSettings(Section):
         None, description="Who may use it: roles by realm; `any` is every role. Without roles, no user may."
     )
     limits: LimitsSettings = part(LimitsSettings, "How many requests may be active (queued or processing).")
+    about: AboutSettings = part(AboutSettings, "What users read of it, at `GET /api/v1/collections/<name>`.")
     queue: QueueName = Field(
         "default",
         description="The queue of its requests, see `worker.queues`: requests that take long do not hold up "

@@ -23,10 +23,9 @@ _TIME = 10.0
 class _Place:
     """Room for one child, which the first question starts."""
 
-    def __init__(self, config: dict[str, Any], server: ForkServer, idle_time: float) -> None:
+    def __init__(self, config: dict[str, Any], server: ForkServer) -> None:
         self._config = config
         self._server = server
-        self._idle_time = idle_time
         self._child: asyncio.Task[Child] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._ending: set[asyncio.Task[None]] = set()
@@ -43,8 +42,11 @@ class _Place:
             and child.result().usable
         )
 
-    async def ask(self, inquiry: Inquiry) -> bytes:
-        """The answer of the child. If this is cancelled the child is ended, unless it is still starting."""
+    async def ask(self, inquiry: Inquiry, idle_time: float) -> bytes:
+        """The answer of the child, which is ended `idle_time` seconds later unless it is asked again.
+
+        If this is cancelled the child is ended at once, unless it is still starting.
+        """
         if self._timer is not None:
             self._timer.cancel()
         try:
@@ -55,7 +57,7 @@ class _Place:
                 if not child.usable:
                     self.drop()
         finally:
-            self._timer = asyncio.get_running_loop().call_later(self._idle_time, self.drop)
+            self._timer = asyncio.get_running_loop().call_later(idle_time, self.drop)
 
     def _take(self) -> asyncio.Task[Child]:
         """The child, or another in place of one that died or did not start."""
@@ -92,16 +94,16 @@ async def _end(starting: asyncio.Task[Child]) -> None:
 class QuestionChildren:
     """A few children, started when they are needed and ended when they have been idle for some minutes."""
 
-    def __init__(
-        self, count: int, config: dict[str, Any], server: ForkServer, idle_time: float = _IDLE_TIME
-    ) -> None:
-        """`config` is what each child gets; `server` starts them; `idle_time` is in seconds."""
+    def __init__(self, count: int, config: dict[str, Any], server: ForkServer) -> None:
+        """`config` is what each child gets; `server` starts them."""
         self.count = count
         #: Seconds for a question until its child is ended, unless more are allowed with it.
         self.time = _TIME
+        #: Seconds after its last question until a child is ended.
+        self.idle_time = _IDLE_TIME
         #: Questions that are being answered, or wait for a child.
         self.load = 0
-        self._places = [_Place(config, server, idle_time) for _ in range(count)]
+        self._places = [_Place(config, server) for _ in range(count)]
         # The last one that was used comes first, so that the others can end.
         self._free: asyncio.LifoQueue[_Place] = asyncio.LifoQueue()
         for place in self._places:
@@ -109,9 +111,9 @@ class QuestionChildren:
         self._work: set[asyncio.Task[bytes]] = set()
 
     @property
-    def is_warm(self) -> bool:
-        """Whether some child is started."""
-        return any(place.is_warm for place in self._places)
+    def started(self) -> int:
+        """How many children are started, and alive."""
+        return sum(place.is_warm for place in self._places)
 
     async def ask(self, inquiry: Inquiry, seconds: float) -> bytes:
         """The answer to a question, as JSON; waits for a free child.
@@ -133,7 +135,7 @@ class QuestionChildren:
     async def _answer(self, place: _Place, inquiry: Inquiry, seconds: float) -> bytes:
         try:
             async with asyncio.timeout(seconds):
-                return await place.ask(inquiry)
+                return await place.ask(inquiry, self.idle_time)
         finally:
             self._free.put_nowait(place)
             self.load -= 1

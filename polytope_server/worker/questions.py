@@ -56,7 +56,7 @@ class Questions:
         if self._find_source(about) is None or children.load >= children.count * _MOST:
             return None
         waiting = max(0, children.load - children.count + 1)
-        return waiting * _LOAD_DELAY + (0.0 if children.is_warm else _COLD_DELAY)
+        return waiting * _LOAD_DELAY + (0.0 if children.started else _COLD_DELAY)
 
     def _find_source(self, about: Any) -> DataSourceConfig | None:
         """The data source that a question is about, if this worker can ask it that."""

@@ -22,11 +22,12 @@ class PostgreSQL(Service):
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self._bin = Path(program(self.name)).parent
-        self._account = "postgres" if os.geteuid() == 0 else None
+        #: Who runs it: it does not run as root. None: the caller.
+        self.account = "postgres" if os.geteuid() == 0 else None
         # Not in `folder`: another account may not be able to enter it.
         self.folder = Path(tempfile.mkdtemp(prefix="polytope-postgresql-"))
-        if self._account:
-            shutil.chown(self.folder, self._account)
+        if self.account:
+            shutil.chown(self.folder, self.account)
 
     @property
     def variables(self) -> dict[str, str]:
@@ -56,7 +57,7 @@ class PostgreSQL(Service):
             self._query(f"CREATE DATABASE {self.database}", "postgres")
 
     def launch(self, command: Sequence[str], user: str | None = None) -> subprocess.Popen[bytes]:
-        return super().launch(command, self._account)
+        return super().launch(command, self.account)
 
     def ready(self) -> bool:
         return self._query("SELECT 1", "postgres")
@@ -68,11 +69,11 @@ class PostgreSQL(Service):
     def _create(self) -> None:
         secret = self.folder / "password"
         secret.write_text(self.password)
-        if self._account:
-            shutil.chown(secret, self._account)
+        if self.account:
+            shutil.chown(secret, self.account)
         options = ["--auth=scram-sha-256", f"--username={self.user}", f"--pwfile={secret}", "--encoding=UTF8"]
         command = [str(self._bin / "initdb"), "-D", str(self.folder / "data"), *options, "--locale=C"]
-        subprocess.run(command, check=True, capture_output=True, user=self._account, cwd=self.folder)
+        subprocess.run(command, check=True, capture_output=True, user=self.account, cwd=self.folder)
 
     def _query(self, statement: str, database: str) -> bool:
         import psycopg

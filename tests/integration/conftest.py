@@ -81,7 +81,12 @@ def server(tmp_path_factory: pytest.TempPathFactory, gate: Gate) -> Iterator[Sta
             "nobody": {"datasources": ["echo"]},
             "dummy": {"roles": DEFAULT, "datasources": ["dummy"]},
             "raise": {"roles": DEFAULT, "datasources": ["raise"]},
-            "strict": {"roles": DEFAULT, "datasources": ["strict"]},
+            "strict": {
+                "roles": DEFAULT,
+                "datasources": ["strict", {"name": "echo", "roles": {"test": ["admin"]}}],
+                "about": {"title": "Strict", "licence": "CC-BY-4.0", "examples": [{"class": "od"}]},
+                "limits": {"per-role": {"test": {"default": 5}}},
+            },
             # Its requests never start.
             "held": {"roles": DEFAULT, "datasources": ["echo"], "limits": {"total": 0}},
         },

@@ -16,8 +16,8 @@ class Gate:
     """A data source and a who-am-i service. A request that begins with `hold` waits for :meth:`release`."""
 
     def __init__(self) -> None:
-        self._held: dict[str, threading.Event] = {}
-        self._arrived: dict[str, threading.Event] = {}
+        self.held: dict[str, threading.Event] = {}
+        self.arrived: dict[str, threading.Event] = {}
         self._lock = threading.Lock()
         gate = self
 
@@ -40,8 +40,8 @@ class Gate:
                     body = self.rfile.read(int(self.headers["Content-Length"]))
                 text = body.decode("latin-1")
                 if text.startswith("hold"):
-                    gate._event(gate._arrived, text).set()
-                    gate._event(gate._held, text).wait(120)
+                    gate.event(gate.arrived, text).set()
+                    gate.event(gate.held, text).wait(120)
                 if text.startswith("hold and fail"):
                     self._answer(400, json.dumps({"message": f"refused: {text}"}).encode())
                 else:
@@ -70,23 +70,23 @@ class Gate:
         self._thread = threading.Thread(target=self._server.serve_forever)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def _event(self, events: dict[str, threading.Event], text: str) -> threading.Event:
+    def event(self, events: dict[str, threading.Event], text: str) -> threading.Event:
         with self._lock:
             return events.setdefault(text, threading.Event())
 
     def wait_for(self, text: str) -> None:
         """Wait until the request of this text is with the data source."""
-        assert self._event(self._arrived, text).wait(60), f"{text!r} did not reach the data source"
+        assert self.event(self.arrived, text).wait(60), f"{text!r} did not reach the data source"
 
     def release(self, text: str) -> None:
         """Let the request of this text go on."""
-        self._event(self._held, text).set()
+        self.event(self.held, text).set()
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        for event in self._held.values():
+        for event in self.held.values():
             event.set()
         self._server.shutdown()
         self._thread.join()

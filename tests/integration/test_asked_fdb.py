@@ -61,10 +61,18 @@ def test_a_frontend_without_the_fdb_refuses_what_is_not_in_it(fleet: Fleet, tmp_
     assert accepted.status_code == 202
     # The check again, in the worker, and the data.
     assert fleet.server.result(door.session, accepted.json()["id"]) == message("2t", 0)
+    until(lambda: _contents(fleet, door) is not None)
+    assert _contents(fleet, door)["step"] == {"count": 1, "values": ["0"]}
     found = loaded_libraries(psutil.Process(frontend.pid))
     assert found
     assert not [name for name in found if name.startswith(("libfdb", "libeccodes", "libeckit", "libmetkit"))]
     _kill_and_replace(fleet, worker, door)
+
+
+def _contents(fleet: Fleet, door: Door) -> Any:
+    """What the description of the collection says of the contents of the FDB."""
+    answer = door.session.get(f"{fleet.server.url}/collections/fdb")
+    return answer.json()["datasources"][0]["contents"]
 
 
 def _kill_and_replace(fleet: Fleet, worker: Any, door: Door) -> None:

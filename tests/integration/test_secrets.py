@@ -203,7 +203,7 @@ def test_back_ends_of_several_machines(
     config = {**keyed(seeds), "secrets": {"keys": [seeds["deployment key"], seeds["earlier deployment key"]]}}
     server = stacks.server(name, tmp_path / "data", config)
     variables = server.environment | plugin
-    server._variables |= plugin
+    server.variables |= plugin
     seeds |= {key: variables[key] for key in ("S3_SECRET_KEY", "REDIS_PASSWORD", "RABBITMQ_PASSWORD")}
     pia = basic("pia", seeds["password of pia"])["Authorization"]
     with server:

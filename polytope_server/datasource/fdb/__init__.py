@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import Field
 
 from polytope_server.datasource import (
+    CONTENTS,
     GRIB,
     Answer,
     DataSource,
@@ -28,7 +29,7 @@ from polytope_server.datasource import (
     Result,
     TemporaryError,
 )
-from polytope_server.datasource.fdb import availability, dry_run, grib, index, keys, selection
+from polytope_server.datasource.fdb import availability, contents, dry_run, grib, index, keys, selection
 from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck, read_known
 from polytope_server.datasource.fdb.configuration import LibraryConfig, find_schema, load_config
 from polytope_server.datasource.fdb.environment import prepare_eckit
@@ -88,7 +89,7 @@ class FDBDataSource(DataSource):
     Settings = FDBSettings
     requires = ("pyfdb", "eccodes")
     aliases = keys.ALIASES
-    questions = frozenset(availability.KINDS)
+    questions = frozenset({*availability.KINDS, CONTENTS})
 
     def __init__(self, name: str, settings: FDBSettings) -> None:
         super().__init__(name, settings)
@@ -107,6 +108,10 @@ class FDBDataSource(DataSource):
     @classmethod
     def door_question(cls, settings: Any) -> str | None:
         return availability.CHECK if settings.check_available else None
+
+    @classmethod
+    def describe(cls, settings: Any) -> Mapping[str, Any]:
+        return {"max_fields": settings.max_fields}
 
     def prepare(self) -> None:
         prepare_eckit()
@@ -134,6 +139,9 @@ class FDBDataSource(DataSource):
         return Result(GRIB, self._chunks(handle, there.size), there.size)
 
     def answer(self, question: Question) -> Answer:
+        if question.kind == CONTENTS:
+            with Errors(self.name):
+                return contents.answer(self._open(), _expand(question.request))
         wanted = _selection(question.request, self.settings.max_fields)
         with Errors(self.name):
             return availability.answer(question.kind, availability.look(self._open(), wanted))

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from polytope_server.datasource import (
+    CONTENTS,
     COVERAGE_JSON,
     Answer,
     DataSource,
@@ -27,7 +28,7 @@ from polytope_server.datasource.fdb.configuration import find_schema
 from polytope_server.datasource.fdb.environment import prepare_eckit
 from polytope_server.datasource.polytope import check
 from polytope_server.datasource.polytope.settings import PolytopeSettings
-from polytope_server.features import Feature, read_feature
+from polytope_server.features import FEATURE_TYPES, Feature, read_feature
 from polytope_server.language import RequestError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class PolytopeDataSource(DataSource):
     accepts_feature = True
     requires = ("pyfdb", "eccodes", "pymetkit", "pygribjump", "gribjumplib", "numpy", "orjson")
     aliases = keys.ALIASES
-    questions = frozenset({CHECK, ESTIMATE})
+    questions = frozenset({CHECK, ESTIMATE, CONTENTS})
 
     _engine: Engine
 
@@ -65,6 +66,10 @@ class PolytopeDataSource(DataSource):
     def door_question(cls, settings: Any) -> str | None:
         return CHECK if settings.check_available else None
 
+    @classmethod
+    def describe(cls, settings: Any) -> Mapping[str, Any]:
+        return {"features": list(FEATURE_TYPES), "limits": settings.limits.model_dump()}
+
     def prepare(self) -> None:
         prepare_eckit()
         # Native libraries, and numpy.
@@ -76,6 +81,8 @@ class PolytopeDataSource(DataSource):
         return Result(COVERAGE_JSON, self._engine.extract(*self._divide_request(job.coerced_request)))
 
     def answer(self, question: Question) -> Answer:
+        if question.kind == CONTENTS:
+            return self._engine.contents(question.request)
         plan = self._engine.plan(*self._divide_request(question.request))
         return Answer([] if question.kind == CHECK else plan.estimate(), _KEPT)
 

@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
-from polytope_server.datasource import DataSourceError
-from polytope_server.datasource.fdb import grib
+from polytope_server.datasource import Answer, DataSourceError
+from polytope_server.datasource.fdb import contents, grib
 from polytope_server.datasource.fdb.errors import Errors
 from polytope_server.datasource.fdb.files import path_of
 from polytope_server.datasource.fdb.selection import Selection
@@ -53,6 +53,11 @@ class Archive:
         with self._errors:
             axes = self._fdb.axes(selection)
             return [value for value in axes[key] if value] if key in axes else []
+
+    def contents(self, selection: Selection) -> Answer:
+        """What it has of a selection, key by key: the answer to the question CONTENTS."""
+        with self._errors:
+            return contents.answer(self._fdb, selection)
 
     def keys_of_one(self, selection: Selection) -> list[str]:
         """The keys by which the archive knows one of the fields that fit; none if there is none."""

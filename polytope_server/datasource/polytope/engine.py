@@ -6,7 +6,10 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
+from polytope_server.datasource import Answer
+from polytope_server.datasource.fdb.check import MAX_VALUES
 from polytope_server.datasource.fdb.configuration import load_config
+from polytope_server.datasource.fdb.selection import expand
 from polytope_server.datasource.polytope import jump
 from polytope_server.datasource.polytope.archive import Archive
 from polytope_server.datasource.polytope.coverage.layout import Part, coverages, domain_of
@@ -36,6 +39,10 @@ class Engine:
         """What a request takes, found without extracting anything. DataSourceError if it cannot be served."""
         archive = Archive(self._name, self._fdb_config)
         return make_plan(archive, request, feature, self._kinds, self._limits, self._judged)
+
+    def contents(self, request: Mapping[str, Any]) -> Answer:
+        """What the archive has of a request without a feature, key by key. DataSourceError."""
+        return Archive(self._name, self._fdb_config).contents(expand(request, MAX_VALUES))
 
     def extract(self, request: Mapping[str, Any], feature: Feature) -> Iterator[bytes]:
         """The result of a request as CoverageJSON, in chunks. DataSourceError, TemporaryError.

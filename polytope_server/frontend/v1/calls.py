@@ -13,7 +13,7 @@ import falcon.asgi
 
 from polytope_server.authentication.manager import Identification, UnauthenticatedError
 from polytope_server.frontend.limits import TooManyCallsError
-from polytope_server.frontend.refusals import Kind, RefusedError
+from polytope_server.frontend.refusals import Kind, RefusedError, shown
 from polytope_server.frontend.services import Services
 from polytope_server.http.retry_after import retry_after
 from polytope_server.http.shell import refuse
@@ -85,6 +85,13 @@ def preferred_wait(req: falcon.asgi.Request) -> float | None:
     preference = req.get_header("prefer")
     found = _PREFER_WAIT.search(preference) if preference else None
     return float(found[1]) if found else None
+
+
+def refuse_parameters(req: falcon.asgi.Request) -> None:
+    """End the call with 400 if it has query parameters: this route knows none."""
+    if req.params:
+        names = ", ".join(repr(shown(name)) for name in list(req.params)[:5])
+        refuse(falcon.HTTP_400, f"Unknown query parameters: {names}; this route has none")
 
 
 async def read_json(req: falcon.asgi.Request, limit: int) -> Any:

@@ -7,7 +7,12 @@ from typing import Any
 import falcon.asgi
 
 from polytope_server.frontend.services import Services
-from polytope_server.frontend.v1.account import CollectionsResource, TestResource, UserResource
+from polytope_server.frontend.v1.account import (
+    CollectionResource,
+    CollectionsResource,
+    TestResource,
+    UserResource,
+)
 from polytope_server.frontend.v1.calls import PREFIX
 from polytope_server.frontend.v1.downloads import DownloadLinkResource, DownloadResource
 from polytope_server.frontend.v1.errors import Errors
@@ -38,6 +43,7 @@ def make_falcon(services: Services, management: Management) -> falcon.asgi.App[A
         "/test": TestResource(),
         "/user": UserResource(services),
         "/collections": CollectionsResource(services),
+        "/collections/{name}": CollectionResource(services),
         "/requests": RequestsResource(services),
         "/requests/": RequestsResource(services),
         "/requests/{name}": RequestResource(services),

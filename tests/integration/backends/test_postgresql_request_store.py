@@ -356,8 +356,8 @@ async def test_a_standby_does_not_say_what_exists(tmp_path: Path) -> None:
         service.kill()
         signal = service.folder / "data" / "standby.signal"
         signal.touch()
-        if service._account:
-            shutil.chown(signal, service._account)
+        if service.account:
+            shutil.chown(signal, service.account)
         service.start()
         assert await store.get(request.id) == request
         for call in (store.existing, store.results):

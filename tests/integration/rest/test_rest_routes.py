@@ -50,6 +50,7 @@ def test_an_unknown_path_outside_of_the_api_is_404(alice: Caller, server: Standa
         ("POST", "/test", {"GET"}),
         ("DELETE", "/test", {"GET"}),
         ("POST", "/collections", {"GET"}),
+        ("DELETE", "/collections/echo", {"GET"}),
         ("POST", "/user", {"GET"}),
         ("DELETE", "/user", {"GET"}),
         ("POST", "/requests", {"GET"}),
@@ -75,7 +76,8 @@ def test_a_wrong_method_is_405_with_the_right_ones(
 
 @pytest.mark.parametrize(
     "path",
-    ["/test", "/user", "/collections", "/requests", "/requests/echo", f"/uploads/{UNKNOWN}",
+    ["/test", "/user", "/collections", "/collections/echo", "/requests", "/requests/echo",
+     f"/uploads/{UNKNOWN}",
      f"/downloads/{UNKNOWN}", f"/downloads/{UNKNOWN}/x.bin", "/auth/keys", "/auth/users",
      "/auth/password"],
 )  # fmt: skip

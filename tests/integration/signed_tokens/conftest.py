@@ -46,7 +46,7 @@ def make(tmp_path: Path, clock: Clock, opened: Callable[..., Any]) -> Callable[.
     async def make(cert_url: str, **keys: Any) -> JWTAuthenticator:
         settings = JWTSettings.model_validate({"cert_url": cert_url, "client_id": "polytope", **keys})
         authenticator = JWTAuthenticator("site", settings, tmp_path)
-        authenticator._keys._clock = clock
+        authenticator.keys.clock = clock
         return await opened(authenticator)
 
     return make

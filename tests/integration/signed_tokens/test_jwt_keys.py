@@ -20,6 +20,7 @@ from tokens import ROLES, Clock, claims, issued, signed
 from polytope_server.authentication import AuthenticationUnavailableError, Authenticator
 from polytope_server.authentication.configuration import create_authentication
 from polytope_server.authentication.identification import UnauthenticatedError
+from polytope_server.authentication.jwt import JWTAuthenticator
 from polytope_server.caching.memory import MemoryCache
 from polytope_server.settings import Settings
 from polytope_server.testing.waiting import until
@@ -256,7 +257,7 @@ class TestOutage:
             await authenticator.authenticate(token)
 
     async def test_nobody_with_a_known_key_waits_for_a_provider_that_is_down(
-        self, provider: OpenIDProvider, authenticator: Authenticator, clock: Clock
+        self, provider: OpenIDProvider, authenticator: JWTAuthenticator, clock: Clock
     ) -> None:
         token = issued(provider)
         assert await authenticator.authenticate(token) is not None
@@ -272,7 +273,7 @@ class TestOutage:
         provider.rotate()
         provider.answers.clear()
         provider.hang.set()
-        await until(lambda: authenticator._keys._error is None)  # type: ignore[attr-defined]
+        await until(lambda: not authenticator.keys.is_failing)
         assert await authenticator.authenticate(token) is None
 
 

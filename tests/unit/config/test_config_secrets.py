@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from polytope_server.commands import config as commands
+from polytope_server.commands.main import main
 from polytope_server.config import load
 
 QUEUE = "queue: {stub: {}}\n"
@@ -35,7 +36,7 @@ def test_a_secret_by_its_type_is_not_shown(config, problems, tmp_path, monkeypat
     file = tmp_path / "1.yaml"
     file.write_text("queue: {pin: {pin: typed secret}}")
     monkeypatch.setattr(commands, "load", lambda files: load(files, system_file=tmp_path / "none"))
-    assert commands._show_configuration(type("Options", (), {"files": [file]})) == 0
+    assert main(["config", "show", "-f", str(file)]) == 0
     shown = capsys.readouterr().out
     assert "pin: '***'" in shown
     assert "typed secret" not in shown

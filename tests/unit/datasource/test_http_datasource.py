@@ -138,17 +138,11 @@ def service(running):
 
 @pytest.fixture
 def make(service):
-    made = []
-
     def make(path, **settings):
         url = f"http://127.0.0.1:{service.server_port}/{path}"
-        source = HTTPDataSource("remote", HTTPSettings(url=url, **settings))
-        made.append(source)
-        return source
+        return HTTPDataSource("remote", HTTPSettings(url=url, **settings))
 
-    yield make
-    for source in made:
-        source._session.close()
+    return make
 
 
 def read(source, request="x"):

@@ -56,4 +56,4 @@ def test_pieces_of_messages_that_never_end_are_bounded() -> None:
     inbox = Inbox(NAME)
     for number in range(1000):
         inbox.add(f"{NAME} {SENDER} {number} question 0/2 x")
-    assert len(inbox._incomplete) <= 64
+    assert len(inbox) <= 64

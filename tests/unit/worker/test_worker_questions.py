@@ -59,7 +59,7 @@ class Frontend:
         """How many children for questions there are."""
         found = self.site.parts.question_children
         assert found is not None
-        return sum(place._child is not None for place in found._places)
+        return found.started
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ async def test_a_question_that_comes_before_the_child_is_ready_leaves_it_to_the_
 async def test_a_child_without_questions_is_ended(door: Frontend) -> None:
     children = door.site.parts.question_children
     assert children is not None
-    children._places[0]._idle_time = 0.01
+    children.idle_time = 0.01
     pid = (await door.ask())["value"]["pid"]
     await until(lambda: not _alive(pid))
     assert door.children() == 0
