@@ -48,6 +48,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory, gate: Gate) -> Iterator[Se
         {"gated": gated, "circle": federated(here, "circle"), "back": federated(here, "echo")},
         **worker,
     )
+    there.config["frontend"]["max_upload"] = 5_000_000
     with running(here, there):
         yield here, there
 
@@ -190,6 +191,13 @@ def test_an_archive_is_passed_on(here: Caller, gate: Gate) -> None:
     gate.release(text)
     ended = here.end_of(request_id)
     assert (ended.status_code, ended.json()["status"]) == (200, "processed")
+
+
+def test_an_upload_that_is_too_large_there_is_the_users_failure(here: Caller) -> None:
+    data = bytes(8_000_000)
+    ended = here.end_of(here.archive("gated", data, hashlib.md5(data).hexdigest()))
+    assert ended.status_code == 400
+    assert "The upload is larger than 5000000 bytes" in ended.json()["message"]
 
 
 def test_a_revocation_here_is_one_there(here: Caller, there: Caller, gate: Gate) -> None:

@@ -110,6 +110,13 @@ def test_credentials_do_not_follow_a_result_to_another_server(peer: EarlierServe
     assert not {"Idempotency-Key", "Polytope-Via"} & call.headers.keys()
 
 
+@pytest.mark.parametrize("location", ["ftp://127.0.0.1/x", "file:///etc/passwd", "http://[x/"])
+def test_a_result_at_no_address_of_the_web_is_not_looked_for(peer: EarlierServer, location: str) -> None:
+    peer.locations = location
+    with pytest.raises(TemporaryError, match="an address that is none"):
+        retrieve(source_of(peer))
+
+
 def test_a_result_of_the_same_server_is_fetched_with_credentials(peer: EarlierServer) -> None:
     # Those of earlier servers are for their users only. Behind a proxy they may not know their own port.
     peer.locations = f"https://127.0.0.1/api/v1/downloads/{uuid4()}"

@@ -53,6 +53,7 @@ class FederatedDataSource(DataSource):
             ended = _run(errand, guard, errand.wait)
             download = Download(errand, self._peer, ended)
         _pass_notes_on(job, ended)
+        job.progress(f"Receiving the result from {self.name}.")
         return Result(download.content_type, _chunks(download, guard), download.size)
 
     def archive(self, job: Job, data: Iterable[bytes]) -> None:

@@ -6,7 +6,6 @@ import hashlib
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
-from urllib.parse import urljoin
 
 from polytope_server.datasource import DataSourceError, TemporaryError
 from polytope_server.datasource.federated.errand import Errand
@@ -97,7 +96,7 @@ class Download:
                 if answer.status in (200, 206):
                     return answer
                 raise TemporaryError(f"The result of {self._name} cannot be fetched: status {answer.status}.")
-            url = urljoin(url, answer.headers.get("Location", ""))
+            url = self._peer.resolve(answer.headers.get("Location", ""), url)
         raise TemporaryError(f"The result of {self._name} cannot be fetched: too many redirects.")
 
     def _continue(self, received: int) -> None:

@@ -96,13 +96,16 @@ class Peer:
         """Whether an address is this server's: credentials go nowhere else."""
         return url.startswith(f"{self.base}/")
 
-    def resolve(self, location: str) -> str:
-        """The address for a location that an answer to a poll has.
+    def resolve(self, location: str, at: str = "") -> str:
+        """The address for a location in the answer of an address, by default in that to a poll.
 
         Of addresses of its own API only the path counts: behind a proxy a server may know neither the scheme
-        nor the port by which it is reached.
+        nor the port by which it is reached. Raises TemporaryError.
         """
-        found = urlsplit(urljoin(f"{self.base}/requests/", location))
+        try:
+            found = urlsplit(urljoin(at or f"{self.base}/requests/", location))
+        except ValueError as error:
+            raise TemporaryError(f"{self.name} gives an address that is none.") from error
         base = urlsplit(self.base)
         if found.hostname == base.hostname and found.path.startswith(f"{base.path}/"):
             found = found._replace(scheme=base.scheme, netloc=base.netloc)
@@ -120,6 +123,8 @@ class Peer:
                 answer = self._call_once(method, target, how)
             except (requests.RequestException, *BREAKS) as error:
                 logger.warning("data source %s: %s %s: %s", self.name, method, target, error)
+                if isinstance(error, ValueError):
+                    raise TemporaryError(f"{self.name} gives an address that is none.") from error
                 if "CERTIFICATE_VERIFY_FAILED" in str(error):
                     raise TemporaryError(f"The certificate of {self.name} cannot be verified.") from error
                 if how.once and not _was_not_sent(error):

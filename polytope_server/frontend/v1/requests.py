@@ -11,7 +11,7 @@ from polytope_server.authentication.manager import Identification
 from polytope_server.frontend.origin import Origin, read_origin
 from polytope_server.frontend.refusals import Kind, RefusedError, shown
 from polytope_server.frontend.services import Services
-from polytope_server.frontend.v1.answers import answer_state
+from polytope_server.frontend.v1.answers import answer_pending, answer_state
 from polytope_server.frontend.v1.calls import answer, decoded, identify, preferred_wait, read_body
 from polytope_server.frontend.v1.lists import answer_list
 from polytope_server.frontend.v1.removed import refuse_removed
@@ -49,7 +49,7 @@ class RequestResource:
         if origin.key:
             resp.set_header("Idempotency-Key", origin.key)
         request = await services.submissions.submit(caller.user, collection, body, draft_of, origin)
-        answer_state(services, req, resp, caller, request)
+        answer_pending(services, req, resp, caller, request)
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
         """List the caller's requests of the collection `name`, or poll the request of that id."""

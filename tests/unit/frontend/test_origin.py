@@ -68,12 +68,14 @@ async def test_what_differs_is_another_request(door: Frontend) -> None:
     assert bob.body["id"] not in await listed(door)
 
 
-async def test_the_answer_says_what_became_of_it(door: Frontend) -> None:
+async def test_one_that_has_ended_meanwhile_is_answered_with_its_id(door: Frontend) -> None:
     first = await submit(door, Idempotency_Key="k")
     store = door.services.store
     await store.transition(first.body["id"], Status.WAITING, 0, Status.FAILED, user_message="no such field")
     again = await submit(door, Idempotency_Key="k")
-    assert (again.status, again.message) == (400, "Request failed with error:\nno such field")
+    assert (again.status, again.body["id"], again.body["status"]) == (202, first.body["id"], "failed")
+    poll = await door.call("GET", f"/requests/{again.body['id']}")
+    assert (poll.status, poll.message) == (400, "Request failed with error:\nno such field")
 
 
 async def test_one_that_comes_twice_at_the_same_time_is_one(
