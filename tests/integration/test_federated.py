@@ -223,6 +223,8 @@ def test_of_a_child_that_was_killed_nothing_is_left_there(here: Caller, there: C
     assert here.end_of(request_id).status_code == 303
     until(lambda: before not in [one["id"] for one in listed(there)])
     until(lambda: not [one for one in here.server.all_processes() if "guard" in " ".join(title(one))])
+    # And no process that has ended waits to be asked how
+    assert psutil.STATUS_ZOMBIE not in [status(one) for one in here.server.all_processes()]
 
 
 def has_guard(child: psutil.Process) -> bool:
@@ -234,6 +236,13 @@ def title(process: psutil.Process) -> list[str]:
         return list(process.cmdline())
     except psutil.NoSuchProcess:
         return []
+
+
+def status(process: psutil.Process) -> str:
+    try:
+        return str(process.status())
+    except psutil.NoSuchProcess:
+        return "gone"
 
 
 def test_servers_that_ask_each_other_in_a_circle_say_so(here: Caller, there: Caller) -> None:

@@ -29,13 +29,7 @@ from polytope_server.drivers.mongodb import Document
 from polytope_server.drivers.mongodb.schema import MongoDBSchema
 from polytope_server.request import Request, Status, Verb
 from polytope_server.request_store import Digest, Removed, RequestSummary, Selection, States, new_summary
-from polytope_server.request_store.url import (
-    correct,
-    decode_input,
-    encode_input,
-    staged_name,
-    with_url,
-)
+from polytope_server.request_store.url import correct, decode_input, encode_input, staged_name, with_url
 from polytope_server.user import User
 
 Index = list[tuple[str, int]]
