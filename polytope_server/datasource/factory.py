@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import Any
 
-from pydantic import SecretStr
-from pydantic_core import to_jsonable_python
+from pydantic import SecretStr, TypeAdapter
 
 from polytope_server.collection import Collection, DataSourceConfig
 from polytope_server.datasource import DataSource, DataSourceSettings, RequestCheck
@@ -33,7 +32,8 @@ def settings_of(config: DataSourceConfig) -> DataSourceSettings:
 
 def plain_settings(config: DataSourceConfig) -> dict[str, Any]:
     """The same as JSON, secrets in clear: for the child of a worker alone."""
-    plain: dict[str, Any] = to_jsonable_python(_reveal(settings_of(config).model_dump()))
+    found = _reveal(settings_of(config).model_dump())
+    plain: dict[str, Any] = TypeAdapter(dict[str, Any]).dump_python(found, mode="json")
     return plain
 
 
