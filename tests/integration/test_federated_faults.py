@@ -77,6 +77,20 @@ def test_all_requests_end_right_while_the_other_server_is_killed(
     until(lambda: not here.processes("federated guard"))
 
 
+def test_of_a_server_that_was_killed_nothing_is_left_at_the_other_one(
+    servers: tuple[StandaloneServer, StandaloneServer],
+) -> None:
+    here, there = servers
+    alice = Caller(here)
+    expected = {alice.submit("slow", text): text for text in (f"again-{number}" for number in range(12))}
+    until(lambda: len(Caller(there).get("/requests").json()["message"]) >= 2)
+    here.kill()
+    here.start()
+    results = {request_id: here.result(alice.session, request_id).decode() for request_id in expected}
+    assert results == expected
+    until(lambda: Caller(there).get("/requests").json()["message"] == [])
+
+
 def test_a_download_goes_on_after_the_other_server_was_killed(
     servers: tuple[StandaloneServer, StandaloneServer],
 ) -> None:
