@@ -120,7 +120,7 @@ class Errand:
             self._job.progress(f"{self._peer.name}: {answer.said('message') or answer.said('status')}")
             started = time.monotonic()
             answer = self.poll()
-            if time.monotonic() - started < self._pause:
+            if answer.status == 202 and time.monotonic() - started < self._pause:
                 self._rest()
         return answer
 

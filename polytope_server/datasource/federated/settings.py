@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -13,6 +14,8 @@ from polytope_server.settings.addresses import HTTPBase
 from polytope_server.settings.values import Duration, Port
 
 _SECRET = re.compile(r"[^:,\s]+")
+#: A shorter secret draws a warning, as it does at the other server.
+_LENGTH = 16
 
 
 class FederatedSettings(DataSourceSettings):
@@ -63,12 +66,28 @@ class FederatedSettings(DataSourceSettings):
             raise ValueError(f"url has the port {found}, and port is {self.port}; give one of them")
         return self
 
+    def warnings(self) -> list[str]:
+        """Warnings of `config check` about valid keys."""
+        found = []
+        if self.url.lower().startswith("http:") and not _is_here(urlsplit(self.url).hostname or ""):
+            found.append("anyone between this server and url can read the secret; use https://")
+        if len(self.secret.get_secret_value()) < _LENGTH:
+            found.append(f"secret has fewer than {_LENGTH} characters")
+        return found
+
     @property
     def base(self) -> str:
         """The address of its REST API, without a slash at the end."""
         parts = urlsplit(self.url)
         port = f":{self.port}" if self.port is not None and _port_in(self.url) is None else ""
         return f"{parts.scheme}://{parts.netloc}{port}{parts.path.rstrip('/')}/api/{self.api_version}"
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _port_in(url: str) -> int | None:

@@ -56,6 +56,21 @@ def test_what_could_not_work_is_refused(keys: dict[str, Any]) -> None:
     assert "of-two-servers" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("keys", "warned"),
+    [
+        ({}, []),
+        ({"url": "http://peer.example.org"}, ["can read the secret; use https://"]),
+        ({"url": "http://127.0.0.1:5000"}, []),
+        ({"url": "http://localhost:5000"}, []),
+        ({"secret": "short"}, ["secret has fewer than 16 characters"]),
+    ],
+)
+def test_what_is_careless_draws_a_warning(keys: dict[str, Any], warned: list[str]) -> None:
+    found = settings(**{"secret": "of-two-servers-only", **keys}).warnings()
+    assert [said for said, end in zip(found, warned, strict=True) if said.endswith(end)] == found
+
+
 def test_the_secret_is_not_shown() -> None:
     assert "of-two-servers" not in f"{settings()!r} {settings()}"
 
