@@ -30,13 +30,13 @@ from polytope_server.datasource import (
     TemporaryError,
 )
 from polytope_server.datasource.fdb import availability, contents, dry_run, grib, index, keys, selection
-from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck, read_known
+from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck, find_spelling, read_known
 from polytope_server.datasource.fdb.configuration import LibraryConfig, find_schema, load_config
 from polytope_server.datasource.fdb.environment import prepare_eckit
 from polytope_server.datasource.fdb.errors import Errors
 from polytope_server.datasource.fdb.files import path_of
 from polytope_server.datasource.fdb.selection import Selection
-from polytope_server.language import RequestError
+from polytope_server.language import RequestError, Spelling
 from polytope_server.settings.values import Size
 
 logger = logging.getLogger(__name__)
@@ -99,6 +99,10 @@ class FDBDataSource(DataSource):
     @classmethod
     def archives(cls, settings: Any) -> bool:
         return bool(settings.archive)
+
+    @classmethod
+    def spelling(cls, settings: Any) -> Spelling | None:
+        return find_spelling(settings.metkit)
 
     @classmethod
     def request_check(cls, settings: Any) -> RequestCheck:

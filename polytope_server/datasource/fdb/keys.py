@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 #: Other names of keys that the MARS language has (metkit 1.22, language.yaml).
 ALIASES = {
+    "dbase": "database",
+    "field": "fieldset",
     "leve": "levelist",
     "level": "levelist",
     "levellist": "levelist",
