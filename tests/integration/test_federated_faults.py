@@ -40,7 +40,10 @@ def servers(
     sources = {"slow": federated(there, "slow"), "dummies": federated(there, "dummy", timeout=5)}
     configure(here, sources, worker=workers)
     slow = {"type": "http", "url": source.url, "timeout": 30}
-    configure(there, {"slow": slow}, worker={**workers, "max_attempts": 10}, broker={"interval": 2})
+    # What an attempt had staged whose worker was killed the collector removes.
+    collector = {"garbage-collector": {"interval": 1, "orphan_age": 0, "orphan_share": 1}}
+    busy = {"worker": {**workers, "max_attempts": 10}, "broker": {"interval": 2}}
+    configure(there, {"slow": slow}, **busy, **collector)
     with running(here, there):
         yield here, there
 
