@@ -78,6 +78,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "ionbeam": "datasource.ionbeam:IonBeamDataSource",
         "fdb": "datasource.fdb:FDBDataSource",
         "polytope": "datasource.polytope:PolytopeDataSource",
+        "mars": "datasource.mars:MARSDataSource",
+        "webmars": "datasource.webmars:WebMARSDataSource",
     },
 }
 
@@ -99,7 +101,6 @@ NOT_BUILT: dict[str, frozenset[str]] = {
     "request_store": frozenset({"dynamodb"}),
     "queue": frozenset({"sqs"}),
     "metric_store": frozenset({"dynamodb"}),
-    "datasource": frozenset({"mars", "webmars"}),
 }
 
 

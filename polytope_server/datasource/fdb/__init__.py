@@ -36,6 +36,7 @@ from polytope_server.datasource.fdb.environment import prepare_eckit
 from polytope_server.datasource.fdb.errors import Errors
 from polytope_server.datasource.fdb.files import path_of
 from polytope_server.datasource.fdb.selection import Selection
+from polytope_server.datasource.working_folder import remove_left_behind
 from polytope_server.language import RequestError, Spelling
 from polytope_server.settings.values import Size
 
@@ -124,7 +125,7 @@ class FDBDataSource(DataSource):
 
         self._config = load_config(self.settings.fdb_config)
         _make_roots(self._config)
-        dry_run.remove_left_behind()
+        remove_left_behind(dry_run.PREFIX)
 
     def _open(self) -> Any:
         """An FDB object for one request: an older one would not see what was archived since."""
