@@ -77,7 +77,7 @@ def test_all_requests_end_right_while_the_other_server_is_killed(
     # And nothing is left there, nor of what removes it
     until(lambda: Caller(there).get("/requests").json()["message"] == [])
     until(lambda: staged(there) == set())
-    until(lambda: not here.processes("federated guard"))
+    until(lambda: not here.processes("upstream guard"))
 
 
 def test_of_a_server_that_was_killed_nothing_is_left_at_the_other_one(

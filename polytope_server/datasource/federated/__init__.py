@@ -1,7 +1,7 @@
 """The data source `federated`: a collection of another Polytope server, which acts as users of this one.
 
 A request is submitted there for its user, polled, and its result passed on. When this side has no more use
-for it, or ends, it is removed there (:mod:`polytope_server.datasource.federated.guard`). What the other
+for it, or ends, it is removed there (:mod:`polytope_server.datasource.upstream_guard`). What the other
 server says is said to the user: progress, notes, failures.
 """
 
@@ -19,9 +19,9 @@ from typing import IO, Any
 from polytope_server.datasource import DataSource, DataSourceError, Job, Result
 from polytope_server.datasource.federated.download import Download
 from polytope_server.datasource.federated.errand import Errand, GoneError, wants_data
-from polytope_server.datasource.federated.guard import Guard
 from polytope_server.datasource.federated.peer import Answer, Peer
 from polytope_server.datasource.federated.settings import FederatedSettings
+from polytope_server.datasource.upstream_guard import Guard
 
 __all__ = ["FederatedDataSource", "FederatedSettings"]
 

@@ -1,8 +1,8 @@
-"""Sees to it that no request is left at the peer: a process that outlives the one with the job.
+"""Sees to it that no request is left at another service: a process that outlives the one with the job.
 
 A revocation kills the child of the worker at once, and so may anything else. The process that is forked here
-holds the other end of a pipe. When that closes, for whatever reason, it removes the request at the peer, and
-ends. Its life is bounded.
+holds the other end of a pipe. When that closes, for whatever reason, it removes the request at the service,
+and ends. Its life is bounded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from setproctitle import setproctitle
 
 logger = logging.getLogger(__name__)
 
-_TITLE = "polytope-server federated guard"
+_TITLE = "polytope-server upstream guard"
 #: Seconds in which the request must have been removed.
 _LIMIT = 120
 #: Seconds for which the process with the job waits for that.
@@ -35,7 +35,7 @@ class Guard:
     """A process that calls `remove` with the id that was named last, when this one has ended or closed it."""
 
     def __init__(self, remove: Callable[[str], None]) -> None:
-        """`remove` gets an empty id if none was named: the request may be at the peer all the same."""
+        """`remove` gets an empty id if none was named: the request may be there all the same."""
         _reap()
         read, self._pipe = os.pipe()
         with warnings.catch_warnings():
@@ -78,7 +78,7 @@ class Guard:
 
     def _write(self, word: str) -> None:
         if self._pipe >= 0:
-            # Should the process have been killed, the request stays at the peer.
+            # Should the process have been killed, the request stays where it is.
             with suppress(BrokenPipeError):
                 os.write(self._pipe, f"{word}\n".encode())
 
@@ -111,7 +111,7 @@ def _watch(read: int, remove: Callable[[str], None]) -> None:
         if word != _NOTHING:
             remove(word)
     except Exception:
-        logger.warning("the request may still be at the other server", exc_info=True)
+        logger.warning("the request may still be at the other service", exc_info=True)
     finally:
         os._exit(0)
 
