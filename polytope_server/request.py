@@ -90,7 +90,8 @@ class Request:
     when a retried request may run again; `worker` and `lease_until` are the lease. `input` is that of an
     archive, None until it is uploaded; `result` is the name of the staged result, empty until there is one.
     Sizes are in bytes. `sealed` are the secrets of the user that its data source needs
-    (:mod:`polytope_server.secrets.sealing`), until it ends.
+    (:mod:`polytope_server.secrets.sealing`), until it ends. `via` are the ids of the requests at other
+    servers for which a peer has made it, the first one first.
     """
 
     user: User
@@ -117,6 +118,7 @@ class Request:
     lease_until: float = 0.0
     sealed: str = field(default="", repr=False)
     lost_leases: int = 0
+    via: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         self.last_modified = self.last_modified or self.timestamp

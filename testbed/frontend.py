@@ -59,18 +59,19 @@ class Frontend:
         agent: str = "curl",
         host: str = "polytope.test",
         sending: Callable[[], Awaitable[object]] | None = None,
+        further: Mapping[str, str] | None = None,
         **scope: Any,
     ) -> Answer:
         """Call `path` below /api/v1 as a user, from an address, with a program of that name, at a host.
 
         With `authorization`, that is the header instead of name and password of the user. `path` may have a
         query. An answer without a body has an empty one. `sending` is awaited before each part of the answer
-        is taken; `scope` are additions to the scope of the call.
+        is taken; `further` are more headers, `scope` additions to the scope of the call.
         """
         headers = basic(user, password or f"{user}'s password") | {"User-Agent": agent, "Host": host}
         if authorization is not None:
             headers["Authorization"] = authorization
-        headers["Content-Type"] = "application/json"
+        headers |= {"Content-Type": "application/json", **(further or {})}
         path, _, query = path.partition("?")
         scope |= {
             "type": "http",

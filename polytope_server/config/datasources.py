@@ -160,7 +160,7 @@ def _find_dialect(kind: Node | None) -> dict[str, Any]:
 
 def _why_unavailable(kind: str) -> str:
     """Why a known type is unavailable: not part of this version, or not installed. Empty for all others."""
-    known = {*backends.NOT_BUILT["datasource"], *backends.BUILT_IN["datasource"]}
+    known = {*backends.NOT_BUILT.get("datasource", ()), *backends.BUILT_IN["datasource"]}
     try:
         backends.load("datasource", kind)
     except backends.UnknownBackendError as error:

@@ -8,7 +8,7 @@ a native library is imported in :meth:`DataSource.prepare`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -65,7 +65,8 @@ class Job:
     """What a data source gets of a request: the text as submitted, and its coerced form.
 
     `attributes` are those of :meth:`DataSource.user_attributes` that the user has. They may be secrets: a
-    data source uses them, and writes them nowhere. `tell` passes texts on to the user, by the kinds `note`
+    data source uses them, and writes them nowhere. `via` are the ids of the requests at other servers for
+    which this one was made, the first one first. `tell` passes texts on to the user, by the kinds `note`
     and `progress`.
     """
 
@@ -76,6 +77,7 @@ class Job:
     username: str = ""
     realm: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict, repr=False)
+    via: Sequence[str] = ()
     tell: Callable[[str, str], None] = field(default=_ignore, repr=False, compare=False)
 
     def note(self, text: str) -> None:
@@ -150,10 +152,10 @@ class DataSource(ABC):
     """Fetches data, and archives them if it can."""
 
     Settings: ClassVar[type[DataSourceSettings]] = DataSourceSettings
-    #: Whether it serves requests with a key `feature`, and only those.
-    accepts_feature: ClassVar[bool] = False
-    #: Whether values of its requests may be mappings, which it gets as they were sent. Values of the keys
-    #: `data`, `feature` and `filter` may be anything, for all data sources.
+    #: Whether it serves requests with a key `feature`, and only those. None: those with and those without it.
+    accepts_feature: ClassVar[bool | None] = False
+    #: Whether values of its requests may be mappings, or lists with mappings or lists in them, which it gets
+    #: as they were sent. Values of the keys `data`, `feature` and `filter` may be anything, for all of them.
     accepts_mappings: ClassVar[bool] = False
     #: Other names of keys, as `{other name: key}` in small letters. Its requests, and `match`, `defaults` and
     #: `patch` of its configuration, are read with the keys.

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from importlib.util import find_spec
 from typing import Any
 
+from pydantic import SecretStr, TypeAdapter
+
 from polytope_server.collection import Collection, DataSourceConfig
 from polytope_server.datasource import DataSource, DataSourceSettings, RequestCheck
 from polytope_server.language import Spelling
@@ -27,6 +29,21 @@ def settings_of(config: DataSourceConfig) -> DataSourceSettings:
     """The checked keys of its own. Raises pydantic's ValidationError."""
     own: dict[str, Any] = {key: value for key, value in config.keys.items() if key not in GENERIC_KEYS}
     return kind_of(config).Settings.model_validate(own)
+
+
+def plain_settings(config: DataSourceConfig) -> dict[str, Any]:
+    """The same as JSON, secrets in clear: for the child of a worker alone."""
+    found = _reveal(settings_of(config).model_dump())
+    plain: dict[str, Any] = TypeAdapter(dict[str, Any]).dump_python(found, mode="json")
+    return plain
+
+
+def _reveal(value: Any) -> Any:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, dict):
+        return {key: _reveal(item) for key, item in value.items()}
+    return [_reveal(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def missing(config: DataSourceConfig) -> list[str]:

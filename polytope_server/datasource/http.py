@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import requests
-import urllib3
 from pydantic import Field, field_validator
 
 from polytope_server.datasource import (
@@ -24,17 +23,17 @@ from polytope_server.datasource import (
     Result,
     TemporaryError,
 )
+from polytope_server.datasource.upstream import (
+    is_passing,
+    media_type,
+    new_session,
+    read_message,
+    stream_body,
+)
 from polytope_server.settings.addresses import is_server, server_in
 from polytope_server.settings.values import Duration
 
 logger = logging.getLogger(__name__)
-
-_CHUNK = 1 << 20
-#: What is read of an error answer at most, and what of its message is shown.
-_ERROR_BYTES = 64 << 10
-_MESSAGE_LENGTH = 1000
-#: Client errors (RFC 9110, 6585) that say "not now" rather than "not so".
-_TRY_AGAIN = frozenset({408, 425, 429})
 
 
 class HTTPSettings(DataSourceSettings):
@@ -67,12 +66,7 @@ class HTTPDataSource(DataSource):
 
     def __init__(self, name: str, settings: HTTPSettings) -> None:
         super().__init__(name, settings)
-        self._session = requests.Session()
-        # Neither proxies nor a ~/.netrc of this account: only what is configured.
-        self._session.trust_env = False
-        self._session.headers.update(settings.headers)
-        # The bytes are passed on as they are, so they must not be compressed on the way.
-        self._session.headers["Accept-Encoding"] = "identity"
+        self._session = new_session(settings.headers)
 
     @classmethod
     def archives(cls, settings: Any) -> bool:
@@ -89,7 +83,8 @@ class HTTPDataSource(DataSource):
         except BaseException:
             answer.close()
             raise
-        return Result(self.settings.content_type or _media_type(answer.headers), self._chunks(answer))
+        content_type = self.settings.content_type or media_type(answer.headers)
+        return Result(content_type, stream_body(answer, self.name))
 
     def archive(self, job: Job, data: Iterable[bytes]) -> None:
         if not self.settings.archive:
@@ -117,23 +112,14 @@ class HTTPDataSource(DataSource):
         status = answer.status_code
         if accepted(status):
             return
-        if status >= 500 or status in _TRY_AGAIN:
+        if is_passing(status):
             raise TemporaryError(f"{self.name} fails at the moment, with status {status}.")
         if status >= 400:
             raise DataSourceError(
-                _message(answer) or f"{self.name} refuses the request with status {status}."
+                read_message(answer, "message") or f"{self.name} refuses the request with status {status}."
             )
         # A redirect is not followed: the credentials in the headers are for the configured URL only.
         raise DataSourceError(f"{self.name} answers with the unexpected status {status}.")
-
-    def _chunks(self, answer: requests.Response) -> Iterator[bytes]:
-        with answer:
-            try:
-                # Not iter_content(): urllib3 itself compares what came with the Content-Length.
-                yield from answer.raw.stream(_CHUNK, decode_content=False)
-            except (urllib3.exceptions.HTTPError, OSError) as error:
-                logger.warning("data source %s: %s", self.name, error)
-                raise TemporaryError(f"The answer of {self.name} broke off.") from error
 
 
 def _encode(request: Mapping[str, Any]) -> tuple[bytes, str]:
@@ -141,24 +127,3 @@ def _encode(request: Mapping[str, Any]) -> tuple[bytes, str]:
     if set(request) == {"data"} and isinstance(request["data"], str):
         return request["data"].encode(), "text/plain; charset=utf-8"
     return json.dumps(dict(request)).encode(), "application/json"
-
-
-def _media_type(headers: Mapping[str, str]) -> str:
-    """The media type without its parameters, which clients would not recognise."""
-    return headers.get("Content-Type", "").partition(";")[0].strip().lower() or OCTET_STREAM
-
-
-def _message(answer: requests.Response) -> str:
-    """What an error answer says to the user: its `message`, else its text; bounded."""
-    try:
-        body = answer.raw.read(_ERROR_BYTES, decode_content=False)
-    except (urllib3.exceptions.HTTPError, OSError):
-        return ""
-    text = body.decode(errors="replace")
-    try:
-        found = json.loads(text)
-    except ValueError:
-        found = None
-    message = found.get("message") if isinstance(found, dict) else None
-    message = str(message if message is not None else text).strip()
-    return message if len(message) <= _MESSAGE_LENGTH else message[:_MESSAGE_LENGTH] + " ..."

@@ -15,8 +15,8 @@ from polytope_server.runtime.management.server import Management
 #: What a script of another site may read of an answer. By names, as `*` does not count in every browser.
 _EXPOSED = (
     "Accept-Ranges, Allow, Content-Disposition, Content-Length, Content-MD5, Content-Range, Date, "
-    "Deprecation, ETag, Link, Location, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, "
-    "X-Request-Id, X-Total-Count"
+    "Deprecation, ETag, Idempotency-Key, Link, Location, RateLimit, RateLimit-Policy, Retry-After, "
+    "WWW-Authenticate, X-Request-Id, X-Total-Count"
 )
 #: On every answer, errors too. CORS is open because no answer depends on cookies.
 _HEADERS = [

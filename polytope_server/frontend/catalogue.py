@@ -17,6 +17,9 @@ from polytope_server.request import Verb
 from polytope_server.roles import has_role
 from polytope_server.user import User
 
+#: By `accepts_feature` of a data source.
+_SERVES = {True: "features", False: "data", None: "data and features"}
+
 
 class Catalogue:
     """Describes collections to users, each as far as they may use it."""
@@ -62,7 +65,7 @@ class Catalogue:
             "name": config.label,
             "type": config.type,
             "verbs": [str(verb) for verb in verbs],
-            "serves": "features" if rules.accepts_feature else "data",
+            "serves": _SERVES[rules.accepts_feature],
             "match": dict(rules.match),
             "defaults": dict(rules.defaults),
             "patch": dict(rules.patch),

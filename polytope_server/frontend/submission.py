@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
+from dataclasses import replace
 
 from polytope_server.collection import Collection
 from polytope_server.frontend.background import BackgroundWork, BusyError
 from polytope_server.frontend.limits import AdmissionLimits
 from polytope_server.frontend.metrics import FrontendMetrics
+from polytope_server.frontend.origin import Origin
 from polytope_server.frontend.questions import Questions
 from polytope_server.frontend.refusals import FailedRequestError, Kind, RefusedError, shown
 from polytope_server.frontend.validation import Draft, Validation
@@ -18,7 +19,7 @@ from polytope_server.frontend.waiters import Ended, Waiters, wait
 from polytope_server.language import MAX_VALUES, TooManyValuesError
 from polytope_server.notices import Notices, Topic
 from polytope_server.request import Request, Status
-from polytope_server.request_store import RequestStore
+from polytope_server.request_store import DuplicateRequestError, RequestStore
 from polytope_server.runtime import log
 from polytope_server.user import User
 
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 #: Bytes of a body that is read in the event loop, and values of its request that are compared there with the
 #: rules of data sources: some milliseconds each. A body of 64 KiB, or all values, may take 0.1 s and more.
 _SMALL, _FEW = 2 << 10, 1000
+_NO_ORIGIN = Origin()
 
 
 class Submissions:
@@ -61,8 +63,9 @@ class Submissions:
         collection: Collection,
         read_body: Callable[[], Awaitable[bytes]],
         draft_of: Callable[[bytes], Draft],
+        origin: Origin = _NO_ORIGIN,
     ) -> Request:
-        """The request of a user, stored.
+        """The request of a user, stored; that of an earlier call if `origin` says that this one repeats it.
 
         `read_body` receives the body, which is not done for users who may not submit; `draft_of` makes sense
         of it, perhaps in a thread. What they raise passes through.
@@ -71,11 +74,22 @@ class Submissions:
         with self._metrics.submission(collection.name):
             self._check_access(user, collection)
             body = await read_body()
-            request = await self._validate_draft(user, collection, partial(draft_of, body), len(body))
+            request_id = origin.request_id(user, collection, body)
+            if request_id is not None and (known := await self._store.get(request_id)) is not None:
+                return known
+            await origin.check_circle(user, self._store)
+
+            def read_draft() -> Draft:
+                return replace(draft_of(body), request_id=request_id, via=origin.via)
+
+            request = await self._validate_draft(user, collection, read_draft, len(body))
             log.request_id.set(request.id)
             await self._questions.check(request)
             with self._waiters.watch(request.id) as ended:
-                await self._store_request(request)
+                try:
+                    await self._store_request(request)
+                except DuplicateRequestError:
+                    return await self._find_twin(request)
                 await self._check_early_failure(request, ended)
         return request
 
@@ -108,6 +122,13 @@ class Submissions:
             self._waiters.submitted(request)
             self._notices.publish(Topic.WAITING, request.id)
         logger.info("%s %s by %s", request.verb, request.collection, request.user.username)
+
+    async def _find_twin(self, request: Request) -> Request:
+        """The request that the same submission has just made elsewhere."""
+        found = await self._store.get(request.id)
+        if found is None:
+            raise RefusedError(Kind.UNAVAILABLE, "The request of this key is being removed. Please try again")
+        return found
 
     async def _check_early_failure(self, request: Request, ended: Ended) -> None:
         if self._submit_wait <= 0 or request.status is not Status.WAITING:

@@ -27,11 +27,17 @@ _NO_SEALS = (
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A submission as its user wrote it: values of any type, not checked yet."""
+    """A submission as its user wrote it: values of any type, not checked yet.
+
+    `request_id` is the id that the request is to have, None for a new one; `via` are ids of requests at other
+    servers (:mod:`polytope_server.frontend.origin`).
+    """
 
     verb: Any
     request: Any
     url: Any = None
+    request_id: str | None = None
+    via: tuple[str, ...] = ()
 
 
 class Validation:
@@ -78,7 +84,10 @@ class Validation:
             input=address,
             status=status,
             timestamp=self._store.local_clock.now(),
+            via=draft.via,
         )
+        if draft.request_id is not None:
+            request.id = draft.request_id
         request.sealed = self._seal_attributes(source, request)
         return request
 

@@ -173,9 +173,10 @@ def _coerce_range(key: str, kind: Kind, text: str, rules: CoercionRules, today: 
 def _check_other(key: str, value: object, today: date) -> object:
     """A value of a key that is not coerced: as it is, once it is known to be harmless.
 
-    A mapping is not looked into: only data sources that take mappings get it.
+    A mapping is not looked into, nor a list with mappings or lists in it: only data sources that take
+    mappings get them.
     """
-    if isinstance(value, Mapping):
+    if is_nested(value):
         return value
     expected = "a text, a number or a list of them"
     if isinstance(value, list | tuple):
@@ -189,6 +190,12 @@ def _check_other(key: str, value: object, today: date) -> object:
     text = _check_text(key, value, expected)
     _check_bounds(key, text, today)
     return text if isinstance(value, date) else value
+
+
+def is_nested(value: object) -> bool:
+    """Whether it is a mapping, or a list in which there is a mapping or a list."""
+    items = value if isinstance(value, list | tuple) else ()
+    return isinstance(value, Mapping) or any(isinstance(item, Mapping | list | tuple) for item in items)
 
 
 def _check_text(key: str, value: object, expected: str) -> str:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any
 
-from polytope_server.language.coercion import DEFAULT_RULES, OPAQUE_KEYS, CoercionRules, coerce
+from polytope_server.language.coercion import DEFAULT_RULES, OPAQUE_KEYS, CoercionRules, coerce, is_nested
 from polytope_server.language.date_rules import Days, date_test, days_of, utc_moment
 from polytope_server.language.errors import RequestError, RuleError, shown
 from polytope_server.language.naming import rename
@@ -137,7 +137,7 @@ class Judgement:
             return MatchResult(None, describe_no_request(self._request["data"]))
         if not source.accepts_mappings and (reason := find_mapping(effective)):
             return MatchResult(None, reason)
-        if source.accepts_feature != ("feature" in effective):
+        if source.accepts_feature not in (None, "feature" in effective):
             wanted = "needs" if source.accepts_feature else "does not accept"
             return MatchResult(None, f"the data source {wanted} the key 'feature'")
         for name, rule in source.match.items():
@@ -241,16 +241,17 @@ def _without(request: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, 
 
 
 def find_mapping(request: Mapping[str, Any]) -> str | None:
-    """Why a request does not go to a data source that takes no mappings; None if it has none."""
+    """Why a request does not go to a data source that takes no mappings; None if there are none in it."""
     for key, value in request.items():
-        if isinstance(value, Mapping) and key not in OPAQUE_KEYS:
+        if is_nested(value) and key not in OPAQUE_KEYS:
             expected = "expected a text, a number or a list of them"
-            return f"key '{key}': {shown(dict(value))} is not accepted; {expected}"
+            return f"key '{key}': {shown(value)} is not accepted; {expected}"
     return None
 
 
 def _delivered(key: str, value: Any) -> Any:
-    return joined(key, value) if isinstance(value, list) and key not in OPAQUE_KEYS else value
+    whole = key in OPAQUE_KEYS or is_nested(value)
+    return joined(key, value) if isinstance(value, list) and not whole else value
 
 
 def _list_rule(rule: Any) -> str:

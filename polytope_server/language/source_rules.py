@@ -23,17 +23,18 @@ class SourceRules:
     """What a data source's section says about the requests that it serves.
 
     `roles`: realm -> roles, or roles of any realm; empty admits every user. `accepts_feature`: true for type
-    polytope, whose requests must have a `feature`; those of all other types must not. `accepts_mappings`:
-    whether values may be mappings. `aliases`: other names of keys, by which requests, `match`, `defaults` and
-    `patch` may call them. `implied`: what a request asks for elsewhere than in its keys; every rule judges it
-    as if it stood there. `spelling`: how values of rules and requests are compared; by default as texts.
+    polytope, whose requests must have a `feature`; None where they may; those of all other types must not.
+    `accepts_mappings`: whether values may be mappings, or lists with mappings or lists in them. `aliases`:
+    other names of keys, by which requests, `match`, `defaults` and `patch` may call them.
+    `implied`: what a request asks for elsewhere than in its keys; every rule judges it as if it stood there.
+    `spelling`: how values of rules and requests are compared; by default as texts.
     """
 
     roles: Roles = ()
     match: Mapping[str, Any] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     patch: Mapping[str, Any] = field(default_factory=dict)
-    accepts_feature: bool = False
+    accepts_feature: bool | None = False
     accepts_mappings: bool = False
     aliases: Mapping[str, str] = field(default_factory=dict)
     implied: ImpliedKeys | None = None

@@ -22,7 +22,7 @@ from polytope_server.runtime.waiting import wait_at_most
 logger = logging.getLogger(__name__)
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 #: Exit status of a process that must not work on a store: restarting it is of no use.
 INCOMPATIBLE = os.EX_CONFIG
 #: Enough for any process here; some programs close every descriptor up to the limit, which takes time.
@@ -53,6 +53,15 @@ def die_with_parent(parent: int) -> None:
         threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     if os.getppid() != parent:  # it ended before the line above
         os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of processes below this one whose own parent ends, to be waited for. Linux only.
+
+    In a container the first process would get them, and may never ask how they ended.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def raise_descriptor_limit() -> None:

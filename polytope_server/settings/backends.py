@@ -74,6 +74,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "dummy": "datasource.dummy:DummyDataSource",
         "raise": "datasource.raising:RaiseDataSource",
         "http": "datasource.http:HTTPDataSource",
+        "federated": "datasource.federated:FederatedDataSource",
+        "ionbeam": "datasource.ionbeam:IonBeamDataSource",
         "fdb": "datasource.fdb:FDBDataSource",
         "polytope": "datasource.polytope:PolytopeDataSource",
         "mars": "datasource.mars:MARSDataSource",
@@ -99,7 +101,6 @@ NOT_BUILT: dict[str, frozenset[str]] = {
     "request_store": frozenset({"dynamodb"}),
     "queue": frozenset({"sqs"}),
     "metric_store": frozenset({"dynamodb"}),
-    "datasource": frozenset({"ionbeam", "federated"}),
 }
 
 

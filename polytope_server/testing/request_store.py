@@ -35,6 +35,7 @@ class RequestStoreContract(LeaseContract, SummaryContract, SelectionContract, Re
             datasource="d",
             input=Address("http://x/y"),
             sealed="sealed.v1.abc",
+            via=("an-id", "another-id"),
         )
         await store.add(request)
         assert await store.get(request.id) == request

@@ -138,6 +138,7 @@ class Attempts:
             username=request.user.username,
             realm=request.user.realm,
             attributes=self._open_attributes(request, source),
+            via=request.via,
         )
         max_memory = memory.allowed(source.keys.get("max_memory", memory.DEFAULT))
         return Assignment(request.collection, source.name, max_memory, job)

@@ -64,7 +64,7 @@ def make_child_config(configuration: Configuration) -> dict[str, Any]:
             "collection": collection.name,
             "name": source.name,
             "type": source.type,
-            "settings": factory.settings_of(source).model_dump(mode="json"),
+            "settings": factory.plain_settings(source),
             "judged": sorted(factory.judged_keys(source)),
         }
         for collection in configuration.collections.values()

@@ -22,6 +22,7 @@ from contextlib import suppress
 from functools import partial
 
 from polytope_server.runtime.forking import Signals, become
+from polytope_server.runtime.process import adopt_orphans
 from polytope_server.worker import child
 
 logger = logging.getLogger(__name__)
@@ -198,6 +199,7 @@ class ForkServer:
 
 def serve(connection: socket.socket) -> int:
     """Fork a child for each request, until the worker ends; returns the exit status."""
+    adopt_orphans()
     with connection, Signals() as signals:
         # What tells this process to stop is the end of the worker alone, which lets its requests end first.
         children: set[int] = set()
@@ -220,11 +222,12 @@ def serve(connection: socket.socket) -> int:
 
 
 def _report_ended(connection: socket.socket, children: set[int]) -> None:
-    for pid in list(children):
-        ended, status = os.waitpid(pid, os.WNOHANG)
-        if ended:
-            children.remove(pid)
-            _report(connection, _ENDED, pid, os.waitstatus_to_exitcode(status))
+    with suppress(ChildProcessError):  # there is none any more
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            pid, status = ended
+            if pid in children:  # else one that a child had started
+                children.remove(pid)
+                _report(connection, _ENDED, pid, os.waitstatus_to_exitcode(status))
 
 
 def _report(connection: socket.socket, kind: int, pid: int, status: int = 0) -> None:

@@ -12,6 +12,7 @@ import pytest
 from caller import Caller
 from feature_fields import DATES, GRIDS, STEPS, fill, make, nearest, request
 from generated_features import COUNT, Generator
+from two_servers import SECRET, federated, sections
 
 from testbed.server import StandaloneServer
 from testbed.waiting import until
@@ -44,6 +45,7 @@ def server(archives: Path) -> Iterator[StandaloneServer]:
         for grid in ("octahedral", "regular")
     }
     config = {
+        "federation": {"peer": {"secret": SECRET, "allowed-realms": ["test"]}},
         "worker": {"retry_delay": 0.1},
         "datasources": sources,
         "collections": {"features": {"roles": {"test": ["default"]}, "datasources": list(sources)}},
@@ -80,6 +82,16 @@ def test_a_time_series_has_the_values_of_the_nearest_points(alice: Caller, grid:
     values = [one["ranges"]["2t"]["values"] for one in found["coverages"]]
     fields = [make(grid, "167", date=DATES[0], step=step) for step in STEPS]
     assert values == [[field.values[nearest(grid, *point)] for field in fields] for point in POINTS]
+
+
+def test_a_feature_passes_through_another_server(server: StandaloneServer, tmp_path: Path) -> None:
+    sources = {"features": federated(server, "features")}
+    with StandaloneServer(tmp_path / "relay", sections(sources)) as relay:
+        asked = request("regular", param="2t")
+        assert retrieve(Caller(relay), SERIES, **asked) == retrieve(Caller(server), SERIES, **asked)
+        # What is wrong with it the other server finds
+        ended = Caller(relay).end_of(Caller(relay).submit("features", {**asked, "feature": {"type": "x"}}))
+        assert (ended.status_code, "feature" in ended.json()["message"]) == (400, True)
 
 
 def test_what_a_feature_asks_for_is_judged_by_the_rules_of_the_data_source(alice: Caller) -> None:

@@ -125,7 +125,7 @@ def test_a_server_that_is_too_old_ends_and_is_not_started_again_and_again(server
 
 def test_the_commands_tell_versions_and_refuse(server: StandaloneServer) -> None:
     done = store(server, "check")
-    assert (done.returncode, done.stdout.splitlines()[1].split("\t")[1:]) == (0, ["4", "4", "nothing"])
+    assert (done.returncode, done.stdout.splitlines()[1].split("\t")[1:]) == (0, ["5", "5", "nothing"])
     shut_out(server)
     done = store(server, "check")
     assert done.returncode == 1
@@ -148,7 +148,7 @@ def test_processes_work_on_documents_of_a_later_version(stacks: Stacks, tmp_path
         database[name].insert_one({**to_document(request, 1), **later})
         database[name].create_indexes(list(INDEXES))  # those that it needs; a later version leaves them
         done = store(server, "check")
-        assert f"request_store.{name} of MongoDB\t{LATER}\t4\tnothing" in done.stdout, done.stderr
+        assert f"request_store.{name} of MongoDB\t{LATER}\t5\tnothing" in done.stdout, done.stderr
         check_served(server, request)
         found = database[name].find_one({"_id": request.id})
         assert found is not None

@@ -53,10 +53,11 @@ class WebMARSDataSource(DataSource):
     def retrieve(self, job: Job) -> Result:
         _check(job.coerced_request, job.verb)
         note_target(job)
-        credentials = {"url": self.settings.url, **self._find_credentials(job)}
         with ExitStack() as stack:
-            api = stack.enter_context(closing(WebAPI(self.name, **credentials)))
-            remote = stack.enter_context(RemoteRequest(api, credentials))
+            api = stack.enter_context(
+                closing(WebAPI(self.name, self.settings.url, **self._find_credentials(job)))
+            )
+            remote = stack.enter_context(RemoteRequest(api))
             answer = remote.submit(_service(job.coerced_request), text.values(job.coerced_request))
             found = remote.wait(answer, job.progress)
             chunks = _until_end(Transfer(self.name, found, api.pause).chunks(), stack.pop_all())

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 from urllib.parse import urljoin
 
 from polytope_server.datasource import DataSourceError, TemporaryError
-from polytope_server.datasource.webmars import deletion
+from polytope_server.datasource.upstream_guard import Guard
 from polytope_server.datasource.webmars.api import Answer, WebAPI, shown
 
 logger = logging.getLogger(__name__)
 
 #: States in which a request has ended without a result.
 _FAILED = frozenset({"aborted", "failed", "rejected", "expired", "deleted"})
-#: Seconds for the process that deletes requests to end.
-_LAST_WORDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -35,44 +29,31 @@ class RemoteResult:
 class RemoteRequest:
     """One request at the service. It is deleted at the end of the block, and if this process is killed."""
 
-    def __init__(self, api: WebAPI, credentials: Mapping[str, str]) -> None:
-        """`credentials` are the arguments `url`, `email` and `key` of the API."""
+    def __init__(self, api: WebAPI) -> None:
+        """`api` is for the user whose request it is."""
         self._api = api
-        self._credentials = credentials
         self._location = ""
         self._known = 0
         self._said = ""
 
     def __enter__(self) -> Self:
-        self._connection, theirs = socket.socketpair()
-        command = [sys.executable, "-I", deletion.__file__, str(theirs.fileno()), self._api.name]
-        try:
-            self._deleter = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
-            )
-        except BaseException:
-            self._connection.close()
-            raise
-        finally:
-            theirs.close()
+        self._guard = Guard(self._delete)
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._location:
-            deletion.delete(self._api, self._location)
-        self._pass_on({})
-        self._connection.close()
-        try:
-            self._deleter.wait(_LAST_WORDS)
-        except subprocess.TimeoutExpired:
-            self._deleter.kill()
-            self._deleter.wait()
+        self._guard.close()
 
-    def _pass_on(self, what: Mapping[str, str]) -> None:
+    def _delete(self, location: str) -> None:
+        """Delete the request, if there is one and the service lets it; it is tried once."""
+        if not location:
+            return
         try:
-            self._connection.sendall(json.dumps(what).encode() + b"\n")
-        except OSError as error:
-            logger.warning("a request of %s may be left at the service: %s", self._api.name, error)
+            answer = self._api.call_once("DELETE", location)
+            reason = "" if answer.status < 400 else f"status {answer.status}"
+        except Exception as failure:
+            reason = str(failure)
+        if reason:
+            logger.warning("data source %s: %s is not deleted: %s", self._api.name, location, reason)
 
     def submit(self, service: str, values: Mapping[str, str]) -> Answer:
         """Submit the request. Raises DataSourceError, TemporaryError."""
@@ -97,7 +78,7 @@ class RemoteRequest:
     def _note_location(self, answer: Answer) -> None:
         if answer.location and answer.location != self._location and answer.status in (201, 202):
             self._location = answer.location
-            self._pass_on({**self._credentials, "location": self._location})
+            self._guard.name(self._location)
 
     def _say(self, answer: Answer, progress: Callable[[str], None]) -> None:
         self._known += len(answer.messages)

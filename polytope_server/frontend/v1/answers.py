@@ -29,7 +29,7 @@ def answer_pending(
     caller: Identification,
     request: Request,
 ) -> None:
-    """202: the request has not ended."""
+    """202: the request has not ended; or the same submission has come before, whatever became of it."""
     status = _SHOWN_STATUS.get(request.status, str(request.status))
     place = f"../uploads/{request.id}" if request.status is Status.UPLOADING else f"./{request.id}"
     resp.set_header("Location", absolute(services, req, caller, place))

@@ -7,6 +7,8 @@ from functools import partial
 import falcon
 import falcon.asgi
 
+from polytope_server.authentication.manager import Identification
+from polytope_server.frontend.origin import Origin, read_origin
 from polytope_server.frontend.refusals import Kind, RefusedError, shown
 from polytope_server.frontend.services import Services
 from polytope_server.frontend.v1.answers import answer_pending, answer_state
@@ -43,7 +45,10 @@ class RequestResource:
         if collection is None:
             refuse(falcon.HTTP_404, f"Unsupported collection type: {shown(name)}")
         body = partial(read_body, req, services.settings.max_body)
-        request = await services.submissions.submit(caller.user, collection, body, draft_of)
+        origin = origin_of(req, caller)
+        if origin.key:
+            resp.set_header("Idempotency-Key", origin.key)
+        request = await services.submissions.submit(caller.user, collection, body, draft_of, origin)
         answer_pending(services, req, resp, caller, request)
 
     async def on_get(self, req: falcon.asgi.Request, resp: falcon.asgi.Response, name: str) -> None:
@@ -72,6 +77,15 @@ class RequestResource:
         else:
             number = await revocations.revoke(user, name)
         answer(resp, {"message": f"Successfully revoked {number} requests"})
+
+
+def origin_of(req: falcon.asgi.Request, caller: Identification) -> Origin:
+    """What the client says of its submission; where it was before only other servers can say.
+
+    Raises RefusedError.
+    """
+    via = req.get_header("polytope-via") if caller.by_peer else None
+    return read_origin(req.get_header("idempotency-key"), via)
 
 
 def draft_of(body: bytes) -> Draft:

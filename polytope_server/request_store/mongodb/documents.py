@@ -29,13 +29,7 @@ from polytope_server.drivers.mongodb import Document
 from polytope_server.drivers.mongodb.schema import MongoDBSchema
 from polytope_server.request import Request, Status, Verb
 from polytope_server.request_store import Digest, Removed, RequestSummary, Selection, States, new_summary
-from polytope_server.request_store.url import (
-    correct,
-    decode_input,
-    encode_input,
-    staged_name,
-    with_url,
-)
+from polytope_server.request_store.url import correct, decode_input, encode_input, staged_name, with_url
 from polytope_server.user import User
 
 Index = list[tuple[str, int]]
@@ -71,8 +65,8 @@ INDEXES = (
     IndexModel(BY_BURIAL, sparse=True),
 )
 #: Version 2 added the field `sealed`, version 3 `lost_leases`, `downloaded`, `tombstone`, and indexes,
-#: version 4 `input` and `result`, which were one field `url`.
-SCHEMA = MongoDBSchema(4, INDEXES)
+#: version 4 `input` and `result`, which were one field `url`, version 5 `via`.
+SCHEMA = MongoDBSchema(5, INDEXES)
 #: In the expressions of a query or an update: the server's time when it began with it, in seconds.
 NOW: Document = {"$divide": [{"$toLong": "$$NOW"}, 1000.0]}
 #: The condition that a lease has ended.
@@ -208,6 +202,7 @@ def to_document(request: Request, sequence: int) -> Document:
         "lease_until": request.lease_until,
         "sealed": request.sealed,
         "lost_leases": request.lost_leases,
+        "via": list(request.via),
         "sequence": sequence,
     }
 
@@ -240,6 +235,7 @@ def to_request(document: Document) -> Request:
         document["lease_until"],
         document.get("sealed", ""),
         document.get("lost_leases", 0),
+        tuple(document.get("via", ())),
     )
     return correct(request, document.get("url", ""))
 

@@ -27,10 +27,11 @@ _ACTIVE_INDEX = f"CREATE INDEX IF NOT EXISTS requests_active ON requests (sequen
 _WAITING_INDEX = f"CREATE INDEX IF NOT EXISTS requests_waiting ON requests (sequence) WHERE {WAITING}"
 
 #: Version 2 added the column `sealed`, version 3 `lost_leases` and indexes by submission; `requests_user` was
-#: the first columns of one of them. Version 4 added `input` and `result`, which were one column `url`.
+#: the first columns of one of them. Version 4 added `input` and `result`, which were one column `url`,
+#: version 5 added `via`.
 SCHEMA = Schema(
     "requests",
-    4,
+    5,
     """
 CREATE TABLE IF NOT EXISTS requests (
     sequence {sequence},
@@ -76,6 +77,7 @@ CREATE INDEX IF NOT EXISTS tombstones_age ON tombstones (removed_at)
         Column("requests", "downloaded", "{real} NOT NULL DEFAULT 0"),
         Column("requests", "input", "{text} NOT NULL DEFAULT ''"),
         Column("requests", "result", "{text} NOT NULL DEFAULT ''"),
+        Column("requests", "via", "{text} NOT NULL DEFAULT ''"),
     ),
     # Holds all that the sums by user and the choice of what goes need: the rows themselves may be large.
     indexes="""
@@ -204,8 +206,13 @@ def _decode_input(text: str) -> Input | None:
     return decode_input(_decode(text)) if text else None
 
 
+def _decode_via(text: str) -> tuple[str, ...]:
+    return tuple(text.split(",")) if text else ()
+
+
 #: The fields that are kept in another form: how they are written, and read.
 _ENCODERS: dict[str, Callable[[Any], str]] = {
+    "via": ",".join,
     "user": _from_user,
     "coerced_request": json.dumps,
     "status_history": json.dumps,
@@ -218,5 +225,6 @@ _DECODERS: dict[str, Callable[[str], Any]] = {
     "status": _STATUSES.__getitem__,
     "status_history": _decode,
     "input": _decode_input,
+    "via": _decode_via,
 }
 _DECODED = tuple((_FIELDS.index(name), decode) for name, decode in _DECODERS.items())

@@ -84,6 +84,25 @@ def test_what_is_written_means_what_the_old_one_did(tmp_path: Path) -> None:
         assert getattr(after.settings, section) == getattr(before.settings, section)
 
 
+def test_data_sources_that_are_other_services_stay_as_they_were(written: Callable[[str], str]) -> None:
+    sources = {
+        "remote": {
+            "type": "federated",
+            "url": "https://other.example.org",
+            "port": 443,
+            "secret": "of-two-servers",
+            "collection": "all",
+            "api_version": "v1",
+            "match": {"class": ["od"]},
+        },
+        "beam": {"type": "ionbeam", "api_endpoint": "https://ionbeam.example.org/api/v1/"},
+    }
+    collections = {"all": {"roles": {"r": ["default"]}, "datasources": ["remote", "beam"]}}
+    realm = {"r": {"authenticators": {"any": {"type": "anonymous"}}}}
+    found = {"authentication": realm, "datasources": sources, "collections": collections}
+    assert yaml.safe_load(written(yaml.safe_dump(found)))["datasources"] == sources
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_no_secret_is_in_the_report(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     secrets = set(re.findall(r"earlier-[\w-]+", (EARLIER / name).read_text()))

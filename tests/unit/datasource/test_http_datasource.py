@@ -10,6 +10,7 @@ import pytest
 
 from polytope_server.datasource import COVERAGE_JSON, OCTET_STREAM, DataSourceError, TemporaryError
 from polytope_server.datasource.http import HTTPDataSource, HTTPSettings
+from polytope_server.language import Judgement, SourceRules, coerce, parse
 from polytope_server.testing.datasource import DataSourceContract, job
 
 DATA = bytes(range(256)) * 9000  # 2.2 MiB
@@ -176,6 +177,13 @@ def test_a_mapping_goes_out_as_json(make, service):
     assert headers["Content-Type"] == "application/json"
     assert headers["X-Key"] == "abc"
     assert headers["Accept-Encoding"] == "identity"
+
+
+def test_nested_mappings_and_lists_go_out_as_they_came(make, service):
+    nested = {"where": {"station": [1, {"x": None}], "deep": [[1.5, True], []]}, "points": [[1, 2], [3, 4]]}
+    judgement = Judgement(coerce(parse(json.dumps(nested))), realm="r", user_roles=())
+    read(make("data"), judgement.match(SourceRules(accepts_mappings=HTTPDataSource.accepts_mappings)).request)
+    assert json.loads(service.seen[0][2]) == nested
 
 
 def test_a_text_goes_out_as_text(make, service):

@@ -80,11 +80,25 @@ def test_sections_that_name_a_key_twice_are_found_when_the_configuration_is_chec
     assert all("given twice" in problem for problem in problems)
 
 
-def test_a_mapping_goes_to_sources_that_take_mappings() -> None:
-    given = {"where": {"station": [1, {"x": "'"}]}}
+@pytest.mark.parametrize(
+    "value", [{"station": [1, {"x": "'"}]}, [{"x": 1}, {"x": "a,b"}], [[1, 2], [3, None]], [1, [2]]], ids=str
+)
+def test_mappings_and_lists_of_them_go_unchanged_to_sources_that_take_mappings(value: Any) -> None:
+    given = {"where": value}
     assert judge(given, accepts_mappings=True).request == given
-    assert judge(given).reason.startswith("key 'where': {'station': [1, {'x':")
-    assert judge({"feature": {"type": "x"}}, accepts_feature=True)
+    assert judge(given).reason.startswith("key 'where': ")
+    assert "expected a text, a number or a list of them" in judge(given).reason
+    assert judge(given, accepts_mappings=True, match={"where": ["x"]}).reason.startswith("key 'where': ")
+
+
+def test_a_source_may_take_requests_with_and_without_a_feature() -> None:
+    feature = {"feature": {"type": "x"}}
+    assert judge(feature, accepts_feature=True)
+    assert judge(feature, accepts_feature=None).request == feature
+    assert judge({"a": "b"}, accepts_feature=None)
+    assert (
+        judge(feature, accepts_feature=None, match={"feature": []}).reason == "key 'feature' is not accepted"
+    )
 
 
 def test_a_mapping_for_a_source_that_takes_none_is_found_when_the_configuration_is_checked() -> None:

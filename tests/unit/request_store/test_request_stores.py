@@ -80,7 +80,7 @@ class TestSQLRequestStore(RequestStoreContract):
             earlier.commit()
             another = await stores[0].get("another")
             assert another is not None
-            assert (another.sealed, another.lost_leases) == ("", 0)
+            assert (another.sealed, another.lost_leases, another.via) == ("", 0, ())
             for store in stores:
                 await store.close()
 

@@ -17,3 +17,14 @@ def test_data_sources_read_requests_as_the_frontend_does(tmp_path):
     server = child.Server(None)
     server.configure([{"collection": "c", "name": "e", "type": "echo", "settings": {}}], rules)
     assert server._sources["c", "e"].coercion == rules
+
+
+def test_children_get_the_secrets_of_data_sources(tmp_path):
+    # As text in a settings of type SecretStr, which JSON would have as asterisks
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        "datasources: {there: {type: federated, url: https://peer.example.org, collection: c, "
+        "secret: of-two-servers-only}}\ncollections: {c: {roles: [default], datasources: [there]}}"
+    )
+    sent = json.loads(json.dumps(make_child_config(load([file]))))
+    assert sent["sources"][0]["settings"]["secret"] == "of-two-servers-only"

@@ -125,7 +125,7 @@ class TestMongoDBRequestStore(RequestStoreContract):
     ) -> None:
         request = make()
         await store.add(request)
-        documents.update_one({"_id": request.id}, {"$unset": {"sealed": "", "lost_leases": ""}})
+        documents.update_one({"_id": request.id}, {"$unset": {"sealed": "", "lost_leases": "", "via": ""}})
         assert await store.get(request.id) == request
 
     async def test_a_removal_that_was_cut_short_leaves_no_secret(

@@ -1,0 +1,88 @@
+"""What data sources that call another service over HTTP share: sessions, bounded messages, streams."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import requests
+import urllib3
+
+from polytope_server.datasource import OCTET_STREAM, TemporaryError
+
+logger = logging.getLogger(__name__)
+
+_CHUNK = 1 << 20
+#: What is read of an error answer at most, and what of its message is shown.
+_ERROR_BYTES = 64 << 10
+_MESSAGE_LENGTH = 1000
+#: Client errors (RFC 9110, 6585) that say "not now" rather than "not so".
+_TRY_AGAIN = frozenset({408, 425, 429})
+#: What a broken connection raises while an answer is read.
+BREAKS = (urllib3.exceptions.HTTPError, OSError)
+
+
+class _Session(requests.Session):
+    """A session that follows no redirect."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """None: even where it follows none, requests would read the body of one, whatever its size."""
+        return
+
+
+def new_session(headers: Mapping[str, str] | None = None) -> requests.Session:
+    """A session with these headers on every call. It follows no redirects."""
+    session = _Session()
+    # Neither proxies nor a ~/.netrc of this account: only what is configured.
+    session.trust_env = False
+    session.headers.update(headers or {})
+    # The bytes are passed on as they are, so they must not be compressed on the way.
+    session.headers["Accept-Encoding"] = "identity"
+    return session
+
+
+def is_passing(status: int) -> bool:
+    """Whether the same call may succeed another time."""
+    return status >= 500 or status in _TRY_AGAIN
+
+
+def media_type(headers: Mapping[str, str]) -> str:
+    """The media type without its parameters, which clients would not recognise."""
+    return headers.get("Content-Type", "").partition(";")[0].strip().lower() or OCTET_STREAM
+
+
+def stream_body(answer: requests.Response, name: str) -> Iterator[bytes]:
+    """The body in chunks of 1 MiB at most. Raises TemporaryError if it breaks off."""
+    with answer:
+        try:
+            # Not iter_content(): urllib3 itself compares what came with the Content-Length.
+            yield from answer.raw.stream(_CHUNK, decode_content=False)
+        except BREAKS as error:
+            logger.warning("data source %s: %s", name, error)
+            raise TemporaryError(f"The answer of {name} broke off.") from error
+
+
+def read_message(answer: requests.Response, *keys: str) -> str:
+    """What an error answer says to the user: the first of `keys` that it has, else its text; bounded."""
+    try:
+        body = answer.raw.read(_ERROR_BYTES, decode_content=False)
+    except BREAKS:
+        return ""
+    return message_in(body.decode(errors="replace"), *keys)
+
+
+def message_in(text: str, *keys: str) -> str:
+    """The same of a text that was read: the value of one of `keys` in a JSON object, else the text."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    values = [found[key] for key in keys if found.get(key) is not None] if isinstance(found, dict) else []
+    message = _as_text(values[0] if values else text).strip()
+    return message if len(message) <= _MESSAGE_LENGTH else message[:_MESSAGE_LENGTH] + " ..."
+
+
+def _as_text(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else str(value)
