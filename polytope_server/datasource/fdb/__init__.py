@@ -35,6 +35,7 @@ from polytope_server.datasource.fdb.configuration import LibraryConfig, find_sch
 from polytope_server.datasource.fdb.environment import prepare_eckit
 from polytope_server.datasource.fdb.errors import Errors
 from polytope_server.datasource.fdb.files import path_of
+from polytope_server.datasource.fdb.instructions import IgnoredKeys, Instructions
 from polytope_server.datasource.fdb.selection import Selection
 from polytope_server.language import RequestError
 from polytope_server.settings.values import Size
@@ -64,6 +65,11 @@ class FDBSettings(DataSourceSettings):
         False,
         description="Whether a request for fields that the FDB does not have is refused when it is "
         "submitted: the frontend asks a worker, see `frontend.question_wait`.",
+    )
+    ignore: IgnoredKeys = Field(
+        (),
+        description="Keys of requests, such as `grid` and `area`, that are ignored though they would change "
+        "the data: the user reads so with each result. Requests with others are refused.",
     )
     gribjump_index: bool = Field(
         False,
@@ -95,6 +101,7 @@ class FDBDataSource(DataSource):
         super().__init__(name, settings)
         self._config: Mapping[str, Any] = {}
         self._abandoned = 0
+        self._instructions = _instructions(settings)
 
     @classmethod
     def archives(cls, settings: Any) -> bool:
@@ -103,7 +110,8 @@ class FDBDataSource(DataSource):
     @classmethod
     def request_check(cls, settings: Any) -> RequestCheck:
         known = read_known(settings.metkit)
-        return RequestCheck(find_schema(settings.fdb_config, known), known, settings.max_fields)
+        demands = find_schema(settings.fdb_config, known)
+        return RequestCheck(demands, known, settings.max_fields, _instructions(settings))
 
     @classmethod
     def door_question(cls, settings: Any) -> str | None:
@@ -122,6 +130,9 @@ class FDBDataSource(DataSource):
         _make_roots(self._config)
         dry_run.remove_left_behind()
 
+    def _select(self, request: Mapping[str, Any]) -> Selection:
+        return _selection(request, self.settings.max_fields)
+
     def _open(self) -> Any:
         """An FDB object for one request: an older one would not see what was archived since."""
         import pyfdb
@@ -129,22 +140,31 @@ class FDBDataSource(DataSource):
         return pyfdb.FDB(self._config)
 
     def retrieve(self, job: Job) -> Result:
-        wanted = _selection(job.coerced_request, self.settings.max_fields)
+        request = job.coerced_request
+        self._instructions.check(request, job.verb)
+        wanted, expected = self._select(request), self._instructions.expectation(request)
         with Errors(self.name):
             fdb = self._open()
-            there = availability.look(fdb, wanted)
+            there = availability.look(fdb, wanted, expected)
             if there.problem:
                 raise DataSourceError(there.problem)
-            handle = fdb.retrieve(wanted)
-        return Result(GRIB, self._chunks(handle, there.size), there.size)
+            handle = fdb.retrieve(wanted) if there.found else None
+        self._instructions.remark(job)
+        availability.remark(job, there, expected, self.judged)
+        chunks = self._chunks(handle, there.size) if handle is not None else iter(())
+        if edition := self._instructions.edition_of(request):
+            chunks = grib.of_edition(chunks, edition, self.settings.max_message, _CHUNK)
+        return Result(GRIB, chunks, there.size)
 
     def answer(self, question: Question) -> Answer:
         if question.kind == CONTENTS:
             with Errors(self.name):
                 return contents.answer(self._open(), _expand(question.request))
-        wanted = _selection(question.request, self.settings.max_fields)
+        request = question.request
+        self._instructions.check(request, "retrieve")
+        wanted, expected = self._select(request), self._instructions.expectation(request)
         with Errors(self.name):
-            return availability.answer(question.kind, availability.look(self._open(), wanted))
+            return availability.answer(question.kind, availability.look(self._open(), wanted, expected))
 
     def _chunks(self, handle: Any, size: int) -> Iterator[memoryview]:
         """The bytes of a handle. It is closed and given up before an error is raised."""
@@ -173,6 +193,8 @@ class FDBDataSource(DataSource):
         if self._abandoned >= _MAX_ABANDONED:
             # Ends this child process; the worker starts another, and tries the request there.
             raise SystemExit(f"data source {self.name}: too many failed archives in one process")
+        self._instructions.check(job.coerced_request, job.verb)
+        expected = self._instructions.expectation(job.coerced_request)
         allowed = {
             key: {grib.canonical(key, value) for value in values}
             for key, values in _expand(job.coerced_request).items()
@@ -193,11 +215,14 @@ class FDBDataSource(DataSource):
                     trial.check()
             if writer is None:
                 raise DataSourceError("the upload holds no GRIB message")
+            if expected and (misfit := expected.describe_misfit(trial.count)):
+                raise DataSourceError(f"{misfit}, and the upload holds {trial.count}")
             with Errors(self.name):
                 writer.flush()
         except BaseException:
             self._abandon(writer)
             raise
+        self._instructions.remark(job)
         if self.settings.gribjump_index:
             index.write(self._find_files(trial.filed))
 
@@ -215,7 +240,7 @@ class FDBDataSource(DataSource):
 
         def select(request: Mapping[str, Any]) -> Selection:
             check(request, "retrieve")
-            return _selection(request, self.settings.max_fields)
+            return self._select(request)
 
         return dry_run.DryRun(self._config, self.coercion, select, self._abandon)
 
@@ -240,10 +265,16 @@ def _make_roots(config: Mapping[str, Any]) -> None:
                 logger.warning("FDB root %s: %s", root["path"], error)
 
 
+def _instructions(settings: FDBSettings) -> Instructions:
+    """What becomes of the keys of requests that choose no field, with these settings."""
+    return Instructions(served=frozenset({keys.EXPECT}), ignored=frozenset(settings.ignore))
+
+
 def _expand(request: Mapping[str, Any]) -> Selection:
     if unknown := keys.describe_unknown(request):
         raise DataSourceError(str(RequestError(*unknown)))
-    return selection.expand({k: v for k, v in request.items() if k not in keys.NOT_DATA}, MAX_VALUES)
+    chosen = {key: v for key, v in request.items() if key not in keys.NOT_DATA and not keys.is_off(v)}
+    return selection.expand(chosen, MAX_VALUES)
 
 
 def _selection(request: Mapping[str, Any], max_fields: int) -> Selection:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from polytope_server.datasource import Answer
-from polytope_server.datasource.fdb import selection
+from polytope_server.datasource import Answer, Job
+from polytope_server.datasource.fdb import absence, selection
+from polytope_server.datasource.fdb.expectation import Expectation
 from polytope_server.datasource.fdb.selection import Found, Missing, Selection
+from polytope_server.texts import clipped
 
-AVAILABLE = "available"
-"""The kind of question for how many fields there are, and which are missing."""
+ESTIMATE = "estimate"
+"""The kind of question for how many fields a request asks for, their bytes, and which are missing."""
 CHECK = "check"
 """The kind of question for a sentence about what is missing."""
-KINDS = (AVAILABLE, CHECK)
+KINDS = (ESTIMATE, CHECK)
 
 #: Seconds for which fields are said to be there. Which are missing is not kept: they may be archived now.
 _KEPT = 60.0
+#: Characters of a note.
+_LONGEST = 400
 
 
 @dataclass(frozen=True)
@@ -29,36 +34,73 @@ class Availability:
     found: int
     size: int
     missing: Missing = field(default_factory=lambda: Missing(0, []))
-    #: What the user reads if some are missing.
+    #: What the user reads if the request fails.
     problem: str = ""
+    #: The request's part by which no field is filed: it chose nothing.
+    unused: Selection = field(default_factory=dict)
 
 
-def look(fdb: Any, wanted: Selection) -> Availability:
-    """Ask the FDB for all fields of a request, and search for those that are missing."""
+def look(fdb: Any, wanted: Selection, expected: Expectation | None = None) -> Availability:
+    """Ask the FDB for all fields of a request, and search for those that are missing.
+
+    `expected` is how many must be there; None: all.
+    """
     found = _inspect(fdb, wanted)
-    if found.count >= selection.count(wanted):
-        return Availability(found.count, found.count, found.size)
     # A key that the FDB's schema does not have multiplies nothing.
-    known = {key: values for key, values in wanted.items() if not found.count or key in found.values}
-    rest = {key: values for key, values in wanted.items() if key not in known}
-    gone = selection.missing(lambda part: _inspect(fdb, {**rest, **part}), known, found)
-    if not gone.count:
-        return Availability(found.count, found.count, found.size)
-    problem = f"{gone.count} of {selection.count(known)} fields are not available: {gone}"
-    if not found.count and (absent := _absent_keys(fdb, wanted)):
-        problem += f". The request must also name: {', '.join(absent)}"
-    return Availability(found.count + gone.count, found.count, found.size, gone, problem)
+    known = {key: values for key, values in wanted.items() if not found.count or found.knows(key)}
+    unused = {key: values for key, values in wanted.items() if key not in known}
+    gone = _find_missing(fdb, known, unused, found)
+    fields = found.count + gone.count
+    problem = _describe(fdb, wanted, found, gone, expected)
+    return Availability(fields, found.count, found.size, gone, problem, unused)
+
+
+def remark(job: Job, there: Availability, expected: Expectation | None, judged: Collection[str]) -> None:
+    """Say in the job's message what has come, and what of the request has chosen nothing.
+
+    `judged` are keys that have chosen the data source.
+    """
+    if expected is not None:
+        gone = f"; not available: {there.missing}" if there.missing.count else ""
+        text = f"{expected}: {there.found} of {there.fields} fields are available{gone}"
+        job.note(f"{clipped(text, _LONGEST)}.")
+    if unused := [f"{key}={selection.listed(v)}" for key, v in there.unused.items() if key not in judged]:
+        text = f"Without effect, as the archive does not file these fields by it: {', '.join(unused)}"
+        job.note(f"{clipped(text, _LONGEST)}.")
 
 
 def answer(kind: str, there: Availability) -> Answer:
     """The answer to a question of that kind."""
-    seconds = 0.0 if there.problem else _KEPT
+    seconds = 0.0 if there.missing.count or there.problem else _KEPT
     if kind == CHECK:
         return Answer([there.problem] if there.problem else [], seconds)
     missing = {"fields": there.missing.count, "examples": there.missing.named}
-    return Answer(
-        {"fields": there.fields, "available": there.found, "bytes": there.size, "missing": missing}, seconds
-    )
+    return Answer({"fields": there.fields, "bytes": there.size, "missing": missing}, seconds)
+
+
+def _find_missing(fdb: Any, known: Selection, unused: Selection, found: Found) -> Missing:
+    return selection.missing(lambda part: _inspect(fdb, {**unused, **part}), known, found)
+
+
+def _describe(fdb: Any, wanted: Selection, found: Found, gone: Missing, expected: Expectation | None) -> str:
+    """What makes a request fail; the empty text if nothing does."""
+    if not found.count and (absent := absence.absent_keys(fdb, wanted)):
+        # Whatever is expected: that is no request for fields.
+        return f"{_count(found, gone)}: {gone}. The request must also name: {', '.join(absent)}"
+    if expected is not None:
+        misfit = expected.describe_misfit(found.count)
+        rest = f": {gone}" if gone.count else ""
+        return (
+            f"{misfit}, and {found.count} of {found.count + gone.count} are available{rest}" if misfit else ""
+        )
+    if not gone.count:
+        return ""
+    reason = "" if found.count else absence.explain(fdb, wanted)
+    return f"{_count(found, gone)}: {gone}{reason}"
+
+
+def _count(found: Found, gone: Missing) -> str:
+    return f"{gone.count} of {found.count + gone.count} fields are not available"
 
 
 def _inspect(fdb: Any, wanted: Selection) -> Found:
@@ -66,9 +108,3 @@ def _inspect(fdb: Any, wanted: Selection) -> Found:
     for element in fdb.inspect(wanted):
         found.add(element.combined_key(), element.length())
     return found
-
-
-def _absent_keys(fdb: Any, wanted: Selection) -> list[str]:
-    """The keys by which a field that fits the request otherwise is known, and that the request lacks."""
-    element = next(iter(fdb.list(wanted)), None)
-    return [key for key in selection.filed_keys(element) if key not in wanted] if element else []

@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from polytope_server.datasource import DataSourceError
 from polytope_server.datasource.fdb import keys, schema, selection
+from polytope_server.datasource.fdb.instructions import Instructions
 from polytope_server.datasource.fdb.metkit import Tables, tables, tables_of
 from polytope_server.language.errors import RequestError, shown
 from polytope_server.language.no_request import EXPECTED, describe_no_request
@@ -18,6 +20,7 @@ from polytope_server.language.ranges import is_range, joined, split
 
 logger = logging.getLogger(__name__)
 
+NO_INSTRUCTIONS = Instructions()
 #: The most values of one key.
 MAX_VALUES = 100_000
 #: Values of one key that an answer names.
@@ -34,18 +37,30 @@ _NUMBERS = (
 class RequestCheck:
     """Checks requests for one FDB: names of keys and parameters, values, and what the schema demands."""
 
-    def __init__(self, demands: schema.Schema | None, known: Tables | None, max_fields: int) -> None:
-        """`demands` and `known` are None where they cannot be read: then they are not checked."""
+    def __init__(
+        self,
+        demands: schema.Schema | None,
+        known: Tables | None,
+        max_fields: int,
+        instructions: Instructions = NO_INSTRUCTIONS,
+    ) -> None:
+        """`demands` and `known` are None where they cannot be read: then they are not checked.
+
+        `instructions` says which keys are served that choose no field.
+        """
         self._demands = demands
         self._known = known
         self._max_fields = max_fields
+        self._instructions = instructions
 
     def __call__(self, request: Mapping[str, Any], verb: str) -> None:
         """Raises DataSourceError with everything that is wrong."""
         if "data" in request:  # what coercion makes of anything but a mapping; defaults may be beside it
             raise DataSourceError(describe_no_request(request["data"]))
         problems = keys.describe_unknown(request)
-        request = {key: value for key, value in request.items() if not _is_off(value)}
+        request = {key: value for key, value in request.items() if not keys.is_off(value)}
+        problems += self._instructions.refusals(request, verb)
+        problems += _error_of(partial(self._instructions.expectation, request))
         problems += _describe_values(request, self._known)
         if verb == "retrieve" and not problems:
             problems += self._describe_choice(request)
@@ -58,8 +73,12 @@ class RequestCheck:
         if not chosen:
             yield f"the request chooses no fields; {EXPECTED}"
             return
-        if (fields := selection.count_of(chosen, MAX_VALUES)) > self._max_fields:
+        fields = selection.count_of(chosen, MAX_VALUES)
+        if fields > self._max_fields:
             yield f"the request describes {fields} fields; at most {self._max_fields} are accepted"
+        expected = self._instructions.expectation(request)
+        if expected and expected.number and expected.number > fields:
+            yield f"{expected.describe_misfit(fields)}, and the request describes {fields}"
         if self._demands is not None and (absent := self._demands.missing(_spell(chosen, self._known))):
             yield f"the request must also name: {', '.join(absent)}"
 
@@ -89,25 +108,25 @@ def _fold(key: str, value: str) -> str:
     return value.lower()
 
 
-def _is_off(value: Any) -> bool:
-    """Whether a key is there as if it were not: so users of MARS say it."""
-    return isinstance(value, str) and value.lower() == "off"
-
-
 def _spell(request: Mapping[str, Any], known: Tables | None) -> dict[str, set[str]]:
     """The values of each key in canonical spelling; ranges count as their words, which no rule is for."""
     canonical = known.canonical if known else _fold
     return {key: {canonical(key, one) for one in split(joined(key, v))} for key, v in request.items()}
 
 
+def _error_of(call: Callable[[], object]) -> Iterator[str]:
+    try:
+        call()
+    except DataSourceError as error:
+        yield str(error)
+
+
 def _describe_values(request: Mapping[str, Any], known: Tables | None) -> Iterator[str]:
     for key, value in request.items():
         if key not in keys.DATA:
             continue
-        try:
-            selection.count_of({key: value}, MAX_VALUES)
-        except DataSourceError as error:
-            yield str(error)
+        if problems := [*_error_of(partial(selection.count_of, {key: value}, MAX_VALUES))]:
+            yield from problems
             continue
         text = joined(key, value)
         if is_range(text) or known is None:

@@ -62,6 +62,8 @@ class DryRun:
         self._known: set[bytes] = set()
         #: The values of each key by which the FDB files the fields so far.
         self.filed: Selection = {}
+        #: How many fields were added.
+        self.count = 0
 
     def __enter__(self) -> Self:
         self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
@@ -81,6 +83,7 @@ class DryRun:
             self._writer = self._open()
         self._writer.archive(field.header)
         self._batch.append(field.keys)
+        self.count += 1
         if len(self._batch) == _BATCH:
             self.check()
 

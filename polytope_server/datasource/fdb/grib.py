@@ -24,7 +24,7 @@ _UNKNOWN_PARAM = "0"
 class _Input:
     """A stream of which the first bytes can be looked at before they are taken."""
 
-    def __init__(self, chunks: Iterable[bytes]) -> None:
+    def __init__(self, chunks: Iterable[bytes | memoryview]) -> None:
         self._chunks = iter(chunks)
         self._held = bytearray()
         self.offset = 0
@@ -50,15 +50,19 @@ class _Input:
             self._held += chunk
 
 
-def split(chunks: Iterable[bytes], max_message: int) -> Iterator[bytearray]:
+def split(
+    chunks: Iterable[bytes | memoryview], max_message: int, what: str = "the upload"
+) -> Iterator[bytearray]:
     """Each GRIB message (edition 1 or 2) of a stream, whole, in the one buffer that holds it.
+
+    `what` is how users call the stream.
 
     DataSourceError for anything between the messages, for one that is cut short, and for one that is longer
     than `max_message` bytes.
     """
     stream = _Input(chunks)
     while start := stream.peek(_INDICATOR_2):
-        where = f"the upload at byte {stream.offset}"
+        where = f"{what} at byte {stream.offset}"
         if not start.startswith(_START):
             raise DataSourceError(f"{where} is not the start of a GRIB message")
         length = _length(stream, where)
@@ -72,6 +76,23 @@ def split(chunks: Iterable[bytes], max_message: int) -> Iterator[bytearray]:
         yield message
         # The next one gets a buffer of its own: what is not let go of now would be held beside it.
         del message
+
+
+def of_edition(
+    chunks: Iterable[bytes | memoryview], edition: int, max_message: int, size: int
+) -> Iterator[memoryview]:
+    """The messages of a stream, in chunks of at most `size` bytes, as long as all are of one edition.
+
+    DataSourceError for one of another edition, and as in :func:`split`.
+    """
+    for message in split(chunks, max_message, "what is stored"):
+        if message[7] != edition:
+            raise DataSourceError(
+                f"key 'format': GRIB of edition {edition} is asked for, and a field is of edition "
+                f"{message[7]}; fields are served as they are stored: leave it out, or say 'grib'"
+            )
+        for start in range(0, len(message), size):
+            yield memoryview(message)[start : start + size]
 
 
 def _length(stream: _Input, where: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 #: Other names of keys that the MARS language has (metkit 1.22, language.yaml).
 ALIASES = {
@@ -14,7 +15,7 @@ ALIASES = {
     "parameter": "param",
     "parameters": "param",
 }
-#: Keys of the MARS language that choose no field. The FDB takes and ignores them.
+#: Keys of the MARS language that choose no field (`instructions`). The FDB itself takes and ignores them.
 _NOT_DATA_KEYS = """
 accuracy area bitmap database day duplicates expect fieldset filter format frame gaussian grid
 interpolation intgrid optimise packing padding process repres resol rotation source style target
@@ -31,8 +32,14 @@ tilescheme time timespan type wavelength year
 """
 #: Unknown keys of a request for which an answer says what is probably meant.
 _HINTS = 5
+EXPECT = "expect"
 NOT_DATA = frozenset(_NOT_DATA_KEYS.split())
 DATA = frozenset(_DATA_KEYS.split())
+
+
+def is_off(value: Any) -> bool:
+    """Whether a key is there as if it were not: so users of MARS say it."""
+    return isinstance(value, str) and value.lower() == "off"
 
 
 def describe_unknown(keys: Iterable[str]) -> list[str]:

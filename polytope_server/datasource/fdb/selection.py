@@ -6,7 +6,7 @@ Pure functions: what a store holds is asked through a callable.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, product
 from typing import Any
@@ -14,14 +14,18 @@ from typing import Any
 from polytope_server.datasource import DataSourceError
 from polytope_server.language.ranges import Range, is_range, not_a_range, read_range, split
 from polytope_server.language.values import utc_today
+from polytope_server.texts import clipped
 
 Selection = dict[str, list[str]]
 
 MAX_NAMED = 10
-"""How many missing fields an answer names."""
+"""How many missing fields, or parts of a request that are missing, an answer names."""
 
 _MAX_LOOKS = 1000
 """How often the store is asked in order to name them."""
+
+#: Values of a key that a text names, and its characters.
+_LISTED, _LONGEST = 8, 200
 
 _HOUR = 3600
 #: The pitch that a store gives to a range without `by` (metkit: 12 hours of step, 6 of time).
@@ -113,6 +117,10 @@ class Found:
         for key, value in keys.items():
             self.values.setdefault(key, set()).add(value)
 
+    def knows(self, key: str) -> bool:
+        """Whether a field is filed by that key."""
+        return any(self.values.get(key, ()))
+
 
 def filed_keys(element: Any) -> dict[str, str]:
     """The keys of a field that the FDB lists, which has empty texts for some that it lacks."""
@@ -122,16 +130,32 @@ def filed_keys(element: Any) -> dict[str, str]:
 Look = Callable[[Selection], Found]
 
 
+def listed(values: Sequence[str]) -> str:
+    """Values of a key as a text of bounded length."""
+    if len(values) <= _LISTED:
+        return clipped("/".join(values), _LONGEST)
+    some = clipped("/".join(values[: _LISTED - 1]), _LONGEST)
+    return f"{some}/.../{clipped(values[-1], _LONGEST)} ({len(values)} values)"
+
+
 @dataclass(frozen=True)
 class Missing:
-    """Fields that a store does not hold: how many, and the first of them."""
+    """Fields that a store does not hold: how many, and the first parts that are missing whole."""
 
     count: int
-    named: list[dict[str, str]]
+    parts: list[Selection]
+
+    @property
+    def named(self) -> list[dict[str, str]]:
+        """The first of the fields."""
+        fields = (dict(zip(part, one, strict=True)) for part in self.parts for one in product(*part.values()))
+        return list(islice(fields, MAX_NAMED))
 
     def __str__(self) -> str:
-        names = "; ".join(", ".join(f"{key}={value}" for key, value in name.items()) for name in self.named)
-        rest = self.count - len(self.named)
+        names = "; ".join(
+            ", ".join(f"{key}={listed(values)}" for key, values in part.items()) for part in self.parts
+        )
+        rest = self.count - sum(map(count, self.parts))
         return names + (f"; and {rest} more" if rest and names else "")
 
 
@@ -142,7 +166,7 @@ def missing(look: Look, selection: Selection, found: Found) -> Missing:
     is missing whole; any other is halved, and its halves looked at. Two spellings of one value
     (`2t/167`) make a selection look too large: its halves show that nothing is missing.
     """
-    named: list[dict[str, str]] = []
+    named: list[Selection] = []
     parts = [(selection, found)]
     total, looks = 0, 0
     while parts:
@@ -151,7 +175,7 @@ def missing(look: Look, selection: Selection, found: Found) -> Missing:
             continue
         if there.count == 0:
             total += count(part)
-            named += islice(_names(part, selection), MAX_NAMED - len(named))
+            named += [_name(part, selection)] if len(named) < MAX_NAMED else []
             continue
         if len(named) == MAX_NAMED or looks >= _MAX_LOOKS:
             # How many is known without a further look, unless two of the values mean the same.
@@ -163,10 +187,10 @@ def missing(look: Look, selection: Selection, found: Found) -> Missing:
     return Missing(total, named)
 
 
-def _names(part: Selection, selection: Selection) -> Iterator[dict[str, str]]:
-    """The fields of a part, each by the keys that tell it from others (by all if there is only one)."""
+def _name(part: Selection, selection: Selection) -> Selection:
+    """A part by the keys that tell its fields from others (by all if there is only one)."""
     several = [key for key, values in selection.items() if len(values) > 1] or list(selection)
-    return (dict(zip(several, values, strict=True)) for values in product(*(part[key] for key in several)))
+    return {key: part[key] for key in several}
 
 
 def _halves(part: Selection, found: Found) -> tuple[Selection, Selection]:

@@ -26,6 +26,7 @@ from polytope_server.datasource.fdb.availability import CHECK
 from polytope_server.datasource.fdb.check import read_known
 from polytope_server.datasource.fdb.configuration import find_schema
 from polytope_server.datasource.fdb.environment import prepare_eckit
+from polytope_server.datasource.fdb.instructions import Instructions
 from polytope_server.datasource.polytope import check
 from polytope_server.datasource.polytope.settings import PolytopeSettings
 from polytope_server.features import FEATURE_TYPES, Feature, read_feature
@@ -60,7 +61,8 @@ class PolytopeDataSource(DataSource):
     @classmethod
     def request_check(cls, settings: Any) -> RequestCheck:
         known = read_known(settings.metkit)
-        return check.FeatureCheck(find_schema(settings.fdb_config, known), known, settings.limits)
+        demands = find_schema(settings.fdb_config, known)
+        return check.FeatureCheck(demands, known, settings.limits, _instructions(settings))
 
     @classmethod
     def door_question(cls, settings: Any) -> str | None:
@@ -78,7 +80,11 @@ class PolytopeDataSource(DataSource):
         self._engine = Engine(self.name, self.settings, self.judged)
 
     def retrieve(self, job: Job) -> Result:
-        return Result(COVERAGE_JSON, self._engine.extract(*self._divide_request(job.coerced_request)))
+        instructions = _instructions(self.settings)
+        instructions.check(job.coerced_request, job.verb)
+        found = self._engine.extract(*self._divide_request(job.coerced_request))
+        instructions.remark(job)
+        return Result(COVERAGE_JSON, found)
 
     def answer(self, question: Question) -> Answer:
         if question.kind == CONTENTS:
@@ -93,3 +99,8 @@ class PolytopeDataSource(DataSource):
             return rest, read_feature(request.get("feature"), self.settings.limits)
         except RequestError as error:
             raise DataSourceError(str(error)) from None
+
+
+def _instructions(settings: PolytopeSettings) -> Instructions:
+    """What becomes of the keys of requests that choose no field, with these settings."""
+    return Instructions(served=frozenset({"format"}), ignored=frozenset(settings.ignore) - {"format"})

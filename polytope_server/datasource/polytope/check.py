@@ -7,7 +7,8 @@ from typing import Any
 
 from polytope_server.datasource import DataSourceError
 from polytope_server.datasource.fdb import keys, selection
-from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck
+from polytope_server.datasource.fdb.check import MAX_VALUES, NO_INSTRUCTIONS, RequestCheck
+from polytope_server.datasource.fdb.instructions import Instructions
 from polytope_server.datasource.fdb.metkit import Tables
 from polytope_server.datasource.fdb.schema import Schema
 from polytope_server.features import (
@@ -40,9 +41,18 @@ def implied_keys(request: Mapping[str, Any]) -> Mapping[str, str]:
 class FeatureCheck:
     """Checks requests for features of one FDB: the feature, the fields that it is of, and limits."""
 
-    def __init__(self, demands: Schema | None, known: Tables | None, limits: FeatureLimits) -> None:
-        """`demands` and `known` are None where they cannot be read: then they are not checked."""
-        self._fields = RequestCheck(demands, known, limits.max_fields)
+    def __init__(
+        self,
+        demands: Schema | None,
+        known: Tables | None,
+        limits: FeatureLimits,
+        instructions: Instructions = NO_INSTRUCTIONS,
+    ) -> None:
+        """`demands` and `known` are None where they cannot be read: then they are not checked.
+
+        `instructions` says what becomes of keys that choose no field.
+        """
+        self._fields = RequestCheck(demands, known, limits.max_fields, instructions)
         self._limits = limits
 
     def __call__(self, request: Mapping[str, Any], verb: str) -> None:

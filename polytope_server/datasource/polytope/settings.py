@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from polytope_server.datasource import DataSourceSettings
 from polytope_server.datasource.fdb import index
 from polytope_server.datasource.fdb.configuration import LibraryConfig, load_config
+from polytope_server.datasource.fdb.instructions import IgnoredKeys
 from polytope_server.features import FeatureLimits
 from polytope_server.settings.section import part
 
@@ -92,6 +93,11 @@ class PolytopeSettings(DataSourceSettings):
     )
     metkit: Path | None = Field(
         None, description="Folder with the tables of a metkit of your own, as for the data source `fdb`."
+    )
+    ignore: IgnoredKeys = Field(
+        (),
+        description="Keys of requests that are ignored, as for the data source `fdb`: the user reads so with "
+        "each result.",
     )
     check_available: bool = Field(
         False,

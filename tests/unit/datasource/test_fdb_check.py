@@ -58,7 +58,7 @@ def said(tmp_path: Path) -> Callable[..., str]:
         {"class": "operations"},
         {"stream": "OPER", "type": "forecast"},
         {"levtype": "surface"},
-        {"domain": "g", "grid": "1/1", "filter": "'a' = \"b\"", "target": "x"},
+        {"domain": "g", "grid": "av", "padding": 0, "target": "x"},
         {"month": "1/to/12", "origin": "98"},
         {"levelist": "off", "number": "OFF", "system": "02"},
         {"levtype": "pl", "levelist": "0.000/50./1", "param": "t"},
@@ -138,7 +138,7 @@ def test_a_message_does_not_grow_with_the_request(said: Callable[..., str]) -> N
     assert len(text) < 3000
 
 
-@pytest.mark.parametrize("request_", [{}, {"grid": "1/1"}])
+@pytest.mark.parametrize("request_", [{}, {"grid": "av"}])
 def test_a_request_that_chooses_nothing_reads_what_a_request_is(
     said: Callable[..., str], request_: dict[str, str]
 ) -> None:

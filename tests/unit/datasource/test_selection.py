@@ -96,10 +96,24 @@ def test_two_spellings_of_a_value_are_not_missing():
 
 
 def test_only_the_first_are_named_and_all_are_counted():
-    gone = Store([("167", "0")]).missing({"param": ["167"], "step": steps(*range(1000))})
-    assert gone.count == 999
+    held = [("167", step) for step in steps(*range(0, 100, 2))]
+    gone = Store(held).missing({"param": ["167"], "step": steps(*range(100))})
+    assert gone.count == 50
     assert len(gone.named) == s.MAX_NAMED
-    assert str(gone).endswith("; and 989 more")
+    assert str(gone) == "; ".join(f"step={step}" for step in range(1, 20, 2)) + "; and 40 more"
+
+
+def test_what_is_missing_side_by_side_is_named_together():
+    store = Store([("167", step) for step in steps(*range(8))])
+    gone = store.missing({"param": ["167", "151"], "step": steps(*range(8))})
+    assert str(gone) == "param=151, step=0/1/2/3/4/5/6/7"
+    assert gone.named[:2] == [{"param": "151", "step": "0"}, {"param": "151", "step": "1"}]
+
+
+def test_a_text_of_what_is_missing_is_bounded():
+    gone = Store([]).missing({"param": ["x" * 5000, "y"], "step": steps(*range(1000))})
+    assert str(gone).endswith("step=0/1/2/3/4/5/6/.../999 (1000 values)")
+    assert len(str(gone)) < 300
 
 
 def test_a_value_missing_everywhere_takes_few_looks():

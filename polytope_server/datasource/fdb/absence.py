@@ -1,0 +1,54 @@
+"""Why an FDB has nothing at all of what a request describes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from polytope_server.datasource.fdb import selection
+from polytope_server.datasource.fdb.grib import canonical
+from polytope_server.datasource.fdb.metkit import tables
+from polytope_server.datasource.fdb.selection import Selection
+
+#: Keys by which the fields of one date are told apart, in most schemas.
+_WITHIN = ("type", "levtype", "time", "step", "levelist", "number", "param")
+#: The most that is looked at: an FDB reads an index for each of these choices of the other keys.
+_MOST_CHOICES = 50
+
+
+def absent_keys(fdb: Any, wanted: Selection) -> list[str]:
+    """The keys by which a field that fits the request otherwise is known, and that the request lacks."""
+    element = next(iter(fdb.list(wanted)), None)
+    return [key for key in selection.filed_keys(element) if key not in wanted] if element else []
+
+
+def explain(fdb: Any, wanted: Selection) -> str:
+    """A sentence about the values that no field has, and those that there are; empty if none can be given."""
+    outer = {key: values for key, values in wanted.items() if key not in _WITHIN}
+    if not outer or math.prod(map(len, outer.values())) > _MOST_CHOICES:
+        return ""
+    axes = fdb.axes(outer)
+    offered = {key: [value for value in axes[key] if value] for key in _WITHIN if key in axes}
+    if not any(offered.values()):
+        named = ", ".join(f"{key}={selection.listed(values)}" for key, values in outer.items())
+        return f". The archive has nothing at all of {named}"
+    there = [
+        f"{key}={selection.listed(sorted(offered[key], key=_by_number))}"
+        for key in _WITHIN
+        if offered.get(key) and key in wanted and not _meet(key, wanted[key], offered[key])
+    ]
+    return f". There it has {', '.join(there)}" if there else ""
+
+
+def _meet(key: str, wanted: list[str], offered: list[str]) -> bool:
+    """Whether one of the values that are wanted is offered."""
+    return not {_spell(key, value) for value in wanted}.isdisjoint(_spell(key, value) for value in offered)
+
+
+def _spell(key: str, value: str) -> str:
+    number = tables().names.get(value.lower()) if key == "param" else None
+    return canonical(key, value) if number is None else str(number)
+
+
+def _by_number(value: str) -> tuple[float, str]:
+    return (float(value) if value.replace(".", "", 1).isdigit() else math.inf), value
