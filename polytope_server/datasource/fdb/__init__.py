@@ -23,7 +23,6 @@ from polytope_server.datasource import (
     Answer,
     DataSource,
     DataSourceError,
-    DataSourceSettings,
     Job,
     Question,
     Result,
@@ -34,8 +33,13 @@ from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck, read_
 from polytope_server.datasource.fdb.configuration import LibraryConfig, find_schema, load_config
 from polytope_server.datasource.fdb.environment import prepare_eckit
 from polytope_server.datasource.fdb.errors import Errors
+from polytope_server.datasource.fdb.expectation import ANY
 from polytope_server.datasource.fdb.files import path_of
 from polytope_server.datasource.fdb.instructions import IgnoredKeys, Instructions
+from polytope_server.datasource.fdb.metkit import Tables
+from polytope_server.datasource.fdb.postprocess.door import Door
+from polytope_server.datasource.fdb.postprocess.recipe import SERVED
+from polytope_server.datasource.fdb.postprocess.service import PostprocessSettings, Service
 from polytope_server.datasource.fdb.selection import Selection
 from polytope_server.language import RequestError
 from polytope_server.settings.values import Size
@@ -47,7 +51,7 @@ _CHUNK = 1 << 20
 _MAX_ABANDONED = 100
 
 
-class FDBSettings(DataSourceSettings):
+class FDBSettings(PostprocessSettings):
     """Keys of the data source `fdb`."""
 
     fdb_config: LibraryConfig = Field(
@@ -85,6 +89,7 @@ class FDBSettings(DataSourceSettings):
     )
 
     def warnings(self) -> Iterator[str]:
+        yield from super().warnings()
         if self.gribjump_index and index.find_program() is None:
             yield "gribjump_index needs the package gribjumplib, of the extra polytope, where a worker runs"
 
@@ -102,6 +107,8 @@ class FDBDataSource(DataSource):
         self._config: Mapping[str, Any] = {}
         self._abandoned = 0
         self._instructions = _instructions(settings)
+        self._known: Tables | None = None
+        self._service: Service | None = None
 
     @classmethod
     def archives(cls, settings: Any) -> bool:
@@ -111,7 +118,8 @@ class FDBDataSource(DataSource):
     def request_check(cls, settings: Any) -> RequestCheck:
         known = read_known(settings.metkit)
         demands = find_schema(settings.fdb_config, known)
-        return RequestCheck(demands, known, settings.max_fields, _instructions(settings))
+        door = Door(settings.max_points, known) if settings.postprocess else None
+        return RequestCheck(demands, known, settings.max_fields, _instructions(settings), door)
 
     @classmethod
     def door_question(cls, settings: Any) -> str | None:
@@ -129,6 +137,9 @@ class FDBDataSource(DataSource):
         self._config = load_config(self.settings.fdb_config)
         _make_roots(self._config)
         dry_run.remove_left_behind()
+        if self.settings.postprocess:
+            self._known = read_known(self.settings.metkit)
+            self._service = Service(self.name, self.settings, self.data)
 
     def _select(self, request: Mapping[str, Any]) -> Selection:
         return _selection(request, self.settings.max_fields)
@@ -142,19 +153,40 @@ class FDBDataSource(DataSource):
     def retrieve(self, job: Job) -> Result:
         request = job.coerced_request
         self._instructions.check(request, job.verb)
+        recipe = self._service.read(job) if self._service else None
         wanted, expected = self._select(request), self._instructions.expectation(request)
         with Errors(self.name):
             fdb = self._open()
             there = availability.look(fdb, wanted, expected)
             if there.problem:
                 raise DataSourceError(there.problem)
-            handle = fdb.retrieve(wanted) if there.found else None
         self._instructions.remark(job)
         availability.remark(job, there, expected, self.judged)
-        chunks = self._chunks(handle, there.size) if handle is not None else iter(())
-        if edition := self._instructions.edition_of(request):
-            chunks = grib.of_edition(chunks, edition, self.settings.max_message, _CHUNK)
-        return Result(GRIB, chunks, there.size)
+        if recipe and self._service:
+            made = self._service.produce(job, recipe, wanted, self._known, self._messages, there.found)
+            return Result(GRIB, self._in_edition(made, request))
+        return Result(GRIB, self._in_edition(self._read(fdb, wanted, there), request), there.size)
+
+    def _read(self, fdb: Any, wanted: Selection, there: availability.Availability) -> Iterator[memoryview]:
+        """The bytes of the fields that are there."""
+        if not there.found:
+            return iter(())
+        with Errors(self.name):
+            handle = fdb.retrieve(wanted)
+        return self._chunks(handle, there.size)
+
+    def _messages(self, wanted: Selection) -> tuple[Iterator[bytearray], int]:
+        """The messages of the fields that are there, and how many they are."""
+        with Errors(self.name):
+            fdb = self._open()
+            there = availability.look(fdb, wanted, ANY)
+        chunks = self._read(fdb, wanted, there)
+        return grib.split(chunks, self.settings.max_message, "what is stored"), there.found
+
+    def _in_edition(self, chunks: Iterator[memoryview], request: Mapping[str, Any]) -> Iterator[memoryview]:
+        """The bytes of messages that must be of an edition of GRIB, if the request says which."""
+        edition = self._instructions.edition_of(request)
+        return grib.of_edition(chunks, edition, self.settings.max_message, _CHUNK) if edition else chunks
 
     def answer(self, question: Question) -> Answer:
         if question.kind == CONTENTS:
@@ -267,7 +299,8 @@ def _make_roots(config: Mapping[str, Any]) -> None:
 
 def _instructions(settings: FDBSettings) -> Instructions:
     """What becomes of the keys of requests that choose no field, with these settings."""
-    return Instructions(served=frozenset({keys.EXPECT}), ignored=frozenset(settings.ignore))
+    served = {keys.EXPECT} | (SERVED if settings.postprocess else set())
+    return Instructions(served=frozenset(served), ignored=frozenset(settings.ignore))
 
 
 def _expand(request: Mapping[str, Any]) -> Selection:

@@ -11,7 +11,7 @@ from polytope_server.worker.composition import make_child_config
 def test_data_sources_read_requests_as_the_frontend_does(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text("coercion: {number_allow_zero: true, allow_ranges: [levelist]}")
-    sent = json.loads(json.dumps(make_child_config(load([file]))))
+    sent = json.loads(json.dumps(make_child_config(load([file]), tmp_path)))
     rules = CoercionRules(allow_ranges=CoercionRules().allow_ranges | {"levelist"}, number_allow_zero=True)
     assert child.read_rules(sent["coercion"]) == rules
     server = child.Server(None)

@@ -1,0 +1,127 @@
+"""MIR in a child process: one message, or the two of a vector, in and out of memory."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from polytope_server.datasource import DataSourceError, TemporaryError
+
+logger = logging.getLogger(__name__)
+
+#: Bytes of what MIR writes to its log about one message, of which the end is kept for the operator.
+_KEPT_LOG = 2000
+#: How MIR and eckit begin their texts; what follows a line feed is for their developers.
+_KIND = re.compile(r"(?:(?:Serious bug|UserError|Bad value|Bad parameter|Exception): )+")
+#: Texts about nothing that a user could know.
+_INTERNAL = re.compile(r"Assertion failed|.*::\w+\(\)|terminate|Not implemented$", re.DOTALL)
+#: What is said of files: those of MIR, as fields are in memory.
+_OF_FILES = ("Failed system call", "Cannot open", "No such file", "Short file", "Read error", "Write error")
+_LONGEST_REASON = 200
+
+
+class _FileError(Exception):
+    """MIR cannot read or write one of the files that it keeps."""
+
+
+class _Output:
+    """Takes what MIR writes: one call for each message."""
+
+    def __init__(self) -> None:
+        self.messages: list[bytes] = []
+
+    def write(self, data: Any) -> int:
+        self.messages.append(bytes(data))
+        return len(self.messages[-1])
+
+
+class Engine:
+    """Has MIR work on messages; what it logs goes nowhere, unless it fails."""
+
+    def __init__(self, name: str, clear: Callable[[], None]) -> None:
+        """`name` is that of the data source; `clear` removes the files that MIR keeps."""
+        import mir
+
+        self._name = name
+        self._clear = clear
+        self._mir = mir
+
+    def apply(self, options: Mapping[str, str], message: bytearray) -> list[bytes]:
+        """What MIR makes of one message.
+
+        Raises DataSourceError, TemporaryError, and MemoryError where MIR runs out of memory.
+        """
+        return self._execute(options, lambda: self._mir.GribMemoryInput(message))
+
+    def apply_to_pair(self, options: Mapping[str, str], first: bytearray, second: bytearray) -> list[bytes]:
+        """What MIR makes of the two components of a vector; errors are those of :meth:`apply`."""
+        # A file in memory: MIR reads several fields at once from files only.
+        descriptor = os.memfd_create("pair")
+        try:
+            with open(descriptor, "wb", closefd=False) as file:
+                file.writelines((first, second))
+            path = f"/proc/self/fd/{descriptor}".encode()
+            return self._execute(options, lambda: self._mir.MultiDimensionalGribFileInput(path, 2))
+        finally:
+            os.close(descriptor)
+
+    def _execute(self, options: Mapping[str, str], make_input: Callable[[], Any]) -> list[bytes]:
+        # A file may be gone, as another process has trimmed them; then it is made again. Or it is damaged.
+        for remedy in (_do_nothing, self._clear):
+            try:
+                return self._try(options, make_input())
+            except _FileError:
+                remedy()
+        try:
+            return self._try(options, make_input())
+        except _FileError:
+            raise TemporaryError(f"{self._name} cannot interpolate at the moment.") from None
+
+    def _try(self, options: Mapping[str, str], source: Any) -> list[bytes]:
+        output, log = _Output(), bytearray()
+        try:
+            with _captured(log):
+                self._mir.Job(**options).execute(source, output)
+        except RuntimeError as error:
+            raise self._explain(options, str(error), log) from None
+        return output.messages
+
+    def _explain(self, options: Mapping[str, str], text: str, log: bytearray) -> Exception:
+        said = bytes(log).decode(errors="replace")
+        logger.error("data source %s: MIR with %s: %s; it said: %s", self._name, dict(options), text, said)
+        if any(sign in text for sign in _OF_FILES):
+            return _FileError()
+        reason = _KIND.sub("", text.partition("\n")[0])[:_LONGEST_REASON]
+        wanted = ", ".join(f"{key}={value}" for key, value in options.items())
+        what = f"a field cannot be brought to {wanted}"
+        return DataSourceError(what if _INTERNAL.match(reason) else f"{what}: {reason}")
+
+
+def _do_nothing() -> None:
+    pass
+
+
+@contextmanager
+def _captured(log: bytearray) -> Iterator[None]:
+    """Have what native code writes to standard output and error in `log`, and not where the server's goes.
+
+    No other thread may write at the same time: in a child of a worker there is none.
+    """
+    saved = os.dup(1), os.dup(2)
+    into = os.memfd_create("log")
+    try:
+        os.dup2(into, 1)
+        os.dup2(into, 2)
+        yield
+    finally:
+        os.dup2(saved[0], 1)
+        os.dup2(saved[1], 2)
+        with suppress(OSError):
+            end = os.lseek(into, 0, os.SEEK_END)
+            log += os.pread(into, _KEPT_LOG, max(0, end - _KEPT_LOG))
+        for descriptor in (*saved, into):
+            os.close(descriptor)
