@@ -74,7 +74,9 @@ class Server:
         self._connection = connection
         self._sources: dict[tuple[str, str], DataSource] = {}
 
-    def configure(self, sources: list[dict[str, Any]], coercion: CoercionRules, data: Path | None) -> None:
+    def configure(
+        self, sources: list[dict[str, Any]], coercion: CoercionRules, data: Path | None = None
+    ) -> None:
         """Make and prepare all data sources; one that cannot be used fails its own requests only."""
         for entry in sources:
             where = entry["collection"], entry["name"]

@@ -13,10 +13,8 @@ from polytope_server.datasource.fdb import FDBDataSource, FDBSettings
 from polytope_server.datasource.fdb.postprocess.recipe import read_recipe
 
 MOST = 30_000_000
-SURFACE = {
-    **{"class": "od", "expver": "0001", "stream": "oper", "date": "20260101", "time": "0000", "type": "fc"},
-    **{"levtype": "sfc", "param": "2t", "step": "0"},
-}
+LABEL = {"class": "od", "expver": "0001", "stream": "oper", "date": "20260101", "time": "0000", "type": "fc"}
+SURFACE = {**LABEL, "levtype": "sfc", "param": "2t", "step": "0"}
 EUROPE = "75/-12.5/35/42.5"
 
 

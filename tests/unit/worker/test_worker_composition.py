@@ -1,6 +1,7 @@
 """What a worker gives to its child processes."""
 
 import json
+from pathlib import Path
 
 from polytope_server.config import load
 from polytope_server.language import CoercionRules
@@ -15,5 +16,7 @@ def test_data_sources_read_requests_as_the_frontend_does(tmp_path):
     rules = CoercionRules(allow_ranges=CoercionRules().allow_ranges | {"levelist"}, number_allow_zero=True)
     assert child.read_rules(sent["coercion"]) == rules
     server = child.Server(None)
-    server.configure([{"collection": "c", "name": "e", "type": "echo", "settings": {}}], rules)
+    source = {"collection": "c", "name": "e", "type": "echo", "settings": {}}
+    server.configure([source], rules, Path(sent["data"]))
     assert server._sources["c", "e"].coercion == rules
+    assert server._sources["c", "e"].data == tmp_path

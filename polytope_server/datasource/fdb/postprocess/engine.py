@@ -24,10 +24,6 @@ _OF_FILES = ("Failed system call", "Cannot open", "No such file", "Short file", 
 _LONGEST_REASON = 200
 
 
-class _FileError(Exception):
-    """MIR cannot read or write one of the files that it keeps."""
-
-
 class _Output:
     """Takes what MIR writes: one call for each message."""
 
@@ -50,14 +46,16 @@ class Engine:
         self._clear = clear
         self._mir = mir
 
-    def apply(self, options: Mapping[str, str], message: bytearray) -> list[bytes]:
-        """What MIR makes of one message.
+    def apply(self, options: Mapping[str, str], label: str, message: bytearray) -> list[bytes]:
+        """What MIR makes of one message; `label` says to users what it is.
 
         Raises DataSourceError, TemporaryError, and MemoryError where MIR runs out of memory.
         """
-        return self._execute(options, lambda: self._mir.GribMemoryInput(message))
+        return self._execute(options, label, lambda: self._mir.GribMemoryInput(message))
 
-    def apply_to_pair(self, options: Mapping[str, str], first: bytearray, second: bytearray) -> list[bytes]:
+    def apply_to_pair(
+        self, options: Mapping[str, str], label: str, first: bytearray, second: bytearray
+    ) -> list[bytes]:
         """What MIR makes of the two components of a vector; errors are those of :meth:`apply`."""
         # A file in memory: MIR reads several fields at once from files only.
         descriptor = os.memfd_create("pair")
@@ -65,40 +63,37 @@ class Engine:
             with open(descriptor, "wb", closefd=False) as file:
                 file.writelines((first, second))
             path = f"/proc/self/fd/{descriptor}".encode()
-            return self._execute(options, lambda: self._mir.MultiDimensionalGribFileInput(path, 2))
+            return self._execute(options, label, lambda: self._mir.MultiDimensionalGribFileInput(path, 2))
         finally:
             os.close(descriptor)
 
-    def _execute(self, options: Mapping[str, str], make_input: Callable[[], Any]) -> list[bytes]:
+    def _execute(self, options: Mapping[str, str], label: str, make_input: Callable[[], Any]) -> list[bytes]:
         # A file may be gone, as another process has trimmed them; then it is made again. Or it is damaged.
-        for remedy in (_do_nothing, self._clear):
+        for remedy in (_do_nothing, self._clear, None):
+            output, log = _Output(), bytearray()
             try:
-                return self._try(options, make_input())
-            except _FileError:
+                with _captured(log):
+                    self._mir.Job(**options).execute(make_input(), output)
+                return output.messages
+            except RuntimeError as error:
+                text = str(error)
+            said = bytes(log).decode(errors="replace")
+            logger.error(
+                "data source %s: MIR with %s: %s; it said: %s", self._name, dict(options), text, said
+            )
+            if not any(sign in text for sign in _OF_FILES):
+                raise DataSourceError(_describe(options, label, text))
+            if remedy is not None:
                 remedy()
-        try:
-            return self._try(options, make_input())
-        except _FileError:
-            raise TemporaryError(f"{self._name} cannot interpolate at the moment.") from None
+        raise TemporaryError(f"{self._name} cannot interpolate at the moment.")
 
-    def _try(self, options: Mapping[str, str], source: Any) -> list[bytes]:
-        output, log = _Output(), bytearray()
-        try:
-            with _captured(log):
-                self._mir.Job(**options).execute(source, output)
-        except RuntimeError as error:
-            raise self._explain(options, str(error), log) from None
-        return output.messages
 
-    def _explain(self, options: Mapping[str, str], text: str, log: bytearray) -> Exception:
-        said = bytes(log).decode(errors="replace")
-        logger.error("data source %s: MIR with %s: %s; it said: %s", self._name, dict(options), text, said)
-        if any(sign in text for sign in _OF_FILES):
-            return _FileError()
-        reason = _KIND.sub("", text.partition("\n")[0])[:_LONGEST_REASON]
-        wanted = ", ".join(f"{key}={value}" for key, value in options.items())
-        what = f"a field cannot be brought to {wanted}"
-        return DataSourceError(what if _INTERNAL.match(reason) else f"{what}: {reason}")
+def _describe(options: Mapping[str, str], label: str, text: str) -> str:
+    """The sentence for an error of MIR, with its reason if users can understand that."""
+    reason = _KIND.sub("", text.partition("\n")[0])[:_LONGEST_REASON]
+    wanted = ", ".join(f"{key}={value}" for key, value in options.items())
+    what = f"{label} cannot be brought to {wanted}"
+    return what if _INTERNAL.match(reason) else f"{what}: {reason}"
 
 
 def _do_nothing() -> None:

@@ -61,14 +61,19 @@ def _work(
     messages, count = tools.open(part.selection)
     if part.is_pair and count == 2:
         first, second = _in_order(messages)
-        _check(read_shape(first), job, recipe, seen)
-        yield 2, tools.engine.apply_to_pair({**recipe.options, **_VECTOR}, first, second)
+        shape = read_shape(first)
+        _check(shape, job, recipe, seen)
+        yield 2, tools.engine.apply_to_pair({**recipe.options, **_VECTOR}, _label(shape), first, second)
         return
     for message in messages:
         shape = read_shape(message)
         _check_alone(shape, recipe)
         _check(shape, job, recipe, seen)
-        yield 1, tools.engine.apply(recipe.options, message)
+        yield 1, tools.engine.apply(recipe.options, _label(shape), message)
+
+
+def _label(shape: Shape) -> str:
+    return f"a field (parameter {shape.param}, grid {shape.grid_type})"
 
 
 def _in_order(messages: Iterable[bytearray]) -> tuple[bytearray, bytearray]:

@@ -83,4 +83,7 @@ def _find_pairs(params: list[str], known: Parameters | None) -> list[tuple[str, 
 
 def _distinct(key: str, values: list[str]) -> list[str]:
     """The values without those that mean the same as one before them."""
-    return list({canonical(key, value): value for value in reversed(values)}.values())[::-1]
+    first: dict[str, str] = {}
+    for value in values:
+        first.setdefault(canonical(key, value), value)
+    return list(first.values())
