@@ -81,6 +81,7 @@ def _run_process(options: argparse.Namespace) -> int:
     os.umask(0o077)
     try:
         data = data_folder.prepare(options.data)
+        data_folder.announce(data)
     except OSError as error:
         print(f"cannot use the data folder {options.data}: {error.strerror}", file=sys.stderr)
         return 1

@@ -30,6 +30,11 @@ def prepare(folder: Path) -> Path:
     return folder
 
 
+def announce(folder: Path) -> None:
+    """Make it the default of this process and those that it starts, whose parts may keep something there."""
+    os.environ["POLYTOPE_DATA"] = str(folder)
+
+
 def write_private(path: Path, text: str) -> None:
     """Write a file that only this user may read, all at once."""
     unfinished = path.with_name(f"{path.name}.{secrets.token_hex(4)}")

@@ -25,20 +25,21 @@ def ask(source: FDBDataSource, kind: str, **request: Any) -> Answer:
 
 
 def test_what_is_there_is_counted_and_may_be_said_again(source: FDBDataSource) -> None:
-    answer = ask(source, "available", param="2t/msl", step="0/to/12/by/6")
+    answer = ask(source, "estimate", param="2t/msl", step="0/to/12/by/6")
     size = sum(len(message(param, step)) for param in ("2t", "msl") for step in (0, 6, 12))
     missing = {"fields": 0, "examples": []}
-    assert answer.value == {"fields": 6, "available": 6, "bytes": size, "missing": missing}
+    assert answer.value == {"fields": 6, "bytes": size, "missing": missing}
     assert answer.seconds > 0
 
 
 def test_what_is_missing_is_named_and_looked_for_each_time(source: FDBDataSource) -> None:
     request = {"param": "2t", "step": "6/12/18/24"}
-    answer = ask(source, "available", **request)
+    answer = ask(source, "estimate", **request)
     assert answer.value["missing"] == {"fields": 2, "examples": [{"step": "18"}, {"step": "24"}]}
-    assert (answer.value["fields"], answer.value["available"], answer.seconds) == (4, 2, 0)
+    size = len(message("2t", 6)) + len(message("2t", 12))
+    assert (answer.value["fields"], answer.value["bytes"], answer.seconds) == (4, size, 0)
     source.archive(job(dict(LABEL), verb="archive"), [message("2t", 18), message("2t", 24)])
-    assert ask(source, "available", **request).value["available"] == 4
+    assert ask(source, "estimate", **request).value["missing"]["fields"] == 0
 
 
 def test_the_check_says_what_a_retrieval_would(source: FDBDataSource) -> None:
@@ -52,13 +53,13 @@ def test_the_check_says_what_a_retrieval_would(source: FDBDataSource) -> None:
 @pytest.mark.parametrize("param", ["2t/167", "2t/167/msl"])
 def test_two_spellings_of_one_field_are_one(source: FDBDataSource, param: str) -> None:
     fields = 2 if "msl" in param else 1
-    answer = ask(source, "available", param=param, step="6").value
-    assert (answer["fields"], answer["available"], answer["missing"]["fields"]) == (fields, fields, 0)
+    answer = ask(source, "estimate", param=param, step="6").value
+    assert (answer["fields"], answer["missing"]["fields"]) == (fields, 0)
 
 
 def test_a_request_that_could_only_fail_is_the_fault_of_its_user(source: FDBDataSource) -> None:
     with pytest.raises(DataSourceError, match="no fields"):
-        source.answer(Question("available", {}))
+        source.answer(Question("estimate", {}))
 
 
 def test_it_is_asked_at_the_door_only_where_the_configuration_says_so(tmp_path: Path) -> None:

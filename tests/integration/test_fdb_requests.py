@@ -26,6 +26,7 @@ from polytope_server.datasource.fdb.metkit.reading import read_tables
 from polytope_server.language import CoercionRules, Judgement, RequestError, SourceRules, coerce, parse
 from polytope_server.testing.datasource import job
 
+REMOTE = {"type": "remote", "host": "fdb.example.org", "port": 7654}
 TYPES = "param: Param; step: Step; date: Date; levelist: Double; expver: Expver; time: Time; hdate: Date;\n"
 DESTINE = """
 [ class=d1, dataset=climate-dt, activity, experiment, generation, model, realization, expver, stream=clte,
@@ -116,7 +117,8 @@ def make_with_schema(root: Path) -> FDBDataSource:
         "schema": str(root / "schema"),
         "spaces": [{"handler": "Default", "roots": [{"path": str(root / "data")}]}],
     }
-    source = FDBDataSource("trial", FDBSettings(fdb_config=config))
+    # What MARS does with the fields the FDB does not: here it only matters which fields are meant.
+    source = FDBDataSource("trial", FDBSettings(fdb_config=config, ignore=tuple(keys.NOT_DATA)))
     source.prepare()
     return source
 
@@ -155,6 +157,20 @@ def test_a_published_request_that_cannot_be_served_is_refused_in_words(
     with pytest.raises((RequestError, DataSourceError)) as refused:
         read(name, given)
     assert sentence in str(refused.value)
+
+
+def test_of_published_requests_those_that_would_change_the_data_are_refused_by_name() -> None:
+    check = FDBDataSource.request_check(FDBSettings(fdb_config=REMOTE))
+    named: Counter[str] = Counter()
+    for given in (given for requests in ACCEPTED.values() for given in requests):
+        said = refusal_of(check, read_given(given)) or ""
+        named += Counter(
+            re.findall(r"^key '(\w+)': .* is not accepted: fields are served as", said, re.MULTILINE)
+        )
+    assert named == {
+        "accuracy": 3, "area": 13, "duplicates": 1, "grid": 18, "interpolation": 3, "packing": 1, "repres": 5,
+        "resol": 1, "style": 1,
+    }  # fmt: skip
 
 
 def test_what_only_the_fdb_knows_it_refuses_in_words(
@@ -225,7 +241,7 @@ class TestOwnMetkit:
     def test_a_centres_own_values_are_accepted_by_its_tables_and_its_fdb(
         self, own_metkit: Path, tmp_path: Path
     ) -> None:
-        check = FDBDataSource.request_check(FDBSettings(fdb_config={"type": "remote"}, metkit=own_metkit))
+        check = FDBDataSource.request_check(FDBSettings(fdb_config=REMOTE, metkit=own_metkit))
         requests = [read_given(given) for given in OWN_METKIT]
         for request in requests:
             assert refusal_of(check, request) is None
@@ -245,7 +261,7 @@ class TestOwnMetkit:
     def test_where_the_tables_cannot_be_read_values_are_left_to_the_fdb(self, tmp_path: Path) -> None:
         (tmp_path / "language.yaml").write_text("[]")
         for folder in (tmp_path, tmp_path / "absent"):
-            check = FDBDataSource.request_check(FDBSettings(fdb_config={"type": "remote"}, metkit=folder))
+            check = FDBDataSource.request_check(FDBSettings(fdb_config=REMOTE, metkit=folder))
             check({"class": "zz", "param": "2tt", "number": "x"}, "retrieve")
             with pytest.raises(DataSourceError, match="did you mean 'param'"):
                 check({"parm": "2t"}, "retrieve")
@@ -290,7 +306,7 @@ class TestTables:
 @pytest.mark.parametrize("key", sorted(keys.DATA))
 def test_what_the_fdb_takes_the_check_takes(sources: dict[str, FDBDataSource], key: str) -> None:
     fdb = sources["mars"]._open()
-    check = FDBDataSource.request_check(FDBSettings(fdb_config={"type": "remote"}))
+    check = FDBDataSource.request_check(FDBSettings(fdb_config=REMOTE))
     for value in (
         "1",
         "01",

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 
-import pydantic
 import pytest
 import yaml
 from fdb_fields import SURFACE, make, message, read, stored
@@ -29,11 +28,6 @@ class TestSettings:
         path.write_text("[]")
         with pytest.raises(ValueError, match="does not hold the configuration"):
             FDBDataSource("trial", FDBSettings(fdb_config=path)).prepare()
-
-    def test_a_schema_in_a_git_repository_is_an_error(self):
-        schema = {"git": {"remote": "https://example.org/x.git", "branch": "main", "path": "schema"}}
-        with pytest.raises(pydantic.ValidationError, match="a schema in a git repository is not supported"):
-            FDBSettings(fdb_config={"type": "local", "schema": schema})
 
     def test_a_missing_schema_is_the_stores_fault(self, tmp_path):
         source = make(tmp_path)

@@ -174,7 +174,7 @@ class TestTheFolderOfADryRun:
         with pytest.raises(TemporaryError, match="cannot be used at the moment"):
             source.archive(job({}, verb="archive"), data())
         assert listed(source) == []
-        assert source._abandoned == 2
+        assert source._archiver.abandoned == 2
 
     def test_of_a_killed_process_is_removed_by_the_next(self, tmp_path, folders):
         left, new = tmp_path / f"{dry_run._PREFIX}left", tmp_path / f"{dry_run._PREFIX}new"

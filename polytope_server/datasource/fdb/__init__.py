@@ -9,12 +9,12 @@ process at the next read.
 
 from __future__ import annotations
 
-import ctypes
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import Field
 
 from polytope_server.datasource import (
@@ -29,11 +29,22 @@ from polytope_server.datasource import (
     TemporaryError,
 )
 from polytope_server.datasource.fdb import availability, contents, dry_run, grib, index, keys, selection
+from polytope_server.datasource.fdb.archiving import Archiver
 from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck, read_known
-from polytope_server.datasource.fdb.configuration import LibraryConfig, find_schema, load_config
+from polytope_server.datasource.fdb.configuration import (
+    FDBConfigKey,
+    describe_oddities,
+    describe_unwritable,
+    find_schema,
+    lacks_permission,
+    load_config,
+    load_fdb_config,
+    roots_of,
+)
 from polytope_server.datasource.fdb.environment import prepare_eckit
 from polytope_server.datasource.fdb.errors import Errors
 from polytope_server.datasource.fdb.expectation import ANY
+from polytope_server.datasource.fdb.faults import NO_PERMISSION
 from polytope_server.datasource.fdb.files import path_of
 from polytope_server.datasource.fdb.instructions import IgnoredKeys, Instructions
 from polytope_server.datasource.fdb.metkit import Tables
@@ -47,15 +58,14 @@ from polytope_server.settings.values import Size
 logger = logging.getLogger(__name__)
 
 _CHUNK = 1 << 20
-#: A failed archive leaves an FDB object behind, with two open files each (see `_abandon`).
-_MAX_ABANDONED = 100
 
 
 class FDBSettings(PostprocessSettings):
     """Keys of the data source `fdb`."""
 
-    fdb_config: LibraryConfig = Field(
-        description="The FDB's configuration, or the path to a YAML file that holds it."
+    fdb_config: FDBConfigKey = Field(
+        description="The FDB's configuration, or the path to a YAML file that holds it. Its `schema` is a "
+        "path, or `{git: {remote, branch, path}}`, with `revision` (a commit) beside `branch` or instead."
     )
     fdb_home: Path | None = Field(None, description="Key of the earlier server; no effect.")
     metkit: Path | None = Field(
@@ -90,6 +100,9 @@ class FDBSettings(PostprocessSettings):
 
     def warnings(self) -> Iterator[str]:
         yield from super().warnings()
+        yield from describe_oddities(self.fdb_config)
+        if self.archive and (reason := _unwritable(self)):
+            yield f"uploads are refused: {reason}; `archive: false` says the same"
         if self.gribjump_index and index.find_program() is None:
             yield "gribjump_index needs the package gribjumplib, of the extra polytope, where a worker runs"
 
@@ -105,14 +118,14 @@ class FDBDataSource(DataSource):
     def __init__(self, name: str, settings: FDBSettings) -> None:
         super().__init__(name, settings)
         self._config: Mapping[str, Any] = {}
-        self._abandoned = 0
         self._instructions = _instructions(settings)
         self._known: Tables | None = None
         self._service: Service | None = None
+        self._archiver = Archiver(name, self._open, self._dry_run, settings.max_message)
 
     @classmethod
     def archives(cls, settings: Any) -> bool:
-        return bool(settings.archive)
+        return bool(settings.archive) and not _unwritable(settings)
 
     @classmethod
     def request_check(cls, settings: Any) -> RequestCheck:
@@ -134,7 +147,7 @@ class FDBDataSource(DataSource):
         import eccodes  # noqa: F401
         import pyfdb  # noqa: F401
 
-        self._config = load_config(self.settings.fdb_config)
+        self._config = load_fdb_config(self.settings.fdb_config)
         _make_roots(self._config)
         dry_run.remove_left_behind()
         if self.settings.postprocess:
@@ -220,43 +233,20 @@ class FDBDataSource(DataSource):
             raise TemporaryError(f"{self.name} cannot read the data at the moment.")
 
     def archive(self, job: Job, data: Iterable[bytes]) -> None:
-        if not self.settings.archive:
+        if not self.archives(self.settings):
             raise DataSourceError(f"data source {self.name} does not archive")
-        if self._abandoned >= _MAX_ABANDONED:
-            # Ends this child process; the worker starts another, and tries the request there.
-            raise SystemExit(f"data source {self.name}: too many failed archives in one process")
-        self._instructions.check(job.coerced_request, job.verb)
-        expected = self._instructions.expectation(job.coerced_request)
+        if lacks_permission(self._config):
+            logger.error("data source %s: there is no permission to write to the roots of its FDB", self.name)
+            raise DataSourceError(f"nothing can be archived into {self.name}: {NO_PERMISSION}")
+        request = job.coerced_request
+        self._instructions.check(request, job.verb)
         allowed = {
-            key: {grib.canonical(key, value) for value in values}
-            for key, values in _expand(job.coerced_request).items()
+            key: {grib.canonical(key, value) for value in values} for key, values in _expand(request).items()
         }
-        writer = None
-        try:
-            with self._dry_run() as trial:
-                for message in grib.split(data, self.settings.max_message):
-                    field = grib.read_field(message)
-                    grib.check_identity(field.keys, allowed)
-                    with Errors(self.name):
-                        trial.add(field)
-                        writer = writer or self._open()
-                        writer.archive(message)
-                    # Or this name would keep it while the next one is read.
-                    del message
-                with Errors(self.name):
-                    trial.check()
-            if writer is None:
-                raise DataSourceError("the upload holds no GRIB message")
-            if expected and (misfit := expected.describe_misfit(trial.count)):
-                raise DataSourceError(f"{misfit}, and the upload holds {trial.count}")
-            with Errors(self.name):
-                writer.flush()
-        except BaseException:
-            self._abandon(writer)
-            raise
+        filed = self._archiver.archive(data, allowed, self._instructions.expectation(request))
         self._instructions.remark(job)
         if self.settings.gribjump_index:
-            index.write(self._find_files(trial.filed))
+            index.write(self._find_files(filed))
 
     def _find_files(self, filed: Selection) -> list[Path]:
         """The files that have the fields with these keys."""
@@ -267,34 +257,31 @@ class FDBDataSource(DataSource):
             found = set()
         return [Path(path) for path in sorted(found)]
 
-    def _dry_run(self) -> dry_run.DryRun:
+    def _dry_run(self, abandon: Callable[[Any], None]) -> dry_run.DryRun:
         check = self.request_check(self.settings)
 
         def select(request: Mapping[str, Any]) -> Selection:
             check(request, "retrieve")
             return self._select(request)
 
-        return dry_run.DryRun(self._config, self.coercion, select, self._abandon)
+        return dry_run.DryRun(self._config, self.coercion, select, abandon)
 
-    def _abandon(self, writer: Any) -> None:
-        """Keep what was archived through `writer` from becoming visible.
 
-        Destroying an FDB object flushes it, even at the end of the process. One reference too many keeps
-        it from being destroyed, so that its index is never written.
-        """
-        if writer is not None:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(writer.FDB))
-            self._abandoned += 1
+def _unwritable(settings: FDBSettings) -> str:
+    """Why nothing can be archived, as far as this process can read; the empty text if something can."""
+    try:
+        return describe_unwritable(load_config(settings.fdb_config))
+    except (OSError, ValueError, yaml.YAMLError):
+        return ""
 
 
 def _make_roots(config: Mapping[str, Any]) -> None:
     """Make the folders of a local FDB: without any it answers nothing but errors."""
-    for space in config.get("spaces", ()):
-        for root in space.get("roots", ()):
-            try:
-                Path(root["path"]).mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                logger.warning("FDB root %s: %s", root["path"], error)
+    for root in roots_of(config):
+        try:
+            Path(root["path"]).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            logger.warning("FDB root %s: %s", root["path"], error)
 
 
 def _instructions(settings: FDBSettings) -> Instructions:

@@ -88,16 +88,6 @@ class RequestCheck:
             yield f"the request must also name: {', '.join(absent)}"
 
 
-def read_schema(config: Mapping[str, Any], known: Tables | None) -> schema.Schema:
-    """The schemas that the configuration of an FDB names, as one. Raises OSError, ValueError."""
-    canonical = known.canonical if known else _fold
-    paths = list(schema.schema_paths(config))
-    if not all(paths):
-        raise ValueError("the configuration of an FDB names no schema")
-    texts = (Path(path or "").read_text() for path in paths)
-    return schema.Schema(tuple(rule for text in texts for rule in schema.parse(text, canonical).rules))
-
-
 def read_known(folder: Path | None) -> Tables | None:
     """The tables of metkit: those of the package, or of a folder; None if they cannot be read here."""
     if folder is None:

@@ -3,48 +3,185 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
 from pydantic import AfterValidator
 
-from polytope_server.datasource.fdb.check import read_schema
+from polytope_server.datasource.fdb import git_schema, schema
 from polytope_server.datasource.fdb.metkit import Tables
-from polytope_server.datasource.fdb.schema import Schema
+from polytope_server.language.errors import shown
 
 logger = logging.getLogger(__name__)
 
+#: Kinds of FDBs that pyfdb 5.25 has; `local` is the default.
+_KINDS = ("local", "remote", "select")
+#: Keys under which a configuration has those of several FDBs.
+PARTS = ("fdbs", "lanes")
+_DEEPEST = 10
 
-def _check_schema(config: dict[str, Any] | Path) -> dict[str, Any] | Path:
-    if isinstance(config, dict) and not isinstance(config.get("schema", ""), str):
-        raise ValueError(
-            "schema must be the path to a schema file; a schema in a git repository is not "
-            "supported: check it out and give the path to the file"
-        )
+FDBConfig = Mapping[str, Any]
+
+
+def _check_form(config: dict[str, Any] | Path) -> dict[str, Any] | Path:
+    if isinstance(config, dict):
+        for part in every_part(config):
+            _check_part(part)
     return config
 
 
-LibraryConfig = Annotated[dict[str, Any] | Path, AfterValidator(_check_schema)]
+LibraryConfig = dict[str, Any] | Path
 """A key of a data source: the configuration of a library, or the path to a YAML file that holds it."""
+FDBConfigKey = Annotated[LibraryConfig, AfterValidator(_check_form)]
+"""The same for an FDB, whose form is checked."""
 
 
-def load_config(config: dict[str, Any] | Path) -> Mapping[str, Any]:
+def load_config(config: LibraryConfig) -> FDBConfig:
     """The configuration, from its file where it is in one. Raises ValueError, OSError, yaml.YAMLError."""
     if isinstance(config, dict):
         return config
     loaded = yaml.safe_load(config.read_text())
     if not isinstance(loaded, dict):
         raise ValueError(f"{config} does not hold the configuration of a library")
-    _check_schema(loaded)
     return loaded
 
 
-def find_schema(config: dict[str, Any] | Path | None, known: Tables | None) -> Schema | None:
+def load_fdb_config(config: LibraryConfig) -> FDBConfig:
+    """The configuration of an FDB as its library takes it: a schema in a git repository is fetched.
+
+    Raises ValueError, OSError, yaml.YAMLError.
+    """
+    loaded = load_config(config)
+    _check_form(dict(loaded))
+    return _make_plain(loaded)
+
+
+def _make_plain(config: FDBConfig) -> dict[str, Any]:
+    made = dict(config)
+    for key in PARTS:
+        if key in made:
+            made[key] = [_make_plain(part) for part in made[key]]
+    if isinstance(source := made.get("schema"), dict):
+        made["schema"] = str(git_schema.fetch(git_schema.read(source)))
+    if made.get("writable") is False and "spaces" in made:
+        # The FDB itself heeds the key of a root only.
+        made["spaces"] = [_make_unwritable(space) for space in made["spaces"]]
+    return made
+
+
+def _make_unwritable(space: Mapping[str, Any]) -> dict[str, Any]:
+    return {**space, "roots": [{**root, "writable": False} for root in space.get("roots", ())]}
+
+
+def every_part(config: FDBConfig, depth: int = 0) -> Iterator[FDBConfig]:
+    """The configuration of each FDB that one consists of, itself if it is no other. Raises ValueError."""
+    key = next((key for key in PARTS if key in config), None)
+    if key is None:
+        yield config
+        return
+    parts = config[key]
+    if not isinstance(parts, list) or not parts or not all(isinstance(part, dict) for part in parts):
+        raise ValueError(f"{key} must be a list of configurations of FDBs")
+    if depth == _DEEPEST:
+        raise ValueError(f"{key} is nested more than {_DEEPEST} deep")
+    for part in parts:
+        yield from every_part(part, depth + 1)
+
+
+def _check_part(config: FDBConfig) -> None:
+    kind, source = config.get("type", "local"), config.get("schema")
+    if isinstance(source, dict):
+        git_schema.read(source)
+    elif source is not None and not isinstance(source, str):
+        raise ValueError(f"schema: {shown(source)} is neither the path to a file, nor has it a key 'git'")
+    if kind == "remote" and not (isinstance(config.get("host"), str) and _is_port(config.get("port"))):
+        raise ValueError("an FDB of type remote needs the host and the port of its catalogue server")
+    spaces = config.get("spaces", [])
+    if not isinstance(spaces, list) or not all(_is_space(space) for space in spaces):
+        raise ValueError("spaces must be a list of mappings, each with a list of roots that have a path")
+
+
+def _is_port(value: object) -> bool:
+    return str(value).isdecimal() and 0 < int(str(value)) < 1 << 16
+
+
+def _is_space(space: object) -> bool:
+    roots = space.get("roots", []) if isinstance(space, dict) else None
+    return isinstance(roots, list) and all(
+        isinstance(root, dict) and isinstance(root.get("path"), str) for root in roots
+    )
+
+
+def roots_of(config: FDBConfig) -> Iterator[Mapping[str, Any]]:
+    """Each root of the local FDBs of a configuration."""
+    for part in every_part(config):
+        for space in part.get("spaces", ()):
+            yield from space.get("roots", ())
+
+
+def describe_unwritable(config: FDBConfig) -> str:
+    """Why nothing can be archived with a configuration; the empty text if something can."""
+    parts = list(every_part(config))
+    if all(part.get("writable") is False or _has_no_writable_root(part) for part in parts):
+        return "all roots of fdb_config are read-only (writable: false)"
+    if not all(part.get("schema") for part in parts):
+        return "fdb_config names no schema, by which uploads are checked"
+    return ""
+
+
+def _has_no_writable_root(part: FDBConfig) -> bool:
+    roots = list(roots_of(part))
+    return bool(roots) and all(root.get("writable") is False for root in roots)
+
+
+def lacks_permission(config: FDBConfig) -> bool:
+    """Whether there are roots that are writable by the configuration, and none is for this process."""
+    writable = [Path(root["path"]) for root in roots_of(config) if root.get("writable", True)]
+    return bool(writable) and all(
+        path.is_dir() and not os.access(path, os.W_OK | os.X_OK) for path in writable
+    )
+
+
+def describe_oddities(config: LibraryConfig) -> Iterator[str]:
+    """What a configuration has that will probably not work, as far as this process can read it."""
+    try:
+        kinds = [part.get("type", "local") for part in _with_parents(load_config(config))]
+    except (OSError, ValueError, yaml.YAMLError):
+        # Only a worker needs to read it.
+        return
+    for kind in kinds:
+        if kind not in _KINDS:
+            yield f"the FDB of this version knows no type {shown(kind)}; it has {', '.join(_KINDS)}"
+
+
+def _with_parents(config: FDBConfig) -> Iterator[FDBConfig]:
+    yield config
+    for key in PARTS:
+        for part in config.get(key, ()):
+            yield from _with_parents(part)
+
+
+def find_schema(config: LibraryConfig | None, known: Tables | None) -> schema.Schema | None:
     """The schema of an FDB, where this process can read it: a frontend needs neither it nor the FDB."""
     try:
-        return read_schema(load_config(config or {}), known)
+        return _read_schema(load_fdb_config(config or {}), known)
     except (OSError, ValueError, yaml.YAMLError) as error:
         logger.info("requests are not checked for the keys of the FDB's schema: %s", error)
         return None
+
+
+def _read_schema(config: FDBConfig, known: Tables | None) -> schema.Schema:
+    """The schemas that a configuration names, as one. Raises OSError, ValueError."""
+    canonical = known.canonical if known else _fold
+    paths = [part.get("schema") for part in every_part(config)]
+    if not all(paths):
+        raise ValueError("the configuration of an FDB names no schema")
+    texts = (Path(str(path)).read_text() for path in dict.fromkeys(paths))
+    return schema.Schema(tuple(rule for text in texts for rule in schema.parse(text, canonical).rules))
+
+
+def _fold(key: str, value: str) -> str:
+    return value.lower()

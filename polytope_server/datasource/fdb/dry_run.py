@@ -23,6 +23,7 @@ from typing import Any, Self
 
 from polytope_server.datasource import DataSourceError
 from polytope_server.datasource.fdb import grib
+from polytope_server.datasource.fdb.configuration import PARTS
 from polytope_server.datasource.fdb.faults import user_fault
 from polytope_server.datasource.fdb.selection import Selection, filed_keys
 from polytope_server.language import CoercionRules, RequestError, coerce
@@ -154,9 +155,10 @@ class DryRun:
 def _relocated(config: Mapping[str, Any], root: Path) -> dict[str, Any]:
     """The configuration of an FDB that files fields like that of `config`, below `root`."""
     kept = {key: config[key] for key in _FILING if key in config}
-    if "fdbs" in config:
-        parts = [_relocated(part, root / str(number)) for number, part in enumerate(config["fdbs"])]
-        return {**kept, "type": config["type"], "fdbs": parts}
+    for key in PARTS:
+        if key in config:
+            parts = [_relocated(part, root / str(number)) for number, part in enumerate(config[key])]
+            return {**kept, "type": config["type"], key: parts}
     root.mkdir(parents=True, exist_ok=True)
     spaces = [{"handler": "Default", "roots": [{"path": str(root)}]}]
     return {**kept, "type": "local", "engine": "toc", "spaces": spaces}

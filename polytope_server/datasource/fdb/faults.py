@@ -4,6 +4,16 @@ from __future__ import annotations
 
 import re
 
+NO_PERMISSION = "the server has no permission to write there"
+#: What the FDB says where it cannot be archived into.
+_READ_ONLY = (
+    (re.compile("Unexpected state: No writable roots available"), "the FDB is read-only"),
+    (
+        re.compile("UserError: Database .* is LOCKED against archiving"),
+        "the FDB takes no more fields of this date, time and kind: they are locked",
+    ),
+    (re.compile(r"Failed system call: .* writeInitRecord\) \(Permission denied\)", re.DOTALL), NO_PERMISSION),
+)
 #: What the FDB says of a message that does not fit its schema, and ecCodes of one that it cannot read.
 _BY_MESSAGE = (
     (
@@ -39,7 +49,7 @@ _BAD_PARAMETER = "Bad parameter: "
 
 def user_fault(text: str) -> str | None:
     """The sentence for an error of pyfdb; None where it is not the user's fault."""
-    for pattern, sentence in _BY_MESSAGE:
+    for pattern, sentence in (*_READ_ONLY, *_BY_MESSAGE):
         if said := pattern.match(text):
             return said.expand(sentence)[:_LONGEST]
     found = _BY_USER.match(text)

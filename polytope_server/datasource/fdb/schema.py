@@ -7,9 +7,8 @@ Rules have three levels, `[database [index [datum]]]`, of keys each. `key=a/b` a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from itertools import chain
 
 _COMMENT = re.compile("#[^\n]*")
 _SPACE = re.compile(r"\s+")
@@ -93,13 +92,3 @@ def _read_key(found: re.Match[str], canonical: Canonical) -> _Demand:
     if any(value.startswith("!") for value in listed):
         listed = []  # a rule for all other values: taken for one for all, it refuses none of them
     return _Demand(key, not sign, frozenset(canonical(key, value) for value in listed))
-
-
-def schema_paths(config: Mapping[str, object]) -> Iterator[str | None]:
-    """The schema of each FDB in a configuration, which may consist of several; None where it names none."""
-    parts = config.get("fdbs")
-    if isinstance(parts, list):
-        yield from chain.from_iterable(schema_paths(part) for part in parts if isinstance(part, dict))
-    else:
-        path = config.get("schema")
-        yield path if isinstance(path, str) else None

@@ -175,7 +175,7 @@ def missing(look: Look, selection: Selection, found: Found) -> Missing:
             continue
         if there.count == 0:
             total += count(part)
-            named += [_name(part, selection)] if len(named) < MAX_NAMED else []
+            _add_part(named, _name(part, selection))
             continue
         if len(named) == MAX_NAMED or looks >= _MAX_LOOKS:
             # How many is known without a further look, unless two of the values mean the same.
@@ -191,6 +191,18 @@ def _name(part: Selection, selection: Selection) -> Selection:
     """A part by the keys that tell its fields from others (by all if there is only one)."""
     several = [key for key, values in selection.items() if len(values) > 1] or list(selection)
     return {key: part[key] for key in several}
+
+
+def _add_part(parts: list[Selection], new: Selection) -> None:
+    """Add a part to those that are named, unless they are too many; as one with another where it goes on."""
+    for n, part in enumerate(parts):
+        different = [key for key in new if new[key] != part[key]]
+        if len(different) == 1:
+            (key,) = different
+            parts[n] = {**part, key: part[key] + new[key]}
+            return
+    if len(parts) < MAX_NAMED:
+        parts.append(new)
 
 
 def _halves(part: Selection, found: Found) -> tuple[Selection, Selection]:

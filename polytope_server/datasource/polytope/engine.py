@@ -8,7 +8,7 @@ from typing import Any
 
 from polytope_server.datasource import Answer
 from polytope_server.datasource.fdb.check import MAX_VALUES
-from polytope_server.datasource.fdb.configuration import load_config
+from polytope_server.datasource.fdb.configuration import load_config, load_fdb_config
 from polytope_server.datasource.fdb.selection import expand
 from polytope_server.datasource.polytope import jump
 from polytope_server.datasource.polytope.archive import Archive
@@ -30,7 +30,7 @@ class Engine:
         jump.load(load_config(settings.gribjump_config))
         self._name, self._judged = name, judged
         self._limits = settings.limits
-        self._fdb_config = None if settings.fdb_config is None else load_config(settings.fdb_config)
+        self._fdb_config = None if settings.fdb_config is None else load_fdb_config(settings.fdb_config)
         self._kinds = Kinds(name, settings.options.mappers)
         self._jump = jump.Jump(name)
         self._style = STYLES[settings.coverage]

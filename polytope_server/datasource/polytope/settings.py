@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from polytope_server.datasource import DataSourceSettings
 from polytope_server.datasource.fdb import index
-from polytope_server.datasource.fdb.configuration import LibraryConfig, load_config
+from polytope_server.datasource.fdb.configuration import FDBConfigKey, LibraryConfig, load_config
 from polytope_server.datasource.fdb.instructions import IgnoredKeys
 from polytope_server.features import FeatureLimits
 from polytope_server.settings.section import part
@@ -86,7 +86,7 @@ class PolytopeSettings(DataSourceSettings):
     gribjump_config: LibraryConfig = Field(
         description="GribJump's configuration, or the path to a YAML file that holds it."
     )
-    fdb_config: LibraryConfig | None = Field(
+    fdb_config: FDBConfigKey | None = Field(
         None,
         description="The FDB's configuration, or the path to a YAML file that holds it; by default the one "
         "that the environment of the worker names.",

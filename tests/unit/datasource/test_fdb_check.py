@@ -186,6 +186,8 @@ def test_of_several_fdbs_all_schemas_count(tmp_path: Path) -> None:
         with pytest.raises(DataSourceError, match=f"must also name: {missing}$"):
             check(request, "retrieve")
     check = FDBDataSource.request_check(
-        FDBSettings(fdb_config={"type": "select", "fdbs": [*parts, {"type": "remote", "host": "x"}]})
+        FDBSettings(
+            fdb_config={"type": "select", "fdbs": [*parts, {"type": "remote", "host": "x", "port": 7654}]}
+        )
     )
     check({"class": "od"}, "retrieve")

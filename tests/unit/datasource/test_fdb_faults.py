@@ -34,6 +34,18 @@ from polytope_server.datasource.fdb.faults import user_fault
             "Serious bug: Could not find [number] in",
             "the FDB files fields under the key 'number', which a message does not have",
         ),
+        (
+            "Unexpected state: No writable roots available. Configured roots: [/data/fdb]",
+            "the FDB is read-only",
+        ),
+        (
+            "UserError: Database Toc(/data/od:oper) matched for archived is LOCKED against archiving",
+            "the FDB takes no more fields of this date, time and kind: they are locked",
+        ),
+        (
+            "Failed system call: fd_ = ::open() [/data/toc] (Toc.cc writeInitRecord) (Permission denied)",
+            "the server has no permission to write there",
+        ),
     ],
 )
 def test_a_mistake_of_the_user_is_said_in_words(text: str, sentence: str) -> None:

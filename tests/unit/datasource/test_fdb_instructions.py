@@ -13,6 +13,7 @@ from polytope_server.datasource.fdb.instructions import Instructions
 from polytope_server.datasource.fdb.keys import NOT_DATA
 from polytope_server.datasource.polytope import PolytopeDataSource, PolytopeSettings
 
+REMOTE = {"type": "remote", "host": "fdb.example.org", "port": 7654}
 FIELD = {"class": "od", "type": "fc", "param": "2t", "step": "0/6"}
 AS_STORED = "fields are served as they are stored; leave it out"
 #: What is refused, and the end of what is said.
@@ -78,7 +79,7 @@ DONE_ANYWAY: list[tuple[str, Any]] = [
 
 def refusal_of(request: dict[str, Any], verb: str = "retrieve", **settings: Any) -> str:
     """What the frontend says of a request, the empty text if it takes it."""
-    check = FDBDataSource.request_check(FDBSettings(fdb_config={"type": "remote"}, **settings))
+    check = FDBDataSource.request_check(FDBSettings(fdb_config=REMOTE, **settings))
     try:
         check({**FIELD, **request}, verb)
     except DataSourceError as error:

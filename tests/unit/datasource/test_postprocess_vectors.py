@@ -51,11 +51,8 @@ def test_without_names_numbers_are_known() -> None:
 
 
 def test_parts_are_made_one_at_a_time() -> None:
-    many = {
-        "param": ["u", "v"],
-        "step": [str(n) for n in range(10_000)],
-        "number": [str(n) for n in range(50)],
-    }
+    many = [str(number) for number in range(10_000)]
+    wanted = {"param": ["u", "v"], "step": many, "number": many}
     assert next(divide(wanted, TURNED, tables())).is_pair
 
 

@@ -96,11 +96,19 @@ def test_two_spellings_of_a_value_are_not_missing():
 
 
 def test_only_the_first_are_named_and_all_are_counted():
+    pairs = [(str(a), str(b)) for a in range(20) for b in range(20)]
+    gone = Store([pair for pair in pairs if pair[0] != pair[1]]).missing(
+        {"a": steps(*range(20)), "b": steps(*range(20))}
+    )
+    assert gone.count == 20
+    assert len(gone.named) == s.MAX_NAMED
+    assert str(gone) == "; ".join(f"a={n}, b={n}" for n in range(10)) + "; and 10 more"
+
+
+def test_scattered_values_of_one_key_are_named_together():
     held = [("167", step) for step in steps(*range(0, 100, 2))]
     gone = Store(held).missing({"param": ["167"], "step": steps(*range(100))})
-    assert gone.count == 50
-    assert len(gone.named) == s.MAX_NAMED
-    assert str(gone) == "; ".join(f"step={step}" for step in range(1, 20, 2)) + "; and 40 more"
+    assert str(gone) == "step=1/3/5/7/9/11/13/.../99 (50 values)"
 
 
 def test_what_is_missing_side_by_side_is_named_together():
