@@ -1,13 +1,12 @@
 """MIR's own command line, which what the server makes is compared with, and fields for it."""
 
-import os
 import subprocess
-from importlib.util import find_spec
-from pathlib import Path
 
 import eccodes
 import numpy as np
 from fdb_fields import message
+
+from testbed import mir
 
 
 def run_mir(messages, weights, folder, *, flags=(), **options):
@@ -16,28 +15,9 @@ def run_mir(messages, weights, folder, *, flags=(), **options):
     taken.write_bytes(b"".join(messages))
     made.unlink(missing_ok=True)
     given = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
-    command = [program(), *given, *(f"--{flag}" for flag in flags), str(taken), str(made)]
-    subprocess.run(command, env=environment(weights), check=True, capture_output=True, timeout=200)
+    command = [mir.program(), *given, *(f"--{flag}" for flag in flags), str(taken), str(made)]
+    subprocess.run(command, env=mir.environment(weights), check=True, capture_output=True, timeout=200)
     return made.read_bytes()
-
-
-def program():
-    """The command line of the installed MIR."""
-    return str(_folder("mirlib") / "bin/mir")
-
-
-def environment(weights):
-    """What it needs to find its libraries, which no wheel tells it, and a folder for its weights."""
-    libraries = {_folder(name) / "lib64" for name in ("mirlib", "eckitlib", "eccodeslib", "atlaslib_ecmwf")}
-    return {
-        **os.environ,
-        "LD_LIBRARY_PATH": ":".join(map(str, sorted(libraries))),
-        "MIR_CACHE_PATH": str(weights),
-    }
-
-
-def _folder(package):
-    return Path(find_spec(package).origin).parent
 
 
 def changed(values=None, base=None, **keys):
