@@ -102,12 +102,14 @@ class TestTheCheckOfTheConfiguration:
         assert warnings(source.settings.fdb_config, cache={"directory": "/elsewhere"}) == []
         assert warnings(str(tmp_path / "not-here.yaml")) == []
         assert warnings({"type": "remote", "host": "fdb.example.org", "port": 7654}) == []
-        assert warnings({"spaces": [{"roots": [{"path": str(tmp_path / "none")}, {}]}, 3]}) == []
+        assert warnings({"spaces": [{"roots": [{"path": str(tmp_path / "none")}]}]}) == []
+        assert not index.lacks_index({"spaces": [{"roots": [{}]}, 3]})
 
     def test_names_the_package_that_the_key_needs(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(index, "find_program", lambda: None)
-        assert "gribjumplib" in "".join(FDBSettings(fdb_config={}, gribjump_index=True).warnings())
-        assert list(FDBSettings(fdb_config={}).warnings()) == []
+        config = {"schema": "/etc/fdb/schema"}
+        assert "gribjumplib" in "".join(FDBSettings(fdb_config=config, gribjump_index=True).warnings())
+        assert list(FDBSettings(fdb_config=config).warnings()) == []
 
 
 def test_the_page_for_operators_says_how_to_make_it(tmp_path: Path) -> None:

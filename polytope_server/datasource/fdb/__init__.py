@@ -28,7 +28,16 @@ from polytope_server.datasource import (
     Result,
     TemporaryError,
 )
-from polytope_server.datasource.fdb import availability, contents, dry_run, grib, index, keys, selection
+from polytope_server.datasource.fdb import (
+    availability,
+    contents,
+    dry_run,
+    expansion,
+    grib,
+    index,
+    keys,
+    selection,
+)
 from polytope_server.datasource.fdb.archiving import Archiver
 from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck, read_known
 from polytope_server.datasource.fdb.configuration import (
@@ -74,6 +83,11 @@ class FDBSettings(PostprocessSettings):
         "`paramids.yaml`). By them requests are checked when they are submitted; by default by those of the "
         "metkit of this package. Where it cannot be read, values are not checked before the FDB reads them.",
     )
+    expand: bool = Field(
+        False,
+        description="Whether a worker brings requests into the FDB's own spelling by metkit, before it looks "
+        "for fields: `2t` is 167, and `2t/167` one parameter. Needs the extra `metkit`.",
+    )
     archive: bool = Field(True, description="Whether fields may be archived.")
     check_available: bool = Field(
         False,
@@ -101,6 +115,8 @@ class FDBSettings(PostprocessSettings):
     def warnings(self) -> Iterator[str]:
         yield from super().warnings()
         yield from describe_oddities(self.fdb_config)
+        if self.expand and not expansion.is_installed():
+            yield "expand needs the package pymetkit, of the extra metkit, where a worker runs"
         if self.archive and (reason := _unwritable(self)):
             yield f"uploads are refused: {reason}; `archive: false` says the same"
         if self.gribjump_index and index.find_program() is None:
@@ -155,7 +171,8 @@ class FDBDataSource(DataSource):
             self._service = Service(self.name, self.settings, self.data)
 
     def _select(self, request: Mapping[str, Any]) -> Selection:
-        return _selection(request, self.settings.max_fields)
+        wanted = _selection(request, self.settings.max_fields)
+        return expansion.expand(wanted) if self.settings.expand else wanted
 
     def _open(self) -> Any:
         """An FDB object for one request: an older one would not see what was archived since."""

@@ -7,7 +7,6 @@ import re
 NO_PERMISSION = "the server has no permission to write there"
 #: What the FDB says where it cannot be archived into.
 _READ_ONLY = (
-    (re.compile("Unexpected state: No writable roots available"), "the FDB is read-only"),
     (
         re.compile("UserError: Database .* is LOCKED against archiving"),
         "the FDB takes no more fields of this date, time and kind: they are locked",

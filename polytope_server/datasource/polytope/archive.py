@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
-from polytope_server.datasource import Answer, DataSourceError
+from polytope_server.datasource import Answer
 from polytope_server.datasource.fdb import contents, grib
 from polytope_server.datasource.fdb.errors import Errors
 from polytope_server.datasource.fdb.files import path_of
@@ -28,19 +28,6 @@ class Archive:
         self._errors = Errors(name)
         with self._errors:
             self._fdb = pyfdb.FDB(config)
-
-    def expand(self, selection: Selection) -> Selection:
-        """The selection in the archive's own spelling: numbers of parameters, dates, times."""
-        from pymetkit import MarsRequest, MetKitException
-
-        try:
-            found = MarsRequest("retrieve", selection).expand(inherit=False, strict=True)
-        except (MetKitException, UnicodeDecodeError) as error:
-            # The FDB says the same in words that users can read.
-            with self._errors:
-                next(iter(self._fdb.inspect(selection)), None)
-            raise DataSourceError("a value of the request cannot be read") from error
-        return {key: list(dict.fromkeys(_listed(found[key]))) for key in selection}
 
     def find(self, selection: Selection) -> Iterator[tuple[Mapping[str, str], Location]]:
         """The fields that there are of a selection: their keys, and where they are."""
@@ -64,10 +51,6 @@ class Archive:
         with self._errors:
             element = next(iter(self._fdb.list(selection)), None)
             return [key for key, value in element.combined_key().items() if value] if element else []
-
-
-def _listed(values: Any) -> list[str]:
-    return [values] if isinstance(values, str) else [str(value) for value in values]
 
 
 def _locate(element: Any) -> Location:

@@ -8,6 +8,7 @@ from typing import Any
 from polytope_server.datasource import DataSourceError
 from polytope_server.datasource.fdb import keys, selection
 from polytope_server.datasource.fdb.check import MAX_VALUES
+from polytope_server.datasource.fdb.expansion import expand
 from polytope_server.datasource.fdb.selection import Selection
 from polytope_server.datasource.polytope.archive import Archive
 from polytope_server.datasource.polytope.check import is_open
@@ -26,13 +27,14 @@ def choose(
     """
     if unknown := keys.describe_unknown(request):
         raise DataSourceError(str(RequestError(*unknown)))
-    texts = {key: joined(key, value) for key, value in request.items() if key not in keys.NOT_DATA}
+    choosing = {key: value for key, value in request.items() if key not in keys.NOT_DATA}
+    texts = {key: joined(key, value) for key, value in choosing.items() if not keys.is_off(value)}
     ranges = {key: text for key, text in texts.items() if is_open(key, text, feature)}
     closed = selection.expand({key: text for key, text in texts.items() if key not in ranges}, MAX_VALUES)
     if not closed:
         raise DataSourceError("the request chooses no fields")
     _check_count(closed, max_fields)
-    chosen = archive.expand(closed)
+    chosen = expand(closed)
     for key, text in ranges.items():
         chosen[key] = _values_within(archive, chosen, key, text, key in judged)
         _check_count(chosen, max_fields)

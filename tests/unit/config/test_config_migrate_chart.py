@@ -145,17 +145,14 @@ def test_clear_text_is_accepted_only_where_it_is(
     assert realm["authenticators"]["a"].get("clear_text") is wish
 
 
-def test_a_schema_in_git_is_found_in_a_parent_and_in_a_collection(migrate: Migrate, tmp_path: Path) -> None:
-    report = migrate("values")
-    refused = report.partition("Refused")[2].partition("\n\n")[0]
-    for place in ("datasources.fdb_base", "collections.fdb-test.datasources[0]"):
-        assert f"  {place}.fdb_config.schema (" in refused
-    text = (tmp_path / "new.yaml").read_text()
-    assert "git.example.org" not in text
-    assert text.count("schema: left out. A schema in a git repository") == 2
-    assert loaded(tmp_path / "new.yaml").collections["fdb-test"].datasources[0].keys["fdb_config"] == {
+def test_a_schema_in_git_is_kept_in_a_parent_and_in_a_collection(migrate: Migrate, tmp_path: Path) -> None:
+    migrate("values")
+    config = loaded(tmp_path / "new.yaml").collections["fdb-test"].datasources[0].keys["fdb_config"]
+    git = {"remote": "git@git.example.org:schemas.git", "branch": "main", "path": "schema"}
+    assert config == {
         "type": "local",
         "engine": "toc",
+        "schema": {"git": git},
         "spaces": [{"handler": "Default", "roots": [{"path": "/data/fdb"}]}],
     }
 

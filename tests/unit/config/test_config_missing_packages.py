@@ -55,7 +55,7 @@ def test_a_missing_package_is_a_warning_that_says_what_to_install(
 ) -> None:
     monkeypatch.setattr(FDBDataSource, "requires", ("json", "no_such_package"))
     (tmp_path / "c.yaml").write_text(
-        "datasources: {f: {type: fdb, fdb_config: {type: local}}}\n"
+        "datasources: {f: {type: fdb, fdb_config: {type: local, schema: /etc/fdb/schema}}}\n"
         "collections: {c: {roles: {r: [x]}, datasources: [f]}}\n"
     )
     (warning,) = load([tmp_path / "c.yaml"], system_file=tmp_path / "none").warnings

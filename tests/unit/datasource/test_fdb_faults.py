@@ -35,10 +35,6 @@ from polytope_server.datasource.fdb.faults import user_fault
             "the FDB files fields under the key 'number', which a message does not have",
         ),
         (
-            "Unexpected state: No writable roots available. Configured roots: [/data/fdb]",
-            "the FDB is read-only",
-        ),
-        (
             "UserError: Database Toc(/data/od:oper) matched for archived is LOCKED against archiving",
             "the FDB takes no more fields of this date, time and kind: they are locked",
         ),
