@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 NAME = canonicalize_name(PROJECT["project"]["name"])
-EXTRAS = ("common", "worker", "worker-features")
+EXTRAS = ("common", "worker", "worker-features", "worker-mir")
 #: What lock files may be used with.
 MACHINES = [
     {"python_version": python, "python_full_version": f"{python}.9", "platform_machine": machine}
