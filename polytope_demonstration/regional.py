@@ -27,7 +27,7 @@ def draw(world: list[Field], region: list[Field], path: Path) -> None:
     left, right = figure.subplots(1, 2, width_ratios=(1.45, 1))
     fields = {field.short_name: field for field in region}
     everywhere = next(field for field in world if field.short_name == "2t")
-    levels = np.arange(-42, 48, 3)
+    levels = np.arange(-42.0, 48.0, 3.0)
     _shade(left, regrid(everywhere), levels)
     left.add_patch(_frame())
     left.set_title(f"as it is stored: {len(everywhere.values):,} points on the grid O64")

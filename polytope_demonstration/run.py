@@ -117,7 +117,7 @@ def regional_tour(setup: Setup) -> None:
             _say(f"retrieving {request}")
             shown.append(picture.decode(client.retrieve(user, request, results / name)))
             print(picture.HEADER, *shown[-1], sep="\n")
-        regional.draw(*shown, results / "regional.png")
+        regional.draw(shown[0], shown[1], results / "regional.png")
         _say(f"a map of the region is in {results / 'regional.png'}")
 
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from polytope_server.datasource import (
     CONTENTS,
@@ -26,7 +26,6 @@ from polytope_server.datasource import (
     Job,
     Question,
     Result,
-    TemporaryError,
 )
 from polytope_server.datasource.fdb import (
     availability,
@@ -36,6 +35,7 @@ from polytope_server.datasource.fdb import (
     grib,
     index,
     keys,
+    reading,
     selection,
 )
 from polytope_server.datasource.fdb.archiving import Archiver
@@ -48,7 +48,7 @@ from polytope_server.datasource.fdb.configuration import (
     lacks_permission,
     load_config,
     load_fdb_config,
-    roots_of,
+    make_roots,
 )
 from polytope_server.datasource.fdb.environment import prepare_eckit
 from polytope_server.datasource.fdb.errors import Errors
@@ -65,8 +65,6 @@ from polytope_server.language import RequestError
 from polytope_server.settings.values import Size
 
 logger = logging.getLogger(__name__)
-
-_CHUNK = 1 << 20
 
 
 class FDBSettings(PostprocessSettings):
@@ -111,6 +109,12 @@ class FDBSettings(PostprocessSettings):
         description="Largest GRIB message that may be archived. It is held in memory, and the FDB copies it "
         "twice: `max_memory` must be more than three times as much.",
     )
+
+    @model_validator(mode="after")
+    def _check_ignored(self) -> Self:
+        if self.postprocess and (both := sorted(SERVED.intersection(self.ignore))):
+            raise ValueError(f"ignore: '{both[0]}' is served, as postprocess is true; take one of them out")
+        return self
 
     def warnings(self) -> Iterator[str]:
         yield from super().warnings()
@@ -164,7 +168,7 @@ class FDBDataSource(DataSource):
         import pyfdb  # noqa: F401
 
         self._config = load_fdb_config(self.settings.fdb_config)
-        _make_roots(self._config)
+        make_roots(self._config)
         dry_run.remove_left_behind()
         if self.settings.postprocess:
             self._known = read_known(self.settings.metkit)
@@ -202,8 +206,8 @@ class FDBDataSource(DataSource):
         if not there.found:
             return iter(())
         with Errors(self.name):
-            handle = fdb.retrieve(wanted)
-        return self._chunks(handle, there.size)
+            # Nothing here may keep the handle: if it fails, it must be given up (`reading`).
+            return reading.read(self.name, fdb.retrieve(wanted), there.size)
 
     def _messages(self, wanted: Selection) -> tuple[Iterator[bytearray], int]:
         """The messages of the fields that are there, and how many they are."""
@@ -216,7 +220,9 @@ class FDBDataSource(DataSource):
     def _in_edition(self, chunks: Iterator[memoryview], request: Mapping[str, Any]) -> Iterator[memoryview]:
         """The bytes of messages that must be of an edition of GRIB, if the request says which."""
         edition = self._instructions.edition_of(request)
-        return grib.of_edition(chunks, edition, self.settings.max_message, _CHUNK) if edition else chunks
+        if edition is None:
+            return chunks
+        return grib.of_edition(chunks, edition, self.settings.max_message, reading.CHUNK)
 
     def answer(self, question: Question) -> Answer:
         if question.kind == CONTENTS:
@@ -227,27 +233,6 @@ class FDBDataSource(DataSource):
         wanted, expected = self._select(request), self._instructions.expectation(request)
         with Errors(self.name):
             return availability.answer(question.kind, availability.look(self._open(), wanted, expected))
-
-    def _chunks(self, handle: Any, size: int) -> Iterator[memoryview]:
-        """The bytes of a handle. It is closed and given up before an error is raised."""
-        sent = 0
-        error: str | None = None
-        try:
-            handle.open()
-            # A buffer for each chunk: the one before may still be on its way out. Not read(n), which pads.
-            while taken := handle.readinto(memoryview(buffer := bytearray(_CHUNK))):
-                sent += taken
-                yield memoryview(buffer)[:taken]
-            handle.close()
-        except RuntimeError as failure:
-            error = str(failure)
-        finally:
-            # SEGFAULT: while a failed handle lives, the next read of the same file crashes. Hence the
-            # error is raised outside of the except clause, without a traceback that would keep it alive.
-            del handle
-        if error is not None or sent != size:
-            logger.error("data source %s: %s", self.name, error or f"{sent} of {size} bytes could be read")
-            raise TemporaryError(f"{self.name} cannot read the data at the moment.")
 
     def archive(self, job: Job, data: Iterable[bytes]) -> None:
         if not self.archives(self.settings):
@@ -290,15 +275,6 @@ def _unwritable(settings: FDBSettings) -> str:
         return describe_unwritable(load_config(settings.fdb_config))
     except (OSError, ValueError, yaml.YAMLError):
         return ""
-
-
-def _make_roots(config: Mapping[str, Any]) -> None:
-    """Make the folders of a local FDB: without any it answers nothing but errors."""
-    for root in roots_of(config):
-        try:
-            Path(root["path"]).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            logger.warning("FDB root %s: %s", root["path"], error)
 
 
 def _instructions(settings: FDBSettings) -> Instructions:

@@ -237,3 +237,8 @@ class TestAtTheDoor:
         check = FDBDataSource.request_check(FDBSettings(fdb_config=config))
         with pytest.raises(DataSourceError, match="key 'grid'"):
             check({**SURFACE, "grid": "1/1"}, "retrieve")
+
+    def test_what_is_served_is_not_ignored(self) -> None:
+        with pytest.raises(ValueError, match="ignore: 'grid' is served, as postprocess is true"):
+            FDBSettings(fdb_config={"type": "local"}, postprocess=True, ignore=("grid", "target"))
+        assert FDBSettings(fdb_config={"type": "local"}, postprocess=True, ignore=("style",))
