@@ -125,7 +125,7 @@ def configuration(root: Path, port: int, password: str, *, postprocess: bool = F
 def _datasources(root: Path, postprocess: bool) -> dict[str, dict[str, Any]]:
     # What a request need not say: the demonstration has nothing else.
     label = {"class": "od", "stream": "oper", "type": "fc", "domain": "g", "time": "0000"}
-    store = {"type": "fdb", "fdb_config": fdb.configuration(root)}
+    store: dict[str, Any] = {"type": "fdb", "fdb_config": fdb.configuration(root)}
     store |= {"postprocess": True} if postprocess else {}
     return {
         "forecasts": {

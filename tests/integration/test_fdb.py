@@ -216,7 +216,7 @@ class TestTraps:
                 return 0
 
         with pytest.raises(TemporaryError, match="cannot read the data"):
-            list(reading.read("trial", Short(), 10))
+            list(reading.read_handle("trial", Short(), 10))
 
     def test_an_abandoned_result_leaves_no_open_file(self, source):
         def begin():

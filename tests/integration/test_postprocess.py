@@ -10,7 +10,7 @@ import pytest
 from fdb_fields import LABEL, STEPS, SURFACE, make, message, read, stored
 from mir_command import changed, look, noise, run_mir, spectral, split, values_of, wind
 
-from polytope_server.datasource import DataSourceError
+from polytope_server.datasource import DataSourceError, Question
 from polytope_server.datasource.fdb.postprocess import generate
 from polytope_server.testing.datasource import DataSourceContract, job
 
@@ -46,6 +46,14 @@ def source(tmp_path_factory, weights):
         archive(source, wind(step))
     archive(source, [wind(0, 228246, 228247)[0], holey()])
     archive(source, [spectral(param) for param in (138, 155, 131, 132, 130)])
+    return source
+
+
+@pytest.fixture
+def stored_as_sources(tmp_path, weights):
+    """On an FDB that has no winds, but their sources."""
+    source = make_source(tmp_path, weights)
+    archive(source, [spectral(param) for param in (138, 155, 130)])
     return source
 
 
@@ -183,8 +191,31 @@ class TestVectors:
             read(source, **SURFACE, param="100u/100v", step="0", **TURNED)
 
     def test_what_may_be_missing_may_not_be_half_a_vector(self, source):
-        with pytest.raises(DataSourceError, match="228246 is one component"):
+        with pytest.raises(DataSourceError, match="of one vector there is 228246 without 228247"):
             read(source, **SURFACE, param="100u/100v", step="0", expect="any", **TURNED)
+
+    def test_winds_are_made_of_vorticity_and_divergence(self, stored_as_sources, weights, tmp_path):
+        both = [spectral(138), spectral(155)]
+        for options in ({}, {"grid": "2/2"}, TURNED):
+            made = read(stored_as_sources, **PRESSURE, param="u/v", step="0", **options)
+            assert made == run_mir(both, weights, tmp_path, flags=["vod2uv"], **options)
+        made = read(stored_as_sources, **PRESSURE, param="v/t", step="0", grid="2/2")
+        components = split(run_mir(both, weights, tmp_path, flags=["vod2uv"], grid="2/2"))
+        assert split(made) == [run_mir([spectral(130)], weights, tmp_path, grid="2/2"), components[1]]
+
+    def test_the_door_knows_of_winds_that_can_be_made(self, stored_as_sources):
+        request = {**PRESSURE, "param": "u/v", "step": "0", "grid": "2/2"}
+        assert stored_as_sources.answer(Question("check", request)).value == []
+        (missing,) = stored_as_sources.answer(Question("check", {**request, "step": "99"})).value
+        assert "2 of 2 fields are not available" in missing
+
+    def test_winds_are_not_made_of_one_half(self, stored_as_sources):
+        archive(stored_as_sources, [spectral(138, step=6)])
+        request = {**PRESSURE, "param": "u/v", "step": "0/6", "grid": "2/2"}
+        with pytest.raises(DataSourceError, match="1 of 4 fields are not available: param=155, step=6"):
+            read(stored_as_sources, **request)
+        with pytest.raises(DataSourceError, match="of one vector there is 138 without 155"):
+            read(stored_as_sources, **request, expect="any")
 
     def test_vectors_that_are_missing_whole_are_left_out(self, source):
         made = read(source, **SURFACE, param="10u/10v", step="12/18", expect="any", **TURNED)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,7 +36,6 @@ from polytope_server.datasource.fdb import (
     grib,
     index,
     keys,
-    reading,
     selection,
 )
 from polytope_server.datasource.fdb.archiving import Archiver
@@ -52,14 +52,14 @@ from polytope_server.datasource.fdb.configuration import (
 )
 from polytope_server.datasource.fdb.environment import prepare_eckit
 from polytope_server.datasource.fdb.errors import Errors
-from polytope_server.datasource.fdb.expectation import ANY
 from polytope_server.datasource.fdb.faults import NO_PERMISSION
 from polytope_server.datasource.fdb.files import path_of
 from polytope_server.datasource.fdb.instructions import IgnoredKeys, Instructions
-from polytope_server.datasource.fdb.metkit import Tables
 from polytope_server.datasource.fdb.postprocess.door import Door
-from polytope_server.datasource.fdb.postprocess.recipe import SERVED
+from polytope_server.datasource.fdb.postprocess.recipe import SERVED, Recipe
 from polytope_server.datasource.fdb.postprocess.service import PostprocessSettings, Service
+from polytope_server.datasource.fdb.postprocess.winds import Sources
+from polytope_server.datasource.fdb.reading import Reader
 from polytope_server.datasource.fdb.selection import Selection
 from polytope_server.language import RequestError
 from polytope_server.settings.values import Size
@@ -139,8 +139,8 @@ class FDBDataSource(DataSource):
         super().__init__(name, settings)
         self._config: Mapping[str, Any] = {}
         self._instructions = _instructions(settings)
-        self._known: Tables | None = None
         self._service: Service | None = None
+        self._reader = Reader(name, self._open, settings.max_message)
         self._archiver = Archiver(name, self._open, self._dry_run, settings.max_message)
 
     @classmethod
@@ -171,8 +171,8 @@ class FDBDataSource(DataSource):
         make_roots(self._config)
         dry_run.remove_left_behind()
         if self.settings.postprocess:
-            self._known = read_known(self.settings.metkit)
-            self._service = Service(self.name, self.settings, self.data)
+            known = read_known(self.settings.metkit)
+            self._service = Service(self.name, self.settings, known, self.data)
 
     def _select(self, request: Mapping[str, Any]) -> Selection:
         wanted = _selection(request, self.settings.max_fields)
@@ -187,42 +187,30 @@ class FDBDataSource(DataSource):
     def retrieve(self, job: Job) -> Result:
         request = job.coerced_request
         self._instructions.check(request, job.verb)
-        recipe = self._service.read(job) if self._service else None
-        wanted, expected = self._select(request), self._instructions.expectation(request)
+        expected = self._instructions.expectation(request)
+        recipe = self._service.read(request) if self._service else Recipe()
         with Errors(self.name):
             fdb = self._open()
-            there = availability.look(fdb, wanted, expected)
+            sources = self._find_sources(fdb, request)
+            there = availability.look(fdb, sources.selection, expected)
             if there.problem:
                 raise DataSourceError(there.problem)
         self._instructions.remark(job)
+        recipe.remark(job)
         availability.remark(job, there, expected, self.judged)
-        if recipe and self._service:
-            made = self._service.produce(job, recipe, wanted, self._known, self._messages, there.found)
-            return Result(GRIB, self._in_edition(made, request))
-        return Result(GRIB, self._in_edition(self._read(fdb, wanted, there), request), there.size)
-
-    def _read(self, fdb: Any, wanted: Selection, there: availability.Availability) -> Iterator[memoryview]:
-        """The bytes of the fields that are there."""
-        if not there.found:
-            return iter(())
-        with Errors(self.name):
-            # Nothing here may keep the handle: if it fails, it must be given up (`reading`).
-            return reading.read(self.name, fdb.retrieve(wanted), there.size)
-
-    def _messages(self, wanted: Selection) -> tuple[Iterator[bytearray], int]:
-        """The messages of the fields that are there, and how many they are."""
-        with Errors(self.name):
-            fdb = self._open()
-            there = availability.look(fdb, wanted, ANY)
-        chunks = self._read(fdb, wanted, there)
-        return grib.split(chunks, self.settings.max_message, "what is stored"), there.found
-
-    def _in_edition(self, chunks: Iterator[memoryview], request: Mapping[str, Any]) -> Iterator[memoryview]:
-        """The bytes of messages that must be of an edition of GRIB, if the request says which."""
         edition = self._instructions.edition_of(request)
-        if edition is None:
-            return chunks
-        return grib.of_edition(chunks, edition, self.settings.max_message, reading.CHUNK)
+        if self._service and (recipe or sources.winds):
+            made = self._service.produce(job, recipe, sources, self._reader.messages, there.found)
+            return Result(GRIB, self._reader.in_edition(made, edition))
+        stored = self._reader.read(fdb, sources.named, there)
+        return Result(GRIB, self._reader.in_edition(stored, edition), there.size)
+
+    def _find_sources(self, fdb: Any, request: Mapping[str, Any]) -> Sources:
+        """The fields that a request needs."""
+        wanted = self._select(request)
+        if not self._service:
+            return Sources(wanted)
+        return self._service.find_sources(wanted, partial(availability.filed_params, fdb))
 
     def answer(self, question: Question) -> Answer:
         if question.kind == CONTENTS:
@@ -230,9 +218,11 @@ class FDBDataSource(DataSource):
                 return contents.answer(self._open(), _expand(question.request))
         request = question.request
         self._instructions.check(request, "retrieve")
-        wanted, expected = self._select(request), self._instructions.expectation(request)
+        expected = self._instructions.expectation(request)
         with Errors(self.name):
-            return availability.answer(question.kind, availability.look(self._open(), wanted, expected))
+            fdb = self._open()
+            wanted = self._find_sources(fdb, request).selection
+            return availability.answer(question.kind, availability.look(fdb, wanted, expected))
 
     def archive(self, job: Job, data: Iterable[bytes]) -> None:
         if not self.archives(self.settings):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -13,8 +15,10 @@ from polytope_server.datasource.fdb.metkit import Tables
 from polytope_server.datasource.fdb.postprocess.engine import Engine
 from polytope_server.datasource.fdb.postprocess.recipe import Recipe, read_recipe
 from polytope_server.datasource.fdb.postprocess.stream import Open, Tools, produce
-from polytope_server.datasource.fdb.postprocess.vectors import divide
+from polytope_server.datasource.fdb.postprocess.tables import VORTICITY_DIVERGENCE
+from polytope_server.datasource.fdb.postprocess.vectors import divide, each
 from polytope_server.datasource.fdb.postprocess.weights import Weights, default_folder
+from polytope_server.datasource.fdb.postprocess.winds import Filed, Sources, find_sources
 from polytope_server.datasource.fdb.selection import Selection
 from polytope_server.settings.values import Size
 
@@ -54,30 +58,35 @@ class PostprocessSettings(DataSourceSettings):
 class Service:
     """Post-processes for one data source, in a child process."""
 
-    def __init__(self, name: str, settings: PostprocessSettings, data: Path | None) -> None:
-        """`data` is the data folder of the worker, if there is one. Raises OSError, ImportError."""
+    def __init__(
+        self, name: str, settings: PostprocessSettings, known: Tables | None, data: Path | None
+    ) -> None:
+        """`known` are the parameters by their names, `data` is the data folder of the worker; None: neither.
+
+        Raises OSError, ImportError.
+        """
         self._settings = settings
+        self._known = known
         self._weights = Weights(_choose_folder(settings, data), settings.max_weights)
         self._weights.prepare()
         self._engine = Engine(name, self._weights.clear)
 
-    def read(self, job: Job) -> Recipe:
-        """What is to be done for a job, which is told what of its request has no effect.
+    def read(self, request: Mapping[str, Any]) -> Recipe:
+        """What is to be done for a request. Raises DataSourceError."""
+        return read_recipe(request, self._settings.max_points)
 
-        Raises DataSourceError.
-        """
-        recipe = read_recipe(job.coerced_request, self._settings.max_points)
-        if recipe.idle:
-            idle = ", ".join(f"{key}={value[:40]}" for key, value in recipe.idle.items())
-            job.note(f"Without effect, as it is so anyway: {idle}.")
-        return recipe
+    def find_sources(self, wanted: Selection, filed: Filed) -> Sources:
+        """The fields of the archive that are read for what is wanted. Raises DataSourceError."""
+        return find_sources(wanted, self._known, filed)
 
     def produce(
-        self, job: Job, recipe: Recipe, wanted: Selection, known: Tables | None, open_: Open, fields: int
+        self, job: Job, recipe: Recipe, sources: Sources, open_: Open, fields: int
     ) -> Iterator[memoryview]:
-        """The messages that become of the fields of a selection, which are `fields`; see `stream`."""
+        """The messages that become of these sources, which are `fields`; see `stream`."""
         tools = Tools(self._engine, self._weights, open_)
-        return produce(tools, job, recipe, divide(wanted, recipe, known), fields)
+        parts = divide(sources.named, recipe, self._known) if sources.named else iter(())
+        winds = each(sources.winds, VORTICITY_DIVERGENCE, sources.options) if sources.winds else iter(())
+        return produce(tools, job, recipe, chain(parts, winds), fields)
 
 
 def _choose_folder(settings: PostprocessSettings, data: Path | None) -> Path:

@@ -9,7 +9,7 @@ from polytope_server.datasource import DataSourceError, Job
 from polytope_server.datasource.fdb.grib import Shape, read_shape
 from polytope_server.datasource.fdb.postprocess.engine import Engine
 from polytope_server.datasource.fdb.postprocess.recipe import Recipe
-from polytope_server.datasource.fdb.postprocess.tables import tables
+from polytope_server.datasource.fdb.postprocess.tables import Pair, tables
 from polytope_server.datasource.fdb.postprocess.vectors import Part
 from polytope_server.datasource.fdb.postprocess.weights import Weights
 from polytope_server.datasource.fdb.selection import Selection
@@ -19,7 +19,6 @@ Open = Callable[[Selection], tuple[Iterable[bytearray], int]]
 
 _CHUNK = 1 << 20
 _SPECTRAL = "sh"
-_VECTOR = {"uv2uv": "1"}
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,12 @@ def _work(
 ) -> Iterator[tuple[int, list[bytes]]]:
     """What becomes of the fields of a part: how many were taken, and the messages made of them."""
     messages, count = tools.open(part.selection)
-    if part.is_pair and count == 2:
-        first, second = _in_order(messages)
+    if part.pair is not None and count:
+        first, second = _in_order(messages, part.pair)
         shape = read_shape(first)
         _check(shape, job, recipe, seen)
-        yield 2, tools.engine.apply_to_pair({**recipe.options, **_VECTOR}, _label(shape), first, second)
+        options = {**recipe.options, **part.options}
+        yield 2, tools.engine.apply_to_pair(options, _label(shape), first, second)
         return
     for message in messages:
         shape = read_shape(message)
@@ -76,12 +76,16 @@ def _label(shape: Shape) -> str:
     return f"a field (parameter {shape.param}, grid {shape.grid_type})"
 
 
-def _in_order(messages: Iterable[bytearray]) -> tuple[bytearray, bytearray]:
-    """The first and the second component of one vector, in whatever order they come."""
-    one, other = messages
-    if (pair := tables().pair_of(read_shape(one).param)) is None or read_shape(other).param not in pair:
-        raise DataSourceError("two fields are no components of one vector")
-    return (one, other) if read_shape(one).param == pair[0] else (other, one)
+def _in_order(messages: Iterable[bytearray], pair: Pair) -> tuple[bytearray, bytearray]:
+    """The two fields of a pair, in whatever order they come."""
+    by_number = {read_shape(message).param: message for message in messages}
+    if gone := [number for number in pair if number not in by_number]:
+        there = next(iter(by_number))
+        raise DataSourceError(
+            f"the parameters {pair[0]} and {pair[1]} are needed together, and of one vector there is {there} "
+            f"without {gone[0]}"
+        )
+    return by_number[pair[0]], by_number[pair[1]]
 
 
 def _check_alone(shape: Shape, recipe: Recipe) -> None:

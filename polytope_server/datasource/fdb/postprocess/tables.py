@@ -17,8 +17,10 @@ Edges = tuple[float, float, float, float]
 Pair = tuple[int, int]
 """The numbers of two parameters that are the first and the second component of a vector."""
 
+WIND: Pair = (131, 132)
+"""The components of wind."""
 VORTICITY_DIVERGENCE: Pair = (138, 155)
-"""The pair of which MIR makes the components of wind."""
+"""The pair of which MIR makes them."""
 
 
 @dataclass(frozen=True)

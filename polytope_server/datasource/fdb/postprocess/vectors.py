@@ -6,8 +6,8 @@ are multiplied by the cosine of the latitude, which MIR knows.)
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import product
 
 from polytope_server.datasource.fdb.grib import canonical
@@ -20,10 +20,15 @@ from polytope_server.language.errors import shown
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a selection: fields that go through MIR one by one, or the two components of one vector."""
+    """A part of a selection: fields that go through MIR one by one, or a pair that goes together."""
 
     selection: Selection
-    is_pair: bool = False
+    pair: Pair | None = None
+    #: What MIR is told to make of a pair.
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+_VECTOR = {"uv2uv": "1"}
 
 
 def divide(wanted: Selection, recipe: Recipe, known: Parameters | None) -> Iterator[Part]:
@@ -38,11 +43,17 @@ def divide(wanted: Selection, recipe: Recipe, known: Parameters | None) -> Itera
         yield Part({**wanted, "param": alone})
     elif not params:
         yield Part(wanted)
-    others = {key: _distinct(key, values) for key, values in wanted.items() if key != "param"}
     for pair in pairs:
-        for values in product(*others.values()):
-            single = {key: [value] for key, value in zip(others, values, strict=True)}
-            yield Part({**single, "param": list(pair)}, is_pair=True)
+        numbers = tables().pair_of(number_of(pair[0], known) or 0)
+        yield from each({**wanted, "param": list(pair)}, numbers, _VECTOR)
+
+
+def each(wanted: Selection, pair: Pair | None, options: Mapping[str, str]) -> Iterator[Part]:
+    """A pair for each choice of the keys but `param`."""
+    others = {key: _distinct(key, values) for key, values in wanted.items() if key != "param"}
+    for values in product(*others.values()):
+        single = {key: [value] for key, value in zip(others, values, strict=True)}
+        yield Part({**single, "param": wanted["param"]}, pair, options)
 
 
 def describe_halves(params: Iterable[str], recipe: Recipe, known: Parameters | None) -> list[str]:
