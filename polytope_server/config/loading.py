@@ -128,6 +128,7 @@ def source_rules(source: DataSourceConfig) -> SourceRules:
         accepts_mappings=kind.accepts_mappings,
         aliases=kind.aliases,
         implied=kind.implied_keys if kind.accepts_feature else None,
+        spelling=factory.spelling(source),
     )
 
 

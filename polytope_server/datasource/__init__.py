@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from polytope_server.language import CoercionRules
+from polytope_server.language import CoercionRules, Spelling
 from polytope_server.media_types import COVERAGE_JSON, GRIB, OCTET_STREAM
 
 __all__ = [
@@ -233,6 +233,22 @@ class DataSource(ABC):
             RequestError: The feature cannot be read. The text says everything that is wrong with it.
         """
         return {}
+
+    @classmethod
+    def spelling(cls, settings: Any) -> Spelling | None:
+        """Find out how values of requests and of `match` are compared.
+
+        It runs in the frontend. This method is called once, when a frontend starts.
+
+        Args:
+            settings: An instance of `Settings`.
+
+        Returns:
+            A function of a key and a value that gives the same text for all values that mean the same to this
+            data source, such as names and numbers of parameters. None, as by default: values are texts, some
+            of which count in either case.
+        """
+        return None
 
     @classmethod
     def request_check(cls, settings: Any) -> RequestCheck | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from polytope_server.collection import Collection, DataSourceConfig
 from polytope_server.datasource import DataSource, DataSourceSettings, RequestCheck
+from polytope_server.language import Spelling
 from polytope_server.settings import backends
 from polytope_server.settings.data import DataSourceSection
 from polytope_server.settings.problems import keys_of
@@ -36,6 +37,11 @@ def missing(config: DataSourceConfig) -> list[str]:
 def archives(config: DataSourceConfig) -> bool:
     """Whether it takes archive requests."""
     return kind_of(config).archives(settings_of(config))
+
+
+def spelling(config: DataSourceConfig) -> Spelling | None:
+    """How values of its requests and of its `match` are compared."""
+    return kind_of(config).spelling(settings_of(config))
 
 
 def request_check(config: DataSourceConfig) -> RequestCheck | None:

@@ -51,7 +51,7 @@ def compose(configuration: Configuration, data: Path) -> Services:
     staging: Staging = create_backend("staging", settings.staging, data)
     staging.limit_gathering(frontend.transfers.upload_memory)
     cache: Cache = create_backend("caching", settings.caching, data)
-    sources = _make_sources(configuration)
+    sources = make_sources(configuration)
     attributes = _find_needed_attributes(sources)
     authentication = create_authentication(settings, data, cache, attributes)
     validation = Validation(
@@ -100,7 +100,7 @@ def compose(configuration: Configuration, data: Path) -> Services:
     )
 
 
-def _make_sources(configuration: Configuration) -> dict[str, list[Source]]:
+def make_sources(configuration: Configuration) -> dict[str, list[Source]]:
     """The data sources of each collection."""
     schedule = open_schedule(configuration)
     return {

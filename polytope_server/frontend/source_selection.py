@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -41,11 +41,11 @@ class Source:
     check: RequestCheck | None = None
     schedule: ScheduleFile | None = None
 
-    def embargo(self, request: Mapping[str, Any], verb: Verb) -> str | None:
+    def embargo(self, request: Mapping[str, Any], verb: Verb, now: datetime) -> str | None:
         """Why a request that the rules admit is held back, None if it is not."""
         if self.schedule is None or verb is not Verb.RETRIEVE:
             return None
-        return self.schedule.current().embargo(request, datetime.now(UTC))
+        return self.schedule.current().embargo(request, now)
 
     def check_request(self, request: Mapping[str, Any], verb: Verb) -> None:
         """Raises RefusedError with the reason for what the data source could only fail."""
@@ -56,13 +56,26 @@ class Source:
             refuse_draft(encodable(str(error)))
 
 
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 class SourceSelection:
     """Selects among the data sources of all collections."""
 
-    def __init__(self, sources: Mapping[str, Sequence[Source]], coercion: CoercionRules) -> None:
-        """`sources` are those of each collection by its name, in the order in which they are tried."""
+    def __init__(
+        self,
+        sources: Mapping[str, Sequence[Source]],
+        coercion: CoercionRules,
+        clock: Callable[[], datetime] = _utc_now,
+    ) -> None:
+        """`sources` are those of each collection by its name, in the order in which they are tried.
+
+        `clock` is the time in UTC, by which relative dates, rules for dates and releases are judged.
+        """
         self._sources = sources
         self._coercion = coercion
+        self._clock = clock
 
     def able_to(self, verb: Verb, collection: Collection) -> Sequence[Source]:
         """The data sources of a collection that can do what the verb says.
@@ -84,19 +97,22 @@ class SourceSelection:
         `comparisons`, and these are not all that any request may take.
         """
         reasons: dict[str, list[str]] = {}
+        # Once: at midnight "today" would change between the request and the rules.
+        now = self._clock()
         try:
             judgement = Judgement(
-                coerce(parse(text), self._coercion),
+                coerce(parse(text), self._coercion, today=now.date()),
                 realm=user.realm,
                 user_roles=user.roles,
                 coercion=self._coercion,
+                now=now,
                 comparisons=comparisons,
             )
             for source in sources:
                 result = judgement.match(source.rules)
                 reason = result.reason
                 if result.request is not None:
-                    reason = source.embargo(result.request, verb) or ""
+                    reason = source.embargo(result.request, verb, now) or ""
                     if not reason:
                         return source, result.request
                 reasons.setdefault(reason, []).append(source.config.label)

@@ -8,9 +8,9 @@ from polytope_server.language.coercion import CoercionRules, coerce
 from polytope_server.language.errors import RequestError
 from polytope_server.language.json_text import load_json
 from polytope_server.language.matching import Judgement, TooManyValuesError
-from polytope_server.language.parsing import parse
+from polytope_server.language.parsing import parse, read_plain
 from polytope_server.language.ranges import MAX_VALUES
-from polytope_server.language.source_rules import SourceRules
+from polytope_server.language.source_rules import SourceRules, Spelling
 from polytope_server.language.validation import validate_source
 
 __all__ = [
@@ -19,9 +19,11 @@ __all__ = [
     "Judgement",
     "RequestError",
     "SourceRules",
+    "Spelling",
     "TooManyValuesError",
     "coerce",
     "load_json",
     "parse",
+    "read_plain",
     "validate_source",
 ]

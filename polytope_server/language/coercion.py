@@ -23,7 +23,7 @@ from polytope_server.language.ranges import (
     split,
     too_many,
 )
-from polytope_server.language.values import KINDS, MEMBER, NAME, Kind, scalar_text, utc_today
+from polytope_server.language.values import KINDS, MEMBER, NAME, Kind, folded, scalar_text, utc_today
 
 RANGE_KEYS = frozenset({"number", "step", "date", "time"})
 LIST_KEYS = frozenset(
@@ -139,7 +139,7 @@ def _coerce_list(
         raise RequestError(
             f"key '{key}': a list of {len(items)} values is not accepted; expected 1 to {MAX_VALUES}"
         )
-    values: dict[str, None] = {}
+    values: dict[str, str] = {}
     problems: list[str] = []
     for item in items:
         if isinstance(item, str) and is_range(item):
@@ -152,12 +152,12 @@ def _coerce_list(
         except RequestError as error:
             problems.extend(error.problems)
             continue
-        if text in values:
+        if folded(key, text) in values:
             problems.append(f"key '{key}': {shown(item)} is in the list twice; give each value once")
-        values[text] = None
+        values[folded(key, text)] = text
     if problems:
         raise RequestError(*problems)
-    return list(values)
+    return list(values.values())
 
 
 def _coerce_range(key: str, kind: Kind, text: str, rules: CoercionRules, today: date) -> str:

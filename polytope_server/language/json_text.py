@@ -10,9 +10,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-_PARAM = frozenset({"param", "parameter", "parameters"})
+from polytope_server.language.mappings import build_mapping
 
-Pairs = list[tuple[str, Any]]
+_PARAM = frozenset({"param", "parameter", "parameters"})
 
 
 def is_param(key: str) -> bool:
@@ -29,14 +29,14 @@ class _Written(float):
 def load_json(
     text: str | bytes,
     *,
-    mapping: Callable[[Pairs], dict[str, Any]] = dict,
     integer: Callable[[str], Any] = int,
     real: Callable[[str], float] = float,
     constant: Callable[[str], Any] = float,
 ) -> Any:
     """The value of a JSON text, as `json.loads` makes it with these parts.
 
-    Only a fraction below `param`, or another name of that key, is text. Raises what `json.loads` does.
+    Only a fraction below `param`, or another name of that key, is text. Raises what `json.loads` does, and
+    RequestError for a key that an object has twice: `json.loads` would leave out the first.
     """
 
     def read_real(written: str) -> _Written:
@@ -46,7 +46,7 @@ def load_json(
 
     return json.loads(
         text,
-        object_pairs_hook=lambda pairs: mapping([(key, _as_meant(key, value)) for key, value in pairs]),
+        object_pairs_hook=lambda pairs: build_mapping([(key, _as_meant(key, value)) for key, value in pairs]),
         parse_int=integer,
         parse_float=read_real,
         parse_constant=constant,

@@ -15,11 +15,9 @@ from polytope_server.language.errors import RequestError, RuleError, shown
 from polytope_server.language.naming import rename
 from polytope_server.language.no_request import describe_no_request
 from polytope_server.language.ranges import MAX_VALUES, Range, joined, read_values
-from polytope_server.language.source_rules import ImpliedKeys, SourceRules
+from polytope_server.language.source_rules import ImpliedKeys, SourceRules, Spelling
+from polytope_server.language.values import folded
 from polytope_server.roles import has_role
-
-CASELESS_KEYS = frozenset({"class", "stream", "type", "levtype", "domain", "model", "experiment", "activity"})
-"""Keys whose values MARS reads in either case, so that a rule must, too."""
 
 _NAMED = 5
 """The most values outside a rule that the reason names."""
@@ -71,7 +69,7 @@ class Judgement:
         self._now = utc_moment(today, now)
         self._today = today or self._now.date()
         self._values: dict[str, Range | list[str]] = {}
-        self._verdicts: dict[tuple[str, tuple[str, ...]], str | None] = {}
+        self._verdicts: dict[tuple[str, tuple[str, ...], Spelling | None], str | None] = {}
         self._comparisons = self._budget = comparisons
         self._complete: dict[ImpliedKeys, Judgement | str] = {}
 
@@ -135,6 +133,8 @@ class Judgement:
             effective = {**defaults, **self._rename_request(source.aliases)}
         except RequestError as error:
             return MatchResult(None, str(error))
+        if source.accepts_feature and self._is_no_request():
+            return MatchResult(None, describe_no_request(self._request["data"]))
         if not source.accepts_mappings and (reason := find_mapping(effective)):
             return MatchResult(None, reason)
         if source.accepts_feature != ("feature" in effective):
@@ -142,10 +142,14 @@ class Judgement:
             return MatchResult(None, f"the data source {wanted} the key 'feature'")
         for name, rule in source.match.items():
             key = str(name).lower()
-            reason = self._rejection(source.aliases.get(key, key), rule, effective)
+            reason = self._rejection(source.aliases.get(key, key), rule, effective, source.spelling)
             if reason:
                 return MatchResult(None, reason)
         return MatchResult({key: _delivered(key, value) for key, value in {**effective, **patch}.items()})
+
+    def _is_no_request(self) -> bool:
+        """Whether it is what coercion makes of anything but a mapping."""
+        return set(self._request) == {"data"}
 
     def _coerce_section(self, section: Mapping[str, Any], aliases: Mapping[str, str]) -> dict[str, Any]:
         return coerce(rename(section, aliases), self._coercion, today=self._today)
@@ -157,29 +161,32 @@ class Judgement:
         found = rename(self._request, aliases)
         return {**found, **coerce(_without(found, self._request), self._coercion, today=self._today)}
 
-    def _rejection(self, key: str, rule: Any, request: Mapping[str, Any]) -> str | None:
+    def _rejection(
+        self, key: str, rule: Any, request: Mapping[str, Any], spelling: Spelling | None
+    ) -> str | None:
         """Why one rule does not admit the request; None if it does."""
         if isinstance(rule, list | tuple) and not rule:
             return f"key '{key}' is not accepted" if key in request else None
-        if key not in request and set(self._request) == {"data"}:
+        if key not in request and self._is_no_request():
             return describe_no_request(self._request["data"])
         if key not in request:
             return f"request does not contain key '{key}', expected one of {_list_rule(rule)}"
         if key not in self._request:
-            return self._verdict(key, rule, request[key])
-        place = key, tuple(map(repr, rule)) if isinstance(rule, list | tuple) else (repr(rule),)
+            return self._verdict(key, rule, request[key], spelling)
+        items = tuple(map(repr, rule)) if isinstance(rule, list | tuple) else (repr(rule),)
+        place = key, items, spelling
         if place not in self._verdicts:
-            self._verdicts[place] = self._verdict(key, rule, request[key])
+            self._verdicts[place] = self._verdict(key, rule, request[key], spelling)
         return self._verdicts[place]
 
-    def _verdict(self, key: str, rule: Any, value: Any) -> str | None:
+    def _verdict(self, key: str, rule: Any, value: Any, spelling: Spelling | None) -> str | None:
         """The same for a key that the request has."""
         try:
             if key == "date":
                 test = date_test(rule, today=self._today, now=self._now)
                 reason = test(self._read_days(key, value))
                 return f"key 'date' : {reason}" if reason else None
-            wrong, count = self._wrong(key, value, allowed(key, rule, self._today))
+            wrong, count = self._wrong(key, value, allowed(key, rule, self._today, spelling), spelling)
         except RuleError as error:
             return f"the data source's rule for key '{key}' is wrong: {error}"
         except TooManyValuesError:
@@ -196,12 +203,14 @@ class Judgement:
         self._spend(key, value, 0 if isinstance(days, range) else len(days))
         return days
 
-    def _wrong(self, key: str, value: Any, admitted: Allowed) -> tuple[list[str], int]:
+    def _wrong(
+        self, key: str, value: Any, admitted: Allowed, spelling: Spelling | None
+    ) -> tuple[list[str], int]:
         """The first values that a rule does not admit, and how many there are."""
         found = self._read_value(key, value)
         if isinstance(found, list):
             self._spend(key, value, len(found))
-            wrong = [text for text in found if _folded(key, text) not in admitted.values]
+            wrong = [text for text in found if _spell(key, text, spelling) not in admitted.values]
             return wrong[:_NAMED], len(wrong)
         if any(part.covers(found) for part in admitted.ranges):
             return [], 0
@@ -249,8 +258,10 @@ def _list_rule(rule: Any) -> str:
     return shown([str(item) for item in items[:_SHOWN_RULE]], _SHOWN_RULE)
 
 
-def _folded(key: str, text: str) -> str:
-    return text.lower() if key in CASELESS_KEYS else text
+def _spell(key: str, text: str, spelling: Spelling | None) -> str:
+    """A value as it is compared with others."""
+    text = folded(key, text)
+    return spelling(key, text) if spelling else text
 
 
 @dataclass(frozen=True)
@@ -261,23 +272,23 @@ class Allowed:
     ranges: tuple[Range, ...]
 
 
-def allowed(key: str, rule: Any, today: date | None = None) -> Allowed:
-    """What a rule admits on that day; RuleError if it is not such a rule."""
+def allowed(key: str, rule: Any, today: date | None = None, spelling: Spelling | None = None) -> Allowed:
+    """What a rule admits on that day, in one spelling; RuleError if it is not such a rule."""
     items = rule if isinstance(rule, list | tuple) else [rule]
     if any(isinstance(item, list | tuple) for item in items):
         raise RuleError(f"a list inside the list {shown(rule)} cannot be a rule")
     try:
         # Only days may be relative to today.
         day = today if key == "hdate" else None
-        return _expand(key, tuple(joined(key, item) for item in items), day)
+        return _expand(key, tuple(joined(key, item) for item in items), day, spelling)
     except RequestError as error:
         raise RuleError(str(error)) from None
 
 
 @lru_cache(maxsize=1024)
-def _expand(key: str, items: tuple[str, ...], today: date | None) -> Allowed:
+def _expand(key: str, items: tuple[str, ...], today: date | None, spelling: Spelling | None) -> Allowed:
     # Rules are few and constant, requests many: a range of 100,000 values is expanded once.
     found = [read_values(key, item, today=today) for item in items]
     ranges = tuple(part for part in found if isinstance(part, Range))
     texts = (text for part in found for text in (part.values() if isinstance(part, Range) else part))
-    return Allowed(frozenset(_folded(key, text) for text in texts), ranges)
+    return Allowed(frozenset(_spell(key, text, spelling) for text in texts), ranges)

@@ -44,7 +44,7 @@ def parse(text: str) -> Any:
 def _structured(text: str) -> Any:
     if text.lstrip()[:1] in ("{", "[", '"'):
         try:
-            return load_json(text, mapping=build_mapping, integer=_integer, real=_real, constant=_constant)
+            return load_json(text, integer=_integer, real=_real, constant=_constant)
         except json.JSONDecodeError:
             pass  # a flow mapping of YAML starts the same way
         except RecursionError:
@@ -120,6 +120,12 @@ def _plain(text: str) -> Any:
     if _REAL.fullmatch(text):
         return _real(text)
     return _constant(text) if _NOT_FINITE.fullmatch(text) else text
+
+
+def read_plain(text: str, key: str) -> Any:
+    """The value of a plain scalar of YAML below a key of a request. Raises RequestError as `parse` does."""
+    # As in JSON, see `load_json`.
+    return text if is_param(key) and _REAL.fullmatch(text) else _plain(text)
 
 
 # --- YAML ------------------------------------------------------------------------------------------------

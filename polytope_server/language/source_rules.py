@@ -14,6 +14,9 @@ ImpliedKeys = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 RequestError for a request that cannot be read.
 """
 
+Spelling = Callable[[str, str], str]
+"""Brings a value of a key into one spelling, the same for all texts that mean the same to a data source."""
+
 
 @dataclass(frozen=True)
 class SourceRules:
@@ -23,7 +26,7 @@ class SourceRules:
     polytope, whose requests must have a `feature`; those of all other types must not. `accepts_mappings`:
     whether values may be mappings. `aliases`: other names of keys, by which requests, `match`, `defaults` and
     `patch` may call them. `implied`: what a request asks for elsewhere than in its keys; every rule judges it
-    as if it stood there.
+    as if it stood there. `spelling`: how values of rules and requests are compared; by default as texts.
     """
 
     roles: Roles = ()
@@ -34,3 +37,4 @@ class SourceRules:
     accepts_mappings: bool = False
     aliases: Mapping[str, str] = field(default_factory=dict)
     implied: ImpliedKeys | None = None
+    spelling: Spelling | None = None

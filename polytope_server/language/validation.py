@@ -30,7 +30,8 @@ def validate_rules(match: object, *, today: date | None = None, now: datetime | 
         try:
             _check_rule(key, rule, day, moment)
         except (RuleError, RequestError) as error:
-            problems.append(f"match: key '{key}': {error}")
+            named = str(error).startswith(f"key '{key}'")
+            problems.append(f"match: {error}" if named else f"match: key '{key}': {error}")
     return problems
 
 

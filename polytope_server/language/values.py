@@ -184,3 +184,12 @@ KINDS = {
     "timespan": NAME,
 }
 """The keys that are coerced. `number` may be 0 here; see :attr:`CoercionRules.number_allow_zero`."""
+
+_CASELESS_KEYS = frozenset(
+    {"class", "stream", "type", "levtype", "domain", "model", "experiment", "activity"}
+)
+
+
+def folded(key: str, text: str) -> str:
+    """What is the same for all spellings of a value that MARS takes for the same, in capitals or not."""
+    return text.lower() if key in _CASELESS_KEYS else text

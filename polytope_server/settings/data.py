@@ -117,7 +117,8 @@ class DataSourceSection(Section):
     )
     match: Mapped = Field(
         default_factory=dict,
-        description="Values that requests must have, by key; `[]`: the key must be absent.",
+        description="Values that requests must have, by key; `[]`: the key must be absent. They are "
+        "read as those of requests are: `0010` is a name, and no octal number.",
     )
     defaults: Mapped = Field(default_factory=dict, description="Values of keys that a request does not have.")
     patch: Mapped = Field(default_factory=dict, description="Values that replace those of a request.")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from polytope_server.language import RequestError, read_plain
 
 Key = str | int
 Location = tuple[Key, ...]
@@ -19,6 +22,9 @@ _MERGE = "tag:yaml.org,2002:merge"
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{([^}]*)\})", re.ASCII)
 #: How the hash of a password begins, which is full of dollar signs.
 _HASH = "$argon2"
+#: Parts of a data source that are parts of requests, and where the path has one, by the first of its keys.
+_OF_REQUESTS = frozenset({"match", "defaults", "patch"})
+_DEPTH = {"datasources": 2, "collections": 4}
 
 
 class FileError(ValueError):
@@ -195,8 +201,7 @@ class _Documents:
 
     def _build_value(self, node: Any, path: Location) -> Any:
         if isinstance(node, yaml.ScalarNode):
-            value = self._loader.construct_object(node)
-            return expand(value, self._environ) if isinstance(value, str) else value
+            return self._build_scalar(node, path)
         if id(node) in self._open:
             _raise_at("an alias refers to what it is in", node)
         if node.tag not in (_MAPPING, _SEQUENCE):
@@ -204,6 +209,17 @@ class _Documents:
         self._open.add(id(node))
         value = self._build_items(node, path)
         self._open.discard(id(node))
+        return value
+
+    def _build_scalar(self, node: yaml.ScalarNode, path: Location) -> Any:
+        value = self._loader.construct_object(node)
+        if isinstance(value, str):
+            return expand(value, self._environ)
+        key = _find_key(path)
+        if key is not None and node.style is None:
+            # What a request cannot have (.inf) is refused with all else that is wrong.
+            with suppress(RequestError):
+                return read_plain(node.value, key)
         return value
 
     def _build_items(self, node: Any, path: Location) -> dict[Any, Node] | list[Node]:
@@ -215,3 +231,15 @@ class _Documents:
         self._loader.flatten_mapping(node)
         pairs = ((self._loader.construct_object(key), key, item) for key, item in node.value)
         return {name: self._build_node(item, (*path, name), key.start_mark.line) for name, key, item in pairs}
+
+
+def _find_key(path: Location) -> str | None:
+    """The key of a request that the value at a path belongs to; None for all other values.
+
+    Such values are read as in requests. To YAML 0010 is 8, 12:00 is 720, 130.200 is 130.2 and no is false.
+    """
+    depth = _DEPTH.get(str(path[0]), 0) if path else 0
+    if not depth or len(path) < depth + 2:
+        return None
+    within = path[depth] in _OF_REQUESTS or path[2:4] == ("about", "examples")
+    return str(path[depth + 1]) if within else None

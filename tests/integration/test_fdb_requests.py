@@ -280,8 +280,9 @@ class TestTables:
         known = keys.DATA | keys.NOT_DATA
         assert set(fields["_field"]) - known == set()
         assert {key for key in fields["retrieve"] if not key.startswith("_")} - known == set()
-        found = fields["_field"].items()
-        aliases = {alias: key for key, field in found for alias in field.get("aliases", ())}
+        found = [(key, field) for part in ("_field", "retrieve") for key, field in fields[part].items()]
+        named = [(key, field) for key, field in found if isinstance(field, dict) and "aliases" in field]
+        aliases = {alias: key for key, field in named for alias in field["aliases"]}
         assert aliases == keys.ALIASES
 
     def test_the_fdb_takes_every_parameter(self, tmp_path: Path) -> None:

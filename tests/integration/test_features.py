@@ -114,14 +114,6 @@ class TestEveryGrid:
             expected = [[field.values[nearest(grid, *place)] for field in fields] for place in NEAR]
             assert [one["ranges"][name]["values"] for one in found["coverages"]] == expected
 
-    def test_a_box_has_all_points_in_it(self, source: PolytopeDataSource, grid: str) -> None:
-        feature = {"type": "boundingbox", "points": [[35, -12], [58, 21]]}
-        found = retrieve(source, feature, grid, param="2t", step="0/6")
-        for step, coverage in zip(("0", "6"), found["coverages"], strict=True):
-            inside = lambda lat, lon: (lat >= 35) & (lat <= 58) & (lon >= -12) & (lon <= 21)  # noqa: E731
-            assert points_of(coverage, "2t") == expected_points(grid, inside, make(grid, "167", step=step))
-            assert coverage["mars:metadata"]["step"] == int(step)
-
     def test_a_box_has_the_points_of_all_levels(self, source: PolytopeDataSource, grid: str) -> None:
         feature = {"type": "boundingbox", "points": [[35, -12], [58, 21]]}
         found = retrieve(source, feature, grid, levtype="pl", param="q", levelist="500/1000", step="0")
@@ -129,33 +121,6 @@ class TestEveryGrid:
         inside = lambda lat, lon: (lat >= 35) & (lat <= 58) & (lon >= -12) & (lon <= 21)  # noqa: E731
         expected = expected_points(grid, inside, *fields, levels=(500, 1000))
         assert points_of(found["coverages"][0], "q") == expected
-
-    def test_a_polygon_has_the_points_in_its_ring(self, source: PolytopeDataSource, grid: str) -> None:
-        feature = {"type": "polygon", "shape": [[31.1, -15.3], [58.7, 1.2], [33.3, 25.9], [31.1, -15.3]]}
-        found = retrieve(source, feature, grid, param="2t", step="0")
-        expected = expected_points(grid, _in_triangle, make(grid, "167"))
-        assert points_of(found["coverages"][0], "2t") == expected
-
-    def test_a_circle_has_the_points_around_its_center(self, source: PolytopeDataSource, grid: str) -> None:
-        feature = {"type": "circle", "center": [[46, 3]], "radius": 9.05}
-        found = retrieve(source, feature, grid, param="2t", step="0")
-        inside = lambda lat, lon: np.hypot(lat - 46, lon - 3) <= 9.05  # noqa: E731
-        assert points_of(found["coverages"][0], "2t") == expected_points(grid, inside, make(grid, "167"))
-
-    def test_a_frame_has_no_points_inside_of_its_inner_box(
-        self, source: PolytopeDataSource, grid: str
-    ) -> None:
-        feature = {
-            "type": "frame",
-            "outer_box": [[35, -12], [58, 21]],
-            "inner_box": [[40.1, -4.3], [53.2, 13.7]],
-        }
-        found = retrieve(source, feature, grid, param="2t", step="0")
-        inside = lambda lat, lon: (  # noqa: E731
-            (lat >= 35) & (lat <= 58) & (lon >= -12) & (lon <= 21)
-            & ~((lat > 40.1) & (lat < 53.2) & (lon > -4.3) & (lon < 13.7))
-        )  # fmt: skip
-        assert points_of(found["coverages"][0], "2t") == expected_points(grid, inside, make(grid, "167"))
 
     def test_a_path_has_the_points_near_it(self, source: PolytopeDataSource, grid: str) -> None:
         feature = {"type": "trajectory", "axes": ["latitude", "longitude"], "points": [[41, -9], [41, 17]]}
@@ -191,16 +156,6 @@ class TestEveryGrid:
             values = points_of(coverage, "sst")
             assert values == expected_points(grid, inside, field)
             assert None in values.values()
-
-
-def _in_triangle(latitudes: Any, longitudes: Any) -> Any:
-    corners = [(31.1, -15.3), (58.7, 1.2), (33.3, 25.9)]
-    sides = zip(corners, corners[1:] + corners[:1], strict=True)
-    turns = [
-        (longitudes - west) * (north - south) - (latitudes - south) * (east - west)
-        for (south, west), (north, east) in sides
-    ]
-    return np.all([turn >= 0 for turn in turns], axis=0) | np.all([turn <= 0 for turn in turns], axis=0)
 
 
 def _path_points(coverage: Any, name: str) -> dict[Any, Any]:

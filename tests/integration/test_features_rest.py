@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -22,24 +23,32 @@ SERIES = {"type": "timeseries", "points": POINTS, "time_axis": "step", "range": 
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandaloneServer]:
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the FDBs of the server are, each in a folder with the name of its grid."""
+    return tmp_path_factory.mktemp("features")
+
+
+@pytest.fixture(scope="module")
+def server(archives: Path) -> Iterator[StandaloneServer]:
     """A server that serves features of two FDBs, with a grid each."""
-    data = tmp_path_factory.mktemp("features")
     sources = {
         grid: {
             "type": "polytope",
             "gribjump_config": {"type": "local"},
-            "fdb_config": fill(data / grid, [grid]),
-            "match": {"expver": [GRIDS[grid]], "step": ["0/to/24/by/1"]},
+            "fdb_config": fill(archives / grid, [grid]),
+            "max_attempts": 2,
+            # Parameters in other spellings than those of the requests.
+            "match": {"expver": [GRIDS[grid]], "step": ["0/to/24/by/1"], "param": ["167.128", 151, "T"]},
             "check_available": grid == "octahedral",
         }
         for grid in ("octahedral", "regular")
     }
     config = {
+        "worker": {"retry_delay": 0.1},
         "datasources": sources,
         "collections": {"features": {"roles": {"test": ["default"]}, "datasources": list(sources)}},
     }
-    with StandaloneServer(data / "server", config) as server:
+    with StandaloneServer(archives / "server", config) as server:
         yield server
 
 
@@ -78,6 +87,12 @@ def test_what_a_feature_asks_for_is_judged_by_the_rules_of_the_data_source(alice
     assert "'30' not in" in refused(alice, feature, **request("regular", param="2t"))
 
 
+def test_a_parameter_is_judged_by_any_spelling_of_it(alice: Caller) -> None:
+    assert retrieve(alice, SERIES, **request("regular", param="2t"))["coverages"]
+    said = refused(alice, SERIES, **request("regular", param="2t/tp"))
+    assert "'tp' not in ['167.128', '151', 'T']" in said
+
+
 def test_a_malformed_feature_is_refused_with_what_is_wrong(alice: Caller) -> None:
     feature = {**SERIES, "points": [[91, 0]]}
     assert "91" in refused(alice, feature, **request("regular", param="2t"))
@@ -98,6 +113,28 @@ def test_a_missing_field_is_refused_at_submission_where_a_worker_is_asked(alice:
     # Without an answer in time, as before its child has started, a request is accepted.
     until(lambda: alice.post("/requests/features", keys).status_code == 400)
     assert "step 18 of Mean sea level pressure" in alice.post("/requests/features", keys).json()["message"]
+
+
+def test_a_crash_of_gribjump_ends_an_attempt_and_no_worker(
+    server: StandaloneServer, alice: Caller, archives: Path
+) -> None:
+    # Given an index that GribJump cannot read, upon which it aborts the process
+    keys = request("regular", date=DATES[1], param="2t", feature=SERIES)
+    [data] = (archives / "regular" / "data").glob(f"*{DATES[1]}*/fc:sfc*.data")
+    index = data.with_name(f"{data.name}.gribjump")
+    index.touch()
+    worker = server.processes("worker")[0].pid
+    # When it is asked for: each attempt ends with its child
+    answer = alice.end_of(alice.submit("features", keys))
+    index.unlink()
+    assert (answer.status_code, answer.json()["message"]) == (
+        400,
+        "Request failed with error:\nThe data source ended unexpectedly.\nGiven up after 2 attempts.",
+    )
+    # Then the same worker serves the next request
+    assert server.processes("worker")[0].pid == worker
+    found = retrieve(alice, SERIES, **request("regular", date=DATES[1], param="2t"))
+    assert len(found["coverages"]) == len(POINTS)
 
 
 def test_generated_requests_are_answered_and_end_and_no_process_does(

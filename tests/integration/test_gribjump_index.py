@@ -78,6 +78,16 @@ def test_an_archive_succeeds_without_its_index(
     assert "no index" in caplog.text
 
 
+def test_a_part_of_an_index_does_not_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "program"
+    writes = "import sys; [open(f'{path}.gribjump', 'w') for path in sys.argv[1:]]; sys.exit(1)"
+    program.write_text(f"#!{sys.executable}\n{writes}\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(index, "find_program", lambda: program)
+    archive(make(tmp_path, gribjump_index=True), 0)
+    assert files(tmp_path, ".gribjump") == []
+
+
 def warnings(config: Any, **jump: Any) -> list[str]:
     settings = {"gribjump_config": {"type": "local", **jump}, "fdb_config": config}
     return list(PolytopeSettings.model_validate(settings).warnings())

@@ -6,7 +6,7 @@ import ast
 from functools import cache
 
 import pytest
-from test_layers import GRAPH, modules
+from test_layers import graph, modules
 
 #: Modules of `frontend` that belong to HTTP, beside the APIs.
 HTTP = {"app", "proxy", "server", "concurrency", "__main__"}
@@ -17,7 +17,7 @@ FRAMEWORKS = {"falcon", "gunicorn", "uvicorn"}
 
 PATHS = modules()
 CORE = sorted(
-    name for name in GRAPH if name.startswith("frontend.") and name.split(".")[1] not in HTTP | APIS
+    name for name in PATHS if name.startswith("frontend.") and name.split(".")[1] not in HTTP | APIS
 )
 
 
@@ -25,7 +25,7 @@ def reached(module: str) -> set[str]:
     """The modules of the package that one imports, itself or by way of others."""
     found, ahead = {module}, [module]
     while ahead:
-        new = GRAPH[ahead.pop()] - found
+        new = graph()[ahead.pop()] - found
         found |= new
         ahead += new
     return found - {""}

@@ -6,6 +6,7 @@ import ast
 import importlib
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -69,7 +70,12 @@ def imports(path: Path, names: set[str]) -> Iterator[str]:
                 yield rest if rest in names else rest.rpartition(".")[0]
 
 
-GRAPH = {name: set(imports(path, set(modules()))) - {name} for name, path in modules().items()}
+@cache
+def graph() -> dict[str, set[str]]:
+    """What each module of the package imports of it."""
+    paths = modules()
+    names = set(paths)
+    return {name: set(imports(path, names)) - {name} for name, path in paths.items()}
 
 
 def room(module: str) -> str:
@@ -82,7 +88,7 @@ def level(module: str) -> int:
 
 
 def test_each_room_is_in_a_layer() -> None:
-    rooms = {room(module) for module in GRAPH} - {"", "__main__"}
+    rooms = {room(module) for module in graph()} - {"", "__main__"}
     assert rooms == {*LEVELS, *ALIASES, TESTING}
 
 
@@ -90,7 +96,7 @@ def test_imports_run_down() -> None:
     domain = LEVELS["user"]
     wrong = [
         f"{module} imports {imported}"
-        for module, found in GRAPH.items()
+        for module, found in graph().items()
         if module and room(module) not in ALIASES and room(module) != TESTING
         for imported in found - {""}
         if room(imported) != room(module) or module.endswith("__main__")
@@ -103,7 +109,7 @@ def test_imports_run_down() -> None:
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
     try:
-        list(TopologicalSorter(GRAPH).static_order())
+        list(TopologicalSorter(graph()).static_order())
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
 

@@ -39,7 +39,7 @@ from polytope_server.datasource.fdb import (
     selection,
 )
 from polytope_server.datasource.fdb.archiving import Archiver
-from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck, read_known
+from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck, find_spelling, read_known
 from polytope_server.datasource.fdb.configuration import (
     FDBConfigKey,
     describe_oddities,
@@ -61,7 +61,7 @@ from polytope_server.datasource.fdb.postprocess.service import PostprocessSettin
 from polytope_server.datasource.fdb.postprocess.winds import Sources
 from polytope_server.datasource.fdb.reading import Reader
 from polytope_server.datasource.fdb.selection import Selection
-from polytope_server.language import RequestError
+from polytope_server.language import RequestError, Spelling
 from polytope_server.settings.values import Size
 
 logger = logging.getLogger(__name__)
@@ -146,6 +146,10 @@ class FDBDataSource(DataSource):
     @classmethod
     def archives(cls, settings: Any) -> bool:
         return bool(settings.archive) and not _unwritable(settings)
+
+    @classmethod
+    def spelling(cls, settings: Any) -> Spelling | None:
+        return find_spelling(settings.metkit)
 
     @classmethod
     def request_check(cls, settings: Any) -> RequestCheck:

@@ -18,6 +18,7 @@ from polytope_server.datasource.fdb.postprocess.door import Door
 from polytope_server.language.errors import RequestError, shown
 from polytope_server.language.no_request import EXPECTED, describe_no_request
 from polytope_server.language.ranges import is_range, joined, split
+from polytope_server.language.source_rules import Spelling
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +98,12 @@ def read_known(folder: Path | None) -> Tables | None:
     except (OSError, ValueError) as error:
         logger.info("requests are not checked for values that the FDB knows: %s", error)
         return None
+
+
+def find_spelling(folder: Path | None) -> Spelling | None:
+    """How values are compared: as metkit knows them; None if its tables cannot be read here."""
+    known = read_known(folder)
+    return known.spelling if known else None
 
 
 def _fold(key: str, value: str) -> str:

@@ -47,10 +47,12 @@ def write(paths: Iterable[Path]) -> None:
                 [program, *together], check=True, timeout=_TIME, stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace",
             )  # fmt: skip
-        except subprocess.CalledProcessError as error:
-            logger.error("no index of %d files is written: %s", len(together), error.stderr[-1000:])
-        except (OSError, subprocess.TimeoutExpired) as error:
-            logger.error("no index of %d files is written: %s", len(together), error)
+        except (OSError, subprocess.SubprocessError) as error:
+            # CRASH: a part of an index aborts every process that reads it.
+            for path in together:
+                _index_of(path).unlink(missing_ok=True)
+            said = error.stderr if isinstance(error, subprocess.CalledProcessError) else str(error)
+            logger.error("no index of %d files is written: %s", len(together), said[-1000:])
 
 
 def lacks_index(config: Mapping[str, Any]) -> bool:

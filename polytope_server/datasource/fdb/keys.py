@@ -8,6 +8,8 @@ from typing import Any
 
 #: Other names of keys that the MARS language has (metkit 1.22, language.yaml).
 ALIASES = {
+    "dbase": "database",
+    "field": "fieldset",
     "leve": "levelist",
     "level": "levelist",
     "levellist": "levelist",

@@ -23,14 +23,14 @@ from polytope_server.datasource import (
 )
 from polytope_server.datasource.fdb import keys
 from polytope_server.datasource.fdb.availability import CHECK
-from polytope_server.datasource.fdb.check import read_known
+from polytope_server.datasource.fdb.check import find_spelling, read_known
 from polytope_server.datasource.fdb.configuration import find_schema
 from polytope_server.datasource.fdb.environment import prepare_eckit
 from polytope_server.datasource.fdb.instructions import Instructions
 from polytope_server.datasource.polytope import check
 from polytope_server.datasource.polytope.settings import PolytopeSettings
 from polytope_server.features import FEATURE_TYPES, Feature, read_feature
-from polytope_server.language import RequestError
+from polytope_server.language import RequestError, Spelling
 
 if TYPE_CHECKING:
     from polytope_server.datasource.polytope.engine import Engine
@@ -57,6 +57,10 @@ class PolytopeDataSource(DataSource):
     @classmethod
     def implied_keys(cls, request: Mapping[str, Any]) -> Mapping[str, Any]:
         return check.implied_keys(request)
+
+    @classmethod
+    def spelling(cls, settings: Any) -> Spelling | None:
+        return find_spelling(settings.metkit)
 
     @classmethod
     def request_check(cls, settings: Any) -> RequestCheck:

@@ -60,7 +60,7 @@ class Engine:
         names = _name_parameters(plan)
         domain = domain_of(plan.feature)
         described = {
-            names[param]: _describe(kind.parameter)
+            names[param]: _describe(names[param], kind.parameter)
             for part in plan.parts
             for param, kind in part.kinds.items()
         }
@@ -91,10 +91,10 @@ def _name_parameters(plan: Plan) -> dict[str, str]:
     return names
 
 
-def _describe(parameter: Parameter) -> dict[str, Any]:
+def _describe(name: str, parameter: Parameter) -> dict[str, Any]:
     return {
         "type": "Parameter",
         "description": {"en": parameter.name},
         "unit": {"symbol": parameter.units},
-        "observedProperty": {"id": parameter.short_name, "label": {"en": parameter.name}},
+        "observedProperty": {"id": name, "label": {"en": parameter.name}},
     }

@@ -115,7 +115,7 @@ class Jump:
             ]
             # A copy: the view is one of memory that ends with the result.
             found = [np.array(one.values_flat) for one in self._opened.extract_from_paths(requests)]
-        except pygribjump.GribJumpException as error:
+        except (pygribjump.GribJumpException, UnicodeDecodeError) as error:
             if _OTHER_GRID in str(error):
                 raise OtherGridError(
                     "the fields of one parameter are on different grids; ask for those of each grid apart"

@@ -17,6 +17,7 @@ from polytope_server.frontend.refusals import Kind, RefusedError, shown
 from polytope_server.frontend.services import Services
 from polytope_server.http.retry_after import retry_after
 from polytope_server.http.shell import refuse
+from polytope_server.language import RequestError
 from polytope_server.user import User
 
 PREFIX = "/api/v1"
@@ -119,9 +120,11 @@ def _refuse_size(limit: int) -> NoReturn:
 
 
 def decoded(body: bytes, load: Callable[[bytes], Any] = json.loads) -> Any:
-    """The JSON value of a body, as `load` reads it. Raises RefusedError if it is none."""
+    """The JSON value of a body, as `load` reads it. Raises RefusedError if it is none, or no request."""
     try:
         return load(body)
+    except RequestError as error:
+        raise RefusedError(Kind.INVALID, str(error)) from None
     except (ValueError, RecursionError):
         raise RefusedError(Kind.INVALID, _MALFORMED) from None
 

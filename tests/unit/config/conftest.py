@@ -54,6 +54,10 @@ class Stub:
     def __init__(self, *arguments: Any) -> None:
         self.arguments = arguments
 
+    @classmethod
+    def spelling(cls, settings: Any) -> None:
+        return None
+
 
 class Strict(Stub):
     Settings = StrictSettings

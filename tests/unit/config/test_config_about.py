@@ -10,11 +10,11 @@ SOURCES = "datasources: {e: {type: echo}}\n"
 
 
 def test_it_is_kept_as_it_is_written(config: Any) -> None:
-    about = "{title: T, licence: CC-BY-4.0, examples: [{class: od, date: -1}]}"
+    about = "{title: T, licence: CC-BY-4.0, examples: [{class: od, date: -1, expver: 0010, time: [12:00]}]}"
     found = config(f"{SOURCES}collections: {{c: {{roles: {{r: [x]}}, datasources: [e], about: {about}}}}}")
     made = found.collections["c"].about
     assert (made.title, made.licence, made.contact) == ("T", "CC-BY-4.0", "")
-    assert made.examples == ({"class": "od", "date": -1},)
+    assert made.examples == ({"class": "od", "date": -1, "expver": "0010", "time": ["12:00"]},)
 
 
 @pytest.mark.parametrize(

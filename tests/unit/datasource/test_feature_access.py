@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from polytope_server.datasource import DataSource
+from polytope_server.datasource.fdb import FDBDataSource
 from polytope_server.datasource.fdb.keys import ALIASES
+from polytope_server.datasource.fdb.metkit import tables
+from polytope_server.datasource.polytope import PolytopeDataSource
 from polytope_server.datasource.polytope.check import implied_keys
 from polytope_server.language import (
     CoercionRules,
@@ -253,3 +257,41 @@ def test_any_steps_are_judged_the_same_both_ways(value: Any, rule: Any) -> None:
     in_request, in_feature = both_ways("step", value, match={"step": rule})
     assert bool(in_request) is bool(in_feature)
     assert in_request.reason == in_feature.reason
+
+
+@pytest.mark.parametrize("kind", [PolytopeDataSource, FDBDataSource])
+@pytest.mark.parametrize(
+    ("key", "asked", "rule", "admitted"),
+    [
+        ("param", "2t", [167], True),
+        ("param", "167.128", ["2T"], True),
+        ("param", "131.151", [151131], True),
+        ("param", ["2t", 151], ["167", "msl", "10u"], True),
+        ("param", "2t/10u", [167], False),
+        ("param", 168, ["2t"], False),
+        ("param", "no such parameter", ["2t"], False),
+        ("levtype", "surface", ["sfc"], True),
+        ("levtype", "pl", ["pressure levels"], True),
+        ("levtype", "ml", ["pressure levels"], False),
+        ("expver", "0001", ["0001"], True),
+        ("model", "IFS-Nemo", ["ifs-nemo"], True),
+    ],
+)
+def test_a_rule_holds_for_every_spelling_of_a_value(
+    kind: type[DataSource], key: str, asked: Any, rule: Any, admitted: bool
+) -> None:
+    settings = kind.Settings.model_validate(
+        {"fdb_config": {}, **({"gribjump_config": {}} if kind.accepts_feature else {})}
+    )
+    rules = SourceRules(match={key: rule}, spelling=kind.spelling(settings))
+    judgement = Judgement(coerce({key: asked}), realm="", user_roles=())
+    for _ in range(2):
+        assert bool(judgement.match(rules)) is admitted
+    # A data source that does not know what they mean compares texts.
+    assert bool(judgement.match(SourceRules(match={key: rule}))) is (key in ("expver", "model"))
+
+
+def test_a_reason_shows_values_as_they_were_given() -> None:
+    rules = SourceRules(match={"param": ["2t", 151]}, spelling=tables().spelling)
+    found = Judgement(coerce({"param": "10u/167"}), realm="", user_roles=()).match(rules)
+    assert found.reason == "key 'param' : '10u' not in ['2t', '151']"

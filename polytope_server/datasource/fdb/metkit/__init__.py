@@ -88,6 +88,23 @@ class Tables:
         """The first name of an enumerated value, the value itself in small letters otherwise."""
         return self.values.get(key, {}).get(value.lower(), value.lower())
 
+    def spelling(self, key: str, value: str) -> str:
+        """One text for all by which metkit knows a parameter or an enumerated value; others as they are.
+
+        A name of several parameters counts as the first of them, as long as metkit finds no other one by the
+        other keys.
+        """
+        if key == "param":
+            return self._number_of(value.lower())
+        return self.canonical(key, value) if key in self.values else value
+
+    def _number_of(self, param: str) -> str:
+        """The number of a parameter, as far as it can be known without other keys; else the text itself."""
+        if written := _NUMBER.fullmatch(param):
+            number, table = int(written[1]), int(written[2] or 0)
+            return str(number if table in (0, _DEFAULT_TABLE) else table * _TABLE_SIZE + number)
+        return str(self.names.get(param, param))
+
 
 def _slips(text: str) -> Iterator[str]:
     """Texts that one slip of the keyboard turns into this one, the likeliest first.

@@ -63,6 +63,6 @@ def metadata(keys: Mapping[str, str]) -> dict[str, Any]:
             found[key] = number(found[key])
     found["number"] = number(keys.get("number", "") or "0")
     start = reference_time(keys)
-    if start is not None and not keys.get("year"):
+    if start is not None:
         found["Forecast date"] = iso(start)
     return found

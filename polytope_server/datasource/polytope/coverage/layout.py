@@ -114,8 +114,14 @@ def _ranges(part: Part, params: Sequence[str], values: Floats, domain: str) -> I
 
 def _metadata(part: Part, runs: Sequence[Mapping[str, str]], domain: str) -> dict[str, object]:
     found = labels.metadata(runs[0])
+    if domain == VERTICAL_PROFILE:
+        # Decoders find the coverages of a profile by it, also of data that have no steps.
+        found.setdefault("step", 0)
     if domain == POINT_SERIES:
         found.pop("step", None)
+        if runs[0].get("year"):
+            # By its absence decoders know a series of months, which has no other start than its first one.
+            found.pop("Forecast date", None)
         steps = [run.get("step", "") for run in runs]
         if any(map(labels.is_period, steps)):
             # A time alone does not say that a value is for a period.

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import requests
@@ -22,10 +23,14 @@ from polytope_server.staging import (
 )
 from polytope_server.staging.names import new_object_name
 from polytope_server.staging.s3 import S3Staging
+from polytope_server.staging.s3.settings import S3Settings
 from polytope_server.staging.s3.signing import Sender
 from polytope_server.testing.staging import GRIB, chunked, names, read
 from polytope_server.testing.waiting import until
 from testbed.services import S3
+
+#: A folder for back-ends that need none.
+UNUSED = Path("unused")
 
 
 class TestObjects:
@@ -264,14 +269,21 @@ class TestErrors:
         await staging.close()
 
 
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """A server that may be killed."""
+    with S3(tmp_path_factory.mktemp("service")) as service:
+        yield service
+
+
 class TestOutage:
     @pytest.fixture
-    def service(self, tmp_path: Path) -> Iterator[S3]:
-        with S3(tmp_path / "service") as service:
-            yield service
+    def settings(self, service: S3) -> S3Settings:
+        """Those of a bucket that does not exist."""
+        return settings_of(service, bucket=f"made-{uuid4().hex[:12]}")
 
-    async def test_it_works_again_after_the_server(self, service: S3, tmp_path: Path) -> None:
-        staging = S3Staging(settings_of(service), tmp_path)
+    async def test_it_works_again_after_the_server(self, service: S3, settings: S3Settings) -> None:
+        staging = S3Staging(settings, UNUSED)
         await staging.open()
         data = os.urandom(12 * MIB)
         made = await staging.create(new_object_name("r1", GRIB), in_chunks(data), GRIB)
@@ -297,9 +309,9 @@ class TestOutage:
         assert time.monotonic() - before < 5
         await staging.close()
 
-    async def test_it_opens_once_the_server_is_there(self, service: S3, tmp_path: Path) -> None:
+    async def test_it_opens_once_the_server_is_there(self, service: S3, settings: S3Settings) -> None:
         await asyncio.to_thread(service.kill)
-        staging = S3Staging(settings_of(service), tmp_path)
+        staging = S3Staging(settings, UNUSED)
         before = time.monotonic()
         with pytest.raises(StagingUnavailableError, match=f"{service.port}.*cannot be reached"):
             await staging.open()
@@ -310,9 +322,9 @@ class TestOutage:
         await staging.close()
 
     async def test_an_upload_that_the_server_broke_off_is_found_later(
-        self, service: S3, tmp_path: Path
+        self, service: S3, settings: S3Settings
     ) -> None:
-        staging = S3Staging(settings_of(service), tmp_path)
+        staging = S3Staging(settings, UNUSED)
         await staging.open()
 
         async def breaking_off() -> AsyncIterator[bytes]:
@@ -332,8 +344,8 @@ class TestOutage:
         assert await staging.abandoned(time.time() + 60) == 0
         await staging.close()
 
-    async def test_a_download_goes_on_after_a_break(self, service: S3, tmp_path: Path) -> None:
-        staging = S3Staging(settings_of(service), tmp_path)
+    async def test_a_download_goes_on_after_a_break(self, service: S3, settings: S3Settings) -> None:
+        staging = S3Staging(settings, UNUSED)
         await staging.open()
         data = os.urandom(40 * MIB)
         made = await staging.create(new_object_name("r1", GRIB), in_chunks(data), GRIB)
