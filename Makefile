@@ -79,7 +79,8 @@ test-unit: $(STAMP) ## run the unit tests
 test-faults: services ## run the tests that kill processes and servers with more requests and rounds, and long uploads
 	POLYTOPE_FAULTS=full $(BIN)/python -m pytest tests/integration/test_faults.py tests/integration/test_outages.py \
 	  tests/integration/test_brokers.py tests/integration/test_absences.py tests/integration/test_clocks.py \
-	  tests/integration/test_mixed_versions.py tests/deployment/test_proxies.py $(PYTEST_ARGS)
+	  tests/integration/test_mixed_versions.py tests/integration/test_postprocess_memory.py \
+	  tests/deployment/test_proxies.py $(PYTEST_ARGS)
 
 test-archive: $(STAMP) ## archive 2,000 GRIB messages of all kinds, and ask for each of them
 	POLYTOPE_MESSAGES=2000 $(BIN)/python -m pytest tests/integration/test_fdb_any_upload.py -s $(PYTEST_ARGS)

@@ -164,7 +164,8 @@ class FDBDataSource(DataSource):
 
     @classmethod
     def describe(cls, settings: Any) -> Mapping[str, Any]:
-        return {"max_fields": settings.max_fields}
+        made = {"postprocess": sorted(SERVED), "max_points": settings.max_points}
+        return {"max_fields": settings.max_fields, **(made if settings.postprocess else {})}
 
     def prepare(self) -> None:
         prepare_eckit()
