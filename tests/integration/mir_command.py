@@ -64,6 +64,22 @@ def spectral(param, truncation=63, step=0):
         eccodes.codes_release(handle)
 
 
+def field_of_edition_1():
+    """A temperature at the surface on the classic grid N128."""
+    handle = eccodes.codes_grib_new_from_samples("reduced_gg_pl_128_grib1")
+    keys = {"setLocalDefinition": 1, "localDefinitionNumber": 1, "class": "od", "type": "fc"}
+    keys |= {"stream": "oper", "expver": "0001", "dataDate": 20260101, "dataTime": 0, "step": 0}
+    keys |= {"paramId": 167, "indicatorOfTypeOfLevel": 1, "level": 0}
+    try:
+        for key, value in keys.items():
+            eccodes.codes_set(handle, key, value)
+        points = eccodes.codes_get_size(handle, "values")
+        eccodes.codes_set_values(handle, np.random.default_rng(1).normal(280, 5, points))
+        return eccodes.codes_get_message(handle)
+    finally:
+        eccodes.codes_release(handle)
+
+
 def split(data):
     """The messages in some bytes."""
     messages = []

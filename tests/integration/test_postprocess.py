@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fdb_fields import LABEL, STEPS, SURFACE, make, message, read, stored
-from mir_command import changed, look, noise, run_mir, spectral, split, values_of, wind
+from mir_command import changed, field_of_edition_1, look, noise, run_mir, spectral, split, values_of, wind
 
 from polytope_server.datasource import DataSourceError, Question
 from polytope_server.datasource.fdb.postprocess import generate
@@ -55,6 +55,14 @@ def stored_as_sources(tmp_path, weights):
     source = make_source(tmp_path, weights)
     archive(source, [spectral(param) for param in (138, 155, 130)])
     return source
+
+
+@pytest.fixture(scope="module")
+def edition_1(tmp_path_factory, weights):
+    """A source, and its only field, of edition 1 on N128."""
+    source, field = make_source(tmp_path_factory.mktemp("edition1"), weights), field_of_edition_1()
+    archive(source, [field])
+    return source, field
 
 
 def archive(source, messages):
@@ -123,6 +131,19 @@ class TestLikeTheCommandLine:
     def test_other_keys(self, source, weights, tmp_path, options):
         made = read(source, **SURFACE, param="2t", step="0", **options)
         assert made == run_mir([message()], weights, tmp_path, **options)
+
+    @pytest.mark.parametrize("options", [{"grid": "1/1", "area": "60/-10/30/40"}, {"grid": "O32"}])
+    def test_edition_1_of_grib(self, edition_1, weights, tmp_path, options):
+        source, field = edition_1
+        made = read(source, **SURFACE, param="2t", step="0", **options)
+        assert look(made, "edition") == (1,)
+        assert made == run_mir([field], weights, tmp_path, **options)
+
+    def test_what_edition_1_cannot_hold(self, edition_1):
+        with pytest.raises(DataSourceError, match="GRIB edition 1.* cannot be brought to grid=H16"):
+            read(edition_1[0], **SURFACE, param="2t", step="0", grid="H16")
+        with pytest.raises(DataSourceError, match="packing=ccsds requires edition conversion"):
+            read(edition_1[0], **SURFACE, param="2t", step="0", packing="ccsds")
 
     @pytest.mark.parametrize("grid", ["1.0/1.0", [1, 1], "1/1.", "1e0/1"])
     def test_spellings(self, source, grid):
@@ -267,7 +288,9 @@ class TestRefusals:
         archive(source, [changed(base=cut, paramId=168)])
         with pytest.raises(DataSourceError) as raised:
             read(source, **SURFACE, param="2d", step="0", area="europe")
-        message = "a field (parameter 168, grid healpix) cannot be brought to area=75/-12.5/35/42.5"
+        message = (
+            "a field (parameter 168, grid healpix, GRIB edition 2) cannot be brought to area=75/-12.5/35/42.5"
+        )
         assert str(raised.value) == message
         assert "croppedRepresentation" in caplog.text
 

@@ -159,6 +159,7 @@ class Shape:
 
     grid_type: str
     param: int
+    edition: int
 
 
 def read_shape(message: bytearray) -> Shape:
@@ -168,7 +169,7 @@ def read_shape(message: bytearray) -> Shape:
     try:
         with _handle(message) as handle:
             grid_type = eccodes.codes_get_string(handle, "gridType")
-            return Shape(grid_type, eccodes.codes_get_long(handle, "paramId"))
+            return Shape(grid_type, eccodes.codes_get_long(handle, "paramId"), message[7])
     except eccodes.CodesInternalError as error:
         raise DataSourceError(f"a GRIB message cannot be read: {error}") from error
 

@@ -92,3 +92,8 @@ def test_a_reader_keeps_what_it_has_opened(folder: Path) -> None:
     with (folder / "mir/weights/O32-1.25/0.mat").open("rb") as file:
         Weights(folder, 0).trim()
         assert len(file.read()) == 100
+
+
+def test_a_folder_that_mir_would_take_for_two_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="must not have a colon"):
+        Weights(tmp_path / "a:b", 0).prepare()

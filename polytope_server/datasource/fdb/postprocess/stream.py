@@ -73,7 +73,7 @@ def _work(
 
 
 def _label(shape: Shape) -> str:
-    return f"a field (parameter {shape.param}, grid {shape.grid_type})"
+    return f"a field (parameter {shape.param}, grid {shape.grid_type}, GRIB edition {shape.edition})"
 
 
 def _in_order(messages: Iterable[bytearray], pair: Pair) -> tuple[bytearray, bytearray]:

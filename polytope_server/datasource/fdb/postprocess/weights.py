@@ -50,9 +50,12 @@ class Weights:
     def prepare(self) -> None:
         """Make the folder, and have MIR use it; to be called before MIR is imported.
 
-        A process has one such folder: that of the first data source that is prepared. Raises OSError.
+        A process has one such folder: that of the first data source that is prepared. Raises OSError, and
+        ValueError for a name that would be several folders.
         """
         global _chosen
+        if ":" in str(self.folder):
+            raise ValueError(f"{self.folder}: the name of the folder for weights must not have a colon")
         if _chosen is not None and _chosen != self.folder:
             logger.warning(
                 "weights are kept in %s, and not in %s: a worker has one folder", _chosen, self.folder
