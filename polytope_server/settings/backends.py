@@ -76,6 +76,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "http": "datasource.http:HTTPDataSource",
         "fdb": "datasource.fdb:FDBDataSource",
         "polytope": "datasource.polytope:PolytopeDataSource",
+        "mars": "datasource.mars:MARSDataSource",
+        "webmars": "datasource.webmars:WebMARSDataSource",
     },
 }
 
@@ -97,7 +99,7 @@ NOT_BUILT: dict[str, frozenset[str]] = {
     "request_store": frozenset({"dynamodb"}),
     "queue": frozenset({"sqs"}),
     "metric_store": frozenset({"dynamodb"}),
-    "datasource": frozenset({"mars", "webmars", "ionbeam", "federated"}),
+    "datasource": frozenset({"ionbeam", "federated"}),
 }
 
 

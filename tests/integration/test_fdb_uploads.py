@@ -1,8 +1,6 @@
 """Uploads that the FDB would take and not find again: refused before anything of them is visible."""
 
-import os
 import shutil
-import time
 
 import pytest
 from fdb_fields import FILED, SURFACE, listed, make, message, read
@@ -10,6 +8,7 @@ from grib_messages import encode, encode_member, joined
 
 from polytope_server.datasource import DataSourceError, TemporaryError
 from polytope_server.datasource.fdb import dry_run
+from polytope_server.datasource.working_folder import remove_left_behind
 from polytope_server.language import CoercionRules, coerce
 from polytope_server.testing.datasource import job
 
@@ -156,7 +155,7 @@ class TestTheFolderOfADryRun:
     @pytest.fixture
     def folders(self, tmp_path, monkeypatch):
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-        return lambda: list(tmp_path.glob(f"{dry_run._PREFIX}*"))
+        return lambda: list(tmp_path.glob(f"{dry_run.PREFIX}*"))
 
     def test_is_removed_whatever_happens(self, source, folders):
         archive(source, message())
@@ -177,20 +176,14 @@ class TestTheFolderOfADryRun:
         assert source._archiver.abandoned == 2
 
     def test_of_a_killed_process_is_removed_by_the_next(self, tmp_path, folders):
-        left, new = tmp_path / f"{dry_run._PREFIX}left", tmp_path / f"{dry_run._PREFIX}new"
-        for folder in (left, new):
-            folder.mkdir()
-        old = time.time() - 3600
-        os.utime(left, (old, old))
+        (tmp_path / f"{dry_run.PREFIX}left").mkdir()
         make(tmp_path)
-        assert folders() == [new]
+        assert folders() == []
 
-    def test_of_another_process_stays(self, source, tmp_path, folders, monkeypatch):
-        monkeypatch.setattr(dry_run, "_LEFT_BEHIND", -1.0)
-
+    def test_of_another_process_stays(self, source, tmp_path, folders):
         def data():
             yield message()
-            dry_run.remove_left_behind()
+            remove_left_behind(dry_run.PREFIX)
             assert len(folders()) == 1
 
         source.archive(job({}, verb="archive"), data())

@@ -47,9 +47,9 @@ A key that is given twice in one mapping is refused; in earlier servers the last
 are refused. `$NAME` is replaced as before, but a secret whose variable is not set is refused. Values in
 `match`, `defaults` and `patch` are read as those of requests: without quotes `expver: 0010` was an octal
 number and meant 0008, and `param: 130.200` meant 130.2. `POLYTOPE_PROXY` counts for calls to services that
-check credentials only; other variables of the earlier server (`MARS_*`, `POLYTOPE_DYNAMIC_GRID_*`,
-`POLYTOPE_DISABLE_GRID_CACHE`) have no effect. `SCHEDULE_ENABLED` counts on the machines of the frontends,
-where the schedule must be, too.
+check credentials, and for those of `webmars`. `MARS_*` of workers are passed on to the MARS client. Other
+variables of the earlier server (`POLYTOPE_DYNAMIC_GRID_*`, `POLYTOPE_DISABLE_GRID_CACHE`) have no effect.
+`SCHEDULE_ENABLED` counts on the machines of the frontends, where the schedule must be, too.
 
 ## Key by key
 

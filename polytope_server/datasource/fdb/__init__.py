@@ -61,6 +61,7 @@ from polytope_server.datasource.fdb.postprocess.service import PostprocessSettin
 from polytope_server.datasource.fdb.postprocess.winds import Sources
 from polytope_server.datasource.fdb.reading import Reader
 from polytope_server.datasource.fdb.selection import Selection
+from polytope_server.datasource.working_folder import remove_left_behind
 from polytope_server.language import RequestError, Spelling
 from polytope_server.settings.values import Size
 
@@ -174,7 +175,7 @@ class FDBDataSource(DataSource):
 
         self._config = load_fdb_config(self.settings.fdb_config)
         make_roots(self._config)
-        dry_run.remove_left_behind()
+        remove_left_behind(dry_run.PREFIX)
         if self.settings.postprocess:
             known = read_known(self.settings.metkit)
             self._service = Service(self.name, self.settings, known, self.data)

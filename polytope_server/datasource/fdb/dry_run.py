@@ -8,15 +8,9 @@ folder, and asked for again before anything of the real one becomes visible.
 
 from __future__ import annotations
 
-import fcntl
-import logging
-import os
 import shutil
-import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Self
@@ -26,15 +20,12 @@ from polytope_server.datasource.fdb import grib
 from polytope_server.datasource.fdb.configuration import PARTS
 from polytope_server.datasource.fdb.faults import user_fault
 from polytope_server.datasource.fdb.selection import Selection, filed_keys
+from polytope_server.datasource.working_folder import WorkingFolder
 from polytope_server.language import CoercionRules, RequestError, coerce
-
-logger = logging.getLogger(__name__)
 
 #: Messages that are checked together: what a bad upload wastes of the store, and what is on disk at a time.
 _BATCH = 1000
-_PREFIX = "polytope-fdb-dry-run-"
-#: Seconds after which a folder whose lock is free was left behind, and is not one that is just being made.
-_LEFT_BEHIND = 60.0
+PREFIX = "polytope-fdb-dry-run-"
 #: Keys of a configuration that say how fields are filed, and not where.
 _FILING = ("schema", "select")
 
@@ -58,6 +49,7 @@ class DryRun:
         self._rules = rules
         self._select = select
         self._abandon = abandon
+        self._working = WorkingFolder(PREFIX)
         self._writer: Any = None
         self._batch: list[Mapping[str, str]] = []
         self._known: set[bytes] = set()
@@ -67,16 +59,13 @@ class DryRun:
         self.count = 0
 
     def __enter__(self) -> Self:
-        self._folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        self._lock = os.open(self._folder, os.O_RDONLY)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._working.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
         if self._writer is not None:
             self._end_batch()
-        shutil.rmtree(self._folder, ignore_errors=True)
-        os.close(self._lock)
+        self._working.__exit__(*error)
 
     def add(self, field: grib.Field) -> None:
         """Archive a field. RuntimeError of pyfdb, DataSourceError as in :meth:`check`."""
@@ -107,7 +96,7 @@ class DryRun:
     def _open(self) -> Any:
         import pyfdb
 
-        return pyfdb.FDB(_relocated(self._config, self._folder / "fdb"))
+        return pyfdb.FDB(_relocated(self._config, self._working.path / "fdb"))
 
     def _ask_for(self, fdb: Any, keys: Mapping[str, str]) -> None:
         """Do what becomes of a request with these keys, from its submission on."""
@@ -149,7 +138,7 @@ class DryRun:
         except (RuntimeError, MemoryError):
             self._abandon(writer)
         del writer
-        shutil.rmtree(self._folder / "fdb", ignore_errors=True)
+        shutil.rmtree(self._working.path / "fdb", ignore_errors=True)
 
 
 def _relocated(config: Mapping[str, Any], root: Path) -> dict[str, Any]:
@@ -177,22 +166,3 @@ def _twice(keys: Mapping[str, str]) -> DataSourceError:
 
 def _listed(keys: Mapping[str, str]) -> str:
     return ", ".join(f"{key}={value}" for key, value in keys.items())
-
-
-def remove_left_behind() -> None:
-    """Remove the folders of processes that were killed in the middle of an upload."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with suppress(OSError):
-            if time.time() - folder.stat().st_mtime > _LEFT_BEHIND:
-                _remove_unlocked(folder)
-
-
-def _remove_unlocked(folder: Path) -> None:
-    """Remove a folder that no process has locked. BlockingIOError if one has."""
-    lock = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        logger.info("removing %s, which an ended process left behind", folder)
-        shutil.rmtree(folder)
-    finally:
-        os.close(lock)

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from polytope_server.datasource import DataSourceError
+from polytope_server.datasource.messages import length_of_grib
 from polytope_server.language.values import KINDS, utc_today
 
 _START, _END = b"GRIB", b"7777"
-#: Bytes of a GRIB edition 1 indicator section, and of the edition 2 one.
-_INDICATOR_1, _INDICATOR_2 = 8, 16
+#: Bytes of the indicator section of edition 2.
+_INDICATOR_2 = 16
 #: Of edition 2: the section with the values of a field, and the bytes of a section's head.
 _DATA_SECTION, _SHORTEST_SECTION = 7, 5
 #: What eccodes gives to a parameter of edition 2 that it has no number for.
@@ -96,35 +97,11 @@ def of_edition(
 
 
 def _length(stream: _Input, where: str) -> int:
-    """The length of the message that the stream is at (WMO Manual on Codes I.2, FM 92, section 0)."""
-    start = stream.peek(_INDICATOR_2)
-    edition = start[7] if len(start) == _INDICATOR_2 else None
-    if edition == 2:
-        return int.from_bytes(start[8:16], "big")
-    if edition == 1:
-        length = int.from_bytes(start[4:7], "big")
-        return _long_length_1(stream, length) if length & 0x800000 else length
-    raise DataSourceError(f"{where}: only GRIB editions 1 and 2 are accepted")
-
-
-def _long_length_1(stream: _Input, length: int) -> int:
-    """The length of an edition 1 message of 8 MiB or more, which three octets cannot hold.
-
-    ECMWF's convention, as eccodes reads it: the top bit is set, the rest counts units of 120 bytes, and the
-    length of section 4 says by how much (less than 120, and 4 for the end section) that is too much.
-    """
-    position = _INDICATOR_1
-    flags = int.from_bytes(stream.peek(position + 8, position + 7), "big")
-    # Section 1 is always there; its octet 8 says whether the grid (2) and bitmap (3) sections are, too.
-    for present in (True, bool(flags & 0x80), bool(flags & 0x40)):
-        if present:
-            position += _three_octets(stream, position)
-    units, excess = (length & 0x7FFFFF) * 120, _three_octets(stream, position)
-    return units - excess + 4 if excess < 120 else length
-
-
-def _three_octets(stream: _Input, position: int) -> int:
-    return int.from_bytes(stream.peek(position + 3, position), "big")
+    """The length of the message that the stream is at."""
+    length = length_of_grib(lambda start, end: stream.peek(end, start))
+    if length is None:
+        raise DataSourceError(f"{where}: only GRIB editions 1 and 2 are accepted")
+    return length
 
 
 @dataclass(frozen=True, slots=True)

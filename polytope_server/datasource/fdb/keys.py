@@ -44,14 +44,14 @@ def is_off(value: Any) -> bool:
     return isinstance(value, str) and value.lower() == "off"
 
 
-def describe_unknown(keys: Iterable[str]) -> list[str]:
-    """A sentence for each key that the FDB does not know.
+def describe_unknown(keys: Iterable[str], owner: str = "the FDB") -> list[str]:
+    """A sentence for each key that the `owner` does not know.
 
     The FDB itself would take the beginning of a key, or a key in capitals, for one that the rules of the
     collection have judged.
     """
     unknown = [key for key in keys if key not in DATA and key not in NOT_DATA]
-    sentences = [f"key '{key[:50]}' is not one of the FDB's" for key in unknown]
+    sentences = [f"key '{key[:50]}' is not one of {owner}'s" for key in unknown]
     # PERF: to look for what is meant takes half a millisecond for each.
     hints = [f"{text}; {_suggest(key)}" for text, key in zip(sentences, unknown[:_HINTS], strict=False)]
     return hints + sentences[_HINTS:]

@@ -79,7 +79,10 @@ def _lack(name: str) -> object:
 
 @pytest.fixture(autouse=True)
 def stubs(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each concern has the back-ends `stub`, `strict` ..., beside the built-in ones, and no plug-ins."""
+    """Each concern has the back-ends `stub`, `strict` ..., beside the built-in ones, and no plug-ins.
+
+    The data source `unbuilt` is one of earlier servers that this one has not.
+    """
     module = types.ModuleType("polytope_server.stubs_of_tests")
     module.__dict__.update(Stub=Stub, Strict=Strict, Feature=Feature, Pin=Pin, __getattr__=_lack)
     monkeypatch.setitem(sys.modules, module.__name__, module)
@@ -93,6 +96,7 @@ def stubs(monkeypatch: pytest.MonkeyPatch) -> None:
     built_in = {concern: {**known, **names} for concern, known in backends.BUILT_IN.items()}
     monkeypatch.setattr(backends, "BUILT_IN", built_in)
     monkeypatch.setattr(backends, "plug_ins", lambda concern: ())
+    monkeypatch.setitem(backends.NOT_BUILT, "datasource", frozenset({"unbuilt"}))
 
 
 @pytest.fixture

@@ -208,17 +208,19 @@ collections: {c: {roles: x, datasources: [d]}}
 
 
 def test_an_unused_data_source_of_a_type_that_is_not_available_is_a_warning(warnings):
-    found = warnings("datasources: {m: {type: mars, command: x}, u: {type: uninstalled}}")
+    found = warnings("datasources: {m: {type: unbuilt, command: x}, u: {type: uninstalled}}")
     assert found[0].startswith(
-        "1.yaml:1: datasources.m.type: datasource 'mars' is not part of this version; "
+        "1.yaml:1: datasources.m.type: datasource 'unbuilt' is not part of this version; "
     )
     assert "pip install no_such_package`" in found[1]
 
 
 def test_a_used_data_source_of_a_type_that_is_not_built_is_an_error(problems):
-    text = "datasources: {m: {type: mars, command: x}}\ncollections: {c: {roles: x, datasources: [m]}}"
+    text = "datasources: {m: {type: unbuilt, command: x}}\ncollections: {c: {roles: x, datasources: [m]}}"
     (problem,) = problems(text)
-    assert problem.startswith("1.yaml:1: datasources.m.type: datasource 'mars' is not part of this version; ")
+    assert problem.startswith(
+        "1.yaml:1: datasources.m.type: datasource 'unbuilt' is not part of this version; "
+    )
 
 
 @pytest.mark.parametrize("roles", ["", "roles: , ", "roles: {}, ", "roles: [], "])

@@ -13,7 +13,7 @@ import yaml
 from polytope_server.commands import main as cli
 from polytope_server.config import Configuration, load
 from polytope_server.config.migration import page
-from polytope_server.config.migration.rules import Verdict, table
+from polytope_server.config.migration.rules import Rule, Verdict, table
 from polytope_server.settings import backends
 
 pytestmark = pytest.mark.usefixtures("real_backends")
@@ -258,9 +258,28 @@ def test_a_secret_in_a_file_is_not_needed_again(
     assert section_of(report, "Needed") == ""
 
 
+@pytest.fixture
+def unbuilt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The data source `unbuilt` of earlier servers, which this one has not."""
+    rules = (*table(), Rule("datasources.*:unbuilt", Verdict.REFUSED, "Not part of this version."))
+    for module in ("rules", "findings"):
+        monkeypatch.setattr(f"polytope_server.config.migration.{module}.table", lambda: rules)
+
+
+def test_data_sources_of_mars_keep_their_keys(written: Callable[[str], str]) -> None:
+    text = (
+        "datasources:\n"
+        "  a: {type: mars, protocol: remote, command: /opt/mars, tmp_dir: /data, use_file_io: true,\n"
+        "    timeout: 60, mars_error_filter: E, fdb_config: {type: remote}, config: [{name: databridge}]}\n"
+        "  b: {type: webmars, url: 'https://api.example.org/v1', override_email: w@example.org}\n"
+        "collections: {c: {roles: {r: [x]}, datasources: [a, b]}}\n"
+    )
+    assert yaml.safe_load(written(text)) == yaml.safe_load(text)
+
+
 SOURCES = """
 datasources:
-  base: {type: mars, match: {class: [od]}}
+  base: {type: unbuilt, match: {class: [od]}}
   child: {parents: [base]}
   words: {type: echo}
 collections:
@@ -269,6 +288,7 @@ collections:
 """
 
 
+@pytest.mark.usefixtures("unbuilt")
 def test_data_sources_that_are_not_built_leave_their_collections(written: Callable[[str], str]) -> None:
     text = written(SOURCES)
     new = yaml.safe_load(text)
@@ -280,11 +300,12 @@ def test_data_sources_that_are_not_built_leave_their_collections(written: Callab
     assert "DECIDE none: left out, as it has no data source any more (it had child)." in text
 
 
+@pytest.mark.usefixtures("unbuilt")
 def test_other_keys_of_collections_are_judged_beside_a_data_source_that_is_gone(
     written: Callable[[str], str],
 ) -> None:
     text = written(
-        "datasources: {old: {type: mars}, words: {type: echo}}\n"
+        "datasources: {old: {type: unbuilt}, words: {type: echo}}\n"
         "collections:\n"
         "  a: {roles: {r: [x]}, datasources: [words], foo: 1}\n"
         "  b: {roles: {r: [x]}, datasources: [old, words], foo: 2}\n"

@@ -79,7 +79,7 @@ def test_secrets_stand_in_one_file_only_which_others_cannot_read(
     assert not [secret for secret in known if secret in shown]
     file = tmp_path / "values.secrets"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    unneeded = {"earlier-ssh-key", "earlier-web-key", "earlier-root-password", "earlier-telemetry-password"}
+    unneeded = {"earlier-ssh-key", "earlier-root-password", "earlier-telemetry-password"}
     assert not [secret for secret in unneeded if secret in file.read_text()]
 
 
@@ -228,6 +228,7 @@ def test_secrets_to_make_are_listed_with_commands(migrate: Migrate, tmp_path: Pa
         "TEST_REALM_TEST_PASSWORD": "earlier-test-password",
         "TEST_REALM_ALICE_PASSWORD": "earlier-alice-password",
         "HARVEST_TOKEN": "earlier-harvest-token",
+        "WEBMARS_OVERRIDE_APIKEY": "earlier-web-key",
     }
 
 

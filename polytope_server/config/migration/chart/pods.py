@@ -16,7 +16,7 @@ _LOGIN = re.compile(r"://[^/@\s]*:[^/@\s]+@")
 _PROCESSES = {"frontend": "frontend", "broker": "broker", "garbage-collector": "garbageCollector"}
 #: Values without a counterpart, by the key below `deployment`: what to do if one says something.
 _GONE = {
-    ("mars_c", "enabled"): "MARS clients are not part of this version.",
+    ("mars_c", "enabled"): "Add the MARS client to the worker's image: docs/operators/mars.md.",
     ("worker", "schedule", "enabled"): (
         "Mount the schedule into the frontends (`frontend.extraVolumes`, `frontend.extraVolumeMounts`), and "
         "name the file in `config.schedule.file`."
