@@ -130,6 +130,12 @@ class TestSelect:
         assert read(source, **other()) == message(expver="0002")
         assert "1 of 2 fields are not available: step=6" in refusal_of(source, **other(step="0/6"))
 
+    def test_the_parts_have_their_schema_from_above(self, parts: list[dict[str, Any]]) -> None:
+        bare = [{key: value for key, value in part.items() if key != "schema"} for part in parts]
+        source = source_of({"type": "select", "schema": str(SCHEMA), "fdbs": bare})
+        source.archive(job({}, verb="archive"), [message(expver="0002")])
+        assert read(source, **other()) == message(expver="0002")
+
     def test_no_part_is_for_it(self, parts: list[dict[str, Any]]) -> None:
         source = source_of({"type": "select", "fdbs": parts})
         assert refusal_of(source, **other(expver="0009")).startswith(
@@ -147,6 +153,11 @@ class TestSelect:
             source.archive(job({}, verb="archive"), [message(step=6)])
         source.archive(job({}, verb="archive"), [message(expver="0002")])
         assert read(source, **other()) == message(expver="0002")
+
+    def test_a_read_only_part_takes_nothing_new(self, parts: list[dict[str, Any]]) -> None:
+        source = source_of({"type": "select", "fdbs": [{**parts[0], "writable": False}, parts[1]]})
+        with pytest.raises(DataSourceError, match="the FDB is read-only for such fields"):
+            source.archive(job({}, verb="archive"), [message()])
 
 
 def test_the_library_has_no_fdbs_of_type_dist(parts: list[dict[str, Any]]) -> None:

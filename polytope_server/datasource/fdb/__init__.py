@@ -45,6 +45,7 @@ from polytope_server.datasource.fdb.configuration import (
     describe_oddities,
     describe_unwritable,
     find_schema,
+    has_read_only_root,
     lacks_permission,
     load_config,
     load_fdb_config,
@@ -136,13 +137,14 @@ class FDBDataSource(DataSource):
     aliases = keys.ALIASES
     questions = frozenset({*availability.KINDS, CONTENTS})
 
+    _archiver: Archiver
+
     def __init__(self, name: str, settings: FDBSettings) -> None:
         super().__init__(name, settings)
         self._config: Mapping[str, Any] = {}
         self._instructions = _instructions(settings)
         self._service: Service | None = None
         self._reader = Reader(name, self._open, settings.max_message)
-        self._archiver = Archiver(name, self._open, self._dry_run, settings.max_message)
 
     @classmethod
     def archives(cls, settings: Any) -> bool:
@@ -175,6 +177,9 @@ class FDBDataSource(DataSource):
 
         self._config = load_fdb_config(self.settings.fdb_config)
         make_roots(self._config)
+        self._archiver = Archiver(
+            self.name, self._open, self._dry_run, self.settings.max_message, has_read_only_root(self._config)
+        )
         remove_left_behind(dry_run.PREFIX)
         if self.settings.postprocess:
             known = read_known(self.settings.metkit)
@@ -213,10 +218,8 @@ class FDBDataSource(DataSource):
 
     def _find_sources(self, fdb: Any, request: Mapping[str, Any]) -> Sources:
         """The fields that a request needs."""
-        wanted = self._select(request)
-        if not self._service:
-            return Sources(wanted)
-        return self._service.find_sources(wanted, partial(availability.filed_params, fdb))
+        wanted, filed = self._select(request), partial(availability.filed_params, fdb)
+        return self._service.find_sources(wanted, filed) if self._service else Sources(wanted)
 
     def answer(self, question: Question) -> Answer:
         if question.kind == CONTENTS:
@@ -275,8 +278,8 @@ def _unwritable(settings: FDBSettings) -> str:
 
 def _instructions(settings: FDBSettings) -> Instructions:
     """What becomes of the keys of requests that choose no field, with these settings."""
-    served = {keys.EXPECT} | (SERVED if settings.postprocess else set())
-    return Instructions(served=frozenset(served), ignored=frozenset(settings.ignore))
+    made = SERVED if settings.postprocess else frozenset()
+    return Instructions(served=made | {keys.EXPECT}, ignored=frozenset(settings.ignore))
 
 
 def _expand(request: Mapping[str, Any]) -> Selection:

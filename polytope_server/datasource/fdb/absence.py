@@ -12,6 +12,8 @@ from polytope_server.datasource.fdb.selection import Selection
 
 #: Keys by which the fields of one date are told apart, in most schemas.
 _WITHIN = ("type", "levtype", "time", "step", "levelist", "number", "param")
+#: Keys of which a request has one, or an FDB of many years would have to be searched.
+_OF_TIME = ("date", "year")
 #: The most that is looked at: an FDB reads an index for each of these choices of the other keys.
 _MOST_CHOICES = 50
 
@@ -25,7 +27,7 @@ def absent_keys(fdb: Any, wanted: Selection) -> list[str]:
 def explain(fdb: Any, wanted: Selection) -> str:
     """A sentence about the values that no field has, and those that there are; empty if none can be given."""
     outer = {key: values for key, values in wanted.items() if key not in _WITHIN}
-    if not outer or math.prod(map(len, outer.values())) > _MOST_CHOICES:
+    if outer.keys().isdisjoint(_OF_TIME) or math.prod(map(len, outer.values())) > _MOST_CHOICES:
         return ""
     axes = fdb.axes(outer)
     offered = {key: [value for value in axes[key] if value] for key in _WITHIN if key in axes}

@@ -25,12 +25,14 @@ class Archiver:
         open_fdb: Callable[[], Any],
         make_trial: Callable[[Callable[[Any], None]], dry_run.DryRun],
         max_message: int,
+        read_only: bool,
     ) -> None:
-        """`make_trial` is given what keeps an FDB object from being flushed."""
+        """`make_trial` is given what keeps an FDB object from being flushed; `read_only` as for Errors."""
         self._name = name
         self._open = open_fdb
         self._make_trial = make_trial
         self._max_message = max_message
+        self._errors = Errors(name, read_only)
         #: How many FDB objects were given up.
         self.abandoned = 0
 
@@ -51,19 +53,19 @@ class Archiver:
                 for message in grib.split(data, self._max_message):
                     field = grib.read_field(message)
                     grib.check_identity(field.keys, allowed)
-                    with Errors(self._name):
+                    with self._errors:
                         trial.add(field)
                         writer = writer or self._open()
                         writer.archive(message)
                     # Or this name would keep it while the next one is read.
                     del message
-                with Errors(self._name):
+                with self._errors:
                     trial.check()
             if writer is None:
                 raise DataSourceError("the upload holds no GRIB message")
             if expected and (misfit := expected.describe_misfit(trial.count)):
                 raise DataSourceError(f"{misfit}, and the upload holds {trial.count}")
-            with Errors(self._name):
+            with self._errors:
                 writer.flush()
         except BaseException:
             self._abandon(writer)

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 _KINDS = ("local", "remote", "select")
 #: Keys under which a configuration has those of several FDBs.
 PARTS = ("fdbs", "lanes")
+#: Keys that hold for all of these, unless they have their own.
+_INHERITED = ("schema", "writable")
 _DEEPEST = 10
 
 FDBConfig = Mapping[str, Any]
@@ -63,7 +65,7 @@ def _make_plain(config: FDBConfig) -> dict[str, Any]:
     made = dict(config)
     for key in PARTS:
         if key in made:
-            made[key] = [_make_plain(part) for part in made[key]]
+            made[key] = [_make_plain(_inherit(config, part)) for part in made[key]]
     if isinstance(source := made.get("schema"), dict):
         made["schema"] = str(git_schema.fetch(git_schema.read(source)))
     if made.get("writable") is False and "spaces" in made:
@@ -77,7 +79,10 @@ def _make_unwritable(space: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def every_part(config: FDBConfig, depth: int = 0) -> Iterator[FDBConfig]:
-    """The configuration of each FDB that one consists of, itself if it is no other. Raises ValueError."""
+    """The configuration of each FDB that one consists of, with what it has from above. Raises ValueError.
+
+    That of an FDB that consists of no other is itself.
+    """
     key = next((key for key in PARTS if key in config), None)
     if key is None:
         yield config
@@ -88,7 +93,11 @@ def every_part(config: FDBConfig, depth: int = 0) -> Iterator[FDBConfig]:
     if depth == _DEEPEST:
         raise ValueError(f"{key} is nested more than {_DEEPEST} deep")
     for part in parts:
-        yield from every_part(part, depth + 1)
+        yield from every_part(_inherit(config, part), depth + 1)
+
+
+def _inherit(config: FDBConfig, part: FDBConfig) -> dict[str, Any]:
+    return {**{key: config[key] for key in _INHERITED if key in config}, **part}
 
 
 def _check_part(config: FDBConfig) -> None:
@@ -135,6 +144,11 @@ def describe_unwritable(config: FDBConfig) -> str:
 def _has_no_writable_root(part: FDBConfig) -> bool:
     roots = list(roots_of(part))
     return bool(roots) and all(root.get("writable") is False for root in roots)
+
+
+def has_read_only_root(config: FDBConfig) -> bool:
+    """Whether a root is read-only."""
+    return any(root.get("writable") is False for root in roots_of(config))
 
 
 def lacks_permission(config: FDBConfig) -> bool:

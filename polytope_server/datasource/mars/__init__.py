@@ -17,7 +17,7 @@ from pydantic import Field, field_validator
 
 from polytope_server.datasource import DataSource, Job, RequestCheck, Result
 from polytope_server.datasource.fdb import keys
-from polytope_server.datasource.fdb.configuration import LibraryConfig, load_config
+from polytope_server.datasource.fdb.configuration import FDBConfigKey, load_fdb_config
 from polytope_server.datasource.mars import environment, text
 from polytope_server.datasource.mars.callback import callback
 from polytope_server.datasource.mars.client import Client, Pipe
@@ -60,7 +60,7 @@ class MARSSettings(CredentialSettings):
     mars_error_filter: str = Field(
         "mars - EROR", description="Lines of the client's output with this text are shown to the user."
     )
-    fdb_config: LibraryConfig | None = Field(
+    fdb_config: FDBConfigKey | None = Field(
         None,
         description="The FDB's configuration for the client (`FDB5_CONFIG`), or the path to a YAML file.",
     )
@@ -118,7 +118,7 @@ class MARSDataSource(DataSource):
 
     def _make_environment(self, job: Job, folder: Path) -> dict[str, str]:
         settings = self.settings
-        fdb = None if settings.fdb_config is None else load_config(settings.fdb_config)
+        fdb = None if settings.fdb_config is None else load_fdb_config(settings.fdb_config)
         found = environment.inherited(os.environ)
         found["MARS_USER_EMAIL"] = settings.find_email(job) or "no-email"
         found["MARS_USER_TOKEN"] = settings.find_key(job) or "no-api-key"

@@ -9,6 +9,7 @@ import pydantic
 import pytest
 import yaml
 
+from polytope_server.datasource import DataSourceError
 from polytope_server.datasource.fdb import FDBDataSource, FDBSettings
 from polytope_server.datasource.fdb.configuration import load_fdb_config
 
@@ -170,11 +171,37 @@ def test_a_read_only_fdb_has_read_only_roots() -> None:
     assert config["fdbs"][0]["spaces"][0]["roots"] == [{"path": "/data"}]  # type: ignore[index]
 
 
+def test_parts_inherit_the_schema_and_whether_they_are_writable(tmp_path: Path) -> None:
+    (tmp_path / "schema").write_text("[ class [ type [ step ]]]")
+    part = {key: value for key, value in local().items() if key != "schema"}
+    config = {
+        "type": "select",
+        "schema": str(tmp_path / "schema"),
+        "fdbs": [part, {**part, "select": "class=rd"}],
+    }
+    assert FDBDataSource.archives(FDBSettings(fdb_config=config))
+    assert not FDBDataSource.archives(FDBSettings(fdb_config={**config, "writable": False}))
+    check = FDBDataSource.request_check(FDBSettings(fdb_config=config))
+    with pytest.raises(DataSourceError, match="the request must also name: step"):
+        check({"class": "od", "type": "fc"}, "retrieve")
+
+
 def test_the_door_finds_the_schema_beside_a_remote_fdb(tmp_path: Path) -> None:
     (tmp_path / "schema").write_text("[ class [ type [ step ]]]")
     check = FDBDataSource.request_check(
         FDBSettings(fdb_config={**REMOTE, "schema": str(tmp_path / "schema")})
     )
-    with pytest.raises(Exception, match="the request must also name: step"):
+    with pytest.raises(DataSourceError, match="the request must also name: step"):
         check({"class": "od", "type": "fc"}, "retrieve")
     FDBDataSource.request_check(FDBSettings(fdb_config=REMOTE))({"class": "od", "type": "fc"}, "retrieve")
+
+
+def test_the_examples_of_the_page_are_accepted() -> None:
+    page = (Path(__file__).parents[3] / "docs/operators/fdb.md").read_text()
+    blocks = [block.partition("```")[0] for block in page.split("```yaml\n")[1:]]
+    found = [yaml.safe_load(block)["datasources"] for block in blocks if block.startswith("datasources:")]
+    sections = [section for sources in found for section in sources.values()]
+    for section in sections:
+        keys = {key: value for key, value in section.items() if key not in ("type", "match")}
+        assert list(FDBSettings.model_validate(keys).warnings()) == []
+    assert len(sections) >= 5
