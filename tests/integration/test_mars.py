@@ -224,12 +224,12 @@ class TestEnvironment:
     ) -> None:
         monkeypatch.setenv("POLYTOPE_DEPLOYMENT_KEY", "a secret of the server")
         monkeypatch.setenv("MARS_ANYTHING_KEY", "of MARS")
-        request, variables, files = self.seen(make(fdb_config={"type": "remote", "host": "h"}))
+        request, variables, files = self.seen(make(fdb_config={"type": "remote", "host": "h", "port": 7654}))
         assert "POLYTOPE_DEPLOYMENT_KEY" not in variables
         assert (variables["MARS_USER_EMAIL"], variables["MARS_USER_TOKEN"]) == ("no-email", "no-api-key")
         assert variables["MARS_ANYTHING_KEY"] == "of MARS"
         assert variables["ECMWF_MARS_COMMAND"] == str(client.path)
-        assert variables["FDB5_CONFIG"] == "type: remote\nhost: h\n"
+        assert variables["FDB5_CONFIG"] == "type: remote\nhost: h\nport: 7654\n"
         assert sorted(files) == ["request", "target"]
         start, _, target = request.partition(',target="')
         assert start == "retrieve,class=od,stream=oper,param=2t/10u,date=20260101,method=environment"
@@ -242,9 +242,13 @@ class TestEnvironment:
     def test_a_remote_fdb_is_described_where_its_database_says(
         self, make: Callable[..., MARSDataSource]
     ) -> None:
-        source = make(protocol="remote", config=[{"name": "fdb"}], fdb_config={"type": "remote"})
+        source = make(
+            protocol="remote",
+            config=[{"name": "fdb"}],
+            fdb_config={"type": "remote", "host": "h", "port": 7654},
+        )
         databases, fdb = self.seen(source, "home")
-        assert (databases.splitlines()[1], fdb) == ("  name: fdb", "type: remote\n")
+        assert (databases.splitlines()[1], fdb) == ("  name: fdb", "type: remote\nhost: h\nport: 7654\n")
 
 
 def test_the_user_sees_lines_of_errors_and_the_last_line(make: Callable[..., MARSDataSource]) -> None:

@@ -270,7 +270,7 @@ def test_data_sources_of_mars_keep_their_keys(written: Callable[[str], str]) -> 
     text = (
         "datasources:\n"
         "  a: {type: mars, protocol: remote, command: /opt/mars, tmp_dir: /data, use_file_io: true,\n"
-        "    timeout: 60, mars_error_filter: E, fdb_config: {host: x, port: 7}, config: [{name: databridge}]}\n"
+        "    timeout: 60, mars_error_filter: E, fdb_config: {type: local}, config: [{name: databridge}]}\n"
         "  b: {type: webmars, url: 'https://api.example.org/v1', override_email: w@example.org}\n"
         "collections: {c: {roles: {r: [x]}, datasources: [a, b]}}\n"
     )

@@ -135,7 +135,7 @@ def test_all_keys_of_earlier_servers_are_accepted() -> None:
             "timeout": 3600,
             "poll_interval": 1,
             "mars_error_filter": "mars - EROR",
-            "fdb_config": {"type": "remote"},
+            "fdb_config": {"type": "remote", "host": "h", "port": 7654},
             "config": [{"name": "marsod"}],
         }
     )
