@@ -11,7 +11,7 @@
 #   BASE_IMAGE      any image with Debian's or Docker's Python, 3.11 or later, with pip and venv; a tag may mean another
 #                   image tomorrow, NAME@sha256:... does not (polytope-deployment/build-images resolves it)
 #   PIP_INDEX_URL   a mirror of the Python index, for sites without a way to the public one
-#   WORKER_STACK    worker (FDB), or worker-features (FDB and feature extraction)
+#   WORKER_STACK    worker (FDB), worker-features (and feature extraction), or worker-mir (and MIR)
 #   VERSION, REVISION, SOURCE   labels
 #
 # Secrets, which leave nothing in the images (docs/operators/images.md):

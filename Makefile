@@ -13,6 +13,7 @@ COVERAGE := --cov --cov-report=term --cov-fail-under=90
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed.stamp
 DEMO_STAMP := $(VENV)/installed-demo.stamp
+REGIONAL_STAMP := $(VENV)/installed-regional.stamp
 DEMONSTRATION := $(BIN)/python -m polytope_demonstration
 DEMONSTRATION_ARGS := --data "$(DATA)" $(if $(PORT),--port $(PORT))
 
@@ -23,11 +24,11 @@ CONTAINER_TESTS := POLYTOPE_CONTAINERS=1 $(BIN)/python -m pytest tests/container
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install services demo run test test-unit test-faults test-archive coverage lint format bench \
-        image images-trial test-compose test-cluster lock metkit-tables docs clean
+.PHONY: help install services demo demo-regional run test test-unit test-faults test-archive coverage lint format bench \
+        image images-trial test-compose test-cluster lock metkit-tables mir-tables docs clean
 
 help: ## list the tasks
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  PYTHON=python3.12  the interpreter to install for (3.11 or later)"
 	@echo "  DATA=DIR           where demo and run keep everything (.demo)"
@@ -45,7 +46,7 @@ $(BIN)/python:
 
 $(STAMP): pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	@touch $@ $(DEMO_STAMP)
+	@touch $@ $(DEMO_STAMP) $(REGIONAL_STAMP)
 
 # The demonstration needs no tools of development, which come with `make install`.
 # pip need not compile modules, most of which are never imported.
@@ -53,11 +54,18 @@ $(DEMO_STAMP): pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --no-compile --editable '.[demo]'
 	@touch $@
 
+$(REGIONAL_STAMP): pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --no-compile --editable '.[demo,mir]'
+	@touch $@ $(DEMO_STAMP)
+
 services: $(STAMP) ## fetch or install the real servers that the tests need, and say which cannot be had
 	@$(BIN)/python -m testbed.services
 
 demo: $(DEMO_STAMP) ## start a server, retrieve fields and features from it, draw them, stop it
 	@exec $(DEMONSTRATION) demo $(DEMONSTRATION_ARGS)
+
+demo-regional: $(REGIONAL_STAMP) ## retrieve and draw a part of the world on a finer grid (290 MB of packages more)
+	@exec $(DEMONSTRATION) demo-regional $(DEMONSTRATION_ARGS)
 
 run: $(DEMO_STAMP) ## start a server with demonstration data, and leave it running
 	@exec $(DEMONSTRATION) run $(DEMONSTRATION_ARGS)
@@ -71,7 +79,8 @@ test-unit: $(STAMP) ## run the unit tests
 test-faults: services ## run the tests that kill processes and servers with more requests and rounds, and long uploads
 	POLYTOPE_FAULTS=full $(BIN)/python -m pytest tests/integration/test_faults.py tests/integration/test_outages.py \
 	  tests/integration/test_brokers.py tests/integration/test_absences.py tests/integration/test_clocks.py \
-	  tests/integration/test_mixed_versions.py tests/deployment/test_proxies.py $(PYTEST_ARGS)
+	  tests/integration/test_mixed_versions.py tests/integration/test_postprocess_memory.py \
+	  tests/deployment/test_proxies.py $(PYTEST_ARGS)
 
 test-archive: $(STAMP) ## archive 2,000 GRIB messages of all kinds, and ask for each of them
 	POLYTOPE_MESSAGES=2000 $(BIN)/python -m pytest tests/integration/test_fdb_any_upload.py -s $(PYTEST_ARGS)
@@ -112,6 +121,9 @@ lock: $(STAMP) ## write the lock files of the images again (UPGRADE=1: with the 
 
 metkit-tables: $(STAMP) ## write the tables by which requests to an FDB are checked again, of the installed metkit
 	$(BIN)/python -m polytope_server.datasource.fdb.metkit.generate
+
+mir-tables: $(STAMP) ## write the names of areas, and the pairs of parameters, again, of the installed MIR
+	$(BIN)/python -m polytope_server.datasource.fdb.postprocess.generate
 
 docs: $(STAMP) ## write the pages that are generated: configuration, migration, values of the chart
 	$(BIN)/python -m polytope_server.config.reference > docs/configuration.md.new

@@ -16,7 +16,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import abuse, features, figures, polling, production, production_scale, standalone, transfers
+from benchmarks import (
+    abuse,
+    features,
+    figures,
+    interpolation,
+    polling,
+    production,
+    production_scale,
+    standalone,
+    transfers,
+)
 from benchmarks.figure import FULL, QUICK, Figure, Plan
 from testbed.services import NotInstalledError
 
@@ -31,6 +41,7 @@ GROUPS: tuple[
     (transfers.bench, transfers.MEASUREMENTS),
     (abuse.bench, abuse.MEASUREMENTS),
     (features.bench, features.MEASUREMENTS),
+    (interpolation.bench, interpolation.MEASUREMENTS),
 )
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"

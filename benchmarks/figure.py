@@ -39,6 +39,8 @@ class Plan:
     member_grid: int
     members: int
     steps: int
+    #: Fields that are interpolated.
+    interpolated: int
 
 
 FULL = Plan(
@@ -62,6 +64,7 @@ FULL = Plan(
     member_grid=160,
     members=50,
     steps=60,
+    interpolated=20,
 )
 QUICK = Plan(
     rounds=1,
@@ -85,6 +88,7 @@ QUICK = Plan(
     member_grid=32,
     members=3,
     steps=4,
+    interpolated=3,
 )
 
 

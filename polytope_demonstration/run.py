@@ -1,4 +1,4 @@
-"""`python -m polytope_demonstration demo|run`."""
+"""`python -m polytope_demonstration demo|demo-regional|run`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import shlex
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +27,22 @@ def main(arguments: list[str] | None = None) -> int:
     server.end_on_signals()
     server.without_proxy_for_this_machine()
     try:
-        return (demo if given.command == "demo" else run)(given.data, given.port)
+        return _COMMANDS[given.command](given.data, given.port)
     except server.DemonstrationError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped")
-        return 130 if given.command == "demo" else 0
+        return 0 if given.command == "run" else 130
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m polytope_demonstration", description=__doc__)
     parser.add_argument(
         "command",
-        choices=("demo", "run"),
-        help="demo: retrieve fields and features, and draw them; run: leave the server running",
+        choices=tuple(_COMMANDS),
+        help="demo: retrieve fields and features, and draw them; demo-regional: retrieve a part of the world "
+        "on another grid, and draw it; run: leave the server running",
     )
     parser.add_argument("--data", type=Path, default=Path(".demo"), help="folder for everything (.demo)")
     parser.add_argument("--port", type=int, default=None, help="port of the server (a free one)")
@@ -47,26 +51,44 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def demo(data: Path, port: int | None) -> int:
     """Start the server, retrieve fields and features, draw them, and stop the server."""
+    _show(data, port, tour)
+    _say("next: make demo-regional shows a part of the world on a finer grid, which ECMWF's MIR computes")
+    return 0
+
+
+def demo_regional(data: Path, port: int | None) -> int:
+    """Start the server, retrieve and draw a part of the world on another grid, and stop the server."""
+    if not _has_mir():
+        raise server.DemonstrationError("mir-python is not installed: pip install '.[demo,mir]'")
+    _show(data, port, regional_tour)
+    return 0
+
+
+def _show(data: Path, port: int | None, show: Callable[[Setup], None]) -> None:
+    """Run the server while something is shown."""
     started = time.monotonic()
-    setup = _prepare(data, port or server.free_port())
+    setup = _prepare(data, port or server.free_port(), postprocess=show is regional_tour)
     log = setup.data / "server.log"
     with server.running(setup, log):
         _say(f"the server is ready at {setup.url} ({time.monotonic() - started:.1f} s); its log is {log}")
-        tour(setup)
+        show(setup)
     _say(f"the server is stopped; {time.monotonic() - started:.1f} s in all")
-    return 0
 
 
 def run(data: Path, port: int | None) -> int:
     """Start the server, say how to use it, and stay until it is stopped."""
-    setup = _prepare(data, port or server.free_port(_USUAL_PORT))
+    setup = _prepare(data, port or server.free_port(_USUAL_PORT), postprocess=_has_mir())
     with server.running(setup) as process:
         print(instructions(setup), flush=True)
         status = process.wait()
     raise server.DemonstrationError(f"the server ended with status {status}")
 
 
-def _prepare(data: Path, port: int) -> Setup:
+def _has_mir() -> bool:
+    return find_spec("mir") is not None
+
+
+def _prepare(data: Path, port: int, *, postprocess: bool) -> Setup:
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     # Before anything is written: the configuration there is that of the running server.
     if is_locked(data):
@@ -75,19 +97,39 @@ def _prepare(data: Path, port: int) -> Setup:
             "stop it, or name another folder: make demo DATA=FOLDER"
         )
     _say(f"filling the FDB in {data.resolve() / 'fdb'}, where today's fields are missing")
-    return prepare(data, port)
+    return prepare(data, port, postprocess=postprocess)
 
 
 def tour(setup: Setup) -> None:
     """Retrieve fields and features, and draw both, saying what is done."""
+    with _user(setup) as (user, results):
+        _show_fields(user, results)
+        _show_features(user, results)
+
+
+def regional_tour(setup: Setup) -> None:
+    """Retrieve fields as they are stored, and a part of the world on another grid, and draw both."""
+    from polytope_demonstration import client, picture, regional
+
+    with _user(setup) as (user, results):
+        shown = []
+        for request, name in ((client.WEATHER_MAP, "map.grib"), (regional.REGIONAL_MAP, "regional.grib")):
+            _say(f"retrieving {request}")
+            shown.append(picture.decode(client.retrieve(user, request, results / name)))
+            print(picture.HEADER, *shown[-1], sep="\n")
+        regional.draw(shown[0], shown[1], results / "regional.png")
+        _say(f"a map of the region is in {results / 'regional.png'}")
+
+
+@contextmanager
+def _user(setup: Setup) -> Iterator[tuple[Any, Path]]:
+    """A client of the server, and the folder for what it retrieves."""
     from polytope_demonstration import client
 
     results = setup.data / "results"
     results.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="polytope-demo-") as folder:
-        user = client.connect(setup, Path(folder))
-        _show_fields(user, results)
-        _show_features(user, results)
+        yield client.connect(setup, Path(folder)), results
 
 
 def _show_fields(user: Any, results: Path) -> None:
@@ -158,3 +200,10 @@ def _program(name: str) -> str:
 
 def _say(text: str) -> None:
     print(f"-- {text}", flush=True)
+
+
+_COMMANDS: dict[str, Callable[[Path, int | None], int]] = {
+    "demo": demo,
+    "demo-regional": demo_regional,
+    "run": run,
+}

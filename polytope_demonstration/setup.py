@@ -65,19 +65,23 @@ class Setup:
         return f"http://{HOST}:{self.port}"
 
 
-def prepare(data: Path, port: int, now: datetime | None = None) -> Setup:
-    """Fill the FDB where days are missing, and write the configuration. All of it is below `data`."""
+def prepare(data: Path, port: int, now: datetime | None = None, *, postprocess: bool = False) -> Setup:
+    """Fill the FDB where days are missing, and write the configuration. All of it is below `data`.
+
+    `postprocess`: whether fields are interpolated as requests ask for it, which needs MIR.
+    """
     data = data.resolve()
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
     root = data / "fdb"
     fdb.fill(root, fdb.days(now))
     password = kept_password(data / "demo-password")
     config = data / "demo.yaml"
-    write_private(config, yaml.safe_dump(configuration(root, port, password), sort_keys=False))
+    written = configuration(root, port, password, postprocess=postprocess)
+    write_private(config, yaml.safe_dump(written, sort_keys=False))
     return Setup(data, port, password, config)
 
 
-def configuration(root: Path, port: int, password: str) -> dict[str, Any]:
+def configuration(root: Path, port: int, password: str, *, postprocess: bool = False) -> dict[str, Any]:
     """The server's configuration, for the FDB below `root`."""
     return {
         "logging": {"mode": "prettyprint", "level": "INFO"},
@@ -98,7 +102,7 @@ def configuration(root: Path, port: int, password: str) -> dict[str, Any]:
             "generator": {"type": "sql", "allowed_realms": ["demo"]},
             "authenticator": {"type": "sql"},
         },
-        "datasources": _datasources(root),
+        "datasources": _datasources(root, postprocess),
         "collections": {
             "demo": {
                 "roles": {"demo": ["forecaster"]},
@@ -118,10 +122,11 @@ def configuration(root: Path, port: int, password: str) -> dict[str, Any]:
     }
 
 
-def _datasources(root: Path) -> dict[str, dict[str, Any]]:
+def _datasources(root: Path, postprocess: bool) -> dict[str, dict[str, Any]]:
     # What a request need not say: the demonstration has nothing else.
     label = {"class": "od", "stream": "oper", "type": "fc", "domain": "g", "time": "0000"}
-    store = {"type": "fdb", "fdb_config": fdb.configuration(root)}
+    store: dict[str, Any] = {"type": "fdb", "fdb_config": fdb.configuration(root)}
+    store |= {"postprocess": True} if postprocess else {}
     return {
         "forecasts": {
             **store,

@@ -14,7 +14,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 PROJECT = FOLDER.parent / "pyproject.toml"
 #: Each of these extras has a lock file, with the versions of those before it wherever they share a package.
-EXTRAS = ("common", "worker", "worker-features")
+EXTRAS = ("common", "worker", "worker-features", "worker-mir")
 DEVELOPMENT = "image-development"
 #: Images of services for trials, which have the file requirements.in and a lock file beside it.
 SERVICES = PROJECT.parent / "polytope-deployment" / "images"

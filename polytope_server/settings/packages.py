@@ -15,6 +15,7 @@ PACKAGES = {
     "bson": "pymongo",
     "gribapi": "eccodes",
     "jwt": "pyjwt",
+    "mir": "mir-python",
     "polytope_feature": "polytope-python",
     "prometheus_client": "prometheus-client",
     "psycopg_pool": "psycopg-pool",

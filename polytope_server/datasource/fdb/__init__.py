@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from polytope_server.datasource import (
     CONTENTS,
@@ -22,11 +23,9 @@ from polytope_server.datasource import (
     Answer,
     DataSource,
     DataSourceError,
-    DataSourceSettings,
     Job,
     Question,
     Result,
-    TemporaryError,
 )
 from polytope_server.datasource.fdb import (
     availability,
@@ -48,13 +47,18 @@ from polytope_server.datasource.fdb.configuration import (
     has_read_only_root,
     lacks_permission,
     load_fdb_config,
-    roots_of,
+    make_roots,
 )
 from polytope_server.datasource.fdb.environment import prepare_eckit
-from polytope_server.datasource.fdb.errors import Errors, check_process
+from polytope_server.datasource.fdb.errors import Errors
 from polytope_server.datasource.fdb.faults import NO_PERMISSION
 from polytope_server.datasource.fdb.files import path_of
 from polytope_server.datasource.fdb.instructions import IgnoredKeys, Instructions
+from polytope_server.datasource.fdb.postprocess.door import Door
+from polytope_server.datasource.fdb.postprocess.recipe import SERVED, Recipe
+from polytope_server.datasource.fdb.postprocess.service import PostprocessSettings, Service
+from polytope_server.datasource.fdb.postprocess.winds import Sources
+from polytope_server.datasource.fdb.reading import Reader
 from polytope_server.datasource.fdb.selection import Selection
 from polytope_server.datasource.working_folder import remove_left_behind
 from polytope_server.language import RequestError, Spelling
@@ -62,10 +66,8 @@ from polytope_server.settings.values import Size
 
 logger = logging.getLogger(__name__)
 
-_CHUNK = 1 << 20
 
-
-class FDBSettings(DataSourceSettings):
+class FDBSettings(PostprocessSettings):
     """Keys of the data source `fdb`."""
 
     fdb_config: FDBConfigKey = Field(
@@ -108,7 +110,14 @@ class FDBSettings(DataSourceSettings):
         "twice: `max_memory` must be more than three times as much.",
     )
 
+    @model_validator(mode="after")
+    def _check_ignored(self) -> Self:
+        if self.postprocess and (both := sorted(SERVED.intersection(self.ignore))):
+            raise ValueError(f"ignore: '{both[0]}' is served, as postprocess is true; take one of them out")
+        return self
+
     def warnings(self) -> Iterator[str]:
+        yield from super().warnings()
         yield from describe_oddities(self.fdb_config)
         if self.expand and not expansion.is_installed():
             yield "expand needs the package pymetkit, of the extra metkit, where a worker runs"
@@ -132,6 +141,8 @@ class FDBDataSource(DataSource):
         super().__init__(name, settings)
         self._config: Mapping[str, Any] = {}
         self._instructions = _instructions(settings)
+        self._service: Service | None = None
+        self._reader = Reader(name, self._open, settings.max_message)
 
     @classmethod
     def archives(cls, settings: Any) -> bool:
@@ -145,7 +156,8 @@ class FDBDataSource(DataSource):
     def request_check(cls, settings: Any) -> RequestCheck:
         known = read_known(settings.metkit)
         demands = find_schema(settings.fdb_config, known)
-        return RequestCheck(demands, known, settings.max_fields, _instructions(settings))
+        door = Door(settings.max_points, known) if settings.postprocess else None
+        return RequestCheck(demands, known, settings.max_fields, _instructions(settings), door)
 
     @classmethod
     def door_question(cls, settings: Any) -> str | None:
@@ -153,7 +165,8 @@ class FDBDataSource(DataSource):
 
     @classmethod
     def describe(cls, settings: Any) -> Mapping[str, Any]:
-        return {"max_fields": settings.max_fields}
+        made = {"postprocess": sorted(SERVED), "max_points": settings.max_points}
+        return {"max_fields": settings.max_fields, **(made if settings.postprocess else {})}
 
     def prepare(self) -> None:
         prepare_eckit()
@@ -161,11 +174,14 @@ class FDBDataSource(DataSource):
         import pyfdb  # noqa: F401
 
         self._config = load_fdb_config(self.settings.fdb_config)
-        _make_roots(self._config)
+        make_roots(self._config)
         self._archiver = Archiver(
             self.name, self._open, self._dry_run, self.settings.max_message, has_read_only_root(self._config)
         )
         remove_left_behind(dry_run.PREFIX)
+        if self.settings.postprocess:
+            known = read_known(self.settings.metkit)
+            self._service = Service(self.name, self.settings, known, self.data)
 
     def _select(self, request: Mapping[str, Any]) -> Selection:
         wanted = _selection(request, self.settings.max_fields)
@@ -180,19 +196,28 @@ class FDBDataSource(DataSource):
     def retrieve(self, job: Job) -> Result:
         request = job.coerced_request
         self._instructions.check(request, job.verb)
-        wanted, expected = self._select(request), self._instructions.expectation(request)
+        expected = self._instructions.expectation(request)
+        recipe = self._service.read(request) if self._service else Recipe()
         with Errors(self.name):
             fdb = self._open()
-            there = availability.look(fdb, wanted, expected)
+            sources = self._find_sources(fdb, request)
+            there = availability.look(fdb, sources.selection, expected)
             if there.problem:
                 raise DataSourceError(there.problem)
-            handle = fdb.retrieve(wanted) if there.found else None
         self._instructions.remark(job)
+        recipe.remark(job)
         availability.remark(job, there, expected, self.judged)
-        chunks = self._chunks(handle, there.size) if handle is not None else iter(())
-        if edition := self._instructions.edition_of(request):
-            chunks = grib.of_edition(chunks, edition, self.settings.max_message, _CHUNK)
-        return Result(GRIB, chunks, there.size)
+        edition = self._instructions.edition_of(request)
+        if self._service and (recipe or sources.winds):
+            made = self._service.produce(job, recipe, sources, self._reader.messages, there.found)
+            return Result(GRIB, self._reader.in_edition(made, edition))
+        stored = self._reader.read(fdb, sources.named, there)
+        return Result(GRIB, self._reader.in_edition(stored, edition), there.size)
+
+    def _find_sources(self, fdb: Any, request: Mapping[str, Any]) -> Sources:
+        """The fields that a request needs."""
+        wanted, filed = self._select(request), partial(availability.filed_params, fdb)
+        return self._service.find_sources(wanted, filed) if self._service else Sources(wanted)
 
     def answer(self, question: Question) -> Answer:
         if question.kind == CONTENTS:
@@ -200,31 +225,11 @@ class FDBDataSource(DataSource):
                 return contents.answer(self._open(), _expand(question.request))
         request = question.request
         self._instructions.check(request, "retrieve")
-        wanted, expected = self._select(request), self._instructions.expectation(request)
+        expected = self._instructions.expectation(request)
         with Errors(self.name):
-            return availability.answer(question.kind, availability.look(self._open(), wanted, expected))
-
-    def _chunks(self, handle: Any, size: int) -> Iterator[memoryview]:
-        """The bytes of a handle. It is closed and given up before an error is raised."""
-        sent = 0
-        error: str | None = None
-        try:
-            handle.open()
-            # A buffer for each chunk: the one before may still be on its way out. Not read(n), which pads.
-            while taken := handle.readinto(memoryview(buffer := bytearray(_CHUNK))):
-                sent += taken
-                yield memoryview(buffer)[:taken]
-            handle.close()
-        except RuntimeError as failure:
-            error = str(failure)
-        finally:
-            # SEGFAULT: while a failed handle lives, the next read of the same file crashes. Hence the
-            # error is raised outside of the except clause, without a traceback that would keep it alive.
-            del handle
-        check_process(self.name, error or "")
-        if error is not None or sent != size:
-            logger.error("data source %s: %s", self.name, error or f"{sent} of {size} bytes could be read")
-            raise TemporaryError(f"{self.name} cannot read the data at the moment.")
+            fdb = self._open()
+            wanted = self._find_sources(fdb, request).selection
+            return availability.answer(question.kind, availability.look(fdb, wanted, expected))
 
     def archive(self, job: Job, data: Iterable[bytes]) -> None:
         if not self.archives(self.settings):
@@ -261,18 +266,10 @@ class FDBDataSource(DataSource):
         return dry_run.DryRun(self._config, self.coercion, select, abandon)
 
 
-def _make_roots(config: Mapping[str, Any]) -> None:
-    """Make the folders of a local FDB: without any it answers nothing but errors."""
-    for root in roots_of(config):
-        try:
-            Path(root["path"]).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            logger.warning("FDB root %s: %s", root["path"], error)
-
-
 def _instructions(settings: FDBSettings) -> Instructions:
     """What becomes of the keys of requests that choose no field, with these settings."""
-    return Instructions(served=frozenset({keys.EXPECT}), ignored=frozenset(settings.ignore))
+    made = SERVED if settings.postprocess else frozenset()
+    return Instructions(served=made | {keys.EXPECT}, ignored=frozenset(settings.ignore))
 
 
 def _expand(request: Mapping[str, Any]) -> Selection:

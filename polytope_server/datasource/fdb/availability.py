@@ -55,6 +55,11 @@ def look(fdb: Any, wanted: Selection, expected: Expectation | None = None) -> Av
     return Availability(fields, found.count, found.size, gone, problem, unused)
 
 
+def filed_params(fdb: Any, wanted: Selection) -> set[str]:
+    """The numbers of the parameters that the fields of a request are filed under."""
+    return _inspect(fdb, wanted).values.get("param", set())
+
+
 def remark(job: Job, there: Availability, expected: Expectation | None, judged: Collection[str]) -> None:
     """Say in the job's message what has come, and what of the request has chosen nothing.
 

@@ -14,6 +14,7 @@ from polytope_server.datasource import DataSourceError
 from polytope_server.datasource.fdb import keys, schema, selection
 from polytope_server.datasource.fdb.instructions import Instructions
 from polytope_server.datasource.fdb.metkit import Tables, tables, tables_of
+from polytope_server.datasource.fdb.postprocess.door import Door
 from polytope_server.language.errors import RequestError, shown
 from polytope_server.language.no_request import EXPECTED, describe_no_request
 from polytope_server.language.ranges import is_range, joined, split
@@ -44,15 +45,18 @@ class RequestCheck:
         known: Tables | None,
         max_fields: int,
         instructions: Instructions = NO_INSTRUCTIONS,
+        door: Door | None = None,
     ) -> None:
         """`demands` and `known` are None where they cannot be read: then they are not checked.
 
-        `instructions` says which keys are served that choose no field.
+        `instructions` says which keys are served that choose no field. `door` is for those of
+        post-processing.
         """
         self._demands = demands
         self._known = known
         self._max_fields = max_fields
         self._instructions = instructions
+        self._door = door
 
     def __call__(self, request: Mapping[str, Any], verb: str) -> None:
         """Raises DataSourceError with everything that is wrong."""
@@ -62,6 +66,7 @@ class RequestCheck:
         request = {key: value for key, value in request.items() if not keys.is_off(value)}
         problems += self._instructions.refusals(request, verb)
         problems += _error_of(partial(self._instructions.expectation, request))
+        problems += self._door.problems(request, verb) if self._door else []
         problems += _describe_values(request, self._known)
         if verb == "retrieve" and not problems:
             problems += self._describe_choice(request)

@@ -202,3 +202,12 @@ def _read_schema(config: FDBConfig, known: Tables | None) -> schema.Schema:
 
 def _fold(key: str, value: str) -> str:
     return value.lower()
+
+
+def make_roots(config: Mapping[str, Any]) -> None:
+    """Make the folders of a local FDB: without any it answers nothing but errors."""
+    for root in roots_of(config):
+        try:
+            Path(root["path"]).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            logger.warning("FDB root %s: %s", root["path"], error)

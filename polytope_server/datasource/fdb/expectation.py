@@ -30,6 +30,10 @@ class Expectation:
         return f"{EXPECT}={'any' if self.number is None else self.number}"
 
 
+ANY = Expectation(None)
+"""What is there will do, however few fields it is."""
+
+
 def read_expectation(request: Mapping[str, Any]) -> Expectation | None:
     """What a request says of it; None if nothing: then all fields must be there. Raises DataSourceError."""
     value = request.get(EXPECT)
@@ -37,7 +41,7 @@ def read_expectation(request: Mapping[str, Any]) -> Expectation | None:
         return None
     text = str(value).strip().lower()
     if text == "any":
-        return Expectation(None)
+        return ANY
     if not _NUMBER.fullmatch(text):
         raise DataSourceError(
             f"key '{EXPECT}': {shown(value)} is not accepted; expected 'any', or the number of fields"

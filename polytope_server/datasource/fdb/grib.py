@@ -130,6 +130,27 @@ def read_field(message: bytearray) -> Field:
         raise DataSourceError(f"a GRIB message cannot be read: {error}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is in a message, in ecCodes' terms: the type of the grid (`sh`: none), and the parameter."""
+
+    grid_type: str
+    param: int
+    edition: int
+
+
+def read_shape(message: bytearray) -> Shape:
+    """The shape of the field that a message holds. DataSourceError if it cannot be read."""
+    import eccodes
+
+    try:
+        with _handle(message) as handle:
+            grid_type = eccodes.codes_get_string(handle, "gridType")
+            return Shape(grid_type, eccodes.codes_get_long(handle, "paramId"), message[7])
+    except eccodes.CodesInternalError as error:
+        raise DataSourceError(f"a GRIB message cannot be read: {error}") from error
+
+
 def _check_single(message: bytearray) -> None:
     """Refuse an edition 2 message that repeats sections: eccodes and the FDB know its first field only."""
     if message[7] != 2:

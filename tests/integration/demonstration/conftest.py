@@ -20,6 +20,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="package")
 def running(data: Path) -> Iterator[setup.Setup]:
-    prepared = setup.prepare(data, server.free_port())
+    prepared = setup.prepare(data, server.free_port(), postprocess=True)
     with server.running(prepared, data / "archive.log"):
         yield prepared

@@ -11,8 +11,9 @@ from datetime import date
 import psutil
 import pytest
 import requests
+from mir_command import run_mir
 
-from polytope_demonstration import fields, server, setup
+from polytope_demonstration import fields, regional, server, setup
 
 COMMAND = [sys.executable, "-m", "polytope_demonstration"]
 
@@ -55,8 +56,22 @@ def test_the_demo_retrieves_fields_and_leaves_nothing_behind(data):
     # Members, steps and parameters; levels of three places; fields of an area.
     assert values[:2] == [8 * 16 * 5, 3 * 10]
     assert values[2] > 1000
+    assert "make demo-regional" in lines[-1]
+    assert "postprocess" not in (data / "demo.yaml").read_text()
     for picture in ("map.png", "features.png"):
         assert (data / "results" / picture).read_bytes().startswith(b"\x89PNG")
+    assert none_left(data)
+
+
+def test_the_regional_demo_draws_what_mir_makes_of_the_stored_fields(data, tmp_path):
+    with start("demo-regional", data) as demo:
+        printed, errors = demo.communicate(timeout=120)
+    assert demo.returncode == 0, errors + printed
+    results = data / "results"
+    stored = (results / "map.grib").read_bytes()
+    options = {"grid": "0.5/0.5", "area": regional.REGIONAL_MAP["area"]}
+    assert (results / "regional.grib").read_bytes() == run_mir([stored], tmp_path, tmp_path, **options)
+    assert (results / "regional.png").read_bytes().startswith(b"\x89PNG")
     assert none_left(data)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from mir_command import run_mir, split, values_of
 from newcomer import DOCS, TIME, Newcomer
 from newcomer import blocks as blocks_of
 from published_client import environment_with
@@ -104,6 +105,22 @@ data = earthkit.data.from_source("polytope", "demo", {request}, {given})
 print(*sorted(field.get("time.step").total_seconds() / 3600 for field in data.to_fieldlist()))
 """
     assert configured.python(script).splitlines()[-1] == "0.0 6.0"
+
+
+def test_earthkit_gets_a_region_on_another_grid(configured: Newcomer, tmp_path: Path) -> None:
+    plain = {"param": "2t/msl", "levtype": "sfc", "date": -1, "step": 6}
+    options = {"grid": "1.5/1.5", "area": "60/-10/30/40"}
+    script = f"""
+import earthkit.data
+for name, request in (("plain", {plain}), ("regional", {plain | options})):
+    earthkit.data.from_source("polytope", "demo", request).to_target("file", f"{{name}}.grib")
+"""
+    configured.python(script)
+    made = {name: (configured.folder / f"{name}.grib").read_bytes() for name in ("plain", "regional")}
+    expected = run_mir([made["plain"]], tmp_path, tmp_path, **options)
+    assert [list(values_of(one)) for one in split(made["regional"])] == [
+        list(values_of(one)) for one in split(expected)
+    ]
 
 
 def test_a_mistake_is_read_in_full(configured: Newcomer) -> None:

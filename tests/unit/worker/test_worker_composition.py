@@ -1,6 +1,7 @@
 """What a worker gives to its child processes."""
 
 import json
+from pathlib import Path
 
 from polytope_server.config import load
 from polytope_server.language import CoercionRules
@@ -11,12 +12,14 @@ from polytope_server.worker.composition import make_child_config
 def test_data_sources_read_requests_as_the_frontend_does(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text("coercion: {number_allow_zero: true, allow_ranges: [levelist]}")
-    sent = json.loads(json.dumps(make_child_config(load([file]))))
+    sent = json.loads(json.dumps(make_child_config(load([file]), tmp_path)))
     rules = CoercionRules(allow_ranges=CoercionRules().allow_ranges | {"levelist"}, number_allow_zero=True)
     assert child.read_rules(sent["coercion"]) == rules
     server = child.Server(None)
-    server.configure([{"collection": "c", "name": "e", "type": "echo", "settings": {}}], rules)
+    source = {"collection": "c", "name": "e", "type": "echo", "settings": {}}
+    server.configure([source], rules, Path(sent["data"]))
     assert server._sources["c", "e"].coercion == rules
+    assert server._sources["c", "e"].data == tmp_path
 
 
 def test_children_get_the_secrets_of_data_sources(tmp_path):
@@ -26,5 +29,5 @@ def test_children_get_the_secrets_of_data_sources(tmp_path):
         "datasources: {there: {type: federated, url: https://peer.example.org, collection: c, "
         "secret: of-two-servers-only}}\ncollections: {c: {roles: [default], datasources: [there]}}"
     )
-    sent = json.loads(json.dumps(make_child_config(load([file]))))
+    sent = json.loads(json.dumps(make_child_config(load([file]), tmp_path)))
     assert sent["sources"][0]["settings"]["secret"] == "of-two-servers-only"
