@@ -11,7 +11,7 @@
 #   BASE_IMAGE      any image with Debian's or Docker's Python, 3.11 or later, with pip and venv; a tag may mean another
 #                   image tomorrow, NAME@sha256:... does not (polytope-deployment/build-images resolves it)
 #   PIP_INDEX_URL   a mirror of the Python index, for sites without a way to the public one
-#   WORKER_STACK    worker (FDB), worker-features (and feature extraction), or worker-mir (and MIR)
+#   WORKER_STACK    worker (FDB), worker-features (and feature extraction; the default), or worker-mir (and MIR)
 #   VERSION, REVISION, SOURCE   labels
 #
 # Secrets, which leave nothing in the images (docs/operators/images.md):
@@ -40,7 +40,7 @@ RUN --mount=type=secret,id=ca --mount=type=secret,id=pip --mount=type=cache,targ
     ./pip-install /opt/polytope/bin/python common.lock
 
 FROM common-libraries AS worker-libraries
-ARG WORKER_STACK=worker
+ARG WORKER_STACK=worker-features
 COPY requirements/${WORKER_STACK}.lock ./
 RUN --mount=type=secret,id=ca --mount=type=secret,id=pip --mount=type=cache,target=/root/.cache/pip \
     ./pip-install /opt/polytope/bin/python "${WORKER_STACK}.lock"

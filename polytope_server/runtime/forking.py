@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import select
 import signal
@@ -32,7 +33,7 @@ class Signals:
         self._ours.setblocking(False)
         self._theirs.setblocking(False)
         self._previous = {number: signal.signal(number, self._handle) for number in self._HANDLED}
-        # A signal that arrives before select() is called still ends it.
+        # A signal that arrives before poll() is called still ends it.
         signal.set_wakeup_fd(self._theirs.fileno(), warn_on_full_buffer=False)
         return self
 
@@ -70,8 +71,12 @@ class Signals:
 
     def wait(self, seconds: float | None, *connections: socket.socket) -> list[socket.socket]:
         """Return when a signal has arrived, or after that time, or with the connections that can be read."""
-        timeout = None if seconds is None else max(0.0, seconds)
-        ready = select.select([self._ours, *connections], [], [], timeout)[0]
+        timeout = None if seconds is None else math.ceil(max(0.0, seconds) * 1000)
+        by_number = {one.fileno(): one for one in (self._ours, *connections)}
+        poll = select.poll()  # not select(), which knows the first 1024 files of a process only
+        for number in by_number:
+            poll.register(number, select.POLLIN)
+        ready = [by_number[number] for number, _ in poll.poll(timeout)]
         if self._ours in ready:
             ready.remove(self._ours)
             with suppress(BlockingIOError):

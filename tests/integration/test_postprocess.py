@@ -11,6 +11,7 @@ from fdb_fields import LABEL, STEPS, SURFACE, make, message, read, stored
 from mir_command import changed, field_of_edition_1, look, noise, run_mir, spectral, split, values_of, wind
 
 from polytope_server.datasource import DataSourceError, Question
+from polytope_server.datasource.fdb import FDBDataSource, FDBSettings
 from polytope_server.datasource.fdb.postprocess import generate
 from polytope_server.testing.datasource import DataSourceContract, job
 
@@ -223,6 +224,14 @@ class TestVectors:
         made = read(stored_as_sources, **PRESSURE, param="v/t", step="0", grid="2/2")
         components = split(run_mir(both, weights, tmp_path, flags=["vod2uv"], grid="2/2"))
         assert split(made) == [run_mir([spectral(130)], weights, tmp_path, grid="2/2"), components[1]]
+
+    def test_without_post_processing_such_winds_are_refused(self, stored_as_sources):
+        plain = FDBDataSource("plain", FDBSettings(fdb_config=stored_as_sources.settings.fdb_config))
+        plain.prepare()
+        for param in ("u", "131/132", "t/v"):
+            with pytest.raises(DataSourceError, match="ask for 138 and 155"):
+                read(plain, **PRESSURE, param=param, step="0")
+        assert read(plain, **PRESSURE, param="vo/d", step="0") == spectral(138) + spectral(155)
 
     def test_the_door_knows_of_winds_that_can_be_made(self, stored_as_sources):
         request = {**PRESSURE, "param": "u/v", "step": "0", "grid": "2/2"}

@@ -57,7 +57,7 @@ from polytope_server.datasource.fdb.instructions import IgnoredKeys, Instruction
 from polytope_server.datasource.fdb.postprocess.door import Door
 from polytope_server.datasource.fdb.postprocess.recipe import SERVED, Recipe
 from polytope_server.datasource.fdb.postprocess.service import PostprocessSettings, Service
-from polytope_server.datasource.fdb.postprocess.winds import Sources
+from polytope_server.datasource.fdb.postprocess.winds import Sources, find_sources
 from polytope_server.datasource.fdb.reading import Reader
 from polytope_server.datasource.fdb.selection import Selection
 from polytope_server.datasource.working_folder import remove_left_behind
@@ -179,9 +179,9 @@ class FDBDataSource(DataSource):
             self.name, self._open, self._dry_run, self.settings.max_message, has_read_only_root(self._config)
         )
         remove_left_behind(dry_run.PREFIX)
+        self._known = read_known(self.settings.metkit)
         if self.settings.postprocess:
-            known = read_known(self.settings.metkit)
-            self._service = Service(self.name, self.settings, known, self.data)
+            self._service = Service(self.name, self.settings, self._known, self.data)
 
     def _select(self, request: Mapping[str, Any]) -> Selection:
         wanted = _selection(request, self.settings.max_fields)
@@ -216,8 +216,13 @@ class FDBDataSource(DataSource):
 
     def _find_sources(self, fdb: Any, request: Mapping[str, Any]) -> Sources:
         """The fields that a request needs."""
-        wanted, filed = self._select(request), partial(availability.filed_params, fdb)
-        return self._service.find_sources(wanted, filed) if self._service else Sources(wanted)
+        found = find_sources(self._select(request), self._known, partial(availability.filed_params, fdb))
+        if found.winds and self._service is None:
+            raise DataSourceError(
+                "key 'param': these winds are stored as vorticity and divergence, from which this data "
+                "source does not make them; ask for 138 and 155"
+            )
+        return found
 
     def answer(self, question: Question) -> Answer:
         if question.kind == CONTENTS:

@@ -108,11 +108,19 @@ def report(connection: socket.socket, text: str) -> None:
 def wait(pid: int, connection: socket.socket, wake: int) -> int | None:
     """Wait for the end of the program; returns its status, None if it is to be ended."""
     while True:
-        ready = select.select([connection.fileno(), wake], [], [])[0]
+        ready = poll(None, connection.fileno(), wake)
         if (status := reap(wake).get(pid)) is not None:
             return status
         if connection.fileno() in ready and not receive(connection):
             return None
+
+
+def poll(seconds: float | None, *files: int) -> list[int]:
+    """The files that can be read, after that time at the latest. select() knows the first 1024 only."""
+    looked_at = select.poll()
+    for number in files:
+        looked_at.register(number, select.POLLIN)
+    return [number for number, _ in looked_at.poll(None if seconds is None else seconds * 1000)]
 
 
 def receive(connection: socket.socket) -> bytes:
@@ -150,7 +158,7 @@ def terminate(pid: int, wake: int) -> int:
     signal_group(pid, signal.SIGTERM)
     deadline = time.monotonic() + _GRACE
     while (left := deadline - time.monotonic()) > 0:
-        select.select([wake], [], [], left)
+        poll(left, wake)
         if (status := reap(wake).get(pid)) is not None:
             return status
     signal_group(pid, signal.SIGKILL)
@@ -174,7 +182,7 @@ def end_descendants(pid: int, wake: int) -> None:
                 os.kill(child, signal.SIGKILL)
             except OSError:
                 pass
-        select.select([wake], [], [], _PAUSE)
+        poll(_PAUSE, wake)
         reap(wake)
     if sys.platform != "linux":
         signal_group(pid, signal.SIGKILL)

@@ -50,11 +50,17 @@ class Engine:
         The first values are extracted before it returns.
         """
         try:
-            return _begun(self._write(self.plan(request, feature)))
+            return self._begin(request, feature)
         except jump.OtherGridError:
             # What is remembered may be the grid that the fields had before a change of their model.
             self._kinds.forget()
-            return _begun(self._write(self.plan(request, feature)))
+            return self._begin(request, feature)
+
+    def _begin(self, request: Mapping[str, Any], feature: Feature) -> Iterator[bytes]:
+        plan = self.plan(request, feature)
+        # Each part knows all fields of the request.
+        self._jump.reserve_files(plan.parts[0].cube.locations)
+        return _begun(self._write(plan))
 
     def _write(self, plan: Plan) -> Iterator[bytes]:
         names = _name_parameters(plan)

@@ -9,15 +9,17 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import resource
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import yaml
 
-from polytope_server.datasource import DataSourceError, TemporaryError
+from polytope_server.datasource import DataSourceError, TemporaryError, WornOutError
 from polytope_server.datasource.polytope.arrays import Floats
 
 logger = logging.getLogger(__name__)
@@ -29,6 +31,8 @@ _LIBRARY, _VARIABLE = "gribjump", "GRIBJUMP_CONFIG_FILE"
 #: Fields whose structure GribJump remembers, some kilobytes each: more than it is asked for at once. By
 #: default they are fewer, and then a series of more fields finds none of them again.
 _REMEMBERED = 6000
+#: Files that the FDB and other libraries may open meanwhile, and those that a process has when it starts.
+_SPARE_FILES, _FILES_AT_START = 64, 64
 #: How GribJump says that a field has another grid than it was asked for.
 _OTHER_GRID = "Grid hash mismatch"
 
@@ -90,6 +94,25 @@ class Jump:
         self._name = name
         self._opened: Any = None
 
+    def reserve_files(self, fields: Iterable[Location]) -> None:
+        """See to it that these fields can be opened.
+
+        GribJump 0.13 opens the file of a field without an index once for that field, and never closes it.
+        Raises WornOutError if this process has too many files open, and DataSourceError if any process had.
+        """
+        indexed = cache(_has_index)
+        needed = sum(not indexed(field.path) for field in fields)
+        room = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_FILES
+        if needed <= room - _count_open_files():
+            return
+        if needed <= room - _FILES_AT_START:
+            raise WornOutError(f"data source {self._name}: too many files are open to read {needed} fields")
+        raise DataSourceError(
+            f"{needed} of the fields have no index of GribJump; of such fields at most "
+            f"{max(0, room - _FILES_AT_START)} can be read at a time. Ask for fewer, or ask the operator of "
+            "the server to make the index"
+        )
+
     def extract(self, wanted: Sequence[tuple[Location, Pairs]], md5: str) -> list[Floats]:
         """The values of some ranges of each of some fields, which are all different.
 
@@ -126,6 +149,14 @@ class Jump:
             logger.error("data source %s: %d of %d fields came", self._name, len(found), len(wanted))
             raise TemporaryError(f"{self._name} cannot read the data at the moment.")
         return found
+
+
+def _has_index(path: str) -> bool:
+    return os.path.exists(f"{path}.gribjump")
+
+
+def _count_open_files() -> int:
+    return len(os.listdir("/dev/fd"))
 
 
 def _by_file(wanted: Sequence[tuple[Location, Pairs]]) -> dict[tuple[str, str, int], list[int]]:

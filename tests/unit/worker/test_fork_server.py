@@ -9,7 +9,8 @@ import os
 import signal
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 
 import psutil
 import pytest
@@ -41,6 +42,21 @@ async def test_a_child_is_a_process_of_its_own(fork_server: ForkServer, end: soc
     await until(lambda: process.cmdline()[0].strip() == "polytope-server data source")
     assert os.getsid(child.pid) == child.pid  # Ctrl-C at the worker's terminal does not reach it
     assert os.readlink(f"/proc/{child.pid}/fd/1") == "/dev/null"
+
+
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """More open files than select() knows."""
+    with ExitStack() as stack:
+        for _ in range(1100):
+            stack.enter_context(open(os.devnull))
+        yield
+
+
+@pytest.mark.usefixtures("many_files")
+async def test_a_worker_may_have_many_files_open(fork_server: ForkServer, end: socket.socket) -> None:
+    child = await fork_server.start(end)
+    assert child.returncode is None
 
 
 async def test_children_have_one_parent(fork_server: ForkServer, end: socket.socket) -> None:

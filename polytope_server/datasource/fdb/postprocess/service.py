@@ -18,8 +18,7 @@ from polytope_server.datasource.fdb.postprocess.stream import Open, Tools, produ
 from polytope_server.datasource.fdb.postprocess.tables import VORTICITY_DIVERGENCE
 from polytope_server.datasource.fdb.postprocess.vectors import divide, each
 from polytope_server.datasource.fdb.postprocess.weights import Weights, default_folder
-from polytope_server.datasource.fdb.postprocess.winds import Filed, Sources, find_sources
-from polytope_server.datasource.fdb.selection import Selection
+from polytope_server.datasource.fdb.postprocess.winds import Sources
 from polytope_server.settings.values import Size
 
 _FOLDER = "weights"
@@ -74,10 +73,6 @@ class Service:
     def read(self, request: Mapping[str, Any]) -> Recipe:
         """What is to be done for a request. Raises DataSourceError."""
         return read_recipe(request, self._settings.max_points)
-
-    def find_sources(self, wanted: Selection, filed: Filed) -> Sources:
-        """The fields of the archive that are read for what is wanted. Raises DataSourceError."""
-        return find_sources(wanted, self._known, filed)
 
     def produce(
         self, job: Job, recipe: Recipe, sources: Sources, open_: Open, fields: int
