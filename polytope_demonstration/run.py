@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     server.end_on_signals()
     server.without_proxy_for_this_machine()
     try:
-        return _COMMANDS[given.command](given.data, given.port)
+        return COMMANDS[given.command](given.data, given.port)
     except server.DemonstrationError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -40,7 +40,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m polytope_demonstration", description=__doc__)
     parser.add_argument(
         "command",
-        choices=tuple(_COMMANDS),
+        choices=tuple(COMMANDS),
         help="demo: retrieve fields and features, and draw them; demo-regional: retrieve a part of the world "
         "on another grid, and draw it; run: leave the server running",
     )
@@ -202,7 +202,8 @@ def _say(text: str) -> None:
     print(f"-- {text}", flush=True)
 
 
-_COMMANDS: dict[str, Callable[[Path, int | None], int]] = {
+#: By name: from the data folder and a port, if one is given, to the exit status.
+COMMANDS: dict[str, Callable[[Path, int | None], int]] = {
     "demo": demo,
     "demo-regional": demo_regional,
     "run": run,

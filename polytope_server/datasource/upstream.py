@@ -48,6 +48,15 @@ def is_passing(status: int) -> bool:
     return status >= 500 or status in _TRY_AGAIN
 
 
+def read_retry_after(headers: Mapping[str, str], longest: float, default: float = 0.0) -> float:
+    """The seconds that an answer asks to wait, at most `longest`.
+
+    `default` where it does not ask, or names a time of day.
+    """
+    value = headers.get("Retry-After", "").strip()
+    return min(float(value), longest) if value.isdecimal() and value.isascii() else default
+
+
 def media_type(headers: Mapping[str, str]) -> str:
     """The media type without its parameters, which clients would not recognise."""
     return headers.get("Content-Type", "").partition(";")[0].strip().lower() or OCTET_STREAM

@@ -224,7 +224,7 @@ class TestCommands:
         def fail(*_):
             raise server.DemonstrationError("no luck")
 
-        monkeypatch.setattr(run, "demo", fail)
+        monkeypatch.setitem(run.COMMANDS, "demo", fail)
         assert run.main(["demo"]) == 1
         assert capsys.readouterr().err == "error: no luck\n"
 
@@ -233,7 +233,7 @@ class TestCommands:
         def interrupt(*_):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(run, command, interrupt)
+        monkeypatch.setitem(run.COMMANDS, command, interrupt)
         assert run.main([command]) == status
 
     def test_the_tour_prints_fields_and_draws_maps_and_charts(self, made, monkeypatch, capsys):
@@ -272,7 +272,7 @@ class TestCommands:
                 return 3
 
         monkeypatch.setattr(server, "running", Running)
-        monkeypatch.setattr(run, "prepare", lambda data, port: made)
+        monkeypatch.setattr(run, "prepare", lambda data, port, postprocess: made)
         with pytest.raises(server.DemonstrationError, match="status 3"):
             run.run(made.data, 1)
         assert made.url in capsys.readouterr().out

@@ -17,7 +17,7 @@ from polytope_server import __version__
 from polytope_server.back_off import BackOff
 from polytope_server.datasource import TemporaryError
 from polytope_server.datasource.federated.settings import FederatedSettings
-from polytope_server.datasource.upstream import BREAKS, is_passing, media_type, new_session
+from polytope_server.datasource.upstream import BREAKS, is_passing, media_type, new_session, read_retry_after
 from polytope_server.texts import encodable
 
 logger = logging.getLogger(__name__)
@@ -168,7 +168,9 @@ class _Outage:
 
     def wait(self, answer: Answer | None = None) -> None:
         """Pause before the next attempt. Raises TemporaryError if there were enough."""
-        pause = max(self._back_off.failed(), _retry_after(answer.headers) if answer else 0.0)
+        pause = max(
+            self._back_off.failed(), read_retry_after(answer.headers, _LONGEST_RETRY_AFTER) if answer else 0.0
+        )
         now = time.monotonic()
         if answer is not None and answer.status in _HOLDS:
             self._since = None
@@ -203,9 +205,3 @@ def _was_not_sent(error: Exception) -> bool:
         return True
     reason = getattr(error.args[0], "reason", None) if error.args else None
     return isinstance(reason, urllib3.exceptions.NewConnectionError)
-
-
-def _retry_after(headers: Mapping[str, str]) -> float:
-    """The seconds that an answer asks to wait; 0 where it does not, or names a time of day."""
-    value = headers.get("Retry-After", "").strip()
-    return min(float(value), _LONGEST_RETRY_AFTER) if value.isdecimal() and value.isascii() else 0.0

@@ -20,6 +20,7 @@ import urllib3
 
 from polytope_server.back_off import BackOff
 from polytope_server.datasource import DataSourceError, TemporaryError
+from polytope_server.datasource.upstream import read_retry_after
 from polytope_server.texts import clipped
 
 logger = logging.getLogger(__name__)
@@ -186,7 +187,5 @@ def _read_answer(answer: requests.Response, location: str | None) -> Answer:
         except ValueError:
             if answer.status_code < 300:
                 raise OSError("an answer that is no JSON") from None
-    wait = answer.headers.get("Retry-After", "")
-    seconds = float(wait) if wait.isdecimal() and len(wait) < 6 else _POLL_PAUSE
-    pause = min(max(seconds, _PAUSE), _LONGEST_PAUSE)
+    pause = max(read_retry_after(answer.headers, _LONGEST_PAUSE, _POLL_PAUSE), _PAUSE)
     return Answer(answer.status_code, body if isinstance(body, dict) else {}, pause, location)

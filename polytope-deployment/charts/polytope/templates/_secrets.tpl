@@ -51,7 +51,7 @@
 {{- define "polytope.checkClearText" -}}
 {{- if kindIs "map" .value -}}
 {{- range $key, $inner := .value -}}
-{{- $secret := or $.secret (regexMatch "(^|[_-])(password|secret|token|api[_-]?key|(secret|access)[_-]key|authorization)$" (lower $key)) -}}
+{{- $secret := or $.secret (regexMatch "^key$|(^|[_-])(password|secret|token|api[_-]?key|(secret|access)[_-]key|authorization)$" (lower $key)) -}}
 {{- include "polytope.checkClearText" (dict "path" (printf "%s.%s" $.path $key) "value" $inner "secret" (or $secret (hasSuffix "config.secrets" $.path))) -}}
 {{- end -}}
 {{- else if kindIs "slice" .value -}}
