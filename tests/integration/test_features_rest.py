@@ -44,11 +44,15 @@ def server(archives: Path) -> Iterator[StandaloneServer]:
         }
         for grid in ("octahedral", "regular")
     }
+    cache = {"gribjump_config": {"type": "local", "cache": {"size": 100}}}
     config = {
         "federation": {"peer": {"secret": SECRET, "allowed-realms": ["test"]}},
         "worker": {"retry_delay": 0.1},
-        "datasources": sources,
-        "collections": {"features": {"roles": {"test": ["default"]}, "datasources": list(sources)}},
+        "datasources": {**sources, "other": {**sources["regular"], **cache}},
+        "collections": {
+            "features": {"roles": {"test": ["default"]}, "datasources": list(sources)},
+            "other": {"roles": {"test": ["default"]}, "datasources": ["other"]},
+        },
     }
     with StandaloneServer(archives / "server", config) as server:
         yield server
@@ -59,9 +63,9 @@ def alice(server: StandaloneServer, caller_of: type[Caller]) -> Caller:
     return caller_of(server)
 
 
-def retrieve(caller: Caller, feature: Any, **keys: Any) -> Any:
+def retrieve(caller: Caller, feature: Any, collection: str = "features", **keys: Any) -> Any:
     """The CoverageJSON of a request."""
-    answer = caller.end_of(caller.submit("features", {**keys, "feature": feature}))
+    answer = caller.end_of(caller.submit(collection, {**keys, "feature": feature}))
     assert answer.status_code == 303, answer.text
     data = caller.get(answer.headers["Location"].removeprefix(".."))
     assert data.headers["Content-Type"] == "application/prs.coverage+json"
@@ -92,6 +96,13 @@ def test_a_feature_passes_through_another_server(server: StandaloneServer, tmp_p
         # What is wrong with it the other server finds
         ended = Caller(relay).end_of(Caller(relay).submit("features", {**asked, "feature": {"type": "x"}}))
         assert (ended.status_code, "feature" in ended.json()["message"]) == (400, True)
+
+
+def test_data_sources_have_configurations_of_gribjump_of_their_own(alice: Caller) -> None:
+    expected = [make("regular", "167", step=step).values[nearest("regular", *POINTS[0])] for step in STEPS]
+    for collection in ("features", "other", "features", "other"):
+        found = retrieve(alice, SERIES, collection, **request("regular", param="2t"))
+        assert found["coverages"][0]["ranges"]["2t"]["values"] == expected
 
 
 def test_what_a_feature_asks_for_is_judged_by_the_rules_of_the_data_source(alice: Caller) -> None:

@@ -27,12 +27,12 @@ class Engine:
 
     def __init__(self, name: str, settings: PolytopeSettings, judged: Collection[str] = ()) -> None:
         """Import what it needs. Raises ImportError, and OSError and ValueError for files of the settings."""
-        jump.load(load_config(settings.gribjump_config))
+        jump.import_library()
         self._name, self._judged = name, judged
         self._limits = settings.limits
         self._fdb_config = None if settings.fdb_config is None else load_fdb_config(settings.fdb_config)
         self._kinds = Kinds(name, settings.options.mappers)
-        self._jump = jump.Jump(name)
+        self._jump = jump.Jump(name, load_config(settings.gribjump_config))
         self._style = STYLES[settings.coverage]
 
     def plan(self, request: Mapping[str, Any], feature: Feature) -> Plan:
@@ -57,6 +57,7 @@ class Engine:
             return self._begin(request, feature)
 
     def _begin(self, request: Mapping[str, Any], feature: Feature) -> Iterator[bytes]:
+        self._jump.open()
         plan = self.plan(request, feature)
         # Each part knows all fields of the request.
         self._jump.reserve_files(plan.parts[0].cube.locations)

@@ -53,46 +53,57 @@ class OtherGridError(DataSourceError):
     """A field has another grid than was thought."""
 
 
-_loaded: dict[str, Any] = {}
+#: The configuration that GribJump has read: it reads one in the life of a process.
+_read: dict[str, Any] = {}
 
 
-def load(config: Mapping[str, Any]) -> None:
-    """Import pygribjump for good, with a configuration of GribJump, of which a process has only one.
+def import_library() -> None:
+    """Import pygribjump for good, which takes long. Raises ImportError."""
+    import findlibs
 
-    Raises ImportError; ValueError if it was loaded with another one.
-    """
+    if found := findlibs.find(_LIBRARY):
+        # SEGFAULT: cffi unloads it when the interpreter ends, and the FDB's library then calls into it.
+        ctypes.CDLL(found)
+    import pygribjump  # noqa: F401
+
+
+def _open(name: str, config: Mapping[str, Any]) -> Any:
+    """A GribJump with a configuration. Raises WornOutError if it has read another one in this process."""
+    import pygribjump
+
     config = {"type": "local", "cache": {"size": _REMEMBERED}, **config}
-    if _loaded and _loaded != config:
-        raise ValueError("data sources with different keys in gribjump_config need workers of their own")
-    if _loaded:
-        return
+    if _read == config:
+        return pygribjump.GribJump()
+    if _read:
+        raise WornOutError(f"data source {name}: this process has read another configuration of GribJump")
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         yaml.safe_dump(config, file)
         file.flush()
         before = os.environ.get(_VARIABLE)
         os.environ[_VARIABLE] = file.name
-        import findlibs
-
-        if found := findlibs.find(_LIBRARY):
-            # SEGFAULT: cffi unloads it when the interpreter ends, and the FDB's library then calls into it.
-            ctypes.CDLL(found)
-        import pygribjump
-
-        pygribjump.GribJump()
+        opened = pygribjump.GribJump()
     # It has read the file, which is gone: other processes that this one starts must not look for it.
     if before is None:
         del os.environ[_VARIABLE]
     else:
         os.environ[_VARIABLE] = before
-    _loaded.update(config)
+    _read.update(config)
+    return opened
 
 
 class Jump:
     """Extracts values for one data source."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, config: Mapping[str, Any]) -> None:
+        """`config` is that of GribJump, which reads one in the life of a process."""
         self._name = name
+        self._config = config
         self._opened: Any = None
+
+    def open(self) -> None:
+        """Be ready to extract. Raises WornOutError if this process has read another configuration."""
+        if self._opened is None:
+            self._opened = _open(self._name, self._config)
 
     def reserve_files(self, fields: Iterable[Location]) -> None:
         """See to it that these fields can be opened.
@@ -127,9 +138,8 @@ class Jump:
     def _extract_of_file(self, wanted: Sequence[tuple[Location, Pairs]], md5: str) -> list[Floats]:
         import pygribjump
 
+        self.open()
         try:
-            if self._opened is None:
-                self._opened = pygribjump.GribJump()
             requests = [
                 pygribjump.PathExtractionRequest(
                     field.path, field.scheme, field.offset, field.host, field.port, ranges, md5
