@@ -72,7 +72,7 @@ class Server:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._sources: dict[tuple[str, str], DataSource] = {}
+        self.sources: dict[tuple[str, str], DataSource] = {}
 
     def configure(
         self, sources: list[dict[str, Any]], coercion: CoercionRules, data: Path | None = None
@@ -90,7 +90,7 @@ class Server:
             except Exception:
                 logger.exception("data source %s of collection %s cannot be used", where[1], where[0])
                 continue
-            self._sources[where] = source
+            self.sources[where] = source
 
     def run(self, assignment: Assignment) -> None:
         """Do one assignment and send its outcome."""
@@ -167,7 +167,7 @@ class Server:
         self._connection.send(Frame.ANSWER, body.encode())
 
     def _find_source(self, work: Assignment | Inquiry) -> DataSource:
-        source = self._sources.get((work.collection, work.datasource))
+        source = self.sources.get((work.collection, work.datasource))
         if source is None:
             raise TemporaryError("The data source is not available at the moment.")
         return source

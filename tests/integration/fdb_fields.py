@@ -58,7 +58,7 @@ def make(root, schema=None, **settings):
 
 def listed(source):
     """The keys of all fields that are visible."""
-    return [element.combined_key() for element in source._open().list({})]
+    return [element.combined_key() for element in source.open().list({})]
 
 
 def read(source, **request):

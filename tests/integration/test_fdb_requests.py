@@ -286,12 +286,12 @@ class TestTables:
         assert aliases == keys.ALIASES
 
     def test_the_fdb_takes_every_parameter(self, tmp_path: Path) -> None:
-        fdb = make(tmp_path)._open()
+        fdb = make(tmp_path).open()
         for params in (sorted(map(str, tables().numbers)), sorted(tables().names)):
             assert list(fdb.inspect({**SURFACE, "param": params, "step": "0"})) == []
 
     def test_the_fdb_takes_every_enumerated_value(self, tmp_path: Path) -> None:
-        fdb = make(tmp_path)._open()
+        fdb = make(tmp_path).open()
         known = tables()
         for key, values in known.values.items():
             for some in values if key in known.single else [sorted(values)]:
@@ -300,13 +300,13 @@ class TestTables:
     @pytest.mark.parametrize("key", sorted(tables().single))
     def test_of_these_keys_the_fdb_takes_one_value(self, tmp_path: Path, key: str) -> None:
         known = sorted(tables().values.get(key, {"1": "", "2": ""}))
-        said = error_of(make(tmp_path)._open(), **{key: known[:2]})
+        said = error_of(make(tmp_path).open(), **{key: known[:2]})
         assert "Only one value possible" in said or "cannot expand" in said
 
 
 @pytest.mark.parametrize("key", sorted(keys.DATA))
 def test_what_the_fdb_takes_the_check_takes(sources: dict[str, FDBDataSource], key: str) -> None:
-    fdb = sources["mars"]._open()
+    fdb = sources["mars"].open()
     check = FDBDataSource.request_check(FDBSettings(fdb_config=REMOTE))
     for value in (
         "1",

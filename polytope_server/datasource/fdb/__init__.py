@@ -142,7 +142,7 @@ class FDBDataSource(DataSource):
         self._config: Mapping[str, Any] = {}
         self._instructions = _instructions(settings)
         self._service: Service | None = None
-        self._reader = Reader(name, self._open, settings.max_message)
+        self._reader = Reader(name, self.open, settings.max_message)
 
     @classmethod
     def archives(cls, settings: Any) -> bool:
@@ -176,7 +176,7 @@ class FDBDataSource(DataSource):
         self._config = load_fdb_config(self.settings.fdb_config)
         make_roots(self._config)
         self._archiver = Archiver(
-            self.name, self._open, self._dry_run, self.settings.max_message, has_read_only_root(self._config)
+            self.name, self.open, self._dry_run, self.settings.max_message, has_read_only_root(self._config)
         )
         remove_left_behind(dry_run.PREFIX)
         self._known = read_known(self.settings.metkit)
@@ -187,7 +187,7 @@ class FDBDataSource(DataSource):
         wanted = _selection(request, self.settings.max_fields)
         return expansion.expand(wanted) if self.settings.expand else wanted
 
-    def _open(self) -> Any:
+    def open(self) -> Any:
         """An FDB object for one request: an older one would not see what was archived since."""
         import pyfdb
 
@@ -199,7 +199,7 @@ class FDBDataSource(DataSource):
         expected = self._instructions.expectation(request)
         recipe = self._service.read(request) if self._service else Recipe()
         with Errors(self.name):
-            fdb = self._open()
+            fdb = self.open()
             sources = self._find_sources(fdb, request)
             there = availability.look(fdb, sources.selection, expected)
             if there.problem:
@@ -227,12 +227,12 @@ class FDBDataSource(DataSource):
     def answer(self, question: Question) -> Answer:
         if question.kind == CONTENTS:
             with Errors(self.name):
-                return contents.answer(self._open(), _expand(question.request))
+                return contents.answer(self.open(), _expand(question.request))
         request = question.request
         self._instructions.check(request, "retrieve")
         expected = self._instructions.expectation(request)
         with Errors(self.name):
-            fdb = self._open()
+            fdb = self.open()
             wanted = self._find_sources(fdb, request).selection
             return availability.answer(question.kind, availability.look(fdb, wanted, expected))
 
@@ -255,7 +255,7 @@ class FDBDataSource(DataSource):
     def _find_files(self, filed: Selection) -> list[Path]:
         """The files that have the fields with these keys."""
         try:
-            found = {path_of(element.uri) for element in self._open().list(filed)}
+            found = {path_of(element.uri) for element in self.open().list(filed)}
         except RuntimeError as error:
             logger.error("data source %s: no index is written: %s", self.name, error)
             found = set()

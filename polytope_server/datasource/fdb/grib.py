@@ -118,7 +118,7 @@ def read_field(message: bytearray) -> Field:
 
     _check_single(message)
     try:
-        with _handle(message) as handle:
+        with handle_of(message) as handle:
             keys = _mars_keys(handle)
             if keys.get("param") == _UNKNOWN_PARAM:
                 raise DataSourceError(f"a message has a parameter without a number in MARS: {_codes(handle)}")
@@ -144,7 +144,7 @@ def read_shape(message: bytearray) -> Shape:
     import eccodes
 
     try:
-        with _handle(message) as handle:
+        with handle_of(message) as handle:
             grid_type = eccodes.codes_get_string(handle, "gridType")
             return Shape(grid_type, eccodes.codes_get_long(handle, "paramId"), message[7])
     except eccodes.CodesInternalError as error:
@@ -191,7 +191,7 @@ def _codes(handle: int) -> str:
 
 
 @contextmanager
-def _handle(message: bytearray) -> Iterator[int]:
+def handle_of(message: bytearray) -> Iterator[int]:
     """What eccodes knows the message by, which it reads where it is: its Python package only makes copies."""
     import eccodes
     from gribapi.bindings import library_path

@@ -124,7 +124,7 @@ def test_eccodes_reads_a_message_where_it_is():
     sample = eccodes.codes_grib_new_from_samples("regular_ll_pl_grib2")
     message = bytearray(eccodes.codes_get_message(sample))
     eccodes.codes_release(sample)
-    with grib._handle(message) as handle:
+    with grib.handle_of(message) as handle:
         message[-5] ^= 1  # a copy would not change with it
         assert eccodes.codes_get_message(handle) == message
 

@@ -18,8 +18,8 @@ def test_data_sources_read_requests_as_the_frontend_does(tmp_path):
     server = child.Server(None)
     source = {"collection": "c", "name": "e", "type": "echo", "settings": {}}
     server.configure([source], rules, Path(sent["data"]))
-    assert server._sources["c", "e"].coercion == rules
-    assert server._sources["c", "e"].data == tmp_path
+    assert server.sources["c", "e"].coercion == rules
+    assert server.sources["c", "e"].data == tmp_path
 
 
 def test_children_get_the_secrets_of_data_sources(tmp_path):
