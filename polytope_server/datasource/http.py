@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any
 
 import requests
@@ -21,13 +21,13 @@ from polytope_server.datasource import (
     DataSourceSettings,
     Job,
     Result,
-    TemporaryError,
 )
 from polytope_server.datasource.upstream import (
-    is_passing,
+    SUCCESS,
+    check_status,
     media_type,
     new_session,
-    read_message,
+    send,
     stream_body,
 )
 from polytope_server.settings.addresses import is_server, server_in
@@ -74,15 +74,11 @@ class HTTPDataSource(DataSource):
 
     def retrieve(self, job: Job) -> Result:
         body, content_type = _encode(job.coerced_request)
-        answer = self._post(body, content_type)
-        try:
-            self._check(answer, lambda status: status == 200)
-            encoding = answer.headers.get("Content-Encoding", "identity")
-            if encoding != "identity":
-                raise DataSourceError(f"{self.name} answers with the unwanted encoding {encoding!r}.")
-        except BaseException:
+        answer = self._post(body, content_type, [200])
+        encoding = answer.headers.get("Content-Encoding", "identity")
+        if encoding != "identity":
             answer.close()
-            raise
+            raise DataSourceError(f"{self.name} answers with the unwanted encoding {encoding!r}.")
         content_type = self.settings.content_type or media_type(answer.headers)
         return Result(content_type, stream_body(answer, self.name))
 
@@ -90,36 +86,17 @@ class HTTPDataSource(DataSource):
         if not self.settings.archive:
             raise DataSourceError(f"data source {self.name} does not archive")
         # An iterator, never a list, which `requests` takes for the pairs of a form.
-        with self._post(iter(data), OCTET_STREAM) as answer:
-            self._check(answer, lambda status: 200 <= status < 300)
+        self._post(iter(data), OCTET_STREAM, SUCCESS).close()
 
-    def _post(self, body: bytes | Iterator[bytes], content_type: str) -> requests.Response:
+    def _post(
+        self, body: bytes | Iterator[bytes], content_type: str, accepted: Container[int]
+    ) -> requests.Response:
+        """An answer with an accepted status. Raises DataSourceError and TemporaryError for another one."""
         headers = {} if "Content-Type" in self.settings.headers else {"Content-Type": content_type}
-        try:
-            return self._session.post(
-                self.settings.url,
-                data=body,
-                headers=headers,
-                timeout=self.settings.timeout,
-                stream=True,
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            logger.warning("data source %s: %s", self.name, error)
-            raise TemporaryError(f"{self.name} cannot be reached at the moment.") from error
-
-    def _check(self, answer: requests.Response, accepted: Callable[[int], bool]) -> None:
-        status = answer.status_code
-        if accepted(status):
-            return
-        if is_passing(status):
-            raise TemporaryError(f"{self.name} fails at the moment, with status {status}.")
-        if status >= 400:
-            raise DataSourceError(
-                read_message(answer, "message") or f"{self.name} refuses the request with status {status}."
-            )
-        # A redirect is not followed: the credentials in the headers are for the configured URL only.
-        raise DataSourceError(f"{self.name} answers with the unexpected status {status}.")
+        url, timeout = self.settings.url, self.settings.timeout
+        answer = send(self._session, self.name, "POST", url, timeout, data=body, headers=headers)
+        check_status(answer, self.name, accepted, "message")
+        return answer
 
 
 def _encode(request: Mapping[str, Any]) -> tuple[bytes, str]:

@@ -23,9 +23,8 @@ from polytope_server.datasource import (
     Job,
     RequestCheck,
     Result,
-    TemporaryError,
 )
-from polytope_server.datasource.upstream import is_passing, new_session, read_message, stream_body
+from polytope_server.datasource.upstream import SUCCESS, check_status, new_session, send, stream_body
 from polytope_server.settings.addresses import HTTPBase
 from polytope_server.settings.values import Duration
 
@@ -93,33 +92,15 @@ class IonBeamDataSource(DataSource):
         body: Iterator[bytes] | None = None,
     ) -> requests.Response:
         """An answer of success. Raises DataSourceError and TemporaryError for every other one."""
-        try:
-            answer = self._session.request(
-                method,
-                f"{self.settings.api_endpoint}/{path}",
-                params=_parameters(job.coerced_request),
-                headers=headers,
-                data=body,
-                timeout=self.settings.timeout,
-                stream=True,
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            logger.warning("data source %s: %s", self.name, error)
-            raise TemporaryError(f"{self.name} cannot be reached at the moment.") from error
-        if not 200 <= answer.status_code < 300:
-            with answer:
-                self._raise_failure(answer)
+        url, timeout = f"{self.settings.api_endpoint}/{path}", self.settings.timeout
+        answer = send(
+            *(self._session, self.name, method, url, timeout),
+            params=_parameters(job.coerced_request),
+            headers=headers,
+            data=body,
+        )
+        check_status(answer, self.name, SUCCESS, *_MESSAGE_KEYS)
         return answer
-
-    def _raise_failure(self, answer: requests.Response) -> None:
-        status = answer.status_code
-        if is_passing(status):
-            raise TemporaryError(f"{self.name} fails at the moment, with status {status}.")
-        if status >= 400:
-            message = read_message(answer, *_MESSAGE_KEYS)
-            raise DataSourceError(message or f"{self.name} refuses the request with status {status}.")
-        raise DataSourceError(f"{self.name} answers with the unexpected status {status}.")
 
 
 def _check_request(request: Mapping[str, Any], verb: str) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 import requests
 import urllib3
 
-from polytope_server.datasource import OCTET_STREAM, TemporaryError
+from polytope_server.datasource import OCTET_STREAM, DataSourceError, TemporaryError
 
 logger = logging.getLogger(__name__)
 
@@ -20,11 +20,12 @@ _ERROR_BYTES = 64 << 10
 _MESSAGE_LENGTH = 1000
 #: Client errors (RFC 9110, 6585) that say "not now" rather than "not so".
 _TRY_AGAIN = frozenset({408, 425, 429})
+SUCCESS = range(200, 300)
 #: What a broken connection raises while an answer is read.
 BREAKS = (urllib3.exceptions.HTTPError, OSError)
 
 
-class _Session(requests.Session):
+class _StayingSession(requests.Session):
     """A session that follows no redirect."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
@@ -32,15 +33,47 @@ class _Session(requests.Session):
         return
 
 
-def new_session(headers: Mapping[str, str] | None = None) -> requests.Session:
-    """A session with these headers on every call. It follows no redirects."""
-    session = _Session()
+def new_session(headers: Mapping[str, str] | None = None, *, follows: bool = False) -> requests.Session:
+    """A session with these headers on every call; `follows` says whether it follows redirects."""
+    session = requests.Session() if follows else _StayingSession()
     # Neither proxies nor a ~/.netrc of this account: only what is configured.
     session.trust_env = False
     session.headers.update(headers or {})
     # The bytes are passed on as they are, so they must not be compressed on the way.
     session.headers["Accept-Encoding"] = "identity"
     return session
+
+
+def send(
+    session: requests.Session, name: str, method: str, url: str, timeout: float, **options: Any
+) -> requests.Response:
+    """Call the service of the data source of that name; `options` are those of `requests`.
+
+    The body of the answer is still to be read. Raises TemporaryError if there is no answer.
+    """
+    try:
+        return session.request(method, url, timeout=timeout, stream=True, **options)
+    except requests.RequestException as error:
+        logger.warning("data source %s: %s", name, error)
+        raise TemporaryError(f"{name} cannot be reached at the moment.") from error
+
+
+def check_status(answer: requests.Response, name: str, accepted: Container[int], *keys: str) -> None:
+    """Raise DataSourceError or TemporaryError unless the status of an answer is accepted.
+
+    `keys` are the names under which the service gives a message. The answer is closed before it raises.
+    """
+    status = answer.status_code
+    if status in accepted:
+        return
+    with answer:
+        if is_passing(status):
+            raise TemporaryError(f"{name} fails at the moment, with status {status}.")
+        if status >= 400:
+            message = read_message(answer, *keys)
+            raise DataSourceError(message or f"{name} refuses the request with status {status}.")
+    # A redirect is not followed: the credentials in the headers are for the configured address only.
+    raise DataSourceError(f"{name} answers with the unexpected status {status}.")
 
 
 def is_passing(status: int) -> bool:

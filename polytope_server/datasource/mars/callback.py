@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import requests
 import urllib3
 
 from polytope_server.datasource import TemporaryError
+from polytope_server.datasource.upstream import new_session
 
 logger = logging.getLogger(__name__)
 
@@ -95,15 +95,13 @@ def _get(variables: Mapping[str, str], account: Path, path: str) -> Any:
     host, port = variables["KUBERNETES_SERVICE_HOST"], variables.get("KUBERNETES_SERVICE_PORT", "443")
     server = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     token = (account / "token").read_text().strip()
-    with requests.Session() as session:
-        # Neither proxies nor a ~/.netrc, and no redirect: the token is for Kubernetes alone.
-        session.trust_env = False
+    # Neither proxies nor a ~/.netrc, and no redirect: the token is for Kubernetes alone.
+    with new_session() as session:
         answer = session.get(
             f"https://{server}{path}",
             headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
             verify=str(account / "ca.crt"),
             timeout=_TIMEOUT,
-            allow_redirects=False,
             stream=True,
         )
         with answer:

@@ -20,7 +20,7 @@ import urllib3
 
 from polytope_server.back_off import BackOff
 from polytope_server.datasource import DataSourceError, TemporaryError
-from polytope_server.datasource.upstream import read_retry_after
+from polytope_server.datasource.upstream import is_passing, new_session, read_retry_after
 from polytope_server.texts import clipped
 
 logger = logging.getLogger(__name__)
@@ -34,8 +34,6 @@ _TRIES = 15
 #: Seconds between two tries, or two polls.
 _PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 _POLL_PAUSE = 5.0
-#: Client errors (RFC 6585, 9110) that say "not now" rather than "not so".
-_TRY_AGAIN = frozenset({408, 425, 429})
 _REDIRECTS = frozenset({301, 302, 307, 308})
 _MOST_REDIRECTS = 5
 _LONGEST_TEXT = 500
@@ -71,7 +69,7 @@ class WebAPI:
         self.name = name
         self.url = url.rstrip("/")
         self._headers = {"Accept": "application/json", "From": email, "X-ECMWF-KEY": key}
-        self._session = prepare_session(_CallSession())
+        self._session = new_outgoing_session()
 
     def close(self) -> None:
         """Close the connections."""
@@ -93,7 +91,7 @@ class WebAPI:
                 self._give_up(method, url, error, method == "POST" or back_off.failures + 1 >= _TRIES)
                 self.pause(back_off.failed())
                 continue
-            if answer.status < 500 and answer.status not in _TRY_AGAIN:
+            if not is_passing(answer.status):
                 return self._check(answer)
             self._give_up(method, url, f"status {answer.status}", back_off.failures + 1 >= _TRIES)
             self.pause(max(back_off.failed(), answer.pause))
@@ -110,7 +108,6 @@ class WebAPI:
                 json=payload,
                 headers=self._headers,
                 timeout=_TIMEOUT,
-                allow_redirects=False,
                 stream=True,
             ) as answer:
                 where = answer.headers.get("Location")
@@ -144,22 +141,13 @@ class WebAPI:
         return answer
 
 
-class _CallSession(requests.Session):
-    """A session for which nothing is a redirect: `requests` reads the body of one, which may be a result."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        return None
-
-
-def prepare_session(session: requests.Session) -> requests.Session:
-    """Have a session use the proxy of this server, but neither the environment's nor a ~/.netrc."""
-    session.trust_env = False
+def new_outgoing_session(*, follows: bool = False) -> requests.Session:
+    """A session by the proxy of this server; `follows` says whether it follows redirects."""
+    session = new_session(follows=follows)
     if proxy := os.environ.get("POLYTOPE_PROXY"):
         session.proxies = {"http": proxy, "https": proxy}
     session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
     session.max_redirects = _MOST_REDIRECTS
-    # The bytes are passed on as they are, so they must not be compressed on the way.
-    session.headers["Accept-Encoding"] = "identity"
     return session
 
 

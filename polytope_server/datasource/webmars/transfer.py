@@ -11,7 +11,8 @@ import urllib3
 
 from polytope_server.back_off import BackOff
 from polytope_server.datasource import TemporaryError
-from polytope_server.datasource.webmars.api import prepare_session
+from polytope_server.datasource.upstream import is_passing
+from polytope_server.datasource.webmars.api import new_outgoing_session
 from polytope_server.datasource.webmars.remote import RemoteResult
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class Transfer:
     def chunks(self) -> Iterator[bytes]:
         """All of the data. Raises TemporaryError."""
         back_off = BackOff(_PAUSE, _LONGEST_PAUSE)
-        with prepare_session(requests.Session()) as session:
+        with new_outgoing_session(follows=True) as session:
             while self._received < self._found.size:
                 before, reason = self._received, "it broke off"
                 try:
@@ -74,7 +75,7 @@ class Transfer:
     def _find_start(self, answer: requests.Response) -> int:
         """How many bytes of the answer are known. Raises OSError, TemporaryError."""
         status = answer.status_code
-        if status >= 500 or status == 429:
+        if is_passing(status):
             raise OSError(f"status {status}")
         if status not in (200, 206):
             raise self._failed(f"status {status}")
