@@ -10,7 +10,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -169,9 +168,6 @@ class DataSource(ABC):
     coercion: CoercionRules = CoercionRules()
     #: The keys that `match` of its configuration judges. The worker sets it before it calls `prepare`.
     judged: Collection[str] = frozenset()
-    #: The data folder of the worker, for what may be made again: all its children share it. The worker sets
-    #: it before it calls `prepare`; None outside of a worker.
-    data: Path | None = None
 
     def __init__(self, name: str, settings: Any) -> None:
         """Make a data source; what takes long belongs into :meth:`prepare`.

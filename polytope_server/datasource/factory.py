@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from typing import Any
 
@@ -81,6 +81,11 @@ def door_question(config: DataSourceConfig) -> str | None:
 def answering(collections: Iterable[Collection]) -> bool:
     """Whether a data source of these collections answers questions."""
     return any(kind_of(source).questions for found in collections for source in found.datasources)
+
+
+def description(config: DataSourceConfig) -> Mapping[str, Any]:
+    """What it says of itself to users."""
+    return kind_of(config).describe(settings_of(config))
 
 
 def user_attributes(config: DataSourceConfig) -> frozenset[str]:

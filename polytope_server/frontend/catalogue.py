@@ -9,7 +9,7 @@ from typing import Any
 
 from polytope_server.caching import JSON
 from polytope_server.collection import Collection
-from polytope_server.datasource import CONTENTS, factory
+from polytope_server.datasource import CONTENTS
 from polytope_server.frontend.questions import Questions
 from polytope_server.frontend.refusals import RefusedError
 from polytope_server.frontend.source_selection import Source
@@ -70,7 +70,7 @@ class Catalogue:
             "defaults": dict(rules.defaults),
             "patch": dict(rules.patch),
             "schedule": source.schedule is not None,
-            **factory.kind_of(config).describe(factory.settings_of(config)),
+            **source.description,
             "contents": await self._ask_contents(collection, source),
         }
 

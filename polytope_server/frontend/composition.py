@@ -112,6 +112,7 @@ def make_sources(configuration: Configuration) -> dict[str, list[Source]]:
                 factory.user_attributes(config),
                 factory.request_check(config),
                 schedule if obeys_schedule(config) else None,
+                factory.description(config),
             )
             for config in collection.datasources
         ]

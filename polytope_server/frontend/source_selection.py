@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,7 +31,7 @@ class Source:
     """A data source as the frontend sees it: what it accepts, whether it archives, what it needs of users.
 
     `check` finds what is wrong with a request that the rules admit. `schedule` says which data are not
-    released yet.
+    released yet. `description` is what users should know before they write a request.
     """
 
     config: DataSourceConfig
@@ -40,6 +40,7 @@ class Source:
     attributes: frozenset[str] = frozenset()
     check: RequestCheck | None = None
     schedule: ScheduleFile | None = None
+    description: Mapping[str, Any] = field(default_factory=dict)
 
     def embargo(self, request: Mapping[str, Any], verb: Verb, now: datetime) -> str | None:
         """Why a request that the rules admit is held back, None if it is not."""

@@ -12,7 +12,6 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from polytope_server.datasource import Answer, DataSource, DataSourceError, TemporaryError, WornOutError
@@ -74,9 +73,7 @@ class Server:
         self._connection = connection
         self.sources: dict[tuple[str, str], DataSource] = {}
 
-    def configure(
-        self, sources: list[dict[str, Any]], coercion: CoercionRules, data: Path | None = None
-    ) -> None:
+    def configure(self, sources: list[dict[str, Any]], coercion: CoercionRules) -> None:
         """Make and prepare all data sources; one that cannot be used fails its own requests only."""
         for entry in sources:
             where = entry["collection"], entry["name"]
@@ -85,7 +82,6 @@ class Server:
                 source = kind(entry["name"], kind.Settings.model_validate(entry["settings"]))
                 source.coercion = coercion
                 source.judged = frozenset(entry.get("judged", ()))
-                source.data = data
                 source.prepare()
             except Exception:
                 logger.exception("data source %s of collection %s cannot be used", where[1], where[0])
@@ -200,8 +196,7 @@ def serve(end: socket.socket) -> None:
                 config = json.loads(body)
                 redactor.learn(config["secrets"])
                 log.configure(LoggingSettings.model_validate(config["logging"]), "data source")
-                data = Path(config["data"]) if "data" in config else None
-                server.configure(config["sources"], read_rules(config["coercion"]), data)
+                server.configure(config["sources"], read_rules(config["coercion"]))
                 connection.send(Frame.READY)
             elif frame is Frame.JOB:
                 server.run(Assignment.decode(body))

@@ -26,7 +26,7 @@ def make_worker(configuration: Configuration, data: Path, fork_server: ForkServe
 def make_parts(configuration: Configuration, data: Path, fork_server: ForkServer) -> Parts:
     """The parts of that worker; `fork_server` starts its children."""
     settings = configuration.settings
-    child_config = make_child_config(configuration, data)
+    child_config = make_child_config(configuration)
     return Parts(
         store=create_backend("request_store", settings.request_store, data),
         queue=create_backend("queue", settings.queue, data),
@@ -57,8 +57,8 @@ def _make_seals(configuration: Configuration, data: Path) -> Seals | None:
     return Seals(DeploymentKeys(configuration.settings.secrets, data), REQUESTS)
 
 
-def make_child_config(configuration: Configuration, data: Path) -> dict[str, Any]:
-    """What child processes need of the configuration, and the data folder, as it is sent to them in JSON."""
+def make_child_config(configuration: Configuration) -> dict[str, Any]:
+    """What child processes need of the configuration, as it is sent to them in JSON."""
     sources = [
         {
             "collection": collection.name,
@@ -73,7 +73,6 @@ def make_child_config(configuration: Configuration, data: Path) -> dict[str, Any
     rules = coercion_rules(configuration.settings)
     values = {one.name: getattr(rules, one.name) for one in fields(rules)}
     return {
-        "data": str(data),
         "sources": sources,
         "coercion": {
             key: sorted(value) if isinstance(value, frozenset) else value for key, value in values.items()

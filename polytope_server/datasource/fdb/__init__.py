@@ -181,7 +181,7 @@ class FDBDataSource(DataSource):
         remove_left_behind(dry_run.PREFIX)
         self._known = read_known(self.settings.metkit)
         if self.settings.postprocess:
-            self._service = Service(self.name, self.settings, self._known, self.data)
+            self._service = Service(self.name, self.settings, self._known)
 
     def _select(self, request: Mapping[str, Any]) -> Selection:
         wanted = _selection(request, self.settings.max_fields)

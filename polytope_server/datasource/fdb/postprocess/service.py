@@ -17,8 +17,9 @@ from polytope_server.datasource.fdb.postprocess.recipe import Recipe, read_recip
 from polytope_server.datasource.fdb.postprocess.stream import Open, Tools, produce
 from polytope_server.datasource.fdb.postprocess.tables import VORTICITY_DIVERGENCE
 from polytope_server.datasource.fdb.postprocess.vectors import divide, each
-from polytope_server.datasource.fdb.postprocess.weights import Weights, default_folder
+from polytope_server.datasource.fdb.postprocess.weights import Weights
 from polytope_server.datasource.fdb.postprocess.winds import Sources
+from polytope_server.runtime import data_folder
 from polytope_server.settings.values import Size
 
 _FOLDER = "weights"
@@ -57,16 +58,11 @@ class PostprocessSettings(DataSourceSettings):
 class Service:
     """Post-processes for one data source, in a child process."""
 
-    def __init__(
-        self, name: str, settings: PostprocessSettings, known: Tables | None, data: Path | None
-    ) -> None:
-        """`known` are the parameters by their names, `data` is the data folder of the worker; None: neither.
-
-        Raises OSError, ImportError.
-        """
+    def __init__(self, name: str, settings: PostprocessSettings, known: Tables | None) -> None:
+        """`known` are the parameters by their names, if they are known. Raises OSError, ImportError."""
         self._settings = settings
         self._known = known
-        self._weights = Weights(_choose_folder(settings, data), settings.max_weights)
+        self._weights = Weights(_choose_folder(settings), settings.max_weights)
         self._weights.prepare()
         self._engine = Engine(name, self._weights.clear)
 
@@ -84,7 +80,7 @@ class Service:
         return produce(tools, job, recipe, chain(parts, winds), fields)
 
 
-def _choose_folder(settings: PostprocessSettings, data: Path | None) -> Path:
+def _choose_folder(settings: PostprocessSettings) -> Path:
     if settings.weights is not None:
         return settings.weights.expanduser().absolute()
-    return data / _FOLDER if data is not None else default_folder()
+    return data_folder.prepare(data_folder.default() / _FOLDER)

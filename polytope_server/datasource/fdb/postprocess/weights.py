@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -62,8 +61,6 @@ class Weights:
             )
             self.folder = _chosen
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if self.folder == default_folder() and self.folder.stat().st_uid != os.geteuid():
-            raise PermissionError(f"{self.folder} belongs to another user")
         os.environ[_VARIABLE] = str(self.folder)
         for name, size in _IN_MEMORY.items():
             os.environ.setdefault(name, str(size))
@@ -116,8 +113,3 @@ class Weights:
                         continue
                     if name != _LOCK:
                         yield _File(path, found.st_size, used)
-
-
-def default_folder() -> Path:
-    """Where weights are kept if no data folder is known."""
-    return Path(tempfile.gettempdir()) / f"polytope-weights-{os.geteuid()}"
