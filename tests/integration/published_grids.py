@@ -151,7 +151,7 @@ def _conic(north: float, east: float) -> Grid:
 
 
 def _open(sample: str, keys: dict[str, Any], size: int) -> int:
-    """A message on a grid with so many points, and real values: of zeros its packing cannot be chosen."""
+    """A message on a grid with so many points. Its values are real: a field of zeros has another packing."""
     handle: int = eccodes.codes_grib_new_from_samples(sample)
     for key, value in keys.items():
         (eccodes.codes_set_array if isinstance(value, list) else eccodes.codes_set)(handle, key, value)

@@ -10,7 +10,7 @@ from polytope_server.datasource.fdb.grib import canonical
 from polytope_server.datasource.fdb.metkit import tables
 from polytope_server.datasource.fdb.selection import Selection
 
-#: Keys by which the fields of one date are told apart, in most schemas.
+#: Keys that distinguish the fields of one date, in most schemas.
 _WITHIN = ("type", "levtype", "time", "step", "levelist", "number", "param")
 #: Keys of which a request has one, or an FDB of many years would have to be searched.
 _OF_TIME = ("date", "year")

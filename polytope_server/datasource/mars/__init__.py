@@ -8,20 +8,19 @@ nothing is left on disk (`guard.py`).
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from polytope_server.datasource import DataSource, Job, RequestCheck, Result
-from polytope_server.datasource.fdb import keys
+from polytope_server.datasource import Job, RequestCheck, Result
 from polytope_server.datasource.fdb.configuration import FDBConfigKey, load_fdb_config
 from polytope_server.datasource.mars import environment, text
 from polytope_server.datasource.mars.callback import callback
 from polytope_server.datasource.mars.client import Client, Pipe
-from polytope_server.datasource.mars.credentials import CredentialSettings
+from polytope_server.datasource.mars.credentials import AccountDataSource, CredentialSettings
 from polytope_server.datasource.mars.delivery import Chunks, deliver, note_target
 from polytope_server.datasource.mars.log import ClientLog
 from polytope_server.datasource.working_folder import WorkingFolder, remove_left_behind
@@ -76,16 +75,10 @@ class MARSSettings(CredentialSettings):
         return folder
 
 
-class MARSDataSource(DataSource):
+class MARSDataSource(AccountDataSource):
     """Retrieves with the MARS client."""
 
     Settings = MARSSettings
-    aliases = keys.ALIASES
-
-    @classmethod
-    def user_attributes(cls, settings: Any) -> Collection[str]:
-        needed: Collection[str] = settings.find_needed()
-        return needed
 
     @classmethod
     def request_check(cls, settings: Any) -> RequestCheck:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 from pydantic import Field, SecretStr
 
-from polytope_server.datasource import DataSourceSettings, Job
+from polytope_server.datasource import DataSource, DataSourceSettings, Job
+from polytope_server.datasource.fdb import keys
 
 #: The attributes of a user that are the credentials at ECMWF.
 _EMAIL, _KEY = "ecmwf-email", "ecmwf-apikey"
@@ -35,3 +37,14 @@ class CredentialSettings(DataSourceSettings):
         """The key to that."""
         override = self.override_apikey.get_secret_value() if self.override_apikey else None
         return override or job.attributes.get(_KEY)
+
+
+class AccountDataSource(DataSource):
+    """A data source with such keys, for requests in the language of MARS."""
+
+    aliases = keys.ALIASES
+
+    @classmethod
+    def user_attributes(cls, settings: Any) -> Collection[str]:
+        needed: Collection[str] = settings.find_needed()
+        return needed

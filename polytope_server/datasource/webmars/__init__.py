@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, SecretStr
 
-from polytope_server.datasource import DataSource, DataSourceError, Job, RequestCheck, Result
-from polytope_server.datasource.fdb import keys
+from polytope_server.datasource import DataSourceError, Job, RequestCheck, Result
 from polytope_server.datasource.mars import text
-from polytope_server.datasource.mars.credentials import CredentialSettings
+from polytope_server.datasource.mars.credentials import AccountDataSource, CredentialSettings
 from polytope_server.datasource.mars.delivery import Chunks, deliver, note_target
 from polytope_server.datasource.webmars.api import WebAPI
 from polytope_server.datasource.webmars.remote import RemoteRequest
@@ -35,16 +34,10 @@ class WebMARSSettings(CredentialSettings):
     tmp_dir: Path | None = Field(None, description="Key of the earlier server; no effect: nothing is stored.")
 
 
-class WebMARSDataSource(DataSource):
+class WebMARSDataSource(AccountDataSource):
     """Retrieves through the Web API."""
 
     Settings = WebMARSSettings
-    aliases = keys.ALIASES
-
-    @classmethod
-    def user_attributes(cls, settings: Any) -> Collection[str]:
-        needed: Collection[str] = settings.find_needed()
-        return needed
 
     @classmethod
     def request_check(cls, settings: Any) -> RequestCheck:

@@ -7,24 +7,13 @@ HTTP, uploads or stores, are in `rules_elsewhere.py`.
 import json
 from typing import Any
 
-from rules_rows import FDB, FEATURES, POINT, Json, Row, invalid, refused, taken
+from rules_rows import FDB, FEATURES, FIELD, POINT, Json, Row, invalid, refused, taken
 
 OPEN = "match: {}"
 TAKES_ALL = f"- {FDB}"
 LEVELS = f"- {FDB[:-1]}, match: {{levelist: [500, 850]}}}}"
 #: What most of the requests have.
-L = {
-    "class": "od",
-    "stream": "oper",
-    "expver": "0001",
-    "domain": "g",
-    "date": "20260101",
-    "time": "0000",
-    "type": "fc",
-    "levtype": "sfc",
-    "param": "2t",
-    "step": "0",
-}
+L = {**FIELD, "step": "0"}
 PL = {**L, "levtype": "pl", "param": "t"}
 MARS = ", ".join(f"{key}={value}" for key, value in L.items())
 HINT = "write a range a/to/b as one text"

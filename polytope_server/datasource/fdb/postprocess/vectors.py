@@ -24,7 +24,7 @@ class Part:
 
     selection: Selection
     pair: Pair | None = None
-    #: What MIR is told to make of a pair.
+    #: The options of MIR for a pair.
     options: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -75,7 +75,7 @@ def _describe_half(text: str, pair: Pair, known: Parameters | None) -> str:
 
 
 def number_of(text: str, known: Parameters | None) -> int | None:
-    """The number of the parameter that a request names; None if it cannot be told."""
+    """The number of the parameter that a request names; None if it is not known."""
     text = canonical("param", text)
     if text.isascii() and text.isdigit():
         return int(text)

@@ -26,7 +26,7 @@ class Sources:
 
     named: Selection
     winds: Selection = field(default_factory=dict)
-    #: What MIR is told to make of these.
+    #: The options of MIR for these.
     options: Mapping[str, str] = field(default_factory=dict)
 
     @property
