@@ -30,7 +30,7 @@ FDBConfig = Mapping[str, Any]
 
 def _check_form(config: dict[str, Any] | Path) -> dict[str, Any] | Path:
     if isinstance(config, dict):
-        for part in every_part(config):
+        for part in _walk(config):
             _check_part(part)
     return config
 
@@ -51,14 +51,19 @@ def load_config(config: LibraryConfig) -> FDBConfig:
     return loaded
 
 
+def read_fdb_config(config: LibraryConfig) -> FDBConfig:
+    """The configuration of an FDB, whose form is checked. Raises ValueError, OSError, yaml.YAMLError."""
+    loaded = load_config(config)
+    _check_form(dict(loaded))
+    return loaded
+
+
 def load_fdb_config(config: LibraryConfig) -> FDBConfig:
     """The configuration of an FDB as its library takes it: a schema in a git repository is fetched.
 
     Raises ValueError, OSError, yaml.YAMLError.
     """
-    loaded = load_config(config)
-    _check_form(dict(loaded))
-    return _make_plain(loaded)
+    return _make_plain(read_fdb_config(config))
 
 
 def _make_plain(config: FDBConfig) -> dict[str, Any]:
@@ -78,22 +83,30 @@ def _make_unwritable(space: Mapping[str, Any]) -> dict[str, Any]:
     return {**space, "roots": [{**root, "writable": False} for root in space.get("roots", ())]}
 
 
-def every_part(config: FDBConfig, depth: int = 0) -> Iterator[FDBConfig]:
+def every_part(config: FDBConfig) -> Iterator[FDBConfig]:
     """The configuration of each FDB that one consists of, with what it has from above. Raises ValueError.
 
     That of an FDB that consists of no other is itself.
     """
-    key = next((key for key in PARTS if key in config), None)
-    if key is None:
-        yield config
-        return
+    return (part for part in _walk(config) if part.keys().isdisjoint(PARTS))
+
+
+def _walk(config: FDBConfig, depth: int = 0) -> Iterator[FDBConfig]:
+    """A configuration, and all those that are in it, with what they have from above. Raises ValueError."""
+    yield config
+    for key in PARTS:
+        if key in config:
+            for part in _read_parts(config, key, depth):
+                yield from _walk(_inherit(config, part), depth + 1)
+
+
+def _read_parts(config: FDBConfig, key: str, depth: int) -> list[FDBConfig]:
     parts = config[key]
     if not isinstance(parts, list) or not parts or not all(isinstance(part, dict) for part in parts):
         raise ValueError(f"{key} must be a list of configurations of FDBs")
     if depth == _DEEPEST:
         raise ValueError(f"{key} is nested more than {_DEEPEST} deep")
-    for part in parts:
-        yield from every_part(_inherit(config, part), depth + 1)
+    return parts
 
 
 def _inherit(config: FDBConfig, part: FDBConfig) -> dict[str, Any]:
@@ -134,7 +147,7 @@ def roots_of(config: FDBConfig) -> Iterator[Mapping[str, Any]]:
 def describe_unwritable(config: LibraryConfig) -> str:
     """Why nothing can be archived, as far as this process can read; the empty text if something can."""
     try:
-        parts = list(every_part(load_config(config)))
+        parts = list(every_part(read_fdb_config(config)))
     except (OSError, ValueError, yaml.YAMLError):
         return ""
     if all(part.get("writable") is False or _has_no_writable_root(part) for part in parts):
@@ -165,20 +178,16 @@ def lacks_permission(config: FDBConfig) -> bool:
 def describe_oddities(config: LibraryConfig) -> Iterator[str]:
     """What a configuration has that will probably not work, as far as this process can read it."""
     try:
-        kinds = [part.get("type", "local") for part in _with_parents(load_config(config))]
-    except (OSError, ValueError, yaml.YAMLError):
+        kinds = [part.get("type", "local") for part in _walk(read_fdb_config(config))]
+    except ValueError as error:
+        yield f"fdb_config: {error}"
+        return
+    except (OSError, yaml.YAMLError):
         # Only a worker needs to read it.
         return
     for kind in kinds:
         if kind not in _KINDS:
             yield f"the FDB of this version knows no type {shown(kind)}; it has {', '.join(_KINDS)}"
-
-
-def _with_parents(config: FDBConfig) -> Iterator[FDBConfig]:
-    yield config
-    for key in PARTS:
-        for part in config.get(key, ()):
-            yield from _with_parents(part)
 
 
 def find_schema(config: LibraryConfig | None, known: Tables | None) -> schema.Schema | None:

@@ -11,7 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from polytope_server.datasource import DataSourceSettings
 from polytope_server.datasource.fdb import index
-from polytope_server.datasource.fdb.configuration import FDBConfigKey, LibraryConfig, load_config
+from polytope_server.datasource.fdb.configuration import (
+    FDBConfigKey,
+    LibraryConfig,
+    load_config,
+    read_fdb_config,
+)
 from polytope_server.datasource.fdb.instructions import IgnoredKeys
 from polytope_server.features import FeatureLimits
 from polytope_server.settings.section import part
@@ -128,7 +133,7 @@ class PolytopeSettings(DataSourceSettings):
 
     def warnings(self) -> Iterator[str]:
         try:
-            jump, fdb = load_config(self.gribjump_config), load_config(self.fdb_config or {})
+            jump, fdb = load_config(self.gribjump_config), read_fdb_config(self.fdb_config or {})
         except (OSError, ValueError, yaml.YAMLError):
             # Only a worker needs to read them.
             return

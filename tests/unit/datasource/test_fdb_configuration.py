@@ -12,6 +12,7 @@ import yaml
 from polytope_server.datasource import DataSourceError
 from polytope_server.datasource.fdb import FDBDataSource, FDBSettings
 from polytope_server.datasource.fdb.configuration import load_fdb_config
+from polytope_server.datasource.polytope import PolytopeSettings
 
 REMOTE = {"type": "remote", "host": "fdb.example.org", "port": 7654, "engine": "remote", "store": "remote"}
 GIT = {"remote": "https://git.example.org/fdb.git", "branch": "main", "path": "etc/schema"}
@@ -117,6 +118,37 @@ def test_a_configuration_without_end_is_refused() -> None:
         config = {"type": "select", "fdbs": [config]}
     with pytest.raises(pydantic.ValidationError, match="nested more than 10 deep"):
         FDBSettings(fdb_config=config)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("spaces:", "spaces must be a list of mappings"),
+        ("spaces: [3]", "spaces must be a list of mappings"),
+        ("writable: false\nspaces:\nfdbs: [{}]", "spaces must be a list of mappings"),
+        ("fdbs:", "fdbs must be a list of configurations of FDBs"),
+        ("fdbs: [a]", "fdbs must be a list of configurations of FDBs"),
+        ("fdbs: [{}]\nlanes: [a]", "lanes must be a list of configurations of FDBs"),
+        ("&a\nfdbs: [*a]", "fdbs is nested more than 10 deep"),
+        ("&a\nspaces: [*a]\nlanes: [*a]", "lanes is nested more than 10 deep"),
+        ("[]", "does not hold the configuration of a library"),
+    ],
+)
+def test_a_file_of_another_form_is_warned_of_and_stops_no_frontend(
+    text: str, problem: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "fdb.yaml"
+    path.write_text(text)
+    settings = FDBSettings(fdb_config=path)
+    (warning,) = settings.warnings()
+    assert warning.startswith("fdb_config: ")
+    assert problem in warning
+    assert FDBDataSource.archives(settings) is True  # only a worker knows
+    FDBDataSource.request_check(settings)({"class": "od"}, "retrieve")
+    with pytest.raises(ValueError, match=problem):
+        load_fdb_config(path)
+    features = {"gribjump_config": {"type": "local"}, "fdb_config": path}
+    assert list(PolytopeSettings.model_validate(features).warnings()) == []
 
 
 @pytest.mark.parametrize(
