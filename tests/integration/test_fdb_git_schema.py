@@ -18,6 +18,7 @@ from polytope_server.datasource import DataSourceError
 from polytope_server.datasource.fdb import FDBDataSource, FDBSettings, git, git_schema
 from polytope_server.datasource.fdb.configuration import load_fdb_config
 from polytope_server.testing.datasource import job
+from testbed.waiting import until
 
 SCHEMA = Path(demo.__file__).with_name("schema").read_text()
 OTHER = "[ class [ type [ step ]]]"
@@ -136,8 +137,8 @@ def test_a_server_that_does_not_answer_costs_a_bounded_time(
     fetch: Callable[..., str], repository: Repository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     repository.commit(etc__schema=SCHEMA)
-    hook = repository.path / "slow"
-    hook.write_text("#!/bin/sh\nexec sleep 60\n")
+    hook, number = repository.path / "slow", repository.path / "number"
+    hook.write_text(f"#!/bin/sh\necho $$ > '{number}'\nexec sleep 60\n")
     hook.chmod(0o700)
     monkeypatch.setenv("GIT_SSH_COMMAND", str(hook))
     monkeypatch.setattr(git, "TIME", 0.5)
@@ -145,10 +146,15 @@ def test_a_server_that_does_not_answer_costs_a_bounded_time(
     with pytest.raises(ValueError, match=r"git needs more than 0\.5 s"):
         fetch(remote="ssh://git@git.example.org/fdb.git")
     assert time.monotonic() - began < 10
-    running = subprocess.run(
-        ["/usr/bin/env", "ps", "-eo", "args"], capture_output=True, text=True, check=True
+    until(lambda: not runs(int(number.read_text())), seconds=20)
+
+
+def runs(number: int) -> bool:
+    """Whether a process runs; one that has ended and is not yet waited for does not."""
+    found = subprocess.run(
+        ["/usr/bin/env", "ps", "-o", "stat=", "-p", str(number)], capture_output=True, text=True, check=False
     )
-    assert str(hook) not in running.stdout
+    return bool(found.stdout.strip()) and not found.stdout.startswith("Z")
 
 
 def test_more_than_a_bounded_size_is_not_fetched(

@@ -89,7 +89,10 @@ def _climbs(key: str, value: str) -> bool:
 
 
 def fetch(source: Source) -> Path:
-    """The file with the schema, which is fetched if need be. Raises ValueError, with what is wrong."""
+    """The file with the schema, which is fetched if need be.
+
+    Raises ValueError, with what is wrong with the source, and OSError for the folder where it is kept.
+    """
     folder = data_folder.prepare(data_folder.default() / _FOLDER)
     kept, failed = folder / f"{source.name}.schema", folder / f"{source.name}.error"
     # One process fetches; the others wait, and have it.
