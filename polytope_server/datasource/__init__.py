@@ -260,8 +260,10 @@ class DataSource(ABC):
     def request_check(cls, settings: Any) -> RequestCheck | None:
         """Make the check of requests that a frontend does when they are submitted, before it stores them.
 
-        It runs in the frontend, for every request: it has milliseconds, and neither native libraries nor
-        a network. This method is called once, when a frontend starts.
+        The check runs in the frontend, for every request: it has milliseconds, and neither native libraries
+        nor a network. This method is called once, when a frontend starts, also without native libraries. It
+        may read files, and ask a server for what it needs, such as a schema in a git repository; it must
+        have a bound of time for that, and make a check without it where there is no answer.
 
         Args:
             settings: An instance of `Settings`.

@@ -70,6 +70,18 @@ def test_an_fdb_works_by_a_schema_that_is_fetched(repository: Repository, tmp_pa
         check({**SURFACE, "param": "2t"}, "retrieve")
 
 
+def test_an_upload_asks_no_git_server(repository: Repository, data: Path, tmp_path: Path) -> None:
+    repository.commit(etc__schema=SCHEMA)
+    git_keys = {"remote": str(repository.path), "path": "etc/schema", "branch": "main"}
+    config = {**demo.configuration(tmp_path), "schema": {"git": git_keys}}
+    source = FDBDataSource("trial", FDBSettings(fdb_config=config))
+    source.prepare()
+    repository.path.rename(repository.path.with_name("away"))
+    age(data)
+    source.archive(job({}, verb="archive"), stored())
+    assert not list((data / "fdb-schemas").glob("*.error"))
+
+
 def test_a_branch_is_looked_at_again_after_a_while(
     fetch: Callable[..., str], repository: Repository, data: Path
 ) -> None:

@@ -41,6 +41,7 @@ from polytope_server.datasource.fdb.archiving import Archiver
 from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck, find_spelling, read_known
 from polytope_server.datasource.fdb.configuration import (
     FDBConfigKey,
+    LibraryConfig,
     describe_oddities,
     describe_unwritable,
     find_schema,
@@ -54,6 +55,7 @@ from polytope_server.datasource.fdb.errors import Errors
 from polytope_server.datasource.fdb.faults import NO_PERMISSION
 from polytope_server.datasource.fdb.files import path_of
 from polytope_server.datasource.fdb.instructions import IgnoredKeys, Instructions
+from polytope_server.datasource.fdb.metkit import Tables
 from polytope_server.datasource.fdb.postprocess.door import Door
 from polytope_server.datasource.fdb.postprocess.recipe import SERVED, Recipe
 from polytope_server.datasource.fdb.postprocess.service import PostprocessSettings, Service
@@ -154,10 +156,7 @@ class FDBDataSource(DataSource):
 
     @classmethod
     def request_check(cls, settings: Any) -> RequestCheck:
-        known = read_known(settings.metkit)
-        demands = find_schema(settings.fdb_config, known)
-        door = Door(settings.max_points, known) if settings.postprocess else None
-        return RequestCheck(demands, known, settings.max_fields, _instructions(settings), door)
+        return _make_check(settings, settings.fdb_config, read_known(settings.metkit))
 
     @classmethod
     def door_question(cls, settings: Any) -> str | None:
@@ -180,6 +179,7 @@ class FDBDataSource(DataSource):
         )
         remove_left_behind(dry_run.PREFIX)
         self._known = read_known(self.settings.metkit)
+        self._check = _make_check(self.settings, dict(self._config), self._known)
         if self.settings.postprocess:
             self._service = Service(self.name, self.settings, self._known)
 
@@ -262,13 +262,18 @@ class FDBDataSource(DataSource):
         return [Path(path) for path in sorted(found)]
 
     def _dry_run(self, abandon: Callable[[Any], None]) -> dry_run.DryRun:
-        check = self.request_check(self.settings)
-
         def select(request: Mapping[str, Any]) -> Selection:
-            check(request, "retrieve")
+            self._check(request, "retrieve")
             return self._select(request)
 
         return dry_run.DryRun(self._config, self.coercion, select, abandon)
+
+
+def _make_check(settings: FDBSettings, config: LibraryConfig, known: Tables | None) -> RequestCheck:
+    """The check of requests for the FDB of a configuration, with the tables that are known."""
+    demands = find_schema(config, known)
+    door = Door(settings.max_points, known) if settings.postprocess else None
+    return RequestCheck(demands, known, settings.max_fields, _instructions(settings), door)
 
 
 def _instructions(settings: FDBSettings) -> Instructions:
