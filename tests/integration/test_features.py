@@ -22,7 +22,7 @@ from feature_fields import (
     request,
 )
 
-from polytope_server.datasource import DataSourceError, Question, TemporaryError
+from polytope_server.datasource import CONTENTS, DataSourceError, Question, TemporaryError
 from polytope_server.datasource.polytope import PolytopeDataSource, PolytopeSettings
 from polytope_server.testing.datasource import job
 
@@ -345,3 +345,13 @@ def test_it_says_what_makes_a_request_fail(source: PolytopeDataSource) -> None:
     asked = {**request("octahedral", param="2t"), "feature": feature}
     with pytest.raises(DataSourceError, match=r"steps 1, 2, 3.* are not in the archive"):
         source.answer(Question("check", asked))
+
+
+def test_what_there_is_does_not_depend_on_keys_that_choose_no_field(source: PolytopeDataSource) -> None:
+    fixed = {"class": "od", "stream": "oper"}
+    found = source.answer(Question(CONTENTS, fixed)).value
+    assert found["step"]["count"] == len(STEPS)
+    others = {"format": "covjson", "levelist": "off"}
+    assert source.answer(Question(CONTENTS, {**fixed, **others})).value == found
+    with pytest.raises(DataSourceError, match="key 'parm' is not one of the FDB's"):
+        source.answer(Question(CONTENTS, {"parm": "2t"}))

@@ -35,10 +35,10 @@ from polytope_server.datasource.fdb import (
     grib,
     index,
     keys,
-    selection,
 )
 from polytope_server.datasource.fdb.archiving import Archiver
-from polytope_server.datasource.fdb.check import MAX_VALUES, RequestCheck, find_spelling, read_known
+from polytope_server.datasource.fdb.check import RequestCheck, find_spelling, read_known
+from polytope_server.datasource.fdb.choosing import choose, choose_some
 from polytope_server.datasource.fdb.configuration import (
     FDBConfigKey,
     LibraryConfig,
@@ -63,7 +63,7 @@ from polytope_server.datasource.fdb.postprocess.winds import Sources, find_sourc
 from polytope_server.datasource.fdb.reading import Reader
 from polytope_server.datasource.fdb.selection import Selection
 from polytope_server.datasource.working_folder import remove_left_behind
-from polytope_server.language import RequestError, Spelling
+from polytope_server.language import Spelling
 from polytope_server.settings.values import Size
 
 logger = logging.getLogger(__name__)
@@ -184,7 +184,7 @@ class FDBDataSource(DataSource):
             self._service = Service(self.name, self.settings, self._known)
 
     def _select(self, request: Mapping[str, Any]) -> Selection:
-        wanted = _selection(request, self.settings.max_fields)
+        wanted = choose_some(request, self.settings.max_fields)
         return expansion.expand(wanted) if self.settings.expand else wanted
 
     def open(self) -> Any:
@@ -227,7 +227,7 @@ class FDBDataSource(DataSource):
     def answer(self, question: Question) -> Answer:
         if question.kind == CONTENTS:
             with Errors(self.name):
-                return contents.answer(self.open(), _expand(question.request))
+                return contents.answer(self.open(), choose(question.request))
         request = question.request
         self._instructions.check(request, "retrieve")
         expected = self._instructions.expectation(request)
@@ -245,7 +245,7 @@ class FDBDataSource(DataSource):
         request = job.coerced_request
         self._instructions.check(request, job.verb)
         allowed = {
-            key: {grib.canonical(key, value) for value in values} for key, values in _expand(request).items()
+            key: {grib.canonical(key, value) for value in values} for key, values in choose(request).items()
         }
         filed = self._archiver.archive(data, allowed, self._instructions.expectation(request))
         self._instructions.remark(job)
@@ -280,19 +280,3 @@ def _instructions(settings: FDBSettings) -> Instructions:
     """What becomes of the keys of requests that choose no field, with these settings."""
     made = SERVED if settings.postprocess else frozenset()
     return Instructions(served=made | {keys.EXPECT}, ignored=frozenset(settings.ignore))
-
-
-def _expand(request: Mapping[str, Any]) -> Selection:
-    if unknown := keys.describe_unknown(request):
-        raise DataSourceError(str(RequestError(*unknown)))
-    chosen = {key: v for key, v in request.items() if key not in keys.NOT_DATA and not keys.is_off(v)}
-    return selection.expand(chosen, MAX_VALUES)
-
-
-def _selection(request: Mapping[str, Any], max_fields: int) -> Selection:
-    wanted = _expand(request)
-    if not wanted:
-        raise DataSourceError("the request chooses no fields")
-    if (fields := selection.count(wanted)) > max_fields:
-        raise DataSourceError(f"the request describes {fields} fields; at most {max_fields} are accepted")
-    return wanted

@@ -6,8 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from polytope_server.datasource import DataSourceError
-from polytope_server.datasource.fdb import keys, selection
-from polytope_server.datasource.fdb.check import MAX_VALUES
+from polytope_server.datasource.fdb.choosing import check_count, choose_some, choosing
 from polytope_server.datasource.fdb.expansion import expand
 from polytope_server.datasource.fdb.selection import Selection
 from polytope_server.datasource.polytope.archive import Archive
@@ -25,19 +24,13 @@ def choose(
     A range without `by` stands for the values of it that the archive has; `judged` are keys of which that is
     judged before.
     """
-    if unknown := keys.describe_unknown(request):
-        raise DataSourceError(str(RequestError(*unknown)))
-    choosing = {key: value for key, value in request.items() if key not in keys.NOT_DATA}
-    texts = {key: joined(key, value) for key, value in choosing.items() if not keys.is_off(value)}
+    texts = {key: joined(key, value) for key, value in choosing(request).items()}
     ranges = {key: text for key, text in texts.items() if is_open(key, text, feature)}
-    closed = selection.expand({key: text for key, text in texts.items() if key not in ranges}, MAX_VALUES)
-    if not closed:
-        raise DataSourceError("the request chooses no fields")
-    _check_count(closed, max_fields)
-    chosen = expand(closed)
+    closed = {key: request[key] for key in texts if key not in ranges}
+    chosen = expand(choose_some(closed, max_fields))
     for key, text in ranges.items():
         chosen[key] = _values_within(archive, chosen, key, text, key in judged)
-        _check_count(chosen, max_fields)
+        check_count(chosen, max_fields)
     return {key: chosen[key] for key in texts}
 
 
@@ -50,8 +43,3 @@ def _values_within(archive: Archive, chosen: Selection, key: str, text: str, jud
     if not values:
         raise DataSourceError(f"the archive has no {key} in {text} of the fields of this request")
     return values
-
-
-def _check_count(chosen: Selection, most: int) -> None:
-    if (fields := selection.count(chosen)) > most:
-        raise DataSourceError(f"the request describes {fields} fields; at most {most} are accepted")

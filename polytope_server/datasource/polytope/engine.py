@@ -7,9 +7,8 @@ from itertools import chain
 from typing import Any
 
 from polytope_server.datasource import Answer
-from polytope_server.datasource.fdb.check import MAX_VALUES
+from polytope_server.datasource.fdb.choosing import choose
 from polytope_server.datasource.fdb.configuration import load_config, load_fdb_config
-from polytope_server.datasource.fdb.selection import expand
 from polytope_server.datasource.polytope import jump
 from polytope_server.datasource.polytope.archive import Archive
 from polytope_server.datasource.polytope.coverage.layout import Part, coverages, domain_of
@@ -42,7 +41,7 @@ class Engine:
 
     def contents(self, request: Mapping[str, Any]) -> Answer:
         """What the archive has of a request without a feature, key by key. DataSourceError."""
-        return Archive(self._name, self._fdb_config).contents(expand(request, MAX_VALUES))
+        return Archive(self._name, self._fdb_config).contents(choose(request))
 
     def extract(self, request: Mapping[str, Any], feature: Feature) -> Iterator[bytes]:
         """The result of a request as CoverageJSON, in chunks. DataSourceError, TemporaryError.
