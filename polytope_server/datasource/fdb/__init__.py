@@ -201,7 +201,7 @@ class FDBDataSource(DataSource):
         with Errors(self.name):
             fdb = self.open()
             sources = self._find_sources(fdb, request)
-            there = availability.look(fdb, sources.selection, expected)
+            there = availability.look(fdb, sources.selection, expected, self._known)
             if there.problem:
                 raise DataSourceError(there.problem)
         self._instructions.remark(job)
@@ -234,7 +234,8 @@ class FDBDataSource(DataSource):
         with Errors(self.name):
             fdb = self.open()
             wanted = self._find_sources(fdb, request).selection
-            return availability.answer(question.kind, availability.look(fdb, wanted, expected))
+            there = availability.look(fdb, wanted, expected, self._known)
+            return availability.answer(question.kind, there)
 
     def archive(self, job: Job, data: Iterable[bytes]) -> None:
         if not self.archives(self.settings):

@@ -7,7 +7,7 @@ from typing import Any
 
 from polytope_server.datasource.fdb import selection
 from polytope_server.datasource.fdb.grib import canonical
-from polytope_server.datasource.fdb.metkit import tables
+from polytope_server.datasource.fdb.metkit import Tables
 from polytope_server.datasource.fdb.selection import Selection
 
 #: Keys that distinguish the fields of one date, in most schemas.
@@ -24,8 +24,11 @@ def absent_keys(fdb: Any, wanted: Selection) -> list[str]:
     return [key for key in selection.filed_keys(element) if key not in wanted] if element else []
 
 
-def explain(fdb: Any, wanted: Selection) -> str:
-    """A sentence about the values that no field has, and those that there are; empty if none can be given."""
+def explain(fdb: Any, wanted: Selection, known: Tables | None) -> str:
+    """A sentence about the values that no field has, and those that there are; empty if none can be given.
+
+    `known` are the parameters by their names, if they are known.
+    """
     outer = {key: values for key, values in wanted.items() if key not in _WITHIN}
     if outer.keys().isdisjoint(_OF_TIME) or math.prod(map(len, outer.values())) > _MOST_CHOICES:
         return ""
@@ -37,18 +40,19 @@ def explain(fdb: Any, wanted: Selection) -> str:
     there = [
         f"{key}={selection.listed(sorted(offered[key], key=_by_number))}"
         for key in _WITHIN
-        if offered.get(key) and key in wanted and not _meet(key, wanted[key], offered[key])
+        if offered.get(key) and key in wanted and not _meet(key, wanted[key], offered[key], known)
     ]
     return f". There it has {', '.join(there)}" if there else ""
 
 
-def _meet(key: str, wanted: list[str], offered: list[str]) -> bool:
+def _meet(key: str, wanted: list[str], offered: list[str], known: Tables | None) -> bool:
     """Whether one of the values that are wanted is offered."""
-    return not {_spell(key, value) for value in wanted}.isdisjoint(_spell(key, value) for value in offered)
+    spelled = {_spell(key, value, known) for value in wanted}
+    return not spelled.isdisjoint(_spell(key, value, known) for value in offered)
 
 
-def _spell(key: str, value: str) -> str:
-    number = tables().names.get(value.lower()) if key == "param" else None
+def _spell(key: str, value: str, known: Tables | None) -> str:
+    number = known.names.get(value.lower()) if known and key == "param" else None
     return canonical(key, value) if number is None else str(number)
 
 

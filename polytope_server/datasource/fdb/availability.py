@@ -9,6 +9,7 @@ from typing import Any
 from polytope_server.datasource import Answer, Job
 from polytope_server.datasource.fdb import absence, selection
 from polytope_server.datasource.fdb.expectation import Expectation
+from polytope_server.datasource.fdb.metkit import Tables
 from polytope_server.datasource.fdb.selection import Found, Missing, Selection
 from polytope_server.texts import clipped
 
@@ -40,18 +41,18 @@ class Availability:
     unused: Selection = field(default_factory=dict)
 
 
-def look(fdb: Any, wanted: Selection, expected: Expectation | None = None) -> Availability:
+def look(fdb: Any, wanted: Selection, expected: Expectation | None, known: Tables | None) -> Availability:
     """Ask the FDB for all fields of a request, and search for those that are missing.
 
-    `expected` is how many must be there; None: all.
+    `expected` is how many must be there; None: all. `known` are the parameters by their names.
     """
     found = _inspect(fdb, wanted)
     # A key that the FDB's schema does not have multiplies nothing.
-    known = {key: values for key, values in wanted.items() if not found.count or found.knows(key)}
-    unused = {key: values for key, values in wanted.items() if key not in known}
-    gone = _find_missing(fdb, known, unused, found)
+    used = {key: values for key, values in wanted.items() if not found.count or found.knows(key)}
+    unused = {key: values for key, values in wanted.items() if key not in used}
+    gone = _find_missing(fdb, used, unused, found)
     fields = found.count + gone.count
-    problem = _describe(fdb, wanted, found, gone, expected)
+    problem = _describe(fdb, wanted, found, gone, expected, known)
     return Availability(fields, found.count, found.size, gone, problem, unused)
 
 
@@ -87,7 +88,14 @@ def _find_missing(fdb: Any, known: Selection, unused: Selection, found: Found) -
     return selection.missing(lambda part: _inspect(fdb, {**unused, **part}), known, found)
 
 
-def _describe(fdb: Any, wanted: Selection, found: Found, gone: Missing, expected: Expectation | None) -> str:
+def _describe(
+    fdb: Any,
+    wanted: Selection,
+    found: Found,
+    gone: Missing,
+    expected: Expectation | None,
+    known: Tables | None,
+) -> str:
     """What makes a request fail; the empty text if nothing does."""
     if not found.count and (absent := absence.absent_keys(fdb, wanted)):
         # Whatever is expected: that is no request for fields.
@@ -100,7 +108,7 @@ def _describe(fdb: Any, wanted: Selection, found: Found, gone: Missing, expected
         )
     if not gone.count:
         return ""
-    reason = "" if found.count else absence.explain(fdb, wanted)
+    reason = "" if found.count else absence.explain(fdb, wanted, known)
     return f"{_count(found, gone)}: {gone}{reason}"
 
 

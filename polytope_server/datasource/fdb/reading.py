@@ -38,7 +38,7 @@ class Reader:
         """The messages of the fields that are there, and how many they are."""
         with Errors(self._name):
             fdb = self._open_fdb()
-            there = look(fdb, wanted, ANY)
+            there = look(fdb, wanted, ANY, None)
         chunks = self.read(fdb, wanted, there)
         return grib.split(chunks, self._max_message, "what is stored"), there.found
 
