@@ -6,11 +6,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import pyfdb
 import pytest
-from fdb_fields import LABEL, STEPS, SURFACE, make, message, read, stored
+from fdb_fields import LABEL, STEPS, SURFACE, data_files, make, message, read, stored
 from mir_command import changed, field_of_edition_1, look, noise, run_mir, spectral, split, values_of, wind
 
-from polytope_server.datasource import DataSourceError, Question
+from polytope_server.datasource import DataSourceError, Question, TemporaryError
 from polytope_server.datasource.fdb import FDBDataSource, FDBSettings
 from polytope_server.datasource.fdb.postprocess import generate
 from polytope_server.testing.datasource import DataSourceContract, job
@@ -76,6 +77,35 @@ def read_with_notes(source, **request):
     told = replace(job(request), tell=lambda kind, text: said.append(text) if kind == "note" else None)
     result = source.retrieve(told)
     return b"".join(result.chunks), said
+
+
+def test_a_request_is_one_fdb_object(source, monkeypatch):
+    opened, open_ = [], source.open
+    monkeypatch.setattr(pyfdb, "FDB", lambda config, fdb=pyfdb.FDB: opened.append(config) or fdb(config))
+    assert open_() is not None
+    assert len(opened) == 1
+    request = {**SURFACE, "param": "2t", "step": "0/6/12", "grid": "10/10"}
+    assert len(split(read(source, **request))) == 3
+    assert len(opened) == 2
+
+
+def test_a_read_that_fails_leaves_the_process_fit_for_the_next(tmp_path, weights):
+    source = make_source(tmp_path, weights)
+    archive(source, [message("2t", 0), message("2t", 6)])
+    archive(source, wind(0))
+    archive(source, wind(6))
+    request = {**LABEL, "levtype": "sfc", "step": "0/6", "param": "2t/165/166", "rotation": "-35/15"}
+    request |= {"grid": "10/10"}
+    whole = read(source, **request)
+    assert len(split(whole)) == 6
+    for file in data_files(tmp_path):
+        content = file.read_bytes()
+        file.write_bytes(content[: len(content) // 2])
+        for _ in range(2):
+            with pytest.raises(TemporaryError):
+                read(source, **request)
+        file.write_bytes(content)
+        assert read(source, **request) == whole
 
 
 class TestContract(DataSourceContract):

@@ -144,7 +144,7 @@ class FDBDataSource(DataSource):
         self._config: Mapping[str, Any] = {}
         self._instructions = _instructions(settings)
         self._service: Service | None = None
-        self._reader = Reader(name, self.open, settings.max_message)
+        self._reader = Reader(name, settings.max_message)
 
     @classmethod
     def archives(cls, settings: Any) -> bool:
@@ -209,7 +209,8 @@ class FDBDataSource(DataSource):
         availability.remark(job, there, expected, self.judged)
         edition = self._instructions.edition_of(request)
         if self._service and (recipe or sources.winds):
-            made = self._service.produce(job, recipe, sources, self._reader.messages, there.found)
+            open_ = partial(self._reader.messages, fdb)
+            made = self._service.produce(job, recipe, sources, open_, there.found)
             return Result(GRIB, self._reader.in_edition(made, edition))
         stored = self._reader.read(fdb, sources.named, there)
         return Result(GRIB, self._reader.in_edition(stored, edition), there.size)

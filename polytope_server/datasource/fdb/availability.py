@@ -46,7 +46,7 @@ def look(fdb: Any, wanted: Selection, expected: Expectation | None, known: Table
 
     `expected` is how many must be there; None: all. `known` are the parameters by their names.
     """
-    found = _inspect(fdb, wanted)
+    found = inspect(fdb, wanted)
     # A key that the FDB's schema does not have multiplies nothing.
     used = {key: values for key, values in wanted.items() if not found.count or found.knows(key)}
     unused = {key: values for key, values in wanted.items() if key not in used}
@@ -58,7 +58,7 @@ def look(fdb: Any, wanted: Selection, expected: Expectation | None, known: Table
 
 def filed_params(fdb: Any, wanted: Selection) -> set[str]:
     """The numbers of the parameters that the fields of a request are filed under."""
-    return _inspect(fdb, wanted).values.get("param", set())
+    return inspect(fdb, wanted).values.get("param", set())
 
 
 def remark(job: Job, there: Availability, expected: Expectation | None, judged: Collection[str]) -> None:
@@ -85,7 +85,7 @@ def answer(kind: str, there: Availability) -> Answer:
 
 
 def _find_missing(fdb: Any, known: Selection, unused: Selection, found: Found) -> Missing:
-    return selection.missing(lambda part: _inspect(fdb, {**unused, **part}), known, found)
+    return selection.missing(lambda part: inspect(fdb, {**unused, **part}), known, found)
 
 
 def _describe(
@@ -116,7 +116,8 @@ def _count(found: Found, gone: Missing) -> str:
     return f"{gone.count} of {found.count + gone.count} fields are not available"
 
 
-def _inspect(fdb: Any, wanted: Selection) -> Found:
+def inspect(fdb: Any, wanted: Selection) -> Found:
+    """What the FDB has of a selection."""
     found = Found()
     for element in fdb.inspect(wanted):
         found.add(element.combined_key(), element.length())

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from polytope_server.datasource import TemporaryError
 from polytope_server.datasource.fdb import grib
-from polytope_server.datasource.fdb.availability import Availability, look
+from polytope_server.datasource.fdb.availability import Availability, inspect
 from polytope_server.datasource.fdb.errors import Errors, check_process
-from polytope_server.datasource.fdb.expectation import ANY
 from polytope_server.datasource.fdb.selection import Selection
 
 logger = logging.getLogger(__name__)
@@ -19,28 +18,29 @@ _CHUNK = 1 << 20
 
 
 class Reader:
-    """Reads fields for the data source of a name; `open_fdb` makes an FDB object."""
+    """Reads fields for the data source of a name."""
 
-    def __init__(self, name: str, open_fdb: Callable[[], Any], max_message: int) -> None:
+    def __init__(self, name: str, max_message: int) -> None:
         self._name = name
-        self._open_fdb = open_fdb
         self._max_message = max_message
 
     def read(self, fdb: Any, wanted: Selection, there: Availability) -> Iterator[memoryview]:
         """The bytes of the fields that are there."""
-        if not there.found:
+        return self._read(fdb, wanted, there.size)
+
+    def messages(self, fdb: Any, wanted: Selection) -> tuple[Iterator[bytearray], int]:
+        """The messages of the fields that are there, and how many they are."""
+        with Errors(self._name):
+            found = inspect(fdb, wanted)
+        chunks = self._read(fdb, wanted, found.size)
+        return grib.split(chunks, self._max_message, "what is stored"), found.count
+
+    def _read(self, fdb: Any, wanted: Selection, size: int) -> Iterator[memoryview]:
+        if not size:
             return iter(())
         with Errors(self._name):
             # No name here keeps the handle: if it fails, it must be given up.
-            return read_handle(self._name, fdb.retrieve(wanted), there.size)
-
-    def messages(self, wanted: Selection) -> tuple[Iterator[bytearray], int]:
-        """The messages of the fields that are there, and how many they are."""
-        with Errors(self._name):
-            fdb = self._open_fdb()
-            there = look(fdb, wanted, ANY, None)
-        chunks = self.read(fdb, wanted, there)
-        return grib.split(chunks, self._max_message, "what is stored"), there.found
+            return read_handle(self._name, fdb.retrieve(wanted), size)
 
     def in_edition(self, chunks: Iterator[memoryview], edition: int | None) -> Iterator[memoryview]:
         """The bytes of messages that must be of an edition of GRIB; None: of any."""
