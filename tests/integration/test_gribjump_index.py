@@ -106,6 +106,15 @@ class TestTheCheckOfTheConfiguration:
         index.write(files(tmp_path, ".data"))
         assert warnings(config) == []
 
+    def test_warns_of_one_that_consists_of_several(self, tmp_path: Path) -> None:
+        source = make(tmp_path)
+        archive(source, 0)
+        select = {"type": "select", "fdbs": [{**source.settings.fdb_config, "select": "class=od"}]}
+        [warning] = warnings(select)
+        assert "no index of GribJump" in warning
+        index.write(files(tmp_path, ".data"))
+        assert warnings(select) == []
+
     def test_cannot_say_where_the_index_or_the_archive_is_elsewhere(self, tmp_path: Path) -> None:
         source = make(tmp_path)
         archive(source, 0)
@@ -113,7 +122,6 @@ class TestTheCheckOfTheConfiguration:
         assert warnings(str(tmp_path / "not-here.yaml")) == []
         assert warnings({"type": "remote", "host": "fdb.example.org", "port": 7654}) == []
         assert warnings({"spaces": [{"roots": [{"path": str(tmp_path / "none")}]}]}) == []
-        assert not index.lacks_index({"spaces": [{"roots": [{}]}, 3]})
 
     def test_names_the_package_that_the_key_needs(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(index, "find_program", lambda: None)

@@ -10,14 +10,16 @@ from __future__ import annotations
 import importlib.util
 import logging
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any
+
+from polytope_server.datasource.fdb.configuration import FDBConfig, roots_of
 
 logger = logging.getLogger(__name__)
 
 SUFFIX = ".gribjump"
+"""What the name of an index has after that of the file whose fields it is of."""
 _DATA = ".data"
 _PACKAGE, _PROGRAM = "gribjumplib", "gribjump-scan-files"
 #: Files that one run is given, and the seconds that it has: the headers of a million fields.
@@ -55,8 +57,11 @@ def write(paths: Iterable[Path]) -> None:
             logger.error("no index of %d files is written: %s", len(together), said[-1000:])
 
 
-def lacks_index(config: Mapping[str, Any]) -> bool:
-    """Whether a local FDB that this process can see has fields, and no index of any that was looked at."""
+def lacks_index(config: FDBConfig) -> bool:
+    """Whether local FDBs that this process can see have fields, and no index of any that was looked at.
+
+    The form of `config` has been checked.
+    """
     files = list(islice(_data_files(config), _MOST_FILES))
     return bool(files) and not any(_index_of(file).exists() for file in files)
 
@@ -65,15 +70,10 @@ def _index_of(path: Path) -> Path:
     return path.with_name(path.name + SUFFIX)
 
 
-def _data_files(config: Mapping[str, Any]) -> Iterator[Path]:
-    roots = (root.get("path") for space in _maps(config.get("spaces")) for root in _maps(space.get("roots")))
-    folders = (folder for root in roots if isinstance(root, str) for folder in _entries(Path(root)))
+def _data_files(config: FDBConfig) -> Iterator[Path]:
+    folders = (folder for root in roots_of(config) for folder in _entries(Path(root["path"])))
     for folder in islice(folders, _MOST_FOLDERS):
         yield from (file for file in _entries(folder) if file.suffix == _DATA)
-
-
-def _maps(value: Any) -> Iterator[Mapping[str, Any]]:
-    return (item for item in value if isinstance(item, Mapping)) if isinstance(value, list) else iter(())
 
 
 def _entries(folder: Path) -> Iterator[Path]:

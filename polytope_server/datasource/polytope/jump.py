@@ -21,6 +21,7 @@ import numpy as np
 import yaml
 
 from polytope_server.datasource import DataSourceError, TemporaryError, WornOutError
+from polytope_server.datasource.fdb import index
 from polytope_server.datasource.polytope.arrays import Floats
 
 logger = logging.getLogger(__name__)
@@ -182,7 +183,7 @@ class Jump:
 
 
 def _has_index(path: str) -> bool:
-    return os.path.exists(f"{path}.gribjump")
+    return os.path.exists(f"{path}{index.SUFFIX}")
 
 
 def _count_open_files() -> int:
