@@ -220,6 +220,8 @@ class TestAtTheDoor:
             ("10v", "'10v' is one component of a vector, and 'rotation' turns both; say 10u/10v"),
             ("165/2t", "say 10u/10v"),
             ("131.128", "say u/v"),
+            ("131.200", "'131.200' is one component"),
+            ("131.200/132.200", ""),
             ("10u/v", "'v' is one component"),
             ("u/v", ""),
             ("U/132", ""),

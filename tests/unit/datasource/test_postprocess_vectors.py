@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from polytope_server.datasource import DataSourceError
-from polytope_server.datasource.fdb.metkit import tables
+from polytope_server.datasource.fdb.metkit import Tables, tables
 from polytope_server.datasource.fdb.postprocess.recipe import Recipe
 from polytope_server.datasource.fdb.postprocess.tables import WIND
 from polytope_server.datasource.fdb.postprocess.tables import tables as known_to_mir
@@ -38,6 +38,12 @@ def test_names_and_numbers_make_a_pair() -> None:
     assert parts(param=["10u", "166.128"]) == [
         Part({"param": ["10u", "166.128"]}, pair=(165, 166), options=TOGETHER)
     ]
+
+
+@pytest.mark.parametrize("known", [tables(), None])
+def test_numbers_of_other_tables_make_a_pair(known: Tables | None) -> None:
+    (found,) = divide({"param": ["131.200", "132.200"]}, TURNED, known)
+    assert found == Part({"param": ["131.200", "132.200"]}, pair=(200131, 200132), options=TOGETHER)
 
 
 def test_two_names_of_one_component_are_one() -> None:

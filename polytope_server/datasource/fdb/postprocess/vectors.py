@@ -12,6 +12,7 @@ from itertools import product
 
 from polytope_server.datasource.fdb.grib import canonical
 from polytope_server.datasource.fdb.metkit import Tables as Parameters
+from polytope_server.datasource.fdb.metkit import written_number
 from polytope_server.datasource.fdb.postprocess.recipe import Recipe
 from polytope_server.datasource.fdb.postprocess.tables import Pair, tables
 from polytope_server.datasource.fdb.selection import Selection
@@ -76,13 +77,8 @@ def _describe_half(text: str, pair: Pair, known: Parameters | None) -> str:
 
 def number_of(text: str, known: Parameters | None) -> int | None:
     """The number of the parameter that a request names; None if it is not known."""
-    text = canonical("param", text)
-    if text.isascii() and text.isdigit():
-        return int(text)
-    number, _, table = text.partition(".")
-    if number.isdigit() and table.isdigit():
-        return int(table) * 1000 + int(number)
-    return known.names.get(text) if known else None
+    number = known.spelling("param", text) if known else written_number(text)
+    return int(number) if number and number.isascii() and number.isdecimal() else None
 
 
 def _find_pairs(params: list[str], known: Parameters | None) -> list[tuple[str, str]]:
