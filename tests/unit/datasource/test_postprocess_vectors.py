@@ -50,6 +50,12 @@ def test_two_names_of_one_component_are_one() -> None:
     assert parts(param=["u", "131", "v"])[-1] == Part({"param": ["u", "v"]}, pair=WIND, options=TOGETHER)
 
 
+def test_another_name_of_a_component_is_not_alone() -> None:
+    together = Part({"param": ["131", "132"]}, pair=WIND, options=TOGETHER)
+    assert parts(param=["131", "132", "u"]) == [together]
+    assert parts(param=["131", "132", "v", "t"]) == [Part({"param": ["t"]}), together]
+
+
 def test_values_that_mean_the_same_are_taken_once() -> None:
     found = parts(param=["u", "v"], step=["0", "6", "12", "06"])
     assert [part.selection["step"] for part in found] == [["0"], ["6"], ["12"]]
