@@ -254,9 +254,9 @@ class TestVectors:
 
 class TestNotes:
     def test_what_is_there_anyway_is_the_stored_field(self, source):
-        made, notes = read_with_notes(source, **SURFACE, param="2t", step="0", grid="av", area="g")
+        made, notes = read_with_notes(source, **SURFACE, param="2t", step="0", grid="av", area="g", use="n")
         assert made == message()
-        assert notes == ["Without effect, as it is so anyway: grid=av, area=g."]
+        assert notes == ["Without effect, as it is so anyway: use=n, grid=av, area=g."]
 
     def test_a_truncation_of_a_grid(self, source):
         request = {**SURFACE, "param": "2t", "step": "0/6", "grid": "2/2", "truncation": "63"}

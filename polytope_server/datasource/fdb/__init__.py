@@ -204,8 +204,7 @@ class FDBDataSource(DataSource):
             there = availability.look(fdb, sources.selection, expected)
             if there.problem:
                 raise DataSourceError(there.problem)
-        self._instructions.remark(job)
-        recipe.remark(job)
+        self._instructions.remark(job, recipe.idle)
         availability.remark(job, there, expected, self.judged)
         edition = self._instructions.edition_of(request)
         if self._service and (recipe or sources.winds):

@@ -85,9 +85,12 @@ class Instructions:
         if refused := self.refusals(request, verb):
             raise DataSourceError(str(RequestError(*refused)))
 
-    def remark(self, job: Job) -> None:
-        """Say in the job's message what of its request has no effect."""
-        given = list(self._given(job.coerced_request))
+    def remark(self, job: Job, idle: Mapping[str, str] | None = None) -> None:
+        """Say in the job's message what of its request has no effect.
+
+        `idle` are keys that are served, and whose values ask for what is there.
+        """
+        given = [*self._given(job.coerced_request), *(idle or {}).items()]
         ignored = [_shortly(key, value) for key, value in given if key in self.ignored]
         anyway = [_shortly(key, value) for key, value in given if key not in self.ignored]
         if ignored:

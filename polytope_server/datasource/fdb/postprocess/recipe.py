@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from polytope_server.datasource import DataSourceError, Job
+from polytope_server.datasource import DataSourceError
 from polytope_server.datasource.fdb.keys import AS_STORED, is_off
 from polytope_server.datasource.fdb.postprocess import values
 from polytope_server.datasource.fdb.postprocess.grids import Grid, read_gaussian_number, read_grid
@@ -28,12 +28,6 @@ class Recipe:
     options: Mapping[str, str] = field(default_factory=dict)
     #: Keys of the request, with their values, that ask for what is there.
     idle: Mapping[str, str] = field(default_factory=dict)
-
-    def remark(self, job: Job) -> None:
-        """Say in the job's message what of its request has no effect."""
-        if self.idle:
-            idle = ", ".join(f"{key}={value[:40]}" for key, value in self.idle.items())
-            job.note(f"Without effect, as it is so anyway: {idle}.")
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
