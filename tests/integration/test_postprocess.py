@@ -261,11 +261,11 @@ class TestNotes:
     def test_a_truncation_of_a_grid(self, source):
         request = {**SURFACE, "param": "2t", "step": "0/6", "grid": "2/2", "truncation": "63"}
         _, notes = read_with_notes(source, **request)
-        assert notes == ["Without effect on some fields, as it is for spherical harmonics: truncation=63."]
+        assert notes == ["Without effect on some fields, which are on a grid: truncation=63."]
 
     def test_a_packing_that_is_for_grids(self, source):
         _, notes = read_with_notes(source, **PRESSURE, param="t", step="0", packing="simple")
-        assert notes == ["Without effect on some fields, as it is for grids: packing=simple."]
+        assert notes == ["Without effect on some fields, which are spherical harmonics: packing=simple."]
 
     def test_progress(self, source):
         said = []

@@ -116,8 +116,8 @@ def _check(shape: Shape, job: Job, recipe: Recipe, seen: set[str]) -> None:
     for key in idle:
         if key not in seen:
             seen.add(key)
-            what = "spherical harmonics" if not spectral else "grids"
-            job.note(f"Without effect on some fields, as it is for {what}: {key}={recipe.options[key]}.")
+            what = "spherical harmonics" if spectral else "on a grid"
+            job.note(f"Without effect on some fields, which are {what}: {key}={recipe.options[key]}.")
 
 
 def _chunks(message: bytes) -> Iterator[memoryview]:
