@@ -80,7 +80,7 @@ def number_of(text: str, known: Parameters | None) -> int | None:
     return int(number) if number and number.isascii() and number.isdecimal() else None
 
 
-def _find_pairs(numbers: Mapping[str, int | None]) -> dict[Pair, list[str]]:
+def _find_pairs(numbers: dict[str, int | None]) -> dict[Pair, list[str]]:
     """The pairs of which both components are there, each as the first text that names it."""
     written = {number: text for text, number in reversed(numbers.items())}
     present = [pair for pair in tables().pairs if pair[0] in written and pair[1] in written]
