@@ -201,7 +201,7 @@ class FDBDataSource(DataSource):
         with Errors(self.name):
             fdb = self.open()
             sources = self._find_sources(fdb, request)
-            there = availability.look(fdb, sources.selection, expected)
+            there = availability.look(fdb, sources.wanted, expected, sources.look)
             if there.problem:
                 raise DataSourceError(there.problem)
         self._instructions.remark(job, recipe.idle)
@@ -232,8 +232,9 @@ class FDBDataSource(DataSource):
         expected = self._instructions.expectation(request)
         with Errors(self.name):
             fdb = self.open()
-            wanted = self._find_sources(fdb, request).selection
-            return availability.answer(question.kind, availability.look(fdb, wanted, expected))
+            sources = self._find_sources(fdb, request)
+            there = availability.look(fdb, sources.wanted, expected, sources.look)
+            return availability.answer(question.kind, there)
 
     def archive(self, job: Job, data: Iterable[bytes]) -> None:
         if not self.archives(self.settings):

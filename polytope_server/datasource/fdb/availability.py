@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from polytope_server.datasource import Answer, Job
 from polytope_server.datasource.fdb import absence, selection
 from polytope_server.datasource.fdb.expectation import Expectation
-from polytope_server.datasource.fdb.selection import Found, Missing, Selection
+from polytope_server.datasource.fdb.selection import Filed, Found, Missing, Selection
 from polytope_server.texts import clipped
 
 ESTIMATE = "estimate"
@@ -17,6 +18,11 @@ ESTIMATE = "estimate"
 CHECK = "check"
 """The kind of question for a sentence about what is missing."""
 KINDS = (ESTIMATE, CHECK)
+
+Inspect = Callable[[Selection], Iterable[Filed]]
+"""Asks for the fields of a selection that are there."""
+Adapt = Callable[[Inspect, Selection], Iterable[Filed]]
+"""Asks by another callable for the fields of which those of a selection are made."""
 
 #: Seconds for which fields are said to be there. Which are missing is not kept: they may be archived now.
 _KEPT = 60.0
@@ -40,16 +46,21 @@ class Availability:
     unused: Selection = field(default_factory=dict)
 
 
-def look(fdb: Any, wanted: Selection, expected: Expectation | None = None) -> Availability:
+def look(
+    fdb: Any, wanted: Selection, expected: Expectation | None = None, adapt: Adapt | None = None
+) -> Availability:
     """Ask the FDB for all fields of a request, and search for those that are missing.
 
-    `expected` is how many must be there; None: all.
+    `expected` is how many must be there; None: all. `adapt` finds what is wanted where it is made of others.
     """
-    found = _inspect(fdb, wanted)
+    inspect: Inspect = partial(_inspect, fdb)
+    if adapt is not None:
+        inspect = partial(adapt, inspect)
+    found = _gather(inspect(wanted))
     # A key that the FDB's schema does not have multiplies nothing.
     known = {key: values for key, values in wanted.items() if not found.count or found.knows(key)}
     unused = {key: values for key, values in wanted.items() if key not in known}
-    gone = _find_missing(fdb, known, unused, found)
+    gone = selection.missing(lambda part: _gather(inspect({**unused, **part})), known, found)
     fields = found.count + gone.count
     problem = _describe(fdb, wanted, found, gone, expected)
     return Availability(fields, found.count, found.size, gone, problem, unused)
@@ -57,7 +68,7 @@ def look(fdb: Any, wanted: Selection, expected: Expectation | None = None) -> Av
 
 def filed_params(fdb: Any, wanted: Selection) -> set[str]:
     """The numbers of the parameters that the fields of a request are filed under."""
-    return _inspect(fdb, wanted).values.get("param", set())
+    return _gather(_inspect(fdb, wanted)).values.get("param", set())
 
 
 def remark(job: Job, there: Availability, expected: Expectation | None, judged: Collection[str]) -> None:
@@ -83,10 +94,6 @@ def answer(kind: str, there: Availability) -> Answer:
     return Answer({"fields": there.fields, "bytes": there.size, "missing": missing}, seconds)
 
 
-def _find_missing(fdb: Any, known: Selection, unused: Selection, found: Found) -> Missing:
-    return selection.missing(lambda part: _inspect(fdb, {**unused, **part}), known, found)
-
-
 def _describe(fdb: Any, wanted: Selection, found: Found, gone: Missing, expected: Expectation | None) -> str:
     """What makes a request fail; the empty text if nothing does."""
     if not found.count and (absent := absence.absent_keys(fdb, wanted)):
@@ -108,8 +115,13 @@ def _count(found: Found, gone: Missing) -> str:
     return f"{gone.count} of {found.count + gone.count} fields are not available"
 
 
-def _inspect(fdb: Any, wanted: Selection) -> Found:
-    found = Found()
+def _inspect(fdb: Any, wanted: Selection) -> Iterator[Filed]:
     for element in fdb.inspect(wanted):
-        found.add(element.combined_key(), element.length())
+        yield element.combined_key(), element.length()
+
+
+def _gather(fields: Iterable[Filed]) -> Found:
+    found = Found()
+    for keys, size in fields:
+        found.add(keys, size)
     return found
