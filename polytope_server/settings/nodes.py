@@ -22,9 +22,12 @@ _MERGE = "tag:yaml.org,2002:merge"
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{([^}]*)\})", re.ASCII)
 #: How the hash of a password begins, which is full of dollar signs.
 _HASH = "$argon2"
-#: Parts of a data source that are parts of requests, and where the path has one, by the first of its keys.
-_OF_REQUESTS = frozenset({"match", "defaults", "patch"})
-_DEPTH = {"datasources": 2, "collections": 4}
+#: Where a configuration has keys and values of requests. None stands for any name or number.
+_REQUESTS: tuple[tuple[str | None, ...], ...] = (
+    *(("datasources", None, part) for part in ("match", "defaults", "patch")),
+    *(("collections", None, "datasources", None, part) for part in ("match", "defaults", "patch")),
+    ("collections", None, "about", "examples", None),
+)
 
 
 class FileError(ValueError):
@@ -238,8 +241,8 @@ def _find_key(path: Location) -> str | None:
 
     Such values are read as in requests. To YAML 0010 is 8, 12:00 is 720, 130.200 is 130.2 and no is false.
     """
-    depth = _DEPTH.get(str(path[0]), 0) if path else 0
-    if not depth or len(path) < depth + 2:
-        return None
-    within = path[depth] in _OF_REQUESTS or path[2:4] == ("about", "examples")
-    return str(path[depth + 1]) if within else None
+    for place in _REQUESTS:
+        here = path[: len(place)]
+        if len(path) > len(place) and all(part in (None, key) for part, key in zip(place, here, strict=True)):
+            return str(path[len(place)])
+    return None

@@ -11,7 +11,8 @@ import logging
 import os
 import resource
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -79,16 +80,24 @@ def _open(name: str, config: Mapping[str, Any]) -> Any:
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
         yaml.safe_dump(config, file)
         file.flush()
-        before = os.environ.get(_VARIABLE)
-        os.environ[_VARIABLE] = file.name
-        opened = pygribjump.GribJump()
-    # It has read the file, which is gone: other processes that this one starts must not look for it.
-    if before is None:
-        del os.environ[_VARIABLE]
-    else:
-        os.environ[_VARIABLE] = before
+        with _variable(_VARIABLE, file.name):
+            opened = pygribjump.GribJump()
     _read.update(config)
     return opened
+
+
+@contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    """Set a variable of the environment, which processes that are started later must not see."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 class Jump:
@@ -101,9 +110,13 @@ class Jump:
         self._opened: Any = None
 
     def open(self) -> None:
-        """Be ready to extract. Raises WornOutError if this process has read another configuration."""
+        """Be ready to extract.
+
+        Raises WornOutError if this process has read another configuration, and TemporaryError.
+        """
         if self._opened is None:
-            self._opened = _open(self._name, self._config)
+            with self._errors():
+                self._opened = _open(self._name, self._config)
 
     def reserve_files(self, fields: Iterable[Location]) -> None:
         """See to it that these fields can be opened.
@@ -112,7 +125,7 @@ class Jump:
         Raises WornOutError if this process has too many files open, and DataSourceError if any process had.
         """
         indexed = cache(_has_index)
-        needed = sum(not indexed(field.path) for field in fields)
+        needed = sum(not field.host and not indexed(field.path) for field in fields)
         room = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_FILES
         if needed <= room - _count_open_files():
             return
@@ -125,7 +138,7 @@ class Jump:
         )
 
     def extract(self, wanted: Sequence[tuple[Location, Pairs]], md5: str) -> list[Floats]:
-        """The values of some ranges of each of some fields, which are all different.
+        """The values of some ranges of each of some fields, which are all different; to be opened before.
 
         NaN where a field has no value. OtherGridError for a field whose grid is not the one with this sum.
         """
@@ -138,8 +151,7 @@ class Jump:
     def _extract_of_file(self, wanted: Sequence[tuple[Location, Pairs]], md5: str) -> list[Floats]:
         import pygribjump
 
-        self.open()
-        try:
+        with self._errors():
             requests = [
                 pygribjump.PathExtractionRequest(
                     field.path, field.scheme, field.offset, field.host, field.port, ranges, md5
@@ -148,6 +160,18 @@ class Jump:
             ]
             # A copy: the view is one of memory that ends with the result.
             found = [np.array(one.values_flat) for one in self._opened.extract_from_paths(requests)]
+        if len(found) != len(wanted):
+            logger.error("data source %s: %d of %d fields came", self._name, len(found), len(wanted))
+            raise TemporaryError(f"{self._name} cannot read the data at the moment.")
+        return found
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Translates what GribJump raises."""
+        import pygribjump
+
+        try:
+            yield
         except (pygribjump.GribJumpException, UnicodeDecodeError) as error:
             if _OTHER_GRID in str(error):
                 raise OtherGridError(
@@ -155,10 +179,6 @@ class Jump:
                 ) from None
             logger.error("data source %s: %s", self._name, error)
             raise TemporaryError(f"{self._name} cannot read the data at the moment.") from None
-        if len(found) != len(wanted):
-            logger.error("data source %s: %d of %d fields came", self._name, len(found), len(wanted))
-            raise TemporaryError(f"{self._name} cannot read the data at the moment.")
-        return found
 
 
 def _has_index(path: str) -> bool:
