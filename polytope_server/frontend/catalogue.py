@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -13,12 +14,17 @@ from polytope_server.datasource import CONTENTS
 from polytope_server.frontend.questions import Questions
 from polytope_server.frontend.refusals import RefusedError
 from polytope_server.frontend.source_selection import Source
+from polytope_server.language import SourceRules
+from polytope_server.language.ranges import is_range
 from polytope_server.request import Verb
 from polytope_server.roles import has_role
 from polytope_server.user import User
 
 #: By `accepts_feature` of a data source.
 _SERVES = {True: "features", False: "data", None: "data and features"}
+
+
+logger = logging.getLogger(__name__)
 
 
 class Catalogue:
@@ -76,9 +82,22 @@ class Catalogue:
 
     async def _ask_contents(self, collection: Collection, source: Source) -> JSON:
         """What is there, None if the data source does not know, or not in time."""
-        fixed = {**source.rules.match, **source.rules.patch}
-        named = {key: value for key, value in fixed.items() if key != "date" and value}
         try:
-            return await self._questions.ask(collection.name, source.config, CONTENTS, named)
-        except RefusedError:
+            return await self._questions.ask(
+                collection.name, source.config, CONTENTS, _find_fixed(source.rules)
+            )
+        except RefusedError as error:
+            name = f"{source.config.name} of collection {collection.name}"
+            logger.warning("data source %s cannot say what it has: %s", name, error)
             return None
+
+
+def _find_fixed(rules: SourceRules) -> dict[str, Any]:
+    """The keys that the rules fix, as a request has them; none whose rule is more than a list or a range."""
+    found: dict[str, Any] = {}
+    for key, rule in (*rules.match.items(), *rules.patch.items()):
+        name = str(key).lower()
+        values = [str(value) for value in rule] if isinstance(rule, list | tuple) else [str(rule)]
+        if values and name != "date" and (len(values) == 1 or not any(map(is_range, values))):
+            found[rules.aliases.get(name, name)] = values
+    return found

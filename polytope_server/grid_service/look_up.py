@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -34,7 +35,7 @@ class LookUpError(ValueError):
 
 
 class LookUp:
-    """Looks into one FDB; what it has found is remembered by `georef`."""
+    """Looks into one FDB; what it has found is remembered."""
 
     def __init__(self, fdb_config: Path | None) -> None:
         """`fdb_config` is the file with the configuration of the FDB; None for that of the environment."""
@@ -46,16 +47,23 @@ class LookUp:
         georef = request.get("georef")
         if not isinstance(georef, str) or not georef:
             raise LookUpError("request.georef is required")
-        if georef not in self._known:
-            self._known[georef] = self._read(request)
-            while len(self._known) > _MOST:
-                self._known.popitem(last=False)
-        self._known.move_to_end(georef)
-        return self._known[georef]
+        # An FDB that files fields by it has one grid for each; another one finds the field by the other keys.
+        for key in (georef, json.dumps(request, sort_keys=True)):
+            if key in self._known:
+                self._known.move_to_end(key)
+                return self._known[key]
+        grid, is_filed = self._read(request)
+        self._known[georef if is_filed else json.dumps(request, sort_keys=True)] = grid
+        while len(self._known) > _MOST:
+            self._known.popitem(last=False)
+        return grid
 
-    def _read(self, request: Mapping[str, Any]) -> Grid:
+    def _read(self, request: Mapping[str, Any]) -> tuple[Grid, bool]:
+        """The grid of a request, and whether the FDB files fields by `georef`."""
         try:
             element = self._find_field(dict(request))
+        except LookUpError:
+            raise
         except (RuntimeError, TypeError, ValueError) as error:
             if isinstance(error, RuntimeError) and "UserError" not in str(error):
                 raise
@@ -63,7 +71,7 @@ class LookUp:
         if element is None:
             raise LookUpError("the FDB has no field of this request")
         with opened(read_header(path_of(element.uri), element.offset(), element.length())) as handle:
-            return describe(handle)
+            return describe(handle), bool(element.combined_key().get("georef"))
 
     def _find_field(self, request: dict[str, Any]) -> Any:
         prepare_eckit()
@@ -74,6 +82,8 @@ class LookUp:
         if found is None:
             # An FDB that does not file fields by it finds none that has it.
             del request["georef"]
+            if not request:
+                raise LookUpError("the FDB has no field with this georef; the request must have further keys")
             found = next(iter(fdb.list(request)), None)
             if found is not None and found.combined_key().get("georef"):
                 return None

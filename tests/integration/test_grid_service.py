@@ -111,6 +111,14 @@ def test_the_grid_of_the_first_field_is_described(url: str, archive: tuple[Path,
         assert np.degrees(grid["lonFirstInRadians"]) == pytest.approx(7)
 
 
+def test_where_the_fdb_does_not_file_by_georef_the_other_keys_choose_the_field(url: str) -> None:
+    lambert, other = ({**KEYS, "expver": expver, "georef": "same"} for expver in ("0001", "0002"))
+    assert ask(url, json=lambert).status_code == 200
+    answer = ask(url, json=other)
+    assert (answer.status_code, "regular_ll" in answer.json()["error"]) == (400, True)
+    assert ask(url, json=lambert).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("body", "status", "reason"),
     [
@@ -118,6 +126,7 @@ def test_the_grid_of_the_first_field_is_described(url: str, archive: tuple[Path,
         (b"[]", 400, "expected"),
         (json.dumps({"request": KEYS}).encode(), 400, "georef"),
         (json.dumps({**KEYS, "expver": "0002", "georef": "other"}).encode(), 400, "regular_ll"),
+        (json.dumps({"georef": "alone"}).encode(), 400, "must have further keys"),
         (json.dumps({**KEYS, "expver": "9999", "georef": "none"}).encode(), 400, "no field"),
         (b"x" * (65 << 10), 413, "65536"),
     ],
@@ -139,7 +148,9 @@ def test_what_was_found_is_remembered_and_bounded(
 ) -> None:
     look_up = LookUp(archive[0])
     read: list[str] = []
-    monkeypatch.setattr(look_up, "_read", lambda request: (read.append(request["georef"]), ({}, "sum"))[1])
+    monkeypatch.setattr(
+        look_up, "_read", lambda request: (read.append(request["georef"]), (({}, "sum"), True))[1]
+    )
     monkeypatch.setattr("polytope_server.grid_service.look_up._MOST", 2)
     for georef in ("a", "b", "a", "c", "a", "b"):
         assert look_up.find({"georef": georef}) == ({}, "sum")

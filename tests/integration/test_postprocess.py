@@ -108,6 +108,14 @@ def test_a_read_that_fails_leaves_the_process_fit_for_the_next(tmp_path, weights
         assert read(source, **request) == whole
 
 
+def progress_of(source, **request):
+    """What a user reads while a request is processed."""
+    said = []
+    for _ in source.retrieve(replace(job(request), tell=lambda _, text: said.append(text))).chunks:
+        pass
+    return said
+
+
 class TestContract(DataSourceContract):
     @pytest.fixture
     def source(self, tmp_path, weights):
@@ -269,10 +277,41 @@ class TestVectors:
         (missing,) = stored_as_sources.answer(Question("check", {**request, "step": "99"})).value
         assert "2 of 2 fields are not available" in missing
 
+    @pytest.mark.parametrize(
+        ("param", "count"), [("u", 1), ("132", 1), ("u/v", 2), ("u/131/t", 2), ("u/vo", 2)]
+    )
+    def test_winds_that_are_made_count_as_those_that_are_asked_for(self, stored_as_sources, param, count):
+        request = {**PRESSURE, "param": param, "step": "0"}
+        made, notes = read_with_notes(stored_as_sources, **request, expect=count)
+        assert len(split(made)) == count
+        assert notes == [f"expect={count}: {count} of {count} fields are available."]
+        estimate = stored_as_sources.answer(Question("estimate", request)).value
+        assert (estimate["fields"], estimate["missing"]["fields"]) == (count, 0)
+        assert progress_of(stored_as_sources, **request)[-1] == f"{count} of {count} fields"
+
+    @pytest.mark.parametrize(
+        ("param", "missing", "part"),
+        [
+            ("u", "1 of 2", "step=99"),
+            ("u/v", "2 of 4", "param=u/v, step=99"),
+            ("u/q", "3 of 4", "param=u, step=99; param=q, step=0/99"),
+        ],
+    )
+    def test_winds_that_cannot_be_made_are_missing_by_their_names(
+        self, stored_as_sources, param, missing, part
+    ):
+        request = {**PRESSURE, "param": param, "step": "0/99"}
+        with pytest.raises(DataSourceError, match=f"^{missing} fields are not available: {part}$"):
+            read(stored_as_sources, **request)
+        (said,) = stored_as_sources.answer(Question("check", {**request, "expect": 4})).value
+        assert said.startswith("key 'expect': 4 fields are expected, and ")
+        estimate = stored_as_sources.answer(Question("estimate", request)).value
+        assert {"param": "u", "step": "99"}.items() >= estimate["missing"]["examples"][0].items()
+
     def test_winds_are_not_made_of_one_half(self, stored_as_sources):
         archive(stored_as_sources, [spectral(138, step=6)])
         request = {**PRESSURE, "param": "u/v", "step": "0/6", "grid": "2/2"}
-        with pytest.raises(DataSourceError, match="1 of 4 fields are not available: param=155, step=6"):
+        with pytest.raises(DataSourceError, match="2 of 4 fields are not available: param=u/v, step=6"):
             read(stored_as_sources, **request)
         with pytest.raises(DataSourceError, match="of one vector there is 138 without 155"):
             read(stored_as_sources, **request, expect="any")
@@ -284,26 +323,22 @@ class TestVectors:
 
 class TestNotes:
     def test_what_is_there_anyway_is_the_stored_field(self, source):
-        made, notes = read_with_notes(source, **SURFACE, param="2t", step="0", grid="av", area="g")
+        made, notes = read_with_notes(source, **SURFACE, param="2t", step="0", grid="av", area="g", use="n")
         assert made == message()
-        assert notes == ["Without effect, as it is so anyway: grid=av, area=g."]
+        assert notes == ["Without effect, as it is so anyway: use=n, grid=av, area=g."]
 
     def test_a_truncation_of_a_grid(self, source):
         request = {**SURFACE, "param": "2t", "step": "0/6", "grid": "2/2", "truncation": "63"}
         _, notes = read_with_notes(source, **request)
-        assert notes == ["Without effect on some fields, as it is for spherical harmonics: truncation=63."]
+        assert notes == ["Without effect on some fields, which are on a grid: truncation=63."]
 
     def test_a_packing_that_is_for_grids(self, source):
         _, notes = read_with_notes(source, **PRESSURE, param="t", step="0", packing="simple")
-        assert notes == ["Without effect on some fields, as it is for grids: packing=simple."]
+        assert notes == ["Without effect on some fields, which are spherical harmonics: packing=simple."]
 
     def test_progress(self, source):
-        said = []
-        request = job({**SURFACE, "param": "2t", "step": "0/6/12", "grid": "2/2"})
-        told = replace(request, tell=lambda kind, text: said.append((kind, text)))
-        for _ in source.retrieve(told).chunks:
-            pass
-        assert said == [("progress", f"{n} of 3 fields") for n in (1, 2, 3)]
+        said = progress_of(source, **SURFACE, param="2t", step="0/6/12", grid="2/2")
+        assert said == [f"{n} of 3 fields" for n in (1, 2, 3)]
 
 
 class TestRefusals:

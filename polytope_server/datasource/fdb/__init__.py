@@ -201,11 +201,10 @@ class FDBDataSource(DataSource):
         with Errors(self.name):
             fdb = self.open()
             sources = self._find_sources(fdb, request)
-            there = availability.look(fdb, sources.selection, expected, self._known)
+            there = availability.look(fdb, sources.wanted, expected, self._known, sources.look)
             if there.problem:
                 raise DataSourceError(there.problem)
-        self._instructions.remark(job)
-        recipe.remark(job)
+        self._instructions.remark(job, recipe.idle)
         availability.remark(job, there, expected, self.judged)
         edition = self._instructions.edition_of(request)
         if self._service and (recipe or sources.winds):
@@ -234,8 +233,8 @@ class FDBDataSource(DataSource):
         expected = self._instructions.expectation(request)
         with Errors(self.name):
             fdb = self.open()
-            wanted = self._find_sources(fdb, request).selection
-            there = availability.look(fdb, wanted, expected, self._known)
+            sources = self._find_sources(fdb, request)
+            there = availability.look(fdb, sources.wanted, expected, self._known, sources.look)
             return availability.answer(question.kind, there)
 
     def archive(self, job: Job, data: Iterable[bytes]) -> None:

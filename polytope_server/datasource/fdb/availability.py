@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from polytope_server.datasource import Answer, Job
 from polytope_server.datasource.fdb import absence, selection
 from polytope_server.datasource.fdb.expectation import Expectation
 from polytope_server.datasource.fdb.metkit import Tables
-from polytope_server.datasource.fdb.selection import Found, Missing, Selection
+from polytope_server.datasource.fdb.selection import Filed, Found, Missing, Selection
 from polytope_server.texts import clipped
 
 ESTIMATE = "estimate"
@@ -18,6 +19,11 @@ ESTIMATE = "estimate"
 CHECK = "check"
 """The kind of question for a sentence about what is missing."""
 KINDS = (ESTIMATE, CHECK)
+
+Inspect = Callable[[Selection], Iterable[Filed]]
+"""Asks for the fields of a selection that are there."""
+Adapt = Callable[[Inspect, Selection], Iterable[Filed]]
+"""Asks by another callable for the fields of which those of a selection are made."""
 
 #: Seconds for which fields are said to be there. Which are missing is not kept: they may be archived now.
 _KEPT = 60.0
@@ -41,16 +47,26 @@ class Availability:
     unused: Selection = field(default_factory=dict)
 
 
-def look(fdb: Any, wanted: Selection, expected: Expectation | None, known: Tables | None) -> Availability:
+def look(
+    fdb: Any,
+    wanted: Selection,
+    expected: Expectation | None,
+    known: Tables | None,
+    adapt: Adapt | None = None,
+) -> Availability:
     """Ask the FDB for all fields of a request, and search for those that are missing.
 
-    `expected` is how many must be there; None: all. `known` are the parameters by their names.
+    `expected` is how many must be there; None: all. `known` are the parameters by their names. `adapt` finds
+    what is wanted where it is made of others.
     """
-    found = inspect(fdb, wanted)
+    ask: Inspect = partial(_list_filed, fdb)
+    if adapt is not None:
+        ask = partial(adapt, ask)
+    found = _gather(ask(wanted))
     # A key that the FDB's schema does not have multiplies nothing.
     used = {key: values for key, values in wanted.items() if not found.count or found.knows(key)}
     unused = {key: values for key, values in wanted.items() if key not in used}
-    gone = _find_missing(fdb, used, unused, found)
+    gone = selection.missing(lambda part: _gather(ask({**unused, **part})), used, found)
     fields = found.count + gone.count
     problem = _describe(fdb, wanted, found, gone, expected, known)
     return Availability(fields, found.count, found.size, gone, problem, unused)
@@ -84,8 +100,9 @@ def answer(kind: str, there: Availability) -> Answer:
     return Answer({"fields": there.fields, "bytes": there.size, "missing": missing}, seconds)
 
 
-def _find_missing(fdb: Any, known: Selection, unused: Selection, found: Found) -> Missing:
-    return selection.missing(lambda part: inspect(fdb, {**unused, **part}), known, found)
+def inspect(fdb: Any, wanted: Selection) -> Found:
+    """What the FDB has of a selection."""
+    return _gather(_list_filed(fdb, wanted))
 
 
 def _describe(
@@ -116,9 +133,13 @@ def _count(found: Found, gone: Missing) -> str:
     return f"{gone.count} of {found.count + gone.count} fields are not available"
 
 
-def inspect(fdb: Any, wanted: Selection) -> Found:
-    """What the FDB has of a selection."""
-    found = Found()
+def _list_filed(fdb: Any, wanted: Selection) -> Iterator[Filed]:
     for element in fdb.inspect(wanted):
-        found.add(element.combined_key(), element.length())
+        yield element.combined_key(), element.length()
+
+
+def _gather(fields: Iterable[Filed]) -> Found:
+    found = Found()
+    for keys, size in fields:
+        found.add(keys, size)
     return found

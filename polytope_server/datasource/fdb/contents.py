@@ -11,6 +11,11 @@ from polytope_server.datasource import Answer
 
 #: Values, or ranges of them, of one key that are named.
 _MOST = 50
+#: Keys of time, of which the newest values are looked into.
+_OF_TIME = ("date", "year")
+_NEWEST = 10
+#: Levels of an FDB's schema: the keys that name its folders, and all keys.
+_OUTER, _ALL = 1, 3
 #: Values that make a range at least.
 _SHORTEST_RANGE = 4
 #: Keys whose values are numbers with an order.
@@ -20,8 +25,16 @@ _KEPT = 300.0
 
 
 def answer(fdb: Any, fixed: dict[str, list[str]]) -> Answer:
-    """The values that each key has among the fields with the `fixed` ones."""
-    found = {key: _describe(key, values) for key, values in fdb.axes(fixed).items()}
+    """The values that each key has among the fields with the `fixed` ones.
+
+    Where these name no date, the other keys are those of the newest dates: an FDB of many years would have to
+    read an index for each of its dates. The dates themselves are in the names of its folders.
+    """
+    outer = dict(fdb.axes(fixed, _OUTER).items())
+    dates = {key: sorted(outer[key]) for key in _OF_TIME if key in outer and key not in fixed}
+    newest = {key: values[-_NEWEST:] for key, values in dates.items()}
+    axes = {**dict(fdb.axes({**fixed, **newest}, _ALL).items()), **dates}
+    found = {key: _describe(key, values) for key, values in axes.items()}
     return Answer({key: values for key, values in found.items() if values["count"]}, _KEPT)
 
 

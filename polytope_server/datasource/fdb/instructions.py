@@ -15,7 +15,7 @@ from pydantic import AfterValidator
 
 from polytope_server.datasource import DataSourceError, Job
 from polytope_server.datasource.fdb.expectation import Expectation, read_expectation
-from polytope_server.datasource.fdb.keys import EXPECT, NOT_DATA, is_off
+from polytope_server.datasource.fdb.keys import AS_STORED, EXPECT, NOT_DATA, is_off
 from polytope_server.language.errors import RequestError, shown
 from polytope_server.language.ranges import split
 from polytope_server.texts import clipped
@@ -25,17 +25,11 @@ _EDITIONS = {"grib1": 1, "grib edition 1": 1, "grib2": 2, "grib edition 2": 2}
 #: Values that ask for what is done anyway, in small letters (metkit 1.22, language.yaml). Answers propose the
 #: first of them.
 _DONE_ANYWAY: Mapping[str, tuple[str, ...]] = {
-    "accuracy": ("av", "archived value"),
-    "area": ("global", "g"),
+    **AS_STORED,
     "duplicates": ("remove",),
     "format": ("grib", "gb", "p", "packed", *_EDITIONS),
-    "grid": ("av", "archived value"),
-    "intgrid": ("none",),
-    "packing": ("av",),
     "padding": ("0", "none", "n"),
     "process": ("local", "server"),
-    "resol": ("av", "archived value"),
-    "truncation": ("none",),
     "units": ("av",),
     "use": ("normal", "n", "frequent", "f", "infrequent", "i", "monthly run", "disk"),
 }
@@ -91,9 +85,12 @@ class Instructions:
         if refused := self.refusals(request, verb):
             raise DataSourceError(str(RequestError(*refused)))
 
-    def remark(self, job: Job) -> None:
-        """Say in the job's message what of its request has no effect."""
-        given = list(self._given(job.coerced_request))
+    def remark(self, job: Job, idle: Mapping[str, str] | None = None) -> None:
+        """Say in the job's message what of its request has no effect.
+
+        `idle` are keys that are served, and whose values ask for what is there.
+        """
+        given = [*self._given(job.coerced_request), *(idle or {}).items()]
         ignored = [_shortly(key, value) for key, value in given if key in self.ignored]
         anyway = [_shortly(key, value) for key, value in given if key not in self.ignored]
         if ignored:

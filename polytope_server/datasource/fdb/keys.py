@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 #: Other names of keys that the MARS language has (metkit 1.22, language.yaml).
@@ -34,6 +34,14 @@ tilescheme time timespan type wavelength year
 """
 #: Unknown keys of a request for which an answer says what is probably meant.
 _HINTS = 5
+_ARCHIVED = ("av", "archived value", "archived-value")
+#: Values that ask for fields as they are stored, in small letters (metkit 1.22, language.yaml). Answers
+#: propose the first of them.
+AS_STORED: Mapping[str, tuple[str, ...]] = {
+    **dict.fromkeys(("accuracy", "grid", "packing", "resol"), _ARCHIVED),
+    **dict.fromkeys(("intgrid", "truncation"), ("none",)),
+    "area": ("global", "g"),
+}
 EXPECT = "expect"
 NOT_DATA = frozenset(_NOT_DATA_KEYS.split())
 DATA = frozenset(_DATA_KEYS.split())

@@ -127,6 +127,8 @@ def filed_keys(element: Any) -> dict[str, str]:
     return {key: value for key, value in element.combined_key().items() if value}
 
 
+Filed = tuple[Mapping[str, str], int]
+"""The keys of a field that a store holds, and its length in bytes."""
 Look = Callable[[Selection], Found]
 
 

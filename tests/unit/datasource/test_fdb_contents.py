@@ -12,9 +12,11 @@ from polytope_server.datasource.fdb import contents
 class FDB:
     def __init__(self, **axes: list[str]) -> None:
         self._axes = axes
+        self.asked: list[Any] = []
 
-    def axes(self, fixed: Any) -> dict[str, list[str]]:
-        return self._axes
+    def axes(self, fixed: Any, level: int) -> dict[str, list[str]]:
+        self.asked.append(fixed)
+        return self._axes if level == 3 else {key: self._axes[key] for key in self._axes if key == "date"}
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,11 @@ def test_a_key_without_values_is_left_out_and_many_are_counted_only() -> None:
     found = contents.answer(FDB(levelist=["", ""], param=[str(number) for number in range(200)]), {}).value
     assert list(found) == ["param"]
     assert (found["param"]["count"], len(found["param"]["values"])) == (200, 50)
+
+
+def test_only_the_newest_dates_are_looked_into_and_all_are_counted() -> None:
+    dates = [f"202401{day:02}" for day in range(1, 32)]
+    fdb = FDB(date=dates, step=["0"])
+    found = contents.answer(fdb, {"class": ["od"]}).value
+    assert fdb.asked == [{"class": ["od"]}, {"class": ["od"], "date": dates[-10:]}]
+    assert found["date"] == {"count": 31, "values": ["20240101/to/20240131/by/1"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pydantic
@@ -87,12 +88,14 @@ def refusal_of(request: dict[str, Any], verb: str = "retrieve", **settings: Any)
     return ""
 
 
-def notes_on(request: dict[str, Any], instructions: Instructions) -> list[str]:
+def notes_on(
+    request: dict[str, Any], instructions: Instructions, idle: Mapping[str, str] | None = None
+) -> list[str]:
     said: list[str] = []
     job = Job(
         "an-id", "retrieve", "", {**FIELD, **request}, tell=lambda kind, text: said.append(f"{kind}: {text}")
     )
-    instructions.remark(job)
+    instructions.remark(job, idle or {})
     return said
 
 
@@ -181,6 +184,11 @@ class TestServed:
         assert [said.split(":")[0] for said in served.refusals(request, "retrieve")] == ["key 'area'"]
         assert served.edition_of(request) is None
         assert notes_on({"grid": "av"}, served) == []
+
+    def test_what_it_finds_idle_is_said_with_the_rest(self) -> None:
+        served = Instructions(served=frozenset({"grid"}))
+        said = notes_on({"target": "x", "grid": "av"}, served, idle={"grid": "av"})
+        assert said == ["note: Without effect, as it is so anyway: target=x, grid=av."]
 
 
 @pytest.mark.parametrize(

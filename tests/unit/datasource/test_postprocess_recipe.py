@@ -50,7 +50,10 @@ EUROPE = "75/-12.5/35/42.5"
         ({"grid": "1/1", "rotation": "-35/15"}, {"grid": "1/1", "rotation": "-35/15"}),
         ({"truncation": "63"}, {"truncation": "63"}),
         ({"truncation": "AUTO"}, {"truncation": "auto"}),
-        ({"resol": "av"}, {"truncation": "none"}),
+        ({"grid": "1/1", "resol": "av"}, {"grid": "1/1", "truncation": "none"}),
+        ({"grid": "1/1", "truncation": "none"}, {"grid": "1/1", "truncation": "none"}),
+        ({"grid": "1/1", "intgrid": "NONE"}, {"grid": "1/1", "intgrid": "none"}),
+        ({"grid": 160, "intgrid": "none"}, {"grid": "F160", "intgrid": "none"}),
         ({"resol": 255}, {"truncation": "255"}),
         ({"grid": "1/1", "resol": "N128"}, {"grid": "1/1", "intgrid": "N128"}),
         ({"grid": "1/1", "intgrid": "source"}, {"grid": "1/1", "intgrid": "source"}),
@@ -83,6 +86,11 @@ def test_values_as_mars_writes_them(request_: dict[str, Any], options: dict[str,
         {"packing": "av"},
         {"accuracy": "AV"},
         {"resol": "auto"},
+        {"resol": "av"},
+        {"truncation": "none"},
+        {"intgrid": "none"},
+        {"grid": "av", "intgrid": "None"},
+        {"grid": "av", "resol": "archived-value"},
     ],
 )
 def test_what_is_there_anyway_is_nothing_to_do(idle: dict[str, str]) -> None:
@@ -132,6 +140,7 @@ def test_what_is_there_anyway_is_nothing_to_do(idle: dict[str, str]) -> None:
         ({"truncation": "63.5"}, "expected a number"),
         ({"truncation": "-1"}, "expected a number"),
         ({"resol": "63", "truncation": "63"}, "key 'resol' says the same as 'truncation'"),
+        ({"resol": "av", "truncation": "63"}, "key 'resol' says the same as 'truncation'"),
         ({"resol": "fine"}, "key 'resol': 'fine' is not accepted; expected a number"),
         ({"interpolation": "nn"}, "key 'interpolation' needs a key 'grid'"),
         ({"grid": "1/1", "interpolation": "matrix"}, "expected one of linear, bilinear"),
@@ -220,6 +229,8 @@ class TestAtTheDoor:
             ("10v", "'10v' is one component of a vector, and 'rotation' turns both; say 10u/10v"),
             ("165/2t", "say 10u/10v"),
             ("131.128", "say u/v"),
+            ("131.200", "'131.200' is one component"),
+            ("131.200/132.200", ""),
             ("10u/v", "'v' is one component"),
             ("u/v", ""),
             ("U/132", ""),
@@ -237,6 +248,22 @@ class TestAtTheDoor:
         check = FDBDataSource.request_check(FDBSettings(fdb_config=config))
         with pytest.raises(DataSourceError, match="key 'grid'"):
             check({**SURFACE, "grid": "1/1"}, "retrieve")
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            *({key: "archived-value"} for key in ("accuracy", "grid", "packing", "resol")),
+            {"area": "g"},
+            {"intgrid": "none"},
+            {"truncation": "none"},
+        ],
+    )
+    def test_words_for_what_is_stored_need_no_post_processing(
+        self, said: Said, tmp_path: Path, value: dict[str, str]
+    ) -> None:
+        config = {"type": "local", "schema": str(tmp_path / "schema")}
+        FDBDataSource.request_check(FDBSettings(fdb_config=config))({**SURFACE, **value}, "retrieve")
+        assert said(**value) == ""
 
     def test_what_is_served_is_not_ignored(self) -> None:
         with pytest.raises(ValueError, match="ignore: 'grid' is served, as postprocess is true"):

@@ -100,10 +100,15 @@ class Tables:
 
     def _number_of(self, param: str) -> str:
         """The number of a parameter, as far as it can be known without other keys; else the text itself."""
-        if written := _NUMBER.fullmatch(param):
-            number, table = int(written[1]), int(written[2] or 0)
-            return str(number if table in (0, _DEFAULT_TABLE) else table * _TABLE_SIZE + number)
-        return str(self.names.get(param, param))
+        return written_number(param) or str(self.names.get(param, param))
+
+
+def written_number(param: str) -> str | None:
+    """The number of a parameter that is written as one, perhaps with its table; None for other texts."""
+    if not (written := _NUMBER.fullmatch(param)):
+        return None
+    number, table = int(written[1]), int(written[2] or 0)
+    return str(number if table in (0, _DEFAULT_TABLE) else table * _TABLE_SIZE + number)
 
 
 def _slips(text: str) -> Iterator[str]:

@@ -19,7 +19,7 @@ _KEPT_LOG = 2000
 _KIND = re.compile(r"(?:(?:Serious bug|UserError|Bad value|Bad parameter|Exception): )+")
 #: Texts about nothing that a user could know.
 _INTERNAL = re.compile(r"Assertion failed|.*::\w+\(\)|terminate|Not implemented$", re.DOTALL)
-#: What is said of files: those of MIR, as fields are in memory.
+#: Errors about files can only be about MIR's own, as fields are in memory.
 _OF_FILES = ("Failed system call", "Cannot open", "No such file", "Short file", "Read error", "Write error")
 _LONGEST_REASON = 200
 

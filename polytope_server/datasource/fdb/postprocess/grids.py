@@ -24,12 +24,12 @@ _WORLD: Edges = (90.0, 0.0, -90.0, 360.0)
 
 @dataclass(frozen=True)
 class Grid:
-    """A grid as MIR calls it, and its points on the whole globe (of classic grids, about)."""
+    """A grid as MIR calls it, and by what its points are counted."""
 
     name: str
-    points: int
-    #: The distances of its points in degrees, from west to east and from south to north.
-    increments: tuple[Decimal, Decimal] | None = None
+    #: The points on the whole globe (of classic grids, about), or their distances in degrees: from west to
+    #: east, and from south to north.
+    points: int | tuple[Decimal, Decimal]
 
     @property
     def is_healpix(self) -> bool:
@@ -40,9 +40,9 @@ class Grid:
         """About how many points an area has, by its part of the globe."""
         north, west, south, east = area or _WORLD
         width = (east - west) % 360 or (0 if east == west else 360)
-        if self.increments is None:
+        if isinstance(self.points, int):
             return int(self.points * (width / 360) * ((north - south) / 180))
-        step_east, step_north = map(float, self.increments)
+        step_east, step_north = map(float, self.points)
         return (int(width / step_east) + 1) * (int((north - south) / step_north) + 1)
 
 
@@ -70,8 +70,7 @@ def _read_increments(text: str) -> Grid:
     east, north = read_decimals(text, 2, EXPECTED)
     if not (0 < east <= 360 and 0 < north <= 180):
         raise ValueError("expected degrees above 0: up to 360 from west to east, and 180 from south to north")
-    points = int(360 / east) * (int(180 / north) + 1)
-    return Grid(f"{plain(east)}/{plain(north)}", points, (east, north))
+    return Grid(f"{plain(east)}/{plain(north)}", (east, north))
 
 
 def _read_gaussian(kind: str, number: int) -> Grid:

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from polytope_server.datasource import DataSourceError, Job
-from polytope_server.datasource.fdb.keys import is_off
+from polytope_server.datasource import DataSourceError
+from polytope_server.datasource.fdb.keys import AS_STORED, is_off
 from polytope_server.datasource.fdb.postprocess import values
 from polytope_server.datasource.fdb.postprocess.grids import Grid, read_gaussian_number, read_grid
 from polytope_server.language.errors import RequestError, shown
@@ -15,6 +15,8 @@ from polytope_server.language.ranges import joined
 
 #: Keys that make another representation of what is there; each has a meaning only together with `grid`.
 _WITH_GRID = ("interpolation", "intgrid", "rotation")
+#: Keys that say how spherical harmonics are brought to a grid: with `grid` no value of theirs is idle.
+_TRANSFORMING = ("intgrid", "resol", "truncation")
 SERVED = frozenset({*values.WRITERS, "gaussian", "resol"})
 """The keys of MARS that are served."""
 
@@ -26,12 +28,6 @@ class Recipe:
     options: Mapping[str, str] = field(default_factory=dict)
     #: Keys of the request, with their values, that ask for what is there.
     idle: Mapping[str, str] = field(default_factory=dict)
-
-    def remark(self, job: Job) -> None:
-        """Say in the job's message what of its request has no effect."""
-        if self.idle:
-            idle = ", ".join(f"{key}={value[:40]}" for key, value in self.idle.items())
-            job.note(f"Without effect, as it is so anyway: {idle}.")
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
@@ -65,10 +61,12 @@ class _Reading:
     """Reads the keys of one request, and gathers what is wrong with them."""
 
     def __init__(self, given: dict[str, str], max_points: int) -> None:
-        self._given = dict(given)
+        self.idle = _find_idle(given)
+        self._given = {key: text for key, text in given.items() if key not in self.idle}
         self.options: dict[str, str] = {}
-        self.idle: set[str] = set()
         self.problems: list[str] = []
+        if "resol" in given and (newer := [key for key in ("truncation", "intgrid") if key in given]):
+            self.problems.append(f"key 'resol' says the same as '{newer[0]}'; name one of them")
         self._read_resolution()
         self._read_number_of_grid()
         for key, text in self._given.items():
@@ -78,14 +76,9 @@ class _Reading:
 
     def _read(self, key: str, text: str) -> None:
         try:
-            option = values.WRITERS[key](text)
+            self.options[key] = values.WRITERS[key](text)
         except ValueError as error:
             self._refuse(key, text, error)
-            return
-        if option is None:
-            self.idle.add(key)
-        else:
-            self.options[key] = option
 
     def _refuse(self, key: str, text: str, error: ValueError) -> None:
         self.problems.append(f"key '{key}': {shown(text)} is not accepted; {error}")
@@ -93,9 +86,6 @@ class _Reading:
     def _read_resolution(self) -> None:
         text = self._given.pop("resol", None)
         if text is None:
-            return
-        if newer := [key for key in ("truncation", "intgrid") if key in self._given]:
-            self.problems.append(f"key 'resol' says the same as '{newer[0]}'; name one of them")
             return
         try:
             meant = values.write_resolution(text)
@@ -138,9 +128,16 @@ class _Reading:
         yield from self._describe_size(grid, max_points)
 
     def _describe_size(self, grid: Grid, max_points: int) -> Iterator[str]:
-        points = grid.points_in(values.read_area(self.options.get("area", "global")))
+        area = self.options.get("area")
+        points = grid.points_in(values.read_area(area) if area else None)
         if points > max_points:
             yield (
                 f"key 'grid': {shown(grid.name)} makes about {points} points of a field; at most "
                 f"{max_points} are made: choose a coarser grid, or a smaller area"
             )
+
+
+def _find_idle(given: Mapping[str, str]) -> set[str]:
+    """The keys that ask for what is stored."""
+    found = {key for key, text in given.items() if text.lower() in AS_STORED.get(key, ())}
+    return found.difference(_TRANSFORMING) if "grid" in given and "grid" not in found else found

@@ -56,14 +56,15 @@ def produce(
 def _work(
     tools: Tools, job: Job, recipe: Recipe, part: Part, seen: set[str]
 ) -> Iterator[tuple[int, list[bytes]]]:
-    """What becomes of the fields of a part: how many were taken, and the messages made of them."""
+    """What becomes of the fields of a part: how many of those that are wanted, and their messages."""
     messages, count = tools.open(part.selection)
     if part.pair is not None and count:
         first, second = _in_order(messages, part.pair)
         shape = read_shape(first)
         _check(shape, job, recipe, seen)
         options = {**recipe.options, **part.options}
-        yield 2, tools.engine.apply_to_pair(options, _label(shape), first, second)
+        made = tools.engine.apply_to_pair(options, _label(shape), first, second)
+        yield len(made), made
         return
     for message in messages:
         shape = read_shape(message)
@@ -116,8 +117,8 @@ def _check(shape: Shape, job: Job, recipe: Recipe, seen: set[str]) -> None:
     for key in idle:
         if key not in seen:
             seen.add(key)
-            what = "spherical harmonics" if not spectral else "grids"
-            job.note(f"Without effect on some fields, as it is for {what}: {key}={recipe.options[key]}.")
+            what = "spherical harmonics" if spectral else "on a grid"
+            job.note(f"Without effect on some fields, which are {what}: {key}={recipe.options[key]}.")
 
 
 def _chunks(message: bytes) -> Iterator[memoryview]:

@@ -20,7 +20,7 @@ Pair = tuple[int, int]
 WIND: Pair = (131, 132)
 """The components of wind."""
 VORTICITY_DIVERGENCE: Pair = (138, 155)
-"""The pair of which MIR makes them."""
+"""Vorticity and divergence, from which MIR computes the wind."""
 
 
 @dataclass(frozen=True)

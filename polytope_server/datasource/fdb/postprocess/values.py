@@ -1,7 +1,6 @@
 """The values of the single keys, as MARS writes them and as MIR takes them.
 
-Each writer gets a value as a text and returns MIR's, or None for a value that asks for what is stored. It
-raises ValueError, whose text says what is expected.
+Each writer gets a value as a text and returns MIR's. It raises ValueError, whose text says what is expected.
 """
 
 from __future__ import annotations
@@ -9,13 +8,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping
 
+from polytope_server.datasource.fdb.keys import AS_STORED
 from polytope_server.datasource.fdb.postprocess.grids import read_grid
 from polytope_server.datasource.fdb.postprocess.numbers import plain, read_decimals, read_whole
 from polytope_server.datasource.fdb.postprocess.tables import Edges, tables
 
-Writer = Callable[[str], str | None]
+Writer = Callable[[str], str]
 
-_ARCHIVED = ("av", "archived value", "archived-value")
 _AREA = (
     "expected north/west/south/east in degrees such as 60/-10/30/40, or the name of an area such as europe"
 )
@@ -44,11 +43,9 @@ _PACKINGS = {
 }
 
 
-def read_area(text: str) -> Edges | None:
-    """North, west, south and east in degrees; None for the whole globe."""
+def read_area(text: str) -> Edges:
+    """North, west, south and east in degrees."""
     name = text.lower()
-    if name in ("g", "global"):
-        return None
     if "/" not in name:
         return _named_area(name)
     north, west, south, east = map(float, read_decimals(name, 4, _AREA))
@@ -59,11 +56,11 @@ def read_area(text: str) -> Edges | None:
     return north, west, south, east
 
 
-def write_area(text: str) -> str | None:
+def write_area(text: str) -> str:
     """An area as MIR takes it."""
     edges = read_area(text)
-    if edges is None or "/" not in text:
-        return edges and "/".join(f"{edge:g}" for edge in edges)
+    if "/" not in text:
+        return "/".join(f"{edge:g}" for edge in edges)
     return "/".join(map(plain, read_decimals(text, 4, _AREA)))
 
 
@@ -75,9 +72,9 @@ def _named_area(name: str) -> Edges:
     return areas[name]
 
 
-def write_grid(text: str) -> str | None:
+def write_grid(text: str) -> str:
     """A grid as MIR takes it. (A mere number depends on another key.)"""
-    return None if text.lower() in _ARCHIVED else read_grid(text).name
+    return read_grid(text).name
 
 
 def write_rotation(text: str) -> str:
@@ -113,15 +110,13 @@ def write_interpolation(text: str) -> str:
     return _find(text, _INTERPOLATIONS)
 
 
-def write_packing(text: str) -> str | None:
+def write_packing(text: str) -> str:
     """How values are packed in GRIB."""
-    return None if text.lower() in _ARCHIVED else _find(text, _PACKINGS)
+    return _find(text, _PACKINGS)
 
 
-def write_accuracy(text: str) -> str | None:
+def write_accuracy(text: str) -> str:
     """Bits of a value in GRIB."""
-    if text.lower() in _ARCHIVED:
-        return None
     return str(read_whole(text, 1, _MOST_BITS, f"expected a number of bits from 1 to {_MOST_BITS}, or av"))
 
 
@@ -133,7 +128,7 @@ def write_frame(text: str) -> str:
 def write_resolution(text: str) -> tuple[str, str] | None:
     """MARS's earlier key for what are two now: the one that is meant, and its value; None for the default."""
     word = text.lower()
-    if word in _ARCHIVED:
+    if word in AS_STORED["resol"]:
         return "truncation", "none"
     if word in ("auto", "automatic resolution"):
         return None

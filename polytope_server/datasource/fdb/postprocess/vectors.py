@@ -12,6 +12,7 @@ from itertools import product
 
 from polytope_server.datasource.fdb.grib import canonical
 from polytope_server.datasource.fdb.metkit import Tables as Parameters
+from polytope_server.datasource.fdb.metkit import written_number
 from polytope_server.datasource.fdb.postprocess.recipe import Recipe
 from polytope_server.datasource.fdb.postprocess.tables import Pair, tables
 from polytope_server.datasource.fdb.selection import Selection
@@ -36,16 +37,15 @@ def divide(wanted: Selection, recipe: Recipe, known: Parameters | None) -> Itera
 
     `known` are the parameters by their names; None where they cannot be read.
     """
-    params = wanted.get("param", [])
-    pairs = _find_pairs(params, known) if "rotation" in recipe else []
-    in_pairs = {text for pair in pairs for text in pair}
-    if alone := [text for text in params if text not in in_pairs]:
+    numbers = {text: number_of(text, known) for text in wanted.get("param", [])}
+    pairs = _find_pairs(numbers) if "rotation" in recipe else {}
+    in_pairs = {number for pair in pairs for number in pair}
+    if alone := [text for text, number in numbers.items() if number not in in_pairs]:
         yield Part({**wanted, "param": alone})
-    elif not params:
+    elif not numbers:
         yield Part(wanted)
-    for pair in pairs:
-        numbers = tables().pair_of(number_of(pair[0], known) or 0)
-        yield from each({**wanted, "param": list(pair)}, numbers, _VECTOR)
+    for pair, written in pairs.items():
+        yield from each({**wanted, "param": written}, pair, _VECTOR)
 
 
 def each(wanted: Selection, pair: Pair | None, options: Mapping[str, str]) -> Iterator[Part]:
@@ -76,20 +76,15 @@ def _describe_half(text: str, pair: Pair, known: Parameters | None) -> str:
 
 def number_of(text: str, known: Parameters | None) -> int | None:
     """The number of the parameter that a request names; None if it is not known."""
-    text = canonical("param", text)
-    if text.isascii() and text.isdigit():
-        return int(text)
-    number, _, table = text.partition(".")
-    if number.isdigit() and table.isdigit():
-        return int(table) * 1000 + int(number)
-    return known.names.get(text) if known else None
+    number = known.spelling("param", text) if known else written_number(text)
+    return int(number) if number and number.isascii() and number.isdecimal() else None
 
 
-def _find_pairs(params: list[str], known: Parameters | None) -> list[tuple[str, str]]:
-    """The pairs of which both components are there, as they are written."""
-    written = {number_of(text, known): text for text in reversed(params)}
+def _find_pairs(numbers: dict[str, int | None]) -> dict[Pair, list[str]]:
+    """The pairs of which both components are there, each as the first text that names it."""
+    written = {number: text for text, number in reversed(numbers.items())}
     present = [pair for pair in tables().pairs if pair[0] in written and pair[1] in written]
-    return [(written[first], written[second]) for first, second in present]
+    return {(first, second): [written[first], written[second]] for first, second in present}
 
 
 def _distinct(key: str, values: list[str]) -> list[str]:
