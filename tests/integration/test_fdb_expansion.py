@@ -31,6 +31,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> FDBDataSource:
         ({"class": "OD", "type": "forecast", "levtype": "surface"}, message()),
         ({"date": "2026-01-01", "time": "00:00:00", "expver": "1"}, message()),
         ({"levelist": "off"}, message()),
+        ({"model": ["off"]}, message()),
         ({"target": "x", "format": "grib"}, message()),
     ],
 )

@@ -49,6 +49,8 @@ DATA = frozenset(_DATA_KEYS.split())
 
 def is_off(value: Any) -> bool:
     """Whether a key is there as if it were not: so users of MARS say it."""
+    if isinstance(value, list | tuple) and len(value) == 1:
+        value = value[0]
     return isinstance(value, str) and value.lower() == "off"
 
 

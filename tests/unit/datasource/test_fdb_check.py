@@ -61,6 +61,7 @@ def said(tmp_path: Path) -> Callable[..., str]:
         {"domain": "g", "grid": "av", "padding": 0, "target": "x"},
         {"month": "1/to/12", "origin": "98"},
         {"levelist": "off", "number": "OFF", "system": "02"},
+        {"levelist": ["off"]},
         {"levtype": "pl", "levelist": "0.000/50./1", "param": "t"},
         {"levtype": "pl", "levelist": "500", "param": "t"},
         {"stream": "enfo", "number": "1", "class": "ea", "levtype": "pl"},
